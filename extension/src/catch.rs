@@ -1,0 +1,113 @@
+//! Catching an error of Postgres as a value.
+//!
+//! The C functions below are declared anew, without the guard that pgrx puts around its bindings, so that their
+//! `longjmp` lands in [`catching`] and the report is kept whole.
+
+use crate::error::{Error, PgError};
+use pgrx::pg_sys;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+
+/// Postgres functions that raise errors which belong to the user. Call them only inside [`catching`].
+pub mod raw {
+    use pgrx::pg_sys::{
+        Datum, LOCKTAG, LockAcquireResult, Oid, Relation, SPIPlanPtr,
+        Snapshot, TransactionId, XLTW_Oper,
+    };
+    use std::ffi::{c_char, c_int, c_long};
+
+    unsafe extern "C-unwind" {
+        pub fn SPI_prepare_cursor(
+            src: *const c_char,
+            nargs: c_int,
+            argtypes: *mut Oid,
+            cursor_options: c_int,
+        ) -> SPIPlanPtr;
+        pub fn SPI_execute_snapshot(
+            plan: SPIPlanPtr,
+            values: *mut Datum,
+            nulls: *const c_char,
+            snapshot: Snapshot,
+            crosscheck: Snapshot,
+            read_only: bool,
+            fire_triggers: bool,
+            tcount: c_long,
+        ) -> c_int;
+        pub fn SPI_execute(src: *const c_char, read_only: bool, tcount: c_long) -> c_int;
+        pub fn LockAcquire(
+            tag: *const LOCKTAG,
+            mode: c_int,
+            session_lock: bool,
+            dont_wait: bool,
+        ) -> LockAcquireResult::Type;
+        pub fn XactLockTableWait(
+            xid: TransactionId,
+            rel: Relation,
+            ctid: *mut pgrx::pg_sys::ItemPointerData,
+            oper: XLTW_Oper::Type,
+        );
+        pub fn OidInputFunctionCall(
+            function: Oid,
+            text: *mut c_char,
+            typioparam: Oid,
+            typmod: i32,
+        ) -> Datum;
+        pub fn ThrowErrorData(edata: *mut pgrx::pg_sys::ErrorData);
+        pub fn ReThrowError(edata: *mut pgrx::pg_sys::ErrorData) -> !;
+    }
+}
+
+/// Runs `call` and turns an error that Postgres raises in it into [`Error::Postgres`].
+///
+/// The transaction is as broken afterwards as after any error: either hand the error up, or have opened a
+/// subtransaction before and roll it back.
+///
+/// # Safety
+/// `call` may call nothing but functions of [`raw`], and own nothing that has a destructor: an error jumps out of it.
+pub unsafe fn catching<T>(call: impl FnOnce() -> T) -> Result<T, Error> {
+    let mut result = MaybeUninit::<T>::uninit();
+    // SAFETY: Postgres is single-threaded, and the saved handlers are put back on both ways out, so its exception
+    // stack is after the call what it was before. CopyErrorData needs a context other than the error context; the
+    // transaction's outlives the subtransaction that the caller may roll back.
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let handlers = pg_sys::PG_exception_stack;
+        let callbacks = pg_sys::error_context_stack;
+        let jumped = cee_scape::call_with_sigsetjmp(false, |buffer| {
+            pg_sys::PG_exception_stack = std::ptr::from_ref(buffer).cast_mut().cast();
+            result.write(call());
+            0
+        });
+        pg_sys::PG_exception_stack = handlers;
+        pg_sys::error_context_stack = callbacks;
+        if jumped == 0 {
+            return Ok(result.assume_init());
+        }
+        pg_sys::CurrentMemoryContext = pg_sys::TopTransactionContext;
+        let data = NonNull::new_unchecked(pg_sys::CopyErrorData());
+        pg_sys::CurrentMemoryContext = context;
+        pg_sys::FlushErrorState();
+        Err(Error::Postgres(PgError(data)))
+    }
+}
+
+/// Runs `body` in a subtransaction: kept when it succeeds, undone when it returns an error, which is handed on.
+pub fn in_subtransaction<T>(body: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    // SAFETY: the sequence of PL/pgSQL's exception blocks: memory context and resource owner are put back after
+    // either end of the subtransaction. Errors of `body` arrive here as values; a Rust panic unwinds past this
+    // frame and aborts the whole transaction, subtransactions included.
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let owner = pg_sys::CurrentResourceOwner;
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::CurrentMemoryContext = context;
+        let result = body();
+        match result {
+            Ok(_) => pg_sys::ReleaseCurrentSubTransaction(),
+            Err(_) => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
+        }
+        pg_sys::CurrentMemoryContext = context;
+        pg_sys::CurrentResourceOwner = owner;
+        result
+    }
+}

@@ -1,0 +1,69 @@
+//! Every setting of the extension. All are under the reserved prefix `volguard`.
+
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+
+/// `volguard.service_down_time`: the lease of a service that registers without one. Milliseconds; default 60 s.
+/// Read at registration; a registered service keeps its lease.
+static SERVICE_DOWN_TIME: GucSetting<i32> = GucSetting::<i32>::new(60_000);
+
+/// `volguard.auto_cleanup`: may an `acquire` that meets a dead holder have its service cleaned up? Default on.
+static AUTO_CLEANUP: GucSetting<bool> = GucSetting::<bool>::new(true);
+
+/// `volguard.service_retention`: how long a fenced service without rows stays visible before a cleanup removes it.
+/// Seconds; default one day.
+static SERVICE_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(24 * 60 * 60);
+
+pub fn register() {
+    GucRegistry::define_int_guc(
+        c"volguard.service_down_time",
+        c"Lease of a service that registers without one.",
+        c"A service that has not been heard of for this long is down, and a cleanup fences it.",
+        &SERVICE_DOWN_TIME,
+        1,
+        i32::MAX,
+        GucContext::Userset,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_bool_guc(
+        c"volguard.auto_cleanup",
+        c"Lets an acquire that meets a dead holder clean up its service.",
+        c"When off, only an explicit volguard.cleanup() frees the locks of dead services.",
+        &AUTO_CLEANUP,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"volguard.service_retention",
+        c"How long a fenced service without rows is kept for people to see.",
+        c"Removed by the next cleanup after that time. Fenced and unknown services are refused alike.",
+        &SERVICE_RETENTION,
+        0,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::UNIT_S,
+    );
+    reserve_prefix();
+}
+
+/// A misspelt `volguard.…` is then an error instead of a setting that nobody reads.
+fn reserve_prefix() {
+    // SAFETY: a constant C string.
+    unsafe {
+        #[cfg(feature = "pg14")]
+        pgrx::pg_sys::EmitWarningsOnPlaceholders(c"volguard".as_ptr());
+        #[cfg(not(feature = "pg14"))]
+        pgrx::pg_sys::MarkGUCPrefixReserved(c"volguard".as_ptr());
+    }
+}
+
+pub fn service_down_time_ms() -> i32 {
+    SERVICE_DOWN_TIME.get()
+}
+
+pub fn auto_cleanup() -> bool {
+    AUTO_CLEANUP.get()
+}
+
+pub fn service_retention_s() -> i32 {
+    SERVICE_RETENTION.get()
+}
