@@ -1,0 +1,114 @@
+//! A child process that outlives its owner for as long as it takes to stop a server.
+//!
+//! A `Drop` does not run when the owner is killed, and `PR_SET_PDEATHSIG` is tied to the thread that started the
+//! child, which in a test ends before the test does. A pipe has neither flaw: the guardian reads verbs from its
+//! stdin, and whatever ends the owner also closes that pipe, upon which the guardian stops the server.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::thread;
+
+use crate::Error;
+use crate::os_user::OsUser;
+use crate::run_dir;
+
+/// The owner's end. Dropping it stops the server and removes its directory, waiting until that is done.
+#[derive(Debug)]
+pub(crate) struct Guardian {
+    name: &'static str,
+    dir: PathBuf,
+    child: Child,
+    /// `None` only while being dropped.
+    verbs: Option<ChildStdin>,
+    replies: BufReader<ChildStdout>,
+    keep_log: bool,
+}
+
+impl Guardian {
+    /// Starts the shell program `script` as `user` in `dir`, with `arguments` after the directory.
+    pub(crate) fn start(
+        name: &'static str,
+        script: &str,
+        user: OsUser,
+        dir: PathBuf,
+        arguments: &[&OsStr],
+    ) -> Result<Self, Error> {
+        let mut child = user
+            .command("sh")
+            .args(["-c", script, name])
+            .arg(&dir)
+            .args(arguments)
+            .current_dir(&dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // A Ctrl-C at the terminal is for the command that uses the server, not for the server.
+            .process_group(0)
+            .spawn()
+            .map_err(|source| Error::Spawn {
+                program: "sh".into(),
+                source,
+            })?;
+        let verbs = child.stdin.take();
+        let replies = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        Ok(Self {
+            name,
+            dir,
+            child,
+            verbs,
+            replies,
+            keep_log: false,
+        })
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// Leaves the log behind for somebody to read.
+    pub(crate) fn keep_log(&mut self) {
+        self.keep_log = true;
+    }
+
+    /// Tells the guardian to do something and waits until it is done.
+    pub(crate) fn ask(&mut self, verb: &str) -> Result<(), Error> {
+        if self.exchange(verb).is_ok_and(|reply| reply == "ok\n") {
+            return Ok(());
+        }
+        self.keep_log = true;
+        Err(Error::Server {
+            name: self.name,
+            verb: verb.to_owned(),
+            log: self.log(),
+            tail: run_dir::tail(&self.log()),
+        })
+    }
+
+    fn exchange(&mut self, verb: &str) -> std::io::Result<String> {
+        let mut reply = String::new();
+        if let Some(verbs) = &mut self.verbs {
+            writeln!(verbs, "{verb}")?;
+            self.replies.read_line(&mut reply)?;
+        }
+        Ok(reply)
+    }
+}
+
+impl Drop for Guardian {
+    fn drop(&mut self) {
+        // An owner that dies without a word leaves the log too: that is the guardian's default.
+        if !self.keep_log && !thread::panicking() {
+            // A guardian that is gone has nothing left to forget.
+            let _ = self.exchange("forget");
+        }
+        self.verbs = None;
+        // Nobody is left to tell, and the guardian has logged what went wrong.
+        let _ = self.child.wait();
+    }
+}

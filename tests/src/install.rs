@@ -1,0 +1,44 @@
+//! The Postgres installation that private servers are made from.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Error;
+use crate::os_user::run;
+
+const DEBIAN_PG_CONFIG: &str = "/usr/lib/postgresql/15/bin/pg_config";
+
+/// An installed Postgres, named by its `pg_config`: that of the variable `PG_CONFIG`, else Debian's Postgres 15.
+#[derive(Debug, Clone)]
+pub struct PostgresInstall {
+    pg_config: PathBuf,
+    bin_dir: PathBuf,
+}
+
+impl PostgresInstall {
+    /// Finds the installation.
+    ///
+    /// # Errors
+    /// [`Error::Spawn`] if there is no such `pg_config`.
+    pub fn find() -> Result<Self, Error> {
+        let pg_config = env::var_os("PG_CONFIG").map_or(DEBIAN_PG_CONFIG.into(), PathBuf::from);
+        let bin_dir = run(Command::new(&pg_config).arg("--bindir"))?;
+        Ok(Self {
+            pg_config,
+            bin_dir: bin_dir.into(),
+        })
+    }
+
+    /// The path of its `pg_config`.
+    #[must_use]
+    pub fn pg_config(&self) -> &Path {
+        &self.pg_config
+    }
+
+    /// The directory of `postgres`, `pg_ctl`, `psql` and so on.
+    #[must_use]
+    pub fn bin_dir(&self) -> &Path {
+        &self.bin_dir
+    }
+}

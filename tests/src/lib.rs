@@ -1,0 +1,24 @@
+//! A private Postgres for the demo, the tests and the benchmarks, and the tests that need a real server.
+//!
+//! [`PrivateServer`] is a throw-away cluster with the volguard extension of this working tree in it, and
+//! [`PgBouncer`] a pooler in front of any server. Both run as user `postgres` when the owner is root, and both are
+//! gone when their owner is, in whatever way it ends. The binary `with-postgres` runs a command under them.
+
+mod error;
+mod guardian;
+mod install;
+mod os_user;
+mod package;
+mod pgbouncer;
+mod port;
+mod private_server;
+mod run_dir;
+mod users_server;
+mod workspace;
+
+pub use error::Error;
+pub use install::PostgresInstall;
+pub use package::{Package, Profile};
+pub use pgbouncer::PgBouncer;
+pub use private_server::{PrivateServer, PrivateServerBuilder};
+pub use users_server::require_extension;

@@ -1,0 +1,79 @@
+//! The directory of one running server: data, socket, settings, log.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use std::{env, process};
+
+use uuid::Uuid;
+
+use crate::os_user::OsUser;
+use crate::{Error, workspace};
+
+/// A Unix socket's path has 107 bytes; `/socket/.s.PGSQL.12345.lock` takes some of them.
+const LONGEST: usize = 75;
+/// Logs of failed runs are for the person who reads them today.
+const KEEP_LOGS: Duration = Duration::from_secs(24 * 3600);
+
+/// Makes a directory that only `user` (and root) can enter: below `target/`, or in the temporary directory if the
+/// working tree lies where `user` can't go or where a socket's path would get too long.
+pub(crate) fn create(user: OsUser) -> Result<PathBuf, Error> {
+    let below_target = workspace::target().join("private-postgres");
+    fs::create_dir_all(&below_target).map_err(Error::file(&below_target))?;
+    // The server's guardian removes its own directory, so it needs to write in the one above.
+    user.own(&below_target)?;
+    remove_old_logs(&below_target);
+
+    let mut tried = below_target.clone();
+    for base in [below_target, env::temp_dir()] {
+        let path = base.join(unique_name());
+        tried.clone_from(&path);
+        if path.as_os_str().len() > LONGEST {
+            continue;
+        }
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(Error::file(&path))?;
+        user.own(&path)?;
+        if user.can("-w", &path) {
+            return Ok(path);
+        }
+        fs::remove_dir(&path).map_err(Error::file(&path))?;
+    }
+    Err(Error::NoPlace {
+        tried,
+        user: user.name().to_owned(),
+    })
+}
+
+fn unique_name() -> String {
+    let random = Uuid::new_v4().simple().to_string();
+    format!("volguard-{}-{}", process::id(), &random[..8])
+}
+
+/// Removes what finished runs left: a directory without `data` holds nothing but a log.
+fn remove_old_logs(base: &Path) {
+    let old = SystemTime::now() - KEEP_LOGS;
+    let Ok(entries) = fs::read_dir(base) else {
+        return;
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let is_old = path
+            .metadata()
+            .and_then(|meta| meta.modified())
+            .is_ok_and(|time| time < old);
+        if is_old && !path.join("data").exists() {
+            // Another run may be removing it at this moment, and a leftover harms nobody.
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}
+
+/// The last lines of a log, for an error message.
+pub(crate) fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
