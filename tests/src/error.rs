@@ -16,14 +16,14 @@ pub enum Error {
         source: io::Error,
     },
     /// A program ran and reported a failure.
-    #[error("{program} failed ({status}){output}")]
+    #[error("{program} failed ({status}):\n{stderr}")]
     Failed {
         /// The program's name or path.
         program: String,
         /// Its exit status, in words.
         status: String,
-        /// What it said on stderr, after a line break; empty if that went to the terminal.
-        output: String,
+        /// What it said on stderr.
+        stderr: String,
     },
     /// A file or directory of a private server could not be made or read.
     #[error("{}: {source}", .path.display())]

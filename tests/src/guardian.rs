@@ -5,6 +5,7 @@
 //! stdin, and whatever ends the owner also closes that pipe, upon which the guardian stops the server.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use std::thread;
 use crate::Error;
 use crate::os_user::OsUser;
 use crate::run_dir;
+
+const SCRIPT: &str = "guardian.sh";
 
 /// The owner's end. Dropping it stops the server and removes its directory, waiting until that is done.
 #[derive(Debug)]
@@ -36,9 +39,12 @@ impl Guardian {
         dir: PathBuf,
         arguments: &[&OsStr],
     ) -> Result<Self, Error> {
+        // A file, since a working tree may be closed to `user`, and `ps` would show the whole text of a `sh -c`.
+        let file = dir.join(SCRIPT);
+        fs::write(&file, script).map_err(Error::file(&file))?;
         let mut child = user
             .command("sh")
-            .args(["-c", script, name])
+            .arg(SCRIPT)
             .arg(&dir)
             .args(arguments)
             .current_dir(&dir)

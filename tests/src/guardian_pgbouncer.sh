@@ -1,4 +1,4 @@
-# Owns one PgBouncer; run by guardian.rs as `sh -c`. It starts it at the verb `start` and stops it when stdin ends.
+# Owns one PgBouncer; run by guardian.rs. It starts it at the verb `start` and stops it when stdin ends.
 dir=$1 bin=$2
 keep_log=yes
 pid=
@@ -26,7 +26,7 @@ if [ -n "$pid" ]; then
     wait "$pid"
 fi
 if [ "$keep_log" = yes ]; then
-    rm -f pgbouncer.ini userlist.txt
+    find . -mindepth 1 -maxdepth 1 ! -name log -exec rm -rf {} +
 else
     cd / && rm -rf "$dir"
 fi

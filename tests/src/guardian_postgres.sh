@@ -1,4 +1,4 @@
-# Owns one private Postgres; run by guardian.rs as `sh -c`. It obeys the verbs on stdin, one at a time, and when
+# Owns one private Postgres; run by guardian.rs. It obeys the verbs on stdin, one at a time, and when
 # stdin ends, however that came about, it stops the server and removes the data.
 dir=$1 bin=$2
 keep_log=yes
@@ -35,7 +35,7 @@ if [ -f data/postmaster.pid ]; then
     control -m fast -t 20 stop || control -m immediate stop
 fi
 if [ "$keep_log" = yes ]; then
-    rm -rf data socket settings password
+    find . -mindepth 1 -maxdepth 1 ! -name log -exec rm -rf {} +
 else
     cd / && rm -rf "$dir"
 fi

@@ -82,7 +82,9 @@ pub(crate) fn run(command: &mut Command) -> Result<String, Error> {
         return Err(Error::Failed {
             program,
             status: output.status.to_string(),
-            output: format!(":\n{}", String::from_utf8_lossy(&output.stderr).trim_end()),
+            stderr: String::from_utf8_lossy(&output.stderr)
+                .trim_end()
+                .to_owned(),
         });
     }
     Ok(String::from_utf8_lossy(&output.stdout)

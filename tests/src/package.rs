@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::os_user::{OsUser, run};
 use crate::{Error, PostgresInstall, workspace};
@@ -37,7 +37,7 @@ impl Package {
         }
     }
 
-    /// Builds the extension with `cargo pgrx package`, whose output goes to stderr.
+    /// Builds the extension with `cargo pgrx package`, whose output is shown only if it fails.
     ///
     /// # Errors
     /// [`Error::Spawn`] without cargo, [`Error::Failed`] if the extension does not compile.
@@ -54,21 +54,9 @@ impl Package {
             .arg("--out-dir")
             .arg(&root)
             .args(flag)
-            .current_dir(workspace::root())
-            .stdin(Stdio::null())
-            // The command that runs under a private server has stdout to itself.
-            .stdout(std::io::stderr());
-        let status = cargo.status().map_err(|source| Error::Spawn {
-            program: "cargo pgrx".into(),
-            source,
-        })?;
-        if !status.success() {
-            return Err(Error::Failed {
-                program: "cargo pgrx package".into(),
-                status: status.to_string(),
-                output: String::new(),
-            });
-        }
+            .current_dir(workspace::root());
+        eprintln!("building the extension ({name})");
+        run(&mut cargo)?;
         Ok(Self { root })
     }
 

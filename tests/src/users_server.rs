@@ -5,18 +5,25 @@ use std::process::Command;
 use crate::os_user::run;
 use crate::{Error, PostgresInstall};
 
+/// Postgres 15 and older miss the control file; newer ones say that the extension is not available.
+const NO_SUCH_EXTENSION: [&str; 2] = ["58P01", "0A000"];
+
 /// Puts the extension into the database of `url`, unless it is there.
 ///
 /// # Errors
 /// [`Error::NotInstalled`] if that server does not offer the extension, [`Error::Failed`] if it can't be reached or
 /// the user may not create it.
 pub fn require_extension(install: &PostgresInstall, url: &str) -> Result<(), Error> {
-    let psql = |sql: &str| {
-        run(Command::new(install.bin_dir().join("psql")).args(["-XAtq", "-d", url, "-c", sql]))
-    };
-    if psql("SELECT 1 FROM pg_available_extensions WHERE name = 'volguard'")?.is_empty() {
-        return Err(Error::NotInstalled);
+    let mut psql = Command::new(install.bin_dir().join("psql"));
+    psql.args(["-XAtq", "-v", "VERBOSITY=verbose", "-d", url]);
+    // Trying is the only way to know: pg_available_extensions does not look into Debian's extension_destdir.
+    psql.args(["-c", "CREATE EXTENSION IF NOT EXISTS volguard"]);
+    match run(&mut psql) {
+        Err(Error::Failed { stderr, .. })
+            if NO_SUCH_EXTENSION.iter().any(|code| stderr.contains(code)) =>
+        {
+            Err(Error::NotInstalled)
+        }
+        result => result.map(drop),
     }
-    psql("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS volguard")?;
-    Ok(())
 }

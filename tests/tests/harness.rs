@@ -1,0 +1,195 @@
+//! The harness itself: a server that survives crashes, and none that survives its owner.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::{Config, NoTls};
+use volguard_tests::{PgBouncer, PrivateServer};
+
+type Result = std::result::Result<(), Box<dyn Error>>;
+
+fn with_postgres() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_with-postgres"));
+    command
+        .env_remove("DATABASE_URL")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+#[test]
+fn a_crash_loses_nothing_that_was_committed() -> Result {
+    let mut server = PrivateServer::start()?;
+    server.psql("CREATE TABLE kept AS SELECT 7 AS value")?;
+    server.crash()?;
+    assert!(server.psql("SELECT 1").is_err(), "the server is down");
+    server.restart()?;
+    assert_eq!(server.psql("SELECT value FROM kept")?, "7");
+    Ok(())
+}
+
+#[test]
+fn a_promotion_starts_a_timeline_and_keeps_the_port() -> Result {
+    let timeline = "SELECT timeline_id FROM pg_control_checkpoint()";
+    let mut server = PrivateServer::start()?;
+    let port = server.port();
+    assert_eq!(server.psql(timeline)?, "1");
+    server.new_timeline()?;
+    server.psql("CHECKPOINT")?;
+    assert_eq!(server.psql(timeline)?, "2");
+    assert_eq!(server.psql("SHOW port")?, port.to_string());
+    Ok(())
+}
+
+#[test]
+fn commits_wait_for_the_disk_unless_told_otherwise() -> Result {
+    assert_eq!(PrivateServer::start()?.psql("SHOW fsync")?, "on");
+    let server = PrivateServer::builder().durable(false).start()?;
+    assert_eq!(server.psql("SHOW fsync")?, "off");
+    Ok(())
+}
+
+#[test]
+fn dropping_a_server_leaves_nothing_behind() -> Result {
+    let server = PrivateServer::start()?;
+    let log = server.log();
+    assert!(log.exists());
+    drop(server);
+    assert!(!log.parent().is_some_and(Path::exists));
+    Ok(())
+}
+
+#[test]
+fn tcp_asks_for_a_password() -> Result {
+    let server = PrivateServer::start()?;
+    let select = |password: &str| {
+        let url = format!("postgresql://postgres@127.0.0.1:{}/volguard", server.port());
+        let mut psql = Command::new("psql");
+        psql.env("PGPASSWORD", password)
+            .args(["-XAtqd", &url, "-c", "SELECT 1"])
+            .output()
+    };
+    let config: Config = server.url().parse()?;
+    let password = String::from_utf8_lossy(config.get_password().unwrap_or_default());
+    assert!(select(&password)?.status.success());
+    let refused = select("wrong")?;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("password authentication failed"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn roles_of_their_own_pass_through_the_pooler() -> Result {
+    let server = PrivateServer::start()?;
+    server.psql("CREATE ROLE bob LOGIN PASSWORD 'secret'")?;
+    let pooler = PgBouncer::in_front_of(&server.url())?;
+    let url = format!(
+        "postgresql://bob:secret@127.0.0.1:{}/volguard",
+        pooler.port()
+    );
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+    tokio::spawn(connection);
+    let rows = client.simple_query("SELECT current_user").await?;
+    assert!(format!("{rows:?}").contains("bob"));
+    Ok(())
+}
+
+#[test]
+fn the_exit_code_is_that_of_the_command() -> Result {
+    let status = with_postgres()
+        .args(["--", "sh", "-c", "exit 7"])
+        .status()?;
+    assert_eq!(status.code(), Some(7));
+    Ok(())
+}
+
+#[test]
+fn the_server_dies_with_a_killed_owner() -> Result {
+    let (mut owner, mut stdout, postmaster) = running_server()?;
+    owner.kill()?;
+    owner.wait()?;
+    // The command outlives its parent; only the server is ours to stop.
+    wait_until_gone(&postmaster);
+    stdout.read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+#[test]
+fn a_signal_reaches_the_command_and_then_the_server_stops() -> Result {
+    let (mut owner, _stdout, postmaster) = running_server()?;
+    Command::new("kill")
+        .args(["-TERM", &owner.id().to_string()])
+        .status()?;
+    assert_eq!(owner.wait()?.code(), Some(128 + 15));
+    wait_until_gone(&postmaster);
+    Ok(())
+}
+
+/// The kernel reports the end of a process only to its parent, which we are not.
+fn wait_until_gone(process: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Path::new(process).exists() {
+        assert!(Instant::now() < deadline, "{process} still runs");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Starts `with-postgres` with a command that reports the server's process, as a path, and then stays until the
+/// server is gone.
+fn running_server() -> std::result::Result<(Child, impl Read, String), Box<dyn Error>> {
+    let command = r#"
+        psql -Atqc "SELECT '/proc/' || split_part(pg_read_file('postmaster.pid'), E'\n', 1)"
+        exec psql -Atqc 'SELECT pg_sleep(60)'
+    "#;
+    let mut owner = with_postgres()
+        .args(["--", "sh", "-c", command])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut stdout = BufReader::new(owner.stdout.take().expect("stdout is piped"));
+    let mut line = String::new();
+    stdout.read_line(&mut line)?;
+    Ok((owner, stdout, line.trim().to_owned()))
+}
+
+#[test]
+fn a_server_of_the_users_own_is_used_instead() -> Result {
+    let server = PrivateServer::start()?;
+    let mut command = with_postgres();
+    command.env("DATABASE_URL", server.url_of("postgres"));
+    let output = command
+        .args([
+            "--",
+            "psql",
+            "-Atqc",
+            "SELECT extversion <> '' FROM pg_extension WHERE extname = 'volguard'",
+        ])
+        .output()?;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "t\n");
+    assert_eq!(
+        server.psql_in(
+            "postgres",
+            "SELECT count(*) FROM pg_extension WHERE extname = 'volguard'"
+        )?,
+        "1"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_server_without_the_extension_is_refused_with_a_hint() -> Result {
+    let server = PrivateServer::start()?;
+    // Taken away after the start, which needs it itself.
+    server.psql("ALTER SYSTEM SET extension_destdir = ''")?;
+    server.psql("SELECT pg_reload_conf()")?;
+    let output = with_postgres()
+        .env("DATABASE_URL", server.url_of("postgres"))
+        .stderr(Stdio::piped())
+        .args(["--", "true"])
+        .output()?;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("`make install`"));
+    Ok(())
+}
