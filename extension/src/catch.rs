@@ -11,8 +11,8 @@ use std::ptr::NonNull;
 /// Postgres functions that raise errors which belong to the user. Call them only inside [`catching`].
 pub mod raw {
     use pgrx::pg_sys::{
-        Datum, LOCKTAG, LockAcquireResult, Oid, Relation, SPIPlanPtr,
-        Snapshot, TransactionId, XLTW_Oper,
+        Datum, LOCKTAG, LockAcquireResult, Oid, Relation, SPIPlanPtr, Snapshot, TransactionId,
+        XLTW_Oper,
     };
     use std::ffi::{c_char, c_int, c_long};
 
@@ -46,6 +46,7 @@ pub mod raw {
             ctid: *mut pgrx::pg_sys::ItemPointerData,
             oper: XLTW_Oper::Type,
         );
+        pub fn ProcessInterrupts();
         pub fn OidInputFunctionCall(
             function: Oid,
             text: *mut c_char,
@@ -91,8 +92,19 @@ pub unsafe fn catching<T>(call: impl FnOnce() -> T) -> Result<T, Error> {
     }
 }
 
-/// Runs `body` in a subtransaction: kept when it succeeds, undone when it returns an error, which is handed on.
-pub fn in_subtransaction<T>(body: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+/// Acts on a cancelled statement or a shutdown that arrived meanwhile.
+pub fn check_interrupts() -> Result<(), Error> {
+    // SAFETY: InterruptPending is a plain variable of the backend; the closure owns nothing.
+    unsafe {
+        if pg_sys::InterruptPending != 0 {
+            catching(|| raw::ProcessInterrupts())?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs `body` in a subtransaction, which is kept if it returns a value and undone if it returns none, or an error.
+pub fn attempt<T>(body: impl FnOnce() -> Result<Option<T>, Error>) -> Result<Option<T>, Error> {
     // SAFETY: the sequence of PL/pgSQL's exception blocks: memory context and resource owner are put back after
     // either end of the subtransaction. Errors of `body` arrive here as values; a Rust panic unwinds past this
     // frame and aborts the whole transaction, subtransactions included.
@@ -103,8 +115,8 @@ pub fn in_subtransaction<T>(body: impl FnOnce() -> Result<T, Error>) -> Result<T
         pg_sys::CurrentMemoryContext = context;
         let result = body();
         match result {
-            Ok(_) => pg_sys::ReleaseCurrentSubTransaction(),
-            Err(_) => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
+            Ok(Some(_)) => pg_sys::ReleaseCurrentSubTransaction(),
+            _ => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
         }
         pg_sys::CurrentMemoryContext = context;
         pg_sys::CurrentResourceOwner = owner;

@@ -109,7 +109,9 @@ impl Error {
             | Error::Unsupported { hint, .. }
             | Error::Ambiguous { hint, .. }
             | Error::Busy { hint, .. } => hint,
-            Error::Document { hint, .. } | Error::Column { hint, .. } | Error::Undefined { hint, .. } => hint,
+            Error::Document { hint, .. }
+            | Error::Column { hint, .. }
+            | Error::Undefined { hint, .. } => hint,
             Error::NotInstalled => "Run CREATE EXTENSION volguard in this database.",
             Error::LockTimeout => "lock_timeout is shorter than the wait that was asked for.",
             Error::Postgres(_) => return None,
@@ -144,7 +146,8 @@ fn copy(text: &str) -> *mut std::ffi::c_char {
     let text = text.split('\0').next().unwrap_or_default();
     // SAFETY: the block is one byte longer than the text and zeroed, so the copy is terminated.
     unsafe {
-        let block = pg_sys::MemoryContextAllocZero(pg_sys::TopTransactionContext, text.len() + 1).cast();
+        let block =
+            pg_sys::MemoryContextAllocZero(pg_sys::TopTransactionContext, text.len() + 1).cast();
         std::ptr::copy_nonoverlapping(text.as_ptr().cast(), block, text.len());
         block
     }

@@ -1,15 +1,73 @@
 //! volguard: locks, crash cleanup and compare-and-swap for active-active volume managers, inside Postgres.
+//!
+//! `ARCHITECTURE.md` tells how the parts work together; each module says what it is for.
 
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod acquire;
+mod argument;
 mod catch;
+mod cleanup;
+mod conditional_update;
 mod error;
 mod export;
+mod fence;
+mod lock;
+mod operator;
+mod owner;
+mod repair;
+mod row;
+mod rule;
+mod search_path;
+mod service;
 mod settings;
 mod spi;
+mod statements;
+mod token;
+mod wait;
 
 pgrx::pg_module_magic!(name, version);
 
+// Each file builds on those before it.
+pgrx::extension_sql_file!("../../sql/schema/00-guard.sql", name = "guard", bootstrap);
+pgrx::extension_sql_file!(
+    "../../sql/schema/10-tables.sql",
+    name = "tables",
+    requires = ["guard"]
+);
+pgrx::extension_sql_file!(
+    "../../sql/schema/20-services.sql",
+    name = "services",
+    requires = ["tables"]
+);
+pgrx::extension_sql_file!(
+    "../../sql/schema/30-locks.sql",
+    name = "locks",
+    requires = ["services"]
+);
+pgrx::extension_sql_file!(
+    "../../sql/schema/50-cleanup.sql",
+    name = "cleanup",
+    requires = ["locks"]
+);
+pgrx::extension_sql_file!(
+    "../../sql/schema/60-views.sql",
+    name = "views",
+    requires = ["tables"]
+);
+pgrx::extension_sql_file!(
+    "../../sql/schema/90-privileges.sql",
+    name = "privileges",
+    requires = ["cleanup", "views"],
+    finalize
+);
+
+/// # Safety
+/// Called by Postgres when it loads the library.
 #[pgrx::pg_guard]
 #[allow(non_snake_case)]
-pub extern "C-unwind" fn _PG_init() {
+pub unsafe extern "C-unwind" fn _PG_init() {
     settings::register();
+    owner::register_invalidation();
+    wait::wake::register();
 }

@@ -6,9 +6,10 @@
 
 use crate::catch::{catching, raw};
 use crate::error::Error;
+use crate::search_path::SearchPath;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{FromDatum, IntoDatum};
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CString, c_char};
 use std::ptr::{self, NonNull};
 
 /// One bound parameter; `None` is NULL.
@@ -33,6 +34,11 @@ pub enum View {
 #[derive(Debug)]
 pub struct Plan(NonNull<pg_sys::_SPI_plan>);
 
+// SAFETY: a backend has one thread, and pgrx refuses to call Postgres from any other.
+unsafe impl Send for Plan {}
+// SAFETY: as above.
+unsafe impl Sync for Plan {}
+
 impl Plan {
     /// Prepares `sql` under a fixed `search_path`, which the plan keeps for all its later executions.
     ///
@@ -43,7 +49,7 @@ impl Plan {
             hint: "Take the NUL byte out of the names and values.",
         })?;
         connected(|| {
-            let _pinned = PinnedSearchPath::set()?;
+            let _pinned = SearchPath::set(SearchPath::OURS);
             // SAFETY: both pointers outlive the call; SPI is connected; the closure owns nothing.
             let plan = unsafe {
                 let (sql, types, count) = (sql.as_ptr(), types.as_ptr(), types.len() as i32);
@@ -180,38 +186,5 @@ impl Rows {
             let datum = pg_sys::SPI_getbinval(tuple, descriptor, number, &mut is_null);
             (!is_null).then(|| (datum, pg_sys::SPI_gettypeid(descriptor, number)))
         }
-    }
-}
-
-/// `search_path = pg_catalog, pg_temp` while it lives.
-struct PinnedSearchPath(i32);
-
-impl PinnedSearchPath {
-    const NAME: &'static CStr = c"search_path";
-    const VALUE: &'static CStr = c"pg_catalog, pg_temp";
-
-    fn set() -> Result<Self, Error> {
-        // SAFETY: constant C strings; the setting is local to the nest level that Drop, or the abort, closes.
-        unsafe {
-            let level = pg_sys::NewGUCNestLevel();
-            pg_sys::set_config_option(
-                Self::NAME.as_ptr(),
-                Self::VALUE.as_ptr(),
-                pg_sys::GucContext::PGC_USERSET,
-                pg_sys::GucSource::PGC_S_SESSION,
-                pg_sys::GucAction::GUC_ACTION_SAVE,
-                true,
-                0,
-                false,
-            );
-            Ok(PinnedSearchPath(level))
-        }
-    }
-}
-
-impl Drop for PinnedSearchPath {
-    fn drop(&mut self) {
-        // SAFETY: closes the level that `set` opened. On the error path the transaction aborts right after.
-        unsafe { pg_sys::AtEOXact_GUC(true, self.0) };
     }
 }

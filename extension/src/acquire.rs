@@ -1,0 +1,238 @@
+//! Taking a lock: a conditional insert, by the head of the key's line.
+
+use crate::error::Error;
+use crate::export::{export, verb};
+use crate::fence::Gate;
+use crate::spi::{Arg, arg, transaction_snapshot_only};
+use crate::wait::{Deadline, Line, line};
+use crate::{argument, cleanup, row, service, settings, statements, token};
+use pgrx::datum::{Interval, Uuid};
+use pgrx::pg_sys::ItemPointerData;
+use pgrx::{JsonB, pg_extern};
+use std::time::Duration;
+
+/// With a wait of zero, a lock wait that a cleanup on the way runs into ends after this.
+const NO_WAIT: Duration = Duration::from_millis(1);
+
+/// What one call asks for.
+struct Request {
+    service_id: i64,
+    /// The statements' parameters, in their order: service, type, id, lock name, status, request, details, epoch.
+    parameters: [Arg; 8],
+    /// The lines to head, the key's first.
+    lines: Vec<Line>,
+    has_request_id: bool,
+    deadline: Deadline,
+}
+
+/// Why an attempt got nothing.
+enum Refusal {
+    /// This very request got the lock before; its reply was lost.
+    HeldByRequest(i64),
+    /// The row in the way.
+    Held(Blocker),
+    /// Nothing is in the way any more.
+    Gone,
+}
+
+struct Blocker {
+    service_id: i64,
+    dead: bool,
+    /// Dead, and a cleanup would free this row: a plain lock, or work that a crash rule knows.
+    cleanable: bool,
+    /// Until its service's lease ends.
+    lease_left: Duration,
+    row: ItemPointerData,
+}
+
+impl Request {
+    fn acquire(&self) -> Result<Option<i64>, Error> {
+        for (headed, line) in self.lines.iter().enumerate() {
+            if line.try_head()? {
+                continue;
+            }
+            if self.has_request_id && headed == 0 {
+                // The lock may be ours since an earlier try, with others already in line behind it.
+                if let Refusal::HeldByRequest(token) = self.why_refused()? {
+                    return Ok(Some(token));
+                }
+            }
+            if !self.deadline.may_wait() {
+                self.why_refused()?;
+                return Ok(self.give_up(headed));
+            }
+            if !line.become_head(&self.deadline)? {
+                return Ok(self.give_up(headed));
+            }
+        }
+        let token = self.insert_as_head()?;
+        if token.is_none() {
+            return Ok(self.give_up(self.lines.len()));
+        }
+        Ok(token)
+    }
+
+    /// Leaves the lines it heads, so that a long transaction doesn't block others with a refusal.
+    fn give_up(&self, headed: usize) -> Option<i64> {
+        for line in &self.lines[..headed] {
+            line.leave();
+        }
+        None
+    }
+
+    fn insert_as_head(&self) -> Result<Option<i64>, Error> {
+        loop {
+            line::before_look()?;
+            if let Some(token) = self.insert()? {
+                token::make_durable();
+                return Ok(Some(token));
+            }
+            let blocker = match self.why_refused()? {
+                Refusal::HeldByRequest(token) => return Ok(Some(token)),
+                Refusal::Held(blocker) => blocker,
+                // It went between the two looks, or the gate was busy: look again, if there is time to.
+                Refusal::Gone if self.deadline.may_wait() && !self.deadline.left().is_zero() => {
+                    continue;
+                }
+                Refusal::Gone => return Ok(None),
+            };
+            if blocker.cleanable && settings::auto_cleanup() && self.clean_up(&blocker)? {
+                continue;
+            }
+            if self.deadline.left().is_zero() {
+                return Ok(None);
+            }
+            match row::state(&blocker.row)? {
+                row::State::Unchanged => {}
+                row::State::Gone => continue,
+                // Deleted before we were head, maybe, and then nobody will wake us.
+                row::State::Changing(writer) => {
+                    line::wait_for_transaction(writer, &self.deadline)?;
+                    continue;
+                }
+            }
+            let mut sleep = self.deadline.sleep()?;
+            if !blocker.dead {
+                sleep = sleep.min(blocker.lease_left);
+            }
+            line::sleep(sleep)?;
+        }
+    }
+
+    /// One attempt, under the caller's own gate. `None` also when that gate stays closed.
+    fn insert(&self) -> Result<Option<i64>, Error> {
+        let gate = Gate::of(self.service_id);
+        if !gate.enter_within(&self.deadline)? {
+            return Ok(None);
+        }
+        let token = statements::ACQUIRE.run(&self.parameters, |rows| rows.get::<i64>(0, 0))?;
+        if token.is_none() {
+            gate.leave();
+        }
+        Ok(token)
+    }
+
+    fn why_refused(&self) -> Result<Refusal, Error> {
+        let parameters = &self.parameters[..6];
+        let answer = statements::WHY_REFUSED.run(parameters, |rows| {
+            let flag = |column| rows.get::<bool>(0, column).unwrap_or(false);
+            if rows.len() == 0 || flag(0) {
+                return Err(Error::ServiceFenced(self.service_id));
+            }
+            let Some(token) = rows.get::<i64>(0, 2) else {
+                return Ok((flag(1), Refusal::Gone));
+            };
+            if flag(3) {
+                return Ok((false, Refusal::HeldByRequest(token)));
+            }
+            let left = rows.get::<i64>(0, 7).unwrap_or(0).max(1);
+            let blocker = Blocker {
+                service_id: rows.get(0, 5).unwrap_or(0),
+                dead: flag(6),
+                cleanable: flag(6) && flag(8),
+                lease_left: Duration::from_millis(left.cast_unsigned()),
+                row: rows.get(0, 4).expect("a row has a place"),
+            };
+            Ok((flag(1), Refusal::Held(blocker)))
+        })?;
+        match answer? {
+            (true, _) => Err(Error::LeaseExpired(self.service_id)),
+            (false, refusal) => Ok(refusal),
+        }
+    }
+
+    /// Has the holder's service cleaned up. Kept only if that clears the way; otherwise the cleanup would stay uncommitted
+    /// for as long as we wait on.
+    fn clean_up(&self, blocker: &Blocker) -> Result<bool, Error> {
+        let most = self.deadline.left().max(NO_WAIT);
+        let cleaned = self.deadline.attempt(most, || {
+            if !cleanup::if_nobody_else_does(blocker.service_id)? {
+                return Ok(None);
+            }
+            match self.why_refused()? {
+                Refusal::Held(still) if still.service_id == blocker.service_id => Ok(None),
+                _ => Ok(Some(())),
+            }
+        })?;
+        Ok(cleaned.is_some())
+    }
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments, reason = "the SQL interface")]
+fn acquire(
+    service_id: Option<i64>,
+    resource_type: Option<&str>,
+    resource_id: Option<&str>,
+    lock_name: Option<&str>,
+    status: Option<&str>,
+    wait: Option<Interval>,
+    request_id: Option<Uuid>,
+    details: Option<JsonB>,
+) -> Option<i64> {
+    verb(None, || {
+        let service_id = argument::required("service_id", service_id)?;
+        let resource_type = argument::name("resource_type", resource_type)?;
+        let resource_id = argument::resource_id(resource_id)?;
+        let lock_name = argument::lock_name(lock_name)?;
+        let status = argument::status(status)?;
+        let deadline = Deadline::after(argument::wait(wait)?);
+        if deadline.may_wait() && transaction_snapshot_only() {
+            return Err(Error::Unsupported {
+                what: "acquire can wait only under READ COMMITTED".to_owned(),
+                hint: "Use wait => '0', or a transaction at READ COMMITTED.",
+            });
+        }
+        let cluster = service::acting_for(service_id)?.cluster;
+        let mut lines = vec![Line::of_key(
+            &cluster,
+            resource_type,
+            resource_id,
+            lock_name,
+        )];
+        if status.is_some() {
+            lines.push(Line::of_work(&cluster, resource_type, resource_id));
+        }
+        let request = Request {
+            service_id,
+            parameters: [
+                arg(service_id),
+                arg(resource_type),
+                arg(resource_id),
+                arg(lock_name),
+                status.and_then(arg),
+                request_id.and_then(arg),
+                details.and_then(arg),
+                arg(token::epoch()),
+            ],
+            lines,
+            has_request_id: request_id.is_some(),
+            deadline,
+        };
+        request.acquire()
+    })
+}
+
+export! {
+    volguard_acquire, pg_finfo_volguard_acquire => acquire_wrapper;
+}

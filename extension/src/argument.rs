@@ -1,0 +1,100 @@
+//! Checking what a verb was called with.
+
+use crate::error::Error;
+use pgrx::datum::Interval;
+use std::time::Duration;
+
+/// The longest name, in bytes. Together a key's names must fit into an index entry (2,704 bytes).
+const LONGEST_NAME: usize = 255;
+/// Resources may be named by a path or a URL.
+const LONGEST_RESOURCE_ID: usize = 1024;
+
+pub fn required<T>(argument: &'static str, value: Option<T>) -> Result<T, Error> {
+    value.ok_or(Error::Null { argument })
+}
+
+/// A name that must be there and not be empty.
+pub fn name<'a>(argument: &'static str, value: Option<&'a str>) -> Result<&'a str, Error> {
+    let name = at_most(argument, required(argument, value)?, LONGEST_NAME)?;
+    not_empty(argument, name)
+}
+
+/// A resource's id.
+pub fn resource_id(value: Option<&str>) -> Result<&str, Error> {
+    const ARGUMENT: &str = "resource_id";
+    let id = at_most(ARGUMENT, required(ARGUMENT, value)?, LONGEST_RESOURCE_ID)?;
+    not_empty(ARGUMENT, id)
+}
+
+/// The name of one of several locks of a resource; empty for the resource's one and only.
+pub fn lock_name(value: Option<&str>) -> Result<&str, Error> {
+    at_most("lock_name", required("lock_name", value)?, LONGEST_NAME)
+}
+
+/// A status, or none for a plain lock.
+pub fn status(value: Option<&str>) -> Result<Option<&str>, Error> {
+    value
+        .map(|status| not_empty("status", at_most("status", status, LONGEST_NAME)?))
+        .transpose()
+}
+
+/// How long to wait.
+pub fn wait(value: Option<Interval>) -> Result<Duration, Error> {
+    const ARGUMENT: &str = "wait";
+    let wait = required(ARGUMENT, value)?;
+    if is_infinite(&wait) {
+        let hint = "Pass a finite interval; a wait has to end.";
+        return Err(Error::invalid(ARGUMENT, "must not be infinite", hint));
+    }
+    let micros = wait.as_micros();
+    if micros < 0 {
+        let hint = "Pass '0' to take the lock only if it is free at once.";
+        return Err(Error::invalid(ARGUMENT, "must not be negative", hint));
+    }
+    Ok(Duration::from_micros(
+        u64::try_from(micros).unwrap_or(u64::MAX),
+    ))
+}
+
+/// How long a service is believed alive after a heartbeat.
+pub fn lease(lease: Interval) -> Result<Interval, Error> {
+    const ARGUMENT: &str = "lease";
+    if is_infinite(&lease) {
+        let hint = "A service whose lease never ends could never be cleaned up.";
+        return Err(Error::invalid(ARGUMENT, "must not be infinite", hint));
+    }
+    if lease.as_micros() <= 0 {
+        let hint = "Pass the time after which a silent service is down, such as '60 s'.";
+        return Err(Error::invalid(ARGUMENT, "must be positive", hint));
+    }
+    Ok(lease)
+}
+
+/// Since Postgres 17 an interval can be infinite: all its fields at their limits.
+fn is_infinite(interval: &Interval) -> bool {
+    let fields = (interval.months(), interval.days(), interval.micros());
+    fields == (i32::MAX, i32::MAX, i64::MAX) || fields == (i32::MIN, i32::MIN, i64::MIN)
+}
+
+fn at_most<'a>(argument: &'static str, text: &'a str, longest: usize) -> Result<&'a str, Error> {
+    if text.len() > longest {
+        let problem = format!("is {} bytes long; {longest} are allowed", text.len());
+        return Err(Error::invalid(
+            argument,
+            problem,
+            "Use a shorter name, or a hash of it.",
+        ));
+    }
+    Ok(text)
+}
+
+fn not_empty<'a>(argument: &'static str, text: &'a str) -> Result<&'a str, Error> {
+    if text.is_empty() {
+        return Err(Error::invalid(
+            argument,
+            "must not be empty",
+            "Pass a name.",
+        ));
+    }
+    Ok(text)
+}

@@ -1,0 +1,189 @@
+//! The table that an update is for: its name, its columns, and how its types compare.
+
+use super::unique;
+use crate::catch::{catching, raw};
+use crate::error::Error;
+use pgrx::pg_sys::{self, Oid};
+use std::ffi::{CStr, CString, c_char};
+use std::fmt::Display;
+
+/// A table, locked as an UPDATE locks it until the transaction ends, so that what was looked up stays true.
+#[derive(Debug)]
+pub struct Table {
+    relation: pg_sys::Relation,
+    /// Qualified and quoted.
+    pub name: String,
+}
+
+/// One column.
+#[derive(Debug)]
+pub struct Column {
+    pub number: i16,
+    /// Quoted.
+    pub name: String,
+    pub type_oid: Oid,
+    pub typmod: i32,
+    pub collation: Oid,
+}
+
+impl Table {
+    pub fn open(oid: Oid) -> Result<Self, Error> {
+        // SAFETY: the closure owns nothing; a relation that is there stays open until Drop.
+        let table = unsafe {
+            let mode = pg_sys::RowExclusiveLock as i32;
+            let relation = catching(|| raw::try_relation_open(oid, mode))?;
+            if relation.is_null() {
+                return Err(Error::NoTable(oid));
+            }
+            Table {
+                relation,
+                name: qualified_name(relation),
+            }
+        };
+        match table.kind() {
+            pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => Ok(table),
+            kind => Err(Error::NotATable {
+                name: table.name.clone(),
+                kind: describe(kind),
+            }),
+        }
+    }
+
+    fn form(&self) -> &pg_sys::FormData_pg_class {
+        // SAFETY: an open relation has its pg_class row in memory.
+        unsafe { &*(*self.relation).rd_rel }
+    }
+
+    fn oid(&self) -> Oid {
+        // SAFETY: an open relation.
+        unsafe { (*self.relation).rd_id }
+    }
+
+    fn kind(&self) -> u8 {
+        self.form().relkind.cast_unsigned()
+    }
+
+    /// Looks a column up by the name that a document has at `path`.
+    pub fn column(&self, name: &str, path: &impl Display) -> Result<Column, Error> {
+        self.find(name).ok_or_else(|| Error::Column {
+            path: path.to_string(),
+            problem: format!("column \"{name}\" of {} does not exist", self.name),
+            hint: match self.similar(name) {
+                Some(similar) => format!("Perhaps you meant \"{similar}\"."),
+                None => "Name a column of the table as the table spells it; system columns can't be used.".to_owned(),
+            },
+        })
+    }
+
+    /// System columns and dropped ones are not found.
+    fn find(&self, name: &str) -> Option<Column> {
+        let name = CString::new(name).ok()?;
+        // SAFETY: a C string; the tuple is released after the fields were copied.
+        unsafe {
+            let tuple = pg_sys::SearchSysCacheAttName(self.oid(), name.as_ptr());
+            if tuple.is_null() {
+                return None;
+            }
+            let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_attribute>(tuple);
+            let column = Column {
+                number: (*form).attnum,
+                name: quoted(&name),
+                type_oid: (*form).atttypid,
+                typmod: (*form).atttypmod,
+                collation: (*form).attcollation,
+            };
+            pg_sys::ReleaseSysCache(tuple);
+            (column.number > 0).then_some(column)
+        }
+    }
+
+    /// The column that was probably meant.
+    fn similar(&self, name: &str) -> Option<String> {
+        const FAR: i32 = 3;
+        let names = (1..=self.form().relnatts).filter_map(|number| {
+            // SAFETY: get_attname returns a C string, or null for a number without a column.
+            let name = unsafe { pg_sys::get_attname(self.oid(), number, true) };
+            // SAFETY: as above.
+            (!name.is_null()).then(|| unsafe { owned(name) })
+        });
+        names
+            .filter_map(|actual| Some((distance(name, &actual, FAR)?, actual)))
+            .filter(|(distance, actual)| *distance as usize <= actual.len() / 2 && self.find(actual).is_some())
+            .min_by_key(|(distance, _)| *distance)
+            .map(|(_, actual)| actual)
+    }
+
+    /// Do these columns, none of them NULL, belong to at most one row by a constraint?
+    pub fn is_unique(&self, columns: &[Column]) -> bool {
+        // A constraint of a parent says nothing about the rows of its children; one of a partitioned table does.
+        let inherited = self.kind() == pg_sys::RELKIND_RELATION && self.form().relhassubclass;
+        !inherited && unique::any_within(self.relation, columns)
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // SAFETY: opened by `open`, closed once; the lock stays.
+        unsafe { pg_sys::relation_close(self.relation, pg_sys::NoLock as i32) };
+    }
+}
+
+/// Copies a C string that a look-up allocated.
+///
+/// # Safety
+/// `text` is a C string.
+pub unsafe fn owned(text: *const c_char) -> String {
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+fn quoted(name: &CStr) -> String {
+    // SAFETY: takes and returns C strings.
+    unsafe { owned(pg_sys::quote_identifier(name.as_ptr())) }
+}
+
+fn qualified_name(relation: pg_sys::Relation) -> String {
+    // SAFETY: the relation is open, so its row is in memory, and its schema is there as long as we lock it.
+    unsafe {
+        let form = (*relation).rd_rel;
+        let schema = pg_sys::get_namespace_name((*form).relnamespace);
+        owned(pg_sys::quote_qualified_identifier(schema, (*form).relname.data.as_ptr()))
+    }
+}
+
+fn describe(kind: u8) -> &'static str {
+    match kind {
+        pg_sys::RELKIND_VIEW => "a view",
+        pg_sys::RELKIND_MATVIEW => "a materialized view",
+        pg_sys::RELKIND_FOREIGN_TABLE => "a foreign table",
+        pg_sys::RELKIND_SEQUENCE => "a sequence",
+        pg_sys::RELKIND_INDEX | pg_sys::RELKIND_PARTITIONED_INDEX => "an index",
+        pg_sys::RELKIND_COMPOSITE_TYPE => "a composite type",
+        _ => "not a table",
+    }
+}
+
+/// How many letters apart two names are, unless that is more than `at_most`.
+fn distance(a: &str, b: &str, at_most: i32) -> Option<i32> {
+    /// What varstr_levenshtein_less_equal takes; a longer name is no column's.
+    const LONGEST: usize = 255;
+    if a.len() > LONGEST {
+        return None;
+    }
+    let (a_length, b_length) = (a.len() as i32, b.len() as i32);
+    // SAFETY: two texts with their lengths in bytes.
+    let distance = unsafe {
+        pg_sys::varstr_levenshtein_less_equal(
+            a.as_ptr().cast(),
+            a_length,
+            b.as_ptr().cast(),
+            b_length,
+            1,
+            1,
+            1,
+            at_most,
+            true,
+        )
+    };
+    (distance <= at_most).then_some(distance)
+}

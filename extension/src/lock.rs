@@ -1,0 +1,120 @@
+//! What a holder does with a lock: moves its status on, gives it back.
+
+use crate::error::Error;
+use crate::export::{export, verb};
+use crate::fence::{self, Gate};
+use crate::spi::{Arg, arg};
+use crate::statements::{self, Statement};
+use crate::wait::Line;
+use crate::{argument, owner, service};
+use pgrx::pg_extern;
+
+/// Runs a statement that deletes rows of `workers`, and has the heads of their lines woken after the commit.
+pub fn remove(statement: &Statement, args: &[Arg]) -> Result<usize, Error> {
+    statement.run(args, |rows| {
+        for row in 0..rows.len() {
+            let name = |column| rows.get::<String>(row, column).unwrap_or_default();
+            let (cluster, resource_type, resource_id) = (name(0), name(1), name(2));
+            Line::of_key(&cluster, &resource_type, &resource_id, &name(3)).wake_after_commit();
+            if rows.get(row, 4) == Some(true) {
+                Line::of_work(&cluster, &resource_type, &resource_id).wake_after_commit();
+            }
+        }
+        rows.len()
+    })
+}
+
+#[pg_extern(sql = false)]
+fn release(token: Option<i64>) -> Option<bool> {
+    verb(None, || {
+        let token = argument::required("token", token)?;
+        let me = arg(owner::caller());
+        if remove(&statements::RELEASE, &[arg(token), me])? == 1 {
+            return Ok(Some(true));
+        }
+        refuse_foreign(&[token])?;
+        Ok(Some(false))
+    })
+}
+
+#[pg_extern(sql = false)]
+fn release_all(tokens: Option<Vec<Option<i64>>>) -> Option<i64> {
+    verb(None, || {
+        let tokens = token_list(tokens)?;
+        refuse_foreign(&tokens)?;
+        let released = remove(
+            &statements::RELEASE_ALL,
+            &[arg(tokens), arg(owner::caller())],
+        )?;
+        Ok(Some(released as i64))
+    })
+}
+
+/// An error if one of the tokens belongs to a service of another role.
+fn refuse_foreign(tokens: &[i64]) -> Result<(), Error> {
+    let args = [arg(tokens.to_vec()), arg(owner::caller())];
+    match statements::NOT_PERMITTED.run(&args, |rows| rows.get::<i64>(0, 0))? {
+        Some(token) => Err(fence::not_yours(token)),
+        None => Ok(()),
+    }
+}
+
+fn token_list(tokens: Option<Vec<Option<i64>>>) -> Result<Vec<i64>, Error> {
+    argument::required("tokens", tokens)?
+        .into_iter()
+        .map(|token| argument::required("tokens", token))
+        .collect()
+}
+
+#[pg_extern(sql = false)]
+fn reconcile(service_id: Option<i64>, tokens: Option<Vec<Option<i64>>>) -> Option<i64> {
+    verb(None, || {
+        let service_id = argument::required("service_id", service_id)?;
+        let tokens = token_list(tokens)?;
+        service::acting_for(service_id)?;
+        Gate::of(service_id).enter()?;
+        service::require_unfenced(service_id)?;
+        let released = remove(&statements::RECONCILE, &[arg(service_id), arg(tokens)])?;
+        Ok(Some(released as i64))
+    })
+}
+
+#[pg_extern(sql = false)]
+fn set_status(token: Option<i64>, status: Option<&str>) {
+    verb((), || {
+        let token = argument::required("token", token)?;
+        let status = argument::status(status)?;
+        let holder = fence::holder(token)?.ok_or(Error::TokenNotHeld(token))?;
+        let slot = Line::of_work(&holder.cluster, &holder.resource_type, &holder.resource_id);
+        let taken = || Error::Busy {
+            what: format!(
+                "{} {} has another operation in progress",
+                holder.resource_type, holder.resource_id
+            ),
+            hint: "One operation at a time per resource: wait for it to end, or acquire with the status and a wait.",
+        };
+        if status.is_some() && !holder.working && !slot.try_head()? {
+            return Err(taken());
+        }
+        Gate::of(holder.service_id).enter()?;
+        if statements::SET_STATUS.count(&[arg(token), status.and_then(arg)])? == 0 {
+            let held = statements::HOLD.count(&[arg(token)])? == 1;
+            return Err(if held {
+                taken()
+            } else {
+                Error::TokenNotHeld(token)
+            });
+        }
+        if status.is_none() {
+            slot.wake_after_commit();
+        }
+        Ok(())
+    });
+}
+
+export! {
+    volguard_release, pg_finfo_volguard_release => release_wrapper;
+    volguard_release_all, pg_finfo_volguard_release_all => release_all_wrapper;
+    volguard_reconcile, pg_finfo_volguard_reconcile => reconcile_wrapper;
+    volguard_set_status, pg_finfo_volguard_set_status => set_status_wrapper;
+}

@@ -1,0 +1,94 @@
+//! What an operator does by hand. Every act leaves a line in the server's log.
+
+use crate::error::Error;
+use crate::export::{export, verb};
+use crate::spi::{arg, utility};
+use crate::{argument, fence, lock, owner, statements};
+use pgrx::pg_extern;
+use pgrx::pg_sys::{self, Oid};
+use std::ffi::{CStr, CString};
+
+/// May the caller take locks away that `registered_by`'s services hold?
+fn may_take_from(registered_by: Oid) -> Result<bool, Error> {
+    Ok(owner::caller_is(registered_by) || owner::caller_is(owner::role()?))
+}
+
+#[pg_extern(sql = false)]
+fn force_release(token: Option<i64>, reason: Option<&str>) -> Option<bool> {
+    verb(None, || {
+        let token = argument::required("token", token)?;
+        let reason = argument::name("reason", reason)?;
+        let Some(registered_by) = fence::registered_by(token)? else {
+            return Ok(Some(false));
+        };
+        if !may_take_from(registered_by)? {
+            return Err(fence::not_yours(token));
+        }
+        let released = lock::remove(&statements::FORCE_RELEASE, &[arg(token)])? == 1;
+        if released {
+            pgrx::log!("volguard: token {token} released by force: {reason}");
+        }
+        Ok(Some(released))
+    })
+}
+
+#[pg_extern(sql = false)]
+fn reset_resource(resource_type: Option<&str>, resource_id: Option<&str>) -> Option<i64> {
+    verb(None, || {
+        let resource_type = argument::name("resource_type", resource_type)?;
+        let resource_id = argument::resource_id(resource_id)?;
+        let key = [arg(resource_type), arg(resource_id)];
+        let holders = statements::RESOURCE_OWNERS.run(&key, |rows| {
+            (0..rows.len())
+                .filter_map(|row| rows.get::<Oid>(row, 0))
+                .collect::<Vec<_>>()
+        })?;
+        for holder in holders {
+            if !may_take_from(holder)? {
+                return Err(Error::Denied {
+                    what: format!(
+                        "{resource_type} {resource_id} is held by a service of another role"
+                    ),
+                    hint: "Act as a member of the role that registered the service, or of the extension's owner.",
+                });
+            }
+        }
+        let forgotten = lock::remove(&statements::RESET_RESOURCE, &key)?;
+        if forgotten > 0 {
+            pgrx::log!(
+                "volguard: {resource_type} {resource_id} reset: {forgotten} rows of workers forgotten"
+            );
+        }
+        Ok(Some(forgotten as i64))
+    })
+}
+
+#[pg_extern(sql = false)]
+fn grant_usage(role: Option<&CStr>) {
+    verb((), || {
+        let role = argument::required("role", role)?;
+        let role = quoted(role);
+        for what in [
+            "USAGE ON SCHEMA volguard",
+            "EXECUTE ON ALL FUNCTIONS IN SCHEMA volguard",
+            "SELECT ON volguard.lock_status, volguard.service_status, volguard.cluster_status",
+        ] {
+            utility(&format!("GRANT {what} TO {role}"))?;
+        }
+        Ok(())
+    });
+}
+
+fn quoted(name: &CStr) -> String {
+    let name = CString::from(name);
+    // SAFETY: a C string that outlives the call; the result is a C string in the call's memory, copied at once.
+    unsafe { CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())) }
+        .to_string_lossy()
+        .into_owned()
+}
+
+export! {
+    volguard_force_release, pg_finfo_volguard_force_release => force_release_wrapper;
+    volguard_reset_resource, pg_finfo_volguard_reset_resource => reset_resource_wrapper;
+    volguard_grant_usage, pg_finfo_volguard_grant_usage => grant_usage_wrapper;
+}

@@ -1,0 +1,132 @@
+//! The extension's own tables: who owns them, and running as that role.
+//!
+//! No caller needs a privilege on volguard's tables. A statement on them runs as their owner, with the role switched for
+//! just that statement; what touches the user's tables runs as the user.
+
+use crate::error::Error;
+use pgrx::pg_sys::{self, Oid};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Set by Postgres' invalidation of a relation; read before the cached facts are used.
+static STALE: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static SERVICES_TABLE: Cell<Option<Table>> = const { Cell::new(None) };
+}
+
+#[derive(Clone, Copy)]
+struct Table {
+    relation: Oid,
+    owner: Oid,
+}
+
+/// Asks Postgres to tell us when one of our tables changes (a new owner, DROP EXTENSION).
+pub fn register_invalidation() {
+    // SAFETY: registered once a backend, at load; the callback never raises.
+    unsafe {
+        pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::from(0))
+    };
+}
+
+/// # Safety
+/// Called by Postgres while it handles invalidations: must neither raise nor touch a catalog.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn relation_changed(_arg: pg_sys::Datum, relation: Oid) {
+    let ours = SERVICES_TABLE.try_with(|table| {
+        table
+            .get()
+            .is_some_and(|table| table.relation == relation || relation == Oid::INVALID)
+    });
+    if ours.unwrap_or(false) {
+        STALE.store(true, Ordering::Relaxed);
+    }
+}
+
+/// True once after a change of the services table: what was remembered of its rows must be forgotten.
+pub fn take_stale() -> bool {
+    STALE.swap(false, Ordering::Relaxed)
+}
+
+/// Forgets the table, so that the next use looks it up again.
+pub fn forget() {
+    SERVICES_TABLE.set(None);
+}
+
+/// The role that owns volguard's tables.
+pub fn role() -> Result<Oid, Error> {
+    if let Some(table) = SERVICES_TABLE.get() {
+        return Ok(table.owner);
+    }
+    let table = look_up().ok_or(Error::NotInstalled)?;
+    SERVICES_TABLE.set(Some(table));
+    Ok(table.owner)
+}
+
+fn look_up() -> Option<Table> {
+    // SAFETY: catalog look-ups of a running transaction; the tuple is released after its one field was copied.
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(c"volguard".as_ptr(), true);
+        let relation = pg_sys::get_relname_relid(c"services".as_ptr(), schema);
+        let tuple = pg_sys::SearchSysCache1(
+            pg_sys::SysCacheIdentifier::RELOID as i32,
+            pg_sys::Datum::from(relation),
+        );
+        if tuple.is_null() {
+            return None;
+        }
+        let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_class>(tuple);
+        let owner = (*form).relowner;
+        pg_sys::ReleaseSysCache(tuple);
+        Some(Table { relation, owner })
+    }
+}
+
+/// The role that calls us.
+pub fn caller() -> Oid {
+    // SAFETY: a plain read of the backend's state.
+    unsafe { pg_sys::GetUserId() }
+}
+
+/// Is the caller a member of `role`, or a superuser?
+pub fn caller_is(role: Oid) -> bool {
+    let caller = caller();
+    // SAFETY: a catalog look-up of a running transaction.
+    caller == role || unsafe { pg_sys::has_privs_of_role(caller, role) }
+}
+
+/// The current role is another one while this lives. An abort puts the role back as well.
+pub struct AsRole {
+    role: Oid,
+    context: i32,
+}
+
+impl AsRole {
+    /// As the owner of our tables.
+    pub fn owner() -> Result<Self, Error> {
+        Ok(Self::switch(role()?, 0))
+    }
+
+    /// As `role`, in a context that lets it neither change roles nor leave anything behind in the session.
+    pub fn restricted(role: Oid) -> Self {
+        Self::switch(role, pg_sys::SECURITY_RESTRICTED_OPERATION)
+    }
+
+    fn switch(to: Oid, extra: u32) -> Self {
+        let (mut role, mut context) = (Oid::INVALID, 0);
+        // SAFETY: reads and writes two variables of the backend; Drop restores what was read.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut role, &mut context);
+            let flags = (pg_sys::SECURITY_LOCAL_USERID_CHANGE | extra) as i32;
+            pg_sys::SetUserIdAndSecContext(to, context | flags);
+        }
+        AsRole { role, context }
+    }
+}
+
+impl Drop for AsRole {
+    fn drop(&mut self) {
+        // SAFETY: what `switch` read. On the error path the abort sets the same once more.
+        unsafe { pg_sys::SetUserIdAndSecContext(self.role, self.context) };
+    }
+}

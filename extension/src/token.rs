@@ -1,0 +1,37 @@
+//! Fencing tokens: `(WAL timeline << 44) | counter`.
+//!
+//! The counter is a sequence, drawn by the inserting statement while its key is held, so each acquisition of a key has a
+//! larger one than the acquisitions before. A sequence can fall behind in one case: a standby that lags is promoted.
+//! Then the timeline is a new one, and it stands in the upper bits.
+
+use pgrx::pg_sys;
+
+/// Bits of the counter: 17 million million acquisitions a timeline.
+const COUNTER_BITS: u32 = 44;
+
+/// The upper bits of the tokens of this server.
+pub fn epoch() -> i64 {
+    i64::from(timeline()) << COUNTER_BITS
+}
+
+#[cfg(not(feature = "pg14"))]
+fn timeline() -> u32 {
+    // SAFETY: reads shared memory; in recovery it gives the timeline that will not be written to, and the insert fails.
+    unsafe { pg_sys::GetWALInsertionTimeLine() }
+}
+
+#[cfg(feature = "pg14")]
+fn timeline() -> u32 {
+    // SAFETY: RecoveryInProgress sets the variable when recovery has ended since this backend last looked.
+    unsafe {
+        pg_sys::RecoveryInProgress();
+        pg_sys::ThisTimeLineID
+    }
+}
+
+/// Makes the transaction's commit wait for the disk, whatever `synchronous_commit` says: a token that its holder has seen
+/// must not be drawn a second time after a crash.
+pub fn make_durable() {
+    // SAFETY: sets a flag of the running transaction.
+    unsafe { pg_sys::ForceSyncCommit() };
+}

@@ -1,0 +1,13 @@
+//! Waiting for a key, in order and without polling.
+//!
+//! Who waits for a key takes its [`line`]: a heavyweight lock that Postgres queues first come, first served. Whoever has
+//! it is the head, tries the insert, and sleeps on its latch. A release looks the head up and sets that latch after its
+//! commit ([`wake`]). Each wait for a lock is bounded by the time left ([`deadline`]).
+
+pub mod deadline;
+pub mod line;
+pub mod tag;
+pub mod wake;
+
+pub use deadline::Deadline;
+pub use line::Line;

@@ -1,0 +1,152 @@
+//! Heavyweight locks of our own.
+//!
+//! They use the advisory lock method with a value in the tag's fourth field that Postgres' advisory functions never
+//! write (they use 1 and 2), so they can't meet a user's advisory lock. `pg_locks` shows them as `advisory` with that
+//! value as `objsubid`. All are transaction-level.
+
+use crate::catch::{catching, raw};
+use crate::error::Error;
+use pgrx::pg_sys::{self, LOCKTAG};
+use xxhash_rust::xxh3::Xxh3;
+
+/// What a tag stands for: its fourth field.
+#[derive(Clone, Copy, Debug)]
+#[repr(u16)]
+pub enum Kind {
+    /// The waiting line of a key.
+    Line = 0x5647,
+    /// The waiting line of a resource's work slot.
+    WorkLine = 0x5648,
+    /// The gate of a service: shared by whoever relies on its being alive, exclusive to whoever fences it.
+    Gate = 0x5649,
+    /// Registering under one (cluster, host, binary).
+    Incarnation = 0x564A,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Shared = pg_sys::ShareLock as isize,
+    Exclusive = pg_sys::ExclusiveLock as isize,
+}
+
+#[derive(Clone, Copy)]
+pub struct Tag(LOCKTAG);
+
+impl Tag {
+    pub fn of_number(kind: Kind, number: u64) -> Self {
+        Tag(LOCKTAG {
+            // SAFETY: a plain variable of the backend.
+            locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
+            locktag_field2: (number >> 32) as u32,
+            locktag_field3: number as u32,
+            locktag_field4: kind as u16,
+            locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+            locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+        })
+    }
+
+    /// Two names that hash alike share a tag, which makes one wait for the other and is otherwise harmless: a tag
+    /// only orders attempts, the unique index decides them. The hash is a fixed one because backends that loaded
+    /// different builds of the extension must agree on it.
+    pub fn of_names(kind: Kind, names: &[&str]) -> Self {
+        let mut hash = Xxh3::new();
+        for name in names {
+            hash.update(&(name.len() as u64).to_le_bytes());
+            hash.update(name.as_bytes());
+        }
+        Self::of_number(kind, hash.digest())
+    }
+
+    /// Takes the lock if that needs no waiting.
+    pub fn try_lock(&self, mode: Mode) -> Result<bool, Error> {
+        self.acquire(mode, true)
+    }
+
+    /// Waits for the lock, behind those who asked before. The backend's `lock_timeout` applies.
+    pub fn lock(&self, mode: Mode) -> Result<(), Error> {
+        self.acquire(mode, false).map(drop)
+    }
+
+    fn acquire(&self, mode: Mode, dont_wait: bool) -> Result<bool, Error> {
+        let tag = &raw const self.0;
+        let _owned = ByTransaction::now();
+        // SAFETY: a valid tag that outlives the call; the closure owns nothing.
+        let result = unsafe { catching(|| raw::LockAcquire(tag, mode as i32, false, dont_wait))? };
+        Ok(result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL)
+    }
+
+    /// Gives back one `try_lock` or `lock` before the transaction ends.
+    pub fn unlock(&self, mode: Mode) {
+        let _owned = ByTransaction::now();
+        // SAFETY: a valid tag; a lock that isn't held gets a warning of Postgres, nothing worse.
+        unsafe { pg_sys::LockRelease(&self.0, mode as i32, false) };
+    }
+
+    /// The latches of the processes that hold the lock exclusively (one at most) or shared.
+    ///
+    /// A process may have ended, and its slot may belong to another, by the time the latch is set: a latch set in vain
+    /// only makes its owner look once more.
+    pub fn holders_latches(&self, into: &mut Vec<*mut pg_sys::Latch>) {
+        let mut count = 0;
+        // SAFETY: a valid tag; the array has `count` elements and lives in this call's memory context.
+        let holders = unsafe {
+            let ids = pg_sys::GetLockConflicts(&self.0, Mode::Exclusive as i32, &mut count);
+            std::slice::from_raw_parts(ids, count.max(0) as usize)
+        };
+        into.extend(holders.iter().filter_map(latch_of));
+        // SAFETY: allocated by GetLockConflicts just above, and not used any more.
+        unsafe { pg_sys::pfree(holders.as_ptr().cast_mut().cast()) };
+    }
+}
+
+/// Locks belong to the (sub)transaction instead of the running query while this lives.
+///
+/// Postgres releases a lock only on behalf of the resource owner that took it, and a lock taken in a subtransaction
+/// passes to the transaction; so all are taken and released in the transaction's name.
+struct ByTransaction(pg_sys::ResourceOwner);
+
+impl ByTransaction {
+    fn now() -> Self {
+        // SAFETY: plain variables of the backend; a transaction is running, so it has an owner.
+        unsafe {
+            let before = pg_sys::CurrentResourceOwner;
+            pg_sys::CurrentResourceOwner = pg_sys::CurTransactionResourceOwner;
+            ByTransaction(before)
+        }
+    }
+}
+
+impl Drop for ByTransaction {
+    fn drop(&mut self) {
+        // SAFETY: what `now` read; the query that owns it is still running.
+        unsafe { pg_sys::CurrentResourceOwner = self.0 };
+    }
+}
+
+/// The latch of the process that runs a virtual transaction; `None` if that transaction is over.
+///
+/// The process number alone may name the wrong process by now, so the local transaction id must match too.
+#[cfg(not(any(feature = "pg17", feature = "pg18")))]
+fn latch_of(id: &pg_sys::VirtualTransactionId) -> Option<*mut pg_sys::Latch> {
+    unsafe extern "C-unwind" {
+        /// `storage/sinvaladt.h`, which pgrx doesn't bind. Takes one lightweight lock; raises nothing.
+        fn BackendIdGetProc(backend: std::ffi::c_int) -> *mut pg_sys::PGPROC;
+    }
+    // SAFETY: a PGPROC is never unmapped while we live; a stale one fails the comparison.
+    unsafe {
+        let process = BackendIdGetProc(id.backendId);
+        (!process.is_null() && (*process).lxid == id.localTransactionId)
+            .then(|| &raw mut (*process).procLatch)
+    }
+}
+
+/// As above, for the releases whose processes have numbers.
+#[cfg(any(feature = "pg17", feature = "pg18"))]
+fn latch_of(id: &pg_sys::VirtualTransactionId) -> Option<*mut pg_sys::Latch> {
+    // SAFETY: as above; ProcNumberGetProc answers null for a number without a process.
+    unsafe {
+        let process = pg_sys::ProcNumberGetProc(id.procNumber);
+        (!process.is_null() && (*process).vxid.lxid == id.localTransactionId)
+            .then(|| &raw mut (*process).procLatch)
+    }
+}

@@ -1,0 +1,10 @@
+-- A schema that somebody made before us could hold functions that catch our calls.
+DO $$
+BEGIN
+    IF (SELECT nspowner FROM pg_catalog.pg_namespace WHERE nspname = 'volguard')
+       <> (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER) THEN
+        RAISE EXCEPTION 'schema volguard exists and belongs to somebody else'
+            USING ERRCODE = 'insufficient_privilege', HINT = 'Drop the schema; CREATE EXTENSION makes it.';
+    END IF;
+END
+$$;

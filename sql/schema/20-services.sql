@@ -1,0 +1,13 @@
+-- Every function is VOLATILE, PARALLEL UNSAFE and called on NULL: it writes, or locks, and says itself which NULL it refuses.
+
+CREATE FUNCTION volguard.register_service(host text, binary_name text, cluster text DEFAULT NULL, lease interval DEFAULT NULL, details jsonb DEFAULT NULL)
+RETURNS bigint VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_register_service';
+COMMENT ON FUNCTION volguard.register_service IS 'Registers a new incarnation of a service, fences the earlier one, and returns the service_id.';
+
+CREATE FUNCTION volguard.heartbeat(service_id bigint)
+RETURNS interval VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_heartbeat';
+COMMENT ON FUNCTION volguard.heartbeat IS 'Renews the lease and returns its length; VG001 if the service is fenced or unknown.';
+
+CREATE FUNCTION volguard.deregister_service(service_id bigint)
+RETURNS bigint VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_deregister_service';
+COMMENT ON FUNCTION volguard.deregister_service IS 'Orderly stop: drops the plain locks and returns how many rows of work are left to cleanup.';

@@ -1,0 +1,36 @@
+CREATE VIEW volguard.lock_status AS
+SELECT w.cluster, w.resource_type, w.resource_id, w.lock_name, w.token, w.status,
+       w.service_id, s.host, s.binary_name,
+       coalesce(s.fenced_at IS NULL AND s.heartbeat_at + s.lease > pg_catalog.clock_timestamp(), false) AS alive,
+       w.acquired_at, w.updated_at, pg_catalog.clock_timestamp() - w.acquired_at AS held_for,
+       w.request_id, w.details
+FROM volguard.workers AS w
+LEFT JOIN volguard.services AS s USING (service_id);
+COMMENT ON VIEW volguard.lock_status IS 'Who holds what, since when, alive or not.';
+
+CREATE VIEW volguard.service_status AS
+SELECT s.service_id, s.cluster, s.host, s.binary_name,
+       CASE WHEN s.fenced_at IS NOT NULL THEN 'fenced'
+            WHEN s.heartbeat_at + s.lease > pg_catalog.clock_timestamp() THEN 'up'
+            ELSE 'down' END AS state,
+       s.lease, s.heartbeat_at, pg_catalog.clock_timestamp() - s.heartbeat_at AS silent_for,
+       s.registered_at, s.fenced_at,
+       (SELECT pg_catalog.count(*) FROM volguard.workers AS w WHERE w.service_id = s.service_id) AS held_locks,
+       s.registered_by, s.details
+FROM volguard.services AS s;
+COMMENT ON VIEW volguard.service_status IS 'Every incarnation: up, down (its lease is over) or fenced, and how many locks it holds.';
+
+CREATE VIEW volguard.cluster_status AS
+SELECT c.name AS cluster,
+       CASE WHEN pg_catalog.count(*) FILTER (WHERE s.state = 'up') > 0 THEN 'up' ELSE 'down' END AS state,
+       pg_catalog.count(s.service_id) AS services,
+       pg_catalog.count(*) FILTER (WHERE s.state = 'up') AS services_up,
+       pg_catalog.count(*) FILTER (WHERE s.state = 'down') AS services_down,
+       pg_catalog.count(*) FILTER (WHERE s.state = 'fenced') AS services_fenced,
+       coalesce(pg_catalog.sum(s.held_locks), 0)::bigint AS held_locks,
+       pg_catalog.max(s.heartbeat_at) AS last_heartbeat,
+       c.disabled, c.disabled_reason
+FROM volguard.clusters AS c
+LEFT JOIN volguard.service_status AS s ON s.cluster = c.name
+GROUP BY c.name;
+COMMENT ON VIEW volguard.cluster_status IS 'Up if any service of the cluster is up; counts; the last heartbeat.';
