@@ -1,0 +1,55 @@
+# Every target is a line of `make help`.
+PG_CONFIG ?= /usr/lib/postgresql/15/bin/pg_config
+export PG_CONFIG
+# rustup puts cargo there, and a shell that was open before does not know.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+PACKAGE := $(CURDIR)/target/pgrx-package
+PGRX_PACKAGE := cargo pgrx package -p volguard-extension --pg-config $(PG_CONFIG)
+SUDO := $(if $(filter-out 0,$(shell id -u)),--sudo)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build package demo test regress lint rustfmt clippy rustdoc install clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@echo
+	@echo 'DATABASE_URL makes demo, test and regress use a server of yours; PG_CONFIG names another Postgres than Debian 15.'
+
+setup: ## install what is missing: Debian packages, cargo-pgrx (asks for sudo if it needs it)
+	@tests/setup.sh
+
+build: ## compile the extension for tests and the demo, and the private server
+	$(PGRX_PACKAGE) --debug --out-dir $(PACKAGE)/debug
+	cargo build --locked -p volguard-tests
+
+package: setup ## compile the extension for use, into target/pgrx-package/release
+	$(PGRX_PACKAGE) --out-dir $(PACKAGE)/release
+
+demo: setup build ## three volume managers on a private Postgres, one killed, one paused
+	cargo build --locked -p volguard --example demo
+	VOLGUARD_PACKAGE=$(PACKAGE)/debug target/debug/with-postgres -- cargo run -q --locked -p volguard --example demo
+
+test: setup ## everything, from nothing; the last line counts
+	tests/run.sh
+
+regress: build ## golden files and isolation specs; one of them: make regress REGRESS=acquire ISOLATION=
+	VOLGUARD_PACKAGE=$(PACKAGE)/debug target/debug/with-postgres -- $(MAKE) -C pg_regress installcheck
+
+lint: rustfmt clippy rustdoc ## rustfmt, clippy, rustdoc: no warning allowed
+
+rustfmt:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+rustdoc:
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+
+install: setup ## put the extension into the Postgres of PG_CONFIG on this machine
+	cargo pgrx install --release $(SUDO) -p volguard-extension --pg-config $(PG_CONFIG)
+
+clean: ## remove everything that was built here
+	cargo clean
+	rm -rf pg_regress/results pg_regress/output_iso pg_regress/regression.*

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Runs every tier of the tests, also after one has failed, and ends with the line `N passed, N failed`: `make test`.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+SUMMARY=() PASSED=0 FAILED=0
+LOG=$(mktemp)
+trap 'rm -f "$LOG"' EXIT
+
+# Adds up what `cargo test` and pg_regress say about themselves.
+count() {
+    awk '
+        /^test result:/ {
+            for (i = 2; i <= NF; i++) {
+                if ($i == "passed;") passed += $(i - 1)
+                if ($i == "failed;") failed += $(i - 1)
+            }
+        }
+        match($0, /All [0-9]+ tests passed/) { passed += $(NF - 2) }
+        match($0, /[0-9]+ of [0-9]+ tests failed/) {
+            split(substr($0, RSTART, RLENGTH), n, " ")
+            failed += n[1]
+            passed += n[3] - n[1]
+        }
+        END { print passed + 0, failed + 0 }
+    ' "$LOG"
+}
+
+# tier NAME COMMAND...: a command that fails without having counted a failure (it did not compile, it was killed)
+# counts as one; a command that counts nothing counts as one test itself.
+tier() {
+    local name=$1 status passed failed start=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    "$@" 2>&1 | tee "$LOG"
+    status=${PIPESTATUS[0]}
+    read -r passed failed < <(count)
+    if ((status != 0 && failed == 0)); then
+        failed=1
+    elif ((passed + failed == 0)); then
+        passed=1
+    fi
+    PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed))
+    SUMMARY+=("$(printf '%-22s %7d %7d %6d s' "$name" "$passed" "$failed" $((SECONDS - start)))")
+}
+
+# Each tier has a server of its own, so that none can lean on what another left.
+with_server() {
+    target/debug/with-postgres "$@"
+}
+
+regress() {
+    with_server -- make -s -C pg_regress installcheck "$@" && return
+    cat pg_regress/regression.diffs pg_regress/output_iso/regression.diffs 2>/dev/null
+    return 1
+}
+
+tier 'rustfmt' make -s rustfmt
+tier 'clippy' make -s clippy
+tier 'rustdoc' make -s rustdoc
+tier 'extension builds' make -s build
+export VOLGUARD_PACKAGE=$PWD/target/pgrx-package/debug
+# Its pgrx-free modules; the linker drops what would need a server.
+tier 'extension units' cargo test --locked -p volguard-extension --lib
+tier 'golden files' regress ISOLATION=
+tier 'isolation specs' regress REGRESS=
+tier 'client' with_server -- cargo test --locked --no-fail-fast -p volguard
+tier 'server' with_server -- cargo test --locked --no-fail-fast -p volguard-tests
+
+printf '\n%-22s %7s %7s\n' tier passed failed
+printf '%s\n' "${SUMMARY[@]}"
+printf '\n%d passed, %d failed\n' "$PASSED" "$FAILED"
+((FAILED == 0))

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Installs what building, testing and the demo need, and nothing that is there already: `make setup`.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+CARGO_PGRX=0.18.1
+DEBIAN_PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config
+PG_CONFIG=${PG_CONFIG:-$DEBIAN_PG_CONFIG}
+
+# pgrx: libclang-dev for bindgen. cargo-pgrx: libssl-dev, which it links.
+PACKAGES=(build-essential pkg-config libssl-dev libclang-dev pgbouncer)
+if [[ $PG_CONFIG == "$DEBIAN_PG_CONFIG" ]]; then
+    PACKAGES+=(postgresql-15 postgresql-server-dev-15)
+fi
+
+die() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+missing_packages() {
+    local package
+    for package in "${PACKAGES[@]}"; do
+        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || echo "$package"
+    done
+}
+
+install_packages() {
+    command -v dpkg-query apt-get >/dev/null ||
+        die "this is not Debian; install the equivalents of: ${PACKAGES[*]}"
+    local missing as_root=()
+    mapfile -t missing < <(missing_packages)
+    ((${#missing[@]})) || return 0
+
+    if ((EUID != 0)); then
+        command -v sudo >/dev/null ||
+            die "no sudo here; as root run: apt-get install ${missing[*]}"
+        as_root=(sudo)
+    fi
+    echo "setup: installing ${missing[*]}"
+    "${as_root[@]}" "$PWD/setup_packages.sh" "${missing[@]}" ||
+        die "Debian packages could not be installed (see above); needed: ${missing[*]}"
+}
+
+check_pg_config() {
+    [[ -x $PG_CONFIG ]] || die "PG_CONFIG=$PG_CONFIG is not there; unset it to use Debian's Postgres 15"
+    [[ -f $("$PG_CONFIG" --includedir-server)/postgres.h ]] ||
+        die "$PG_CONFIG has no server headers; install the development package of that Postgres"
+}
+
+check_rust() {
+    command -v cargo >/dev/null ||
+        die "no cargo in PATH; install Rust: curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+    local needed found
+    needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' ../Cargo.toml)
+    found=$(cargo --version | cut -d ' ' -f 2)
+    printf '%s\n' "$needed" "$found" | sort --check=quiet --version-sort ||
+        die "Rust $found is too old, $needed is needed: rustup update stable"
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
+        rustup component add rustfmt clippy ||
+        die "rustfmt and clippy are missing: rustup component add rustfmt clippy"
+}
+
+install_cargo_pgrx() {
+    [[ $(cargo pgrx --version 2>/dev/null) == "cargo-pgrx $CARGO_PGRX" ]] && return
+    echo "setup: installing cargo-pgrx $CARGO_PGRX, which takes some minutes"
+    # The extension pins the same version; another one refuses to build it.
+    cargo install --locked cargo-pgrx --version "$CARGO_PGRX" --force ||
+        die "cargo-pgrx could not be installed (see above); is crates.io reachable?"
+}
+
+register_postgres() {
+    local major config
+    major=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
+    config=${PGRX_HOME:-$HOME/.pgrx}/config.toml
+    local known
+    known=$(sed -n "s/^pg$major = [\"']\(.*\)[\"']/\1/p" "$config" 2>/dev/null || true)
+    [[ -x $known ]] && return
+    cargo pgrx init "--pg$major" "$PG_CONFIG" || die "cargo pgrx init failed (see above)"
+}
+
+install_packages
+check_pg_config
+check_rust
+install_cargo_pgrx
+register_postgres
