@@ -1,0 +1,39 @@
+//! Client of the PostgreSQL extension `volguard`: locks, crash cleanup and compare-and-swap for volume managers that run
+//! active-active with nothing but the database they already have.
+//!
+//! - [`Volguard`] is the handle on a database.
+//! - [`Session`] is this process as a registered service, kept alive by heartbeats.
+//! - [`Lock`] guards one resource; its token fences whoever held it before.
+//! - [`ConditionalUpdate`] changes a row only if it is as expected, and says what was not.
+//! - [`Cleanup`] repairs what dead services left.
+//!
+//! The guarantees are the server's. This crate adds pooling, heartbeats, guards that clean up behind dropped futures and typed
+//! builders. Waiters for one key queue inside the process, so that a contended key occupies one connection.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod acquire;
+mod cleanup;
+mod connect;
+mod error;
+mod interval;
+mod lock;
+mod queue;
+mod reaper;
+mod resource;
+mod session;
+mod statements;
+mod update;
+
+pub use acquire::Acquire;
+pub use cleanup::{CleanedService, Cleanup, CleanupState};
+pub use connect::{ConnectBuilder, StatementMode, Volguard};
+pub use error::Error;
+pub use lock::Lock;
+pub use resource::{CrashRule, TrackResource};
+pub use session::{Loss, Registration, Session};
+pub use update::{
+    Condition, ConditionalUpdate, Expression, IntoCondition, IntoExpression, UpdateOutcome,
+    UpdatedRow, add, column, div, mul, not, one_of, sub,
+};

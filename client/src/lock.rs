@@ -1,0 +1,238 @@
+//! The guard of a lock.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_postgres::Transaction;
+use uuid::Uuid;
+
+use crate::acquire::Request;
+use crate::error::Error;
+use crate::queue::{Key, Place};
+use crate::session::{Core, Loss, REPLY_LIMIT, Session, finish};
+use crate::statements::{self, Params, Statement};
+
+/// A lock that this process holds, as far as it knows. Made by [`Session::acquire`].
+///
+/// Keep an eye on it while you work: [`lost`](Lock::lost) resolves, and [`is_lost`](Lock::is_lost) turns true, before others
+/// can get the lock. Let the database have the last word where it can: [`assert_held_in`](Lock::assert_held_in) a transaction, or
+/// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by); and pass the [`token`](Lock::token) to storage that can refuse smaller ones.
+///
+/// [`release`](Lock::release) it to be told that it is free. A guard that is dropped is released in the background, which is repeated until the
+/// server has answered or the session is lost; the next in this process' line gets its turn after that.
+#[derive(Debug)]
+#[must_use = "a lock that is dropped is released"]
+pub struct Lock {
+    held: Arc<Held>,
+    /// Given away with the release.
+    place: Option<Place>,
+    released: bool,
+}
+
+/// What a fence needs to outlive the guard's borrow.
+#[derive(Debug)]
+pub(crate) struct Held {
+    session: Session,
+    key: Arc<Key>,
+    token: i64,
+    request_id: Uuid,
+    /// The server has said that the token is not held.
+    gone: watch::Sender<bool>,
+}
+
+impl Lock {
+    pub(crate) fn new(session: Session, request: &Request, token: i64, place: Place) -> Lock {
+        session.core().known().insert(token);
+        Lock {
+            held: Arc::new(Held {
+                session,
+                key: Arc::clone(&request.key),
+                token,
+                request_id: request.id,
+                gone: watch::Sender::new(false),
+            }),
+            place: Some(place),
+            released: false,
+        }
+    }
+
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
+    /// The fencing token: larger than every earlier one of this lock.
+    pub fn token(&self) -> i64 {
+        self.held.token
+    }
+
+    /// What kind of resource is locked.
+    pub fn resource_type(&self) -> &str {
+        &self.held.key.resource_type
+    }
+
+    /// Which resource is locked.
+    pub fn resource_id(&self) -> &str {
+        &self.held.key.resource_id
+    }
+
+    /// Which lock of the resource it is; empty unless named.
+    pub fn lock_name(&self) -> &str {
+        &self.held.key.lock_name
+    }
+
+    /// The id of the request that won the lock.
+    pub fn request_id(&self) -> Uuid {
+        self.held.request_id
+    }
+
+    /// Resolves when the lock can't be relied on any more, and says why: its session is lost, or the server has said that the token is not held. At once,
+    /// if that is so already.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again at will.
+    pub async fn lost(&self) -> Loss {
+        let mut gone = self.held.gone.subscribe();
+        tokio::select! {
+            loss = self.held.session.lost() => loss,
+            _ = gone.wait_for(|gone| *gone) => Loss::TokenNotHeld,
+        }
+    }
+
+    /// Whether the lock can't be relied on any more, by this very moment's clock.
+    pub fn is_lost(&self) -> bool {
+        *self.held.gone.borrow() || self.held.session.is_lost()
+    }
+
+    /// Says what is being done under the lock, or with `None` that nothing is that would need cleanup.
+    ///
+    /// # Errors
+    /// [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the server; [`Error::Pool`],
+    /// [`Error::Database`], [`Error::NoReply`].
+    ///
+    /// # Cancel safety
+    /// When the future is dropped the status may have been set or not; setting it again is safe.
+    pub async fn set_status(&self, status: Option<&str>) -> Result<(), Error> {
+        let params: Params<'_> = &[&self.held.token, &status];
+        self.held.ask(&statements::SET_STATUS, params).await
+    }
+
+    /// Asks the server whether the token is held at this moment. It says nothing about the next: inside a transaction
+    /// [`assert_held_in`](Self::assert_held_in) does.
+    ///
+    /// # Errors
+    /// [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the server; [`Error::Pool`],
+    /// [`Error::Database`], [`Error::NoReply`].
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn assert_held(&self) -> Result<(), Error> {
+        let params: Params<'_> = &[&self.held.token];
+        self.held.ask(&statements::ASSERT_HELD, params).await
+    }
+
+    /// Fences a transaction: it fails unless the token is held, and the token stays held until the transaction ends, because neither
+    /// release nor cleanup gets past it.
+    ///
+    /// ```no_run
+    /// # async fn run(volguard: volguard::Volguard, lock: volguard::Lock) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut client = volguard.pool().get().await?;
+    /// let transaction = client.transaction().await?;
+    /// lock.assert_held_in(&transaction).await?;
+    /// transaction.execute("UPDATE volumes SET size = size + 1 WHERE id = 17", &[]).await?;
+    /// transaction.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::TokenNotHeld`], after which the lock is lost, and [`Error::Database`]: the transaction is aborted. [`Error::SessionLost`]
+    /// without asking the server.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn assert_held_in(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        self.held.check()?;
+        let answer = statements::ASSERT_HELD
+            .row_in(transaction, &[&self.held.token])
+            .await;
+        answer
+            .map(drop)
+            .map_err(|error| self.held.note(error.into()))
+    }
+
+    /// Frees the lock. `false` says that it was not held any more.
+    ///
+    /// # Errors
+    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the release is then repeated in the background, as if the guard had
+    /// been dropped.
+    ///
+    /// # Cancel safety
+    /// Goes on in the background when the future is dropped.
+    pub async fn release(self) -> Result<bool, Error> {
+        finish(async move {
+            // Until the answer is there the guard is armed: whatever goes wrong, dropping it repeats the release.
+            let volguard = &self.held.core().volguard;
+            let row = volguard
+                .row_within(REPLY_LIMIT, &statements::RELEASE, &[&self.held.token])
+                .await?;
+            let released = row.try_get(0)?;
+            self.forget_released();
+            Ok(released)
+        })
+        .await
+    }
+
+    /// The server has answered the release.
+    pub(crate) fn forget_released(mut self) {
+        self.released = true;
+        self.held.core().known().remove(&self.held.token);
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if !self.released {
+            // No await here, and perhaps no runtime: the session's reaper does it.
+            let place = self.place.take();
+            self.held.session.reaper().release(self.held.token, place);
+        }
+    }
+}
+
+impl Held {
+    pub(crate) fn core(&self) -> &Core {
+        self.session.core()
+    }
+
+    pub(crate) fn token(&self) -> i64 {
+        self.token
+    }
+
+    /// Refuses to go on under a session that is lost.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.core().lease.check().map_err(Error::SessionLost)
+    }
+
+    /// The server has said that the token is not held.
+    pub(crate) fn note_gone(&self) {
+        self.gone.send_replace(true);
+    }
+
+    fn note(&self, error: Error) -> Error {
+        if matches!(error, Error::TokenNotHeld(_)) {
+            self.note_gone();
+        }
+        self.core().heed(&error);
+        error
+    }
+
+    async fn ask(&self, statement: &Statement, params: Params<'_>) -> Result<(), Error> {
+        self.check()?;
+        let answer = self
+            .core()
+            .volguard
+            .row_within(REPLY_LIMIT, statement, params)
+            .await;
+        answer.map(drop).map_err(|error| self.note(error))
+    }
+}

@@ -1,0 +1,170 @@
+//! The line inside one process: of all who want one key, only the first asks the database.
+//!
+//! So a key occupies one connection at most, however many tasks wait for it, and tasks are served first come, first
+//! served. The line is a convenience, never the guarantee: mutual exclusion is the server's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What is locked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) resource_type: String,
+    pub(crate) resource_id: String,
+    pub(crate) lock_name: String,
+}
+
+/// The lines of all keys that somebody in this session holds or wants.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    heads: Mutex<HashMap<Arc<Key>, Arc<Semaphore>>>,
+}
+
+/// The head of a key's line, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    // Dropped before `_ticket`, which counts who is left.
+    _permit: OwnedSemaphorePermit,
+    _ticket: Ticket,
+}
+
+/// Standing in a key's line, as its head or behind.
+#[derive(Debug)]
+struct Ticket {
+    lines: Arc<Lines>,
+    key: Arc<Key>,
+    head: Option<Arc<Semaphore>>,
+}
+
+impl Lines {
+    /// Joins the line and resolves as its head.
+    ///
+    /// # Cancel safety
+    /// A dropped future has left the line.
+    pub(crate) async fn join(self: &Arc<Self>, key: &Arc<Key>) -> Place {
+        let (ticket, head) = self.ticket(key);
+        // Nobody closes these semaphores.
+        match head.acquire_owned().await {
+            Ok(permit) => Place {
+                _permit: permit,
+                _ticket: ticket,
+            },
+            Err(_) => unreachable!("the line of a key was closed"),
+        }
+    }
+
+    /// The head of the line, if nobody holds or wants the key.
+    pub(crate) fn try_join(self: &Arc<Self>, key: &Arc<Key>) -> Option<Place> {
+        let (ticket, head) = self.ticket(key);
+        let permit = head.try_acquire_owned().ok()?;
+        Some(Place {
+            _permit: permit,
+            _ticket: ticket,
+        })
+    }
+
+    fn ticket(self: &Arc<Self>, key: &Arc<Key>) -> (Ticket, Arc<Semaphore>) {
+        let mut heads = self.lock();
+        let head = heads
+            .entry(Arc::clone(key))
+            .or_insert_with(|| Arc::new(Semaphore::new(1)));
+        let ticket = Ticket {
+            lines: Arc::clone(self),
+            key: Arc::clone(key),
+            head: Some(Arc::clone(head)),
+        };
+        (ticket, Arc::clone(head))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<Key>, Arc<Semaphore>>> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // Counted under the lock under which tickets are made: the last to leave takes the entry with it.
+        let mut heads = self.lines.lock();
+        self.head = None;
+        if heads
+            .get(&self.key)
+            .is_some_and(|head| Arc::strong_count(head) == 1)
+        {
+            heads.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
+
+    fn key(id: &str) -> Arc<Key> {
+        Arc::new(Key {
+            resource_type: "volume".into(),
+            resource_id: id.into(),
+            lock_name: String::new(),
+        })
+    }
+
+    fn left(lines: &Lines) -> usize {
+        lines.lock().len()
+    }
+
+    #[tokio::test]
+    async fn one_head_per_key() {
+        let lines = Arc::new(Lines::default());
+        let first = lines.try_join(&key("1")).unwrap();
+        assert!(lines.try_join(&key("1")).is_none());
+        assert!(lines.try_join(&key("2")).is_some());
+        drop(first);
+        assert!(lines.try_join(&key("1")).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn serves_first_come_first_served() {
+        let lines = Arc::new(Lines::default());
+        let head = lines.join(&key("1")).await;
+        let (served, mut order) = mpsc::unbounded_channel();
+        for turn in 0..20 {
+            let (lines, served) = (Arc::clone(&lines), served.clone());
+            tokio::spawn(async move {
+                let _place = lines.join(&key("1")).await;
+                served.send(turn).unwrap();
+            });
+            tokio::task::yield_now().await;
+        }
+        drop((head, served));
+        let mut turns = Vec::new();
+        while let Some(turn) = order.recv().await {
+            turns.push(turn);
+        }
+        assert_eq!(turns, (0..20).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_gives_up_leaves_the_line_and_nothing_behind() {
+        let lines = Arc::new(Lines::default());
+        let head = lines.join(&key("1")).await;
+        let given_up = timeout(Duration::from_secs(1), lines.join(&key("1"))).await;
+        assert!(given_up.is_err());
+        assert_eq!(left(&lines), 1);
+        drop(head);
+        assert_eq!(left(&lines), 0);
+    }
+
+    #[tokio::test]
+    async fn forgets_keys_that_nobody_wants() {
+        let lines = Arc::new(Lines::default());
+        for id in 0..100 {
+            lines.join(&key(&id.to_string())).await;
+        }
+        assert!(lines.try_join(&key("busy")).is_some());
+        assert_eq!(left(&lines), 0);
+    }
+}

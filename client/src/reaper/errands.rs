@@ -1,0 +1,117 @@
+//! What the reaper does: one release, one look at the unsettled requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use super::{Release, Unsettled};
+use crate::acquire::Request;
+use crate::connect::cancel;
+use crate::error::Error;
+use crate::session::{Core, REPLY_LIMIT};
+
+/// Releases a batch, and hands back what the server has not answered for.
+pub(super) async fn release(core: Arc<Core>, batch: Vec<Release>) -> Vec<Release> {
+    match release_now(&core, &batch).await {
+        Ok(()) => Vec::new(),
+        Err(error) if error.is_retryable() => {
+            tracing::debug!(service_id = core.service_id, %error, "releases are repeated");
+            batch
+        }
+        // One that the server refuses must not keep the others.
+        Err(_) if batch.len() > 1 => {
+            let mut left = Vec::new();
+            for one in batch {
+                left.extend(Box::pin(release(Arc::clone(&core), vec![one])).await);
+            }
+            left
+        }
+        Err(error) => {
+            tracing::error!(service_id = core.service_id, %error, "a lock can't be released");
+            Vec::new()
+        }
+    }
+}
+
+async fn release_now(core: &Core, batch: &[Release]) -> Result<(), Error> {
+    let tokens: Vec<i64> = batch.iter().map(|release| release.token).collect();
+    core.release_all(&tokens).await?;
+    let mut known = core.known();
+    tokens.iter().for_each(|token| {
+        known.remove(token);
+    });
+    Ok(())
+}
+
+/// Asks again for each unsettled request, without waiting, and releases what it got.
+pub(super) async fn settle(core: Arc<Core>) -> Vec<Release> {
+    let requests: Vec<(Uuid, Unsettled)> = core
+        .unsettled()
+        .iter()
+        .map(|(id, unsettled)| (*id, unsettled.clone()))
+        .collect();
+    let mut left = Vec::new();
+    for (id, unsettled) in requests {
+        match settle_one(&core, id, unsettled).await {
+            Ok(found) => left.extend(found),
+            Err(error) => {
+                tracing::debug!(service_id = core.service_id, request_id = %id, %error, "a request is still unsettled");
+            }
+        }
+    }
+    left
+}
+
+/// `Ok` with a release that failed. The request stays on the list until a look that begins when its statement is certainly over.
+async fn settle_one(
+    core: &Arc<Core>,
+    id: Uuid,
+    unsettled: Unsettled,
+) -> Result<Vec<Release>, Error> {
+    // Whoever holds or wants the key in this process is not to be robbed of it; there will be another round.
+    let Some(place) = core.lines.try_join(&unsettled.key) else {
+        return Ok(Vec::new());
+    };
+    if !core.unsettled().contains_key(&id) {
+        return Ok(Vec::new());
+    }
+    let began = Instant::now();
+    let _gate = core.gate.read().await;
+    let request = Request {
+        key: Arc::clone(&unsettled.key),
+        id,
+        status: None,
+        details: None,
+    };
+    let found = ask(core, &request).await?;
+    if began >= unsettled.until {
+        core.unsettled().remove(&id);
+    }
+    let Some(token) = found else {
+        return Ok(Vec::new());
+    };
+    tracing::info!(service_id = core.service_id, request_id = %id, token, "releasing what a lost answer left behind");
+    core.known().insert(token);
+    // The place goes with the token: nobody here gets the key before the release is answered.
+    let release_it = Release {
+        token,
+        _place: Some(place),
+    };
+    Ok(release(Arc::clone(core), vec![release_it]).await)
+}
+
+async fn ask(core: &Core, request: &Request) -> Result<Option<i64>, Error> {
+    let client = core.volguard.checkout().await?;
+    let answer = timeout(REPLY_LIMIT, request.send(core, &client, Duration::ZERO)).await;
+    match answer {
+        Ok(answer) => answer.map_err(Error::from_acquire),
+        Err(_) => {
+            cancel(&client.cancel_token()).await;
+            drop(Object::take(client));
+            Err(Error::NoReply)
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! A registered service: one incarnation of a process, kept alive by heartbeats in the background.
+
+mod core;
+mod heartbeat;
+mod lease;
+mod registration;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::acquire::Acquire;
+use crate::error::Error;
+use crate::lock::Lock;
+use crate::reaper::Reaper;
+
+pub(crate) use self::core::{Core, REPLY_LIMIT};
+pub use lease::Loss;
+pub use registration::Registration;
+
+/// A registered service. Clones share it.
+///
+/// A background task heartbeats at a third of the lease, on a connection of its own beside the pool. While heartbeats
+/// succeed the session lives. It is **lost**, for good, as soon as
+/// - 90 % of a lease have passed since the last successful heartbeat was *sent*: well before the lease can end on the
+///   server, where it counts from the arrival, or
+/// - the server says that the service is fenced, or
+/// - [`stop`](Session::stop) was called.
+///
+/// Then [`lost`](Session::lost) resolves here and on every [`Lock`], and acquires, status changes, assertions and fenced
+/// updates are refused with [`Error::SessionLost`] without asking the server. Stop the work that the locks protect; to go on,
+/// register anew.
+///
+/// The clock is `CLOCK_MONOTONIC`. It goes on while a process is stopped (SIGSTOP), and every check compares
+/// it with the deadline, so a process that is continued too late finds itself lost at its first check. It does *not* go on
+/// while the whole machine is suspended: after a resume only the server can tell, and fencing is what protects the data.
+///
+/// When the last clone and the last [`Lock`] are dropped without [`stop`](Session::stop), heartbeats end, and the
+/// server treats the service like a crashed one when its lease runs out.
+#[derive(Debug, Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    core: Arc<Core>,
+    reaper: Reaper,
+    /// Dropped with the last handle, which ends the heartbeats.
+    _alive: oneshot::Sender<()>,
+}
+
+impl Session {
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.inner.core
+    }
+
+    pub(crate) fn reaper(&self) -> &Reaper {
+        &self.inner.reaper
+    }
+
+    /// The number of this incarnation on the server. Never used twice.
+    pub fn service_id(&self) -> i64 {
+        self.core().service_id
+    }
+
+    /// How long the server waits for a heartbeat before others may clean up after this service.
+    pub fn lease(&self) -> Duration {
+        self.core().lease.length()
+    }
+
+    /// Prepares to take the lock named `""` (see [`Acquire::lock_name`]) of a resource. Nothing happens before the result is awaited.
+    ///
+    /// ```no_run
+    /// # async fn run(session: volguard::Session) -> Result<(), volguard::Error> {
+    /// use std::time::Duration;
+    ///
+    /// let Some(lock) = session
+    ///     .acquire("volume", "v-17")
+    ///     .status("extending")
+    ///     .wait(Duration::from_millis(1500))
+    ///     .await?
+    /// else {
+    ///     return Ok(()); // somebody else had it all the time
+    /// };
+    /// lock.release().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn acquire(&self, resource_type: &str, resource_id: &str) -> Acquire {
+        Acquire::new(self.clone(), resource_type, resource_id)
+    }
+
+    /// Resolves when the session is lost, and says why. At once, if it is.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again at will.
+    pub async fn lost(&self) -> Loss {
+        self.core().lease.lost().await
+    }
+
+    /// Whether the session is lost, by this very moment's clock.
+    pub fn is_lost(&self) -> bool {
+        self.loss().is_some()
+    }
+
+    /// Why the session is lost, if it is.
+    pub fn loss(&self) -> Option<Loss> {
+        self.core().lease.check().err()
+    }
+
+    /// When the session will be lost unless a heartbeat succeeds before; when it was lost, if it is.
+    ///
+    /// Work that can't be fenced in the database should not begin a step that may end after this moment.
+    pub fn lost_at(&self) -> Instant {
+        self.core().lease.lost_at()
+    }
+
+    /// Releases on the server what this service holds there and this session does not know of, and says how many.
+    ///
+    /// The session cleans up behind itself without being asked. This is the broom for what it could not see, such as a
+    /// release that a crash of the server undid. It waits for the acquires under way, because their tokens aren't known yet, and
+    /// holds off new ones meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::SessionLost`]; [`Error::ServiceFenced`], [`Error::Database`] if the server refuses. While
+    /// the server can't be reached it is asked again until the session is lost.
+    ///
+    /// # Cancel safety
+    /// Goes on in the background when the future is dropped.
+    pub async fn reconcile(&self) -> Result<u64, Error> {
+        let session = self.clone();
+        finish(async move { session.core().reconcile().await }).await
+    }
+
+    /// Releases many locks in one statement and one commit, and says how many of them were still held.
+    ///
+    /// # Errors
+    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the releases are repeated in the background, as if
+    /// the locks had been dropped.
+    ///
+    /// # Cancel safety
+    /// Goes on in the background when the future is dropped.
+    pub async fn release_all(&self, locks: Vec<Lock>) -> Result<u64, Error> {
+        let session = self.clone();
+        finish(async move {
+            let tokens: Vec<i64> = locks.iter().map(Lock::token).collect();
+            let released = session.core().release_all(&tokens).await?;
+            locks.into_iter().for_each(Lock::forget_released);
+            Ok(released)
+        })
+        .await
+    }
+
+    /// Ends the session in order: every clone and lock of it is lost, acquires under way are called off, dropped locks are
+    /// released, and the service is deregistered. Returns how many locks with work in them (a status) it leaves to cleanup; plain
+    /// locks still held are dropped by the server.
+    ///
+    /// # Errors
+    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`] if the server could not be told before the lease
+    /// would have run out: then it treats the service like a crashed one. [`Error::SessionLost`] if the session was lost before.
+    ///
+    /// # Cancel safety
+    /// Goes on in the background when the future is dropped.
+    pub async fn stop(self) -> Result<u64, Error> {
+        finish(async move {
+            let core = self.core();
+            core.lease.check().map_err(Error::SessionLost)?;
+            let deadline = core.lease.lost_at();
+            core.lease.lose(Loss::Stopped);
+            // Acquires under way hold the gate until they know what became of them.
+            let settled = async {
+                drop(core.gate.write().await);
+                self.reaper().flush().await;
+            };
+            if timeout_at(deadline, settled).await.is_err() {
+                tracing::warn!(service_id = core.service_id, "stopped with releases undone");
+            }
+            core.deregister(deadline).await
+        })
+        .await
+    }
+}
+
+/// Runs `work` to its end, whether or not the caller waits for it.
+pub(crate) async fn finish<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime shuts down.
+            Err(_) => Err(Error::SessionLost(Loss::Stopped)),
+        },
+    }
+}

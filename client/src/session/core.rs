@@ -1,0 +1,133 @@
+//! What all parts of a session share: its identity, its lease, its lines, and what it knows to hold.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, RwLock};
+use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
+
+use super::lease::{Lease, Loss};
+use crate::connect::Volguard;
+use crate::error::Error;
+use crate::queue::Lines;
+use crate::reaper::Unsettled;
+use crate::statements;
+
+/// How long the server may take to answer a statement that waits for nothing but rows.
+pub(crate) const REPLY_LIMIT: Duration = Duration::from_secs(30);
+
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) volguard: Volguard,
+    pub(crate) service_id: i64,
+    pub(crate) lease: Lease,
+    pub(crate) lines: Arc<Lines>,
+    /// Held for reading by acquires under way, whose tokens nobody knows yet; for writing by `reconcile`.
+    pub(crate) gate: Arc<RwLock<()>>,
+    /// Wakes the heartbeat before its time.
+    pub(crate) beat_now: Notify,
+    known: Mutex<HashSet<i64>>,
+    unsettled: Mutex<HashMap<Uuid, Unsettled>>,
+}
+
+impl Core {
+    pub(super) fn new(volguard: Volguard, service_id: i64, lease: Lease) -> Core {
+        Core {
+            volguard,
+            service_id,
+            lease,
+            lines: Arc::default(),
+            gate: Arc::default(),
+            beat_now: Notify::new(),
+            known: Mutex::default(),
+            unsettled: Mutex::default(),
+        }
+    }
+
+    /// Tokens that this session holds, or still has to release.
+    pub(crate) fn known(&self) -> MutexGuard<'_, HashSet<i64>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Acquires of which nobody knows whether they left a lock behind.
+    pub(crate) fn unsettled(&self) -> MutexGuard<'_, HashMap<Uuid, Unsettled>> {
+        self.unsettled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a verdict of the server's on the whole service.
+    pub(crate) fn heed(&self, error: &Error) {
+        match error {
+            Error::ServiceFenced(_) => self.lease.lose(Loss::Fenced),
+            // The server's clock is ahead of what this one says; there may be time yet.
+            Error::LeaseExpired(_) => self.beat_now.notify_one(),
+            _ => {}
+        }
+    }
+
+    pub(crate) async fn release_all(&self, tokens: &[i64]) -> Result<u64, Error> {
+        let row = self
+            .volguard
+            .row_within(REPLY_LIMIT, &statements::RELEASE_ALL, &[&tokens])
+            .await?;
+        count(&row)
+    }
+
+    pub(super) async fn reconcile(&self) -> Result<u64, Error> {
+        // Kept shut until the server has answered: a reconcile that is still under way must not meet a token that was acquired after
+        // it was sent.
+        let _gate = tokio::select! {
+            gate = self.gate.write() => gate,
+            loss = self.lease.lost() => return Err(Error::SessionLost(loss)),
+        };
+        let tokens: Vec<i64> = self.known().iter().copied().collect();
+        loop {
+            self.lease.check().map_err(Error::SessionLost)?;
+            let answer = self
+                .volguard
+                .row_within(
+                    REPLY_LIMIT,
+                    &statements::RECONCILE,
+                    &[&self.service_id, &tokens],
+                )
+                .await;
+            match answer {
+                Ok(row) => return count(&row),
+                Err(error) if error.is_retryable() => {
+                    tracing::debug!(service_id = self.service_id, %error, "reconcile is repeated");
+                    sleep(RETRY_AFTER).await;
+                }
+                Err(error) => {
+                    self.heed(&error);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    pub(super) async fn deregister(&self, deadline: Instant) -> Result<u64, Error> {
+        let params: statements::Params<'_> = &[&self.service_id];
+        loop {
+            let attempt =
+                self.volguard
+                    .row_within(REPLY_LIMIT, &statements::DEREGISTER_SERVICE, params);
+            match timeout_at(deadline, attempt).await {
+                Ok(Ok(row)) => return count(&row),
+                Ok(Err(error)) if error.is_retryable() && Instant::now() < deadline => {
+                    sleep(RETRY_AFTER).await;
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(Error::NoReply),
+            }
+        }
+    }
+}
+
+fn count(row: &tokio_postgres::Row) -> Result<u64, Error> {
+    Ok(row.try_get::<_, i64>(0)?.unsigned_abs())
+}

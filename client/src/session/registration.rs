@@ -1,0 +1,129 @@
+//! How a session begins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use super::heartbeat::Heartbeat;
+use super::lease::Lease;
+use super::{Core, Inner, Session};
+use crate::connect::Volguard;
+use crate::error::Error;
+use crate::interval::{ShortestInterval, micros};
+use crate::reaper::Reaper;
+use crate::statements;
+
+/// How long the way to a registered service may take.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// A service about to be registered. Made by [`Volguard::register`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens before `start`"]
+pub struct Registration {
+    volguard: Volguard,
+    host: String,
+    binary_name: String,
+    cluster: Option<String>,
+    lease: Option<Duration>,
+    details: Option<Value>,
+}
+
+impl Registration {
+    pub(crate) fn new(volguard: Volguard, host: &str, binary_name: &str) -> Registration {
+        Registration {
+            volguard,
+            host: host.to_owned(),
+            binary_name: binary_name.to_owned(),
+            cluster: None,
+            lease: None,
+            details: None,
+        }
+    }
+
+    /// The cluster to join; services of one cluster contend for the same locks and clean up after each other. `default` unless told.
+    pub fn cluster(mut self, cluster: &str) -> Self {
+        self.cluster = Some(cluster.to_owned());
+        self
+    }
+
+    /// How long the server waits for a heartbeat before the service counts as dead; the setting
+    /// `volguard.service_down_time` unless told. Heartbeats go out at a third of it.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// Whatever people should see beside the service in the view `service_status`.
+    pub fn details(mut self, details: Value) -> Self {
+        self.details = Some(details);
+        self
+    }
+
+    /// Registers the service and starts its heartbeats. An earlier incarnation (same cluster, host, binary name) is fenced at once.
+    ///
+    /// # Errors
+    /// [`Error::Pool`] or [`Error::NoReply`] if the server can't be reached in 30 seconds, [`Error::Database`] if it refuses (22023 for
+    /// an empty name or a lease out of range, 42501 without the privilege), [`Error::Configuration`] if the pool has room for one
+    /// connection only.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave a service that never heartbeats: registering again fences it, and so does the end of its lease.
+    pub async fn start(self) -> Result<Session, Error> {
+        if self.volguard.pool().status().max_size < 2 {
+            return Err(Error::Configuration(
+                "the pool has room for less than two connections; one is needed to release while another waits"
+                    .to_owned(),
+            ));
+        }
+        timeout(START_LIMIT, self.begin())
+            .await
+            .unwrap_or(Err(Error::NoReply))
+    }
+
+    async fn begin(self) -> Result<Session, Error> {
+        let mode = self.volguard.mode();
+        let connection = self.volguard.open_beside_pool().await?;
+        let lease = self.lease.map(micros);
+        let row = statements::REGISTER_SERVICE
+            .row(
+                &connection,
+                mode,
+                &[
+                    &self.host,
+                    &self.binary_name,
+                    &self.cluster,
+                    &lease,
+                    &self.details,
+                ],
+            )
+            .await?;
+        let service_id: i64 = row.try_get(0)?;
+
+        // The first heartbeat tells the lease that the server has settled on.
+        let sent_at = Instant::now();
+        let row = statements::HEARTBEAT
+            .row(&connection, mode, &[&service_id])
+            .await?;
+        let ShortestInterval(lease) = row.try_get(0)?;
+        tracing::info!(service_id, host = %self.host, binary_name = %self.binary_name, ?lease, "registered");
+
+        let core = Arc::new(Core::new(
+            self.volguard,
+            service_id,
+            Lease::new(sent_at, lease),
+        ));
+        let (alive, gone) = oneshot::channel();
+        tokio::spawn(Heartbeat::new(Arc::clone(&core), connection, sent_at).run(gone));
+        let reaper = Reaper::start(Arc::clone(&core));
+        Ok(Session {
+            inner: Arc::new(Inner {
+                core,
+                reaper,
+                _alive: alive,
+            }),
+        })
+    }
+}

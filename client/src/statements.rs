@@ -1,0 +1,185 @@
+//! Every SQL text that this crate sends, and how it is sent.
+//!
+//! Names are schema-qualified and arguments named, so that neither a `search_path` nor a new argument with a default
+//! changes what a statement means. Types of parameters are given, so that a statement needs no round trip to learn them;
+//! results have built-in types only, because an unknown type would make tokio-postgres prepare statements to look it up.
+
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Error, Row, Transaction};
+
+use crate::connect::StatementMode;
+
+pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// An SQL text and the types of its parameters.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    sql: &'static str,
+    types: &'static [Type],
+}
+
+impl Statement {
+    /// Runs it outside any transaction of the caller's.
+    pub(crate) async fn rows(
+        &self,
+        client: &ClientWrapper,
+        mode: StatementMode,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        match mode {
+            StatementMode::Prepared => {
+                let statement = client.prepare_typed_cached(self.sql, self.types).await?;
+                client.query(&statement, params).await
+            }
+            StatementMode::Unnamed => client.query_typed(self.sql, &self.typed(params)).await,
+        }
+    }
+
+    /// Like [`rows`](Self::rows), for statements that answer with exactly one row.
+    pub(crate) async fn row(
+        &self,
+        client: &ClientWrapper,
+        mode: StatementMode,
+        params: Params<'_>,
+    ) -> Result<Row, Error> {
+        match mode {
+            StatementMode::Prepared => {
+                let statement = client.prepare_typed_cached(self.sql, self.types).await?;
+                client.query_one(&statement, params).await
+            }
+            StatementMode::Unnamed => client.query_typed_one(self.sql, &self.typed(params)).await,
+        }
+    }
+
+    /// Runs it inside the caller's transaction, whose connection may be anybody's: always unnamed.
+    pub(crate) async fn row_in(
+        &self,
+        transaction: &Transaction<'_>,
+        params: Params<'_>,
+    ) -> Result<Row, Error> {
+        transaction
+            .query_typed_one(self.sql, &self.typed(params))
+            .await
+    }
+
+    fn typed<'a>(&self, params: Params<'a>) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+        debug_assert_eq!(params.len(), self.types.len(), "{}", self.sql);
+        params
+            .iter()
+            .copied()
+            .zip(self.types.iter().cloned())
+            .collect()
+    }
+}
+
+pub(crate) static EXTENSION_VERSION: Statement = Statement {
+    sql: "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'volguard'",
+    types: &[],
+};
+
+pub(crate) static REGISTER_SERVICE: Statement = Statement {
+    sql: "SELECT volguard.register_service(host => $1, binary_name => $2, cluster => $3, \
+          lease => $4 * interval '1 microsecond', details => $5)",
+    types: &[Type::TEXT, Type::TEXT, Type::TEXT, Type::INT8, Type::JSONB],
+};
+
+pub(crate) static HEARTBEAT: Statement = Statement {
+    sql: "SELECT volguard.heartbeat(service_id => $1)",
+    types: &[Type::INT8],
+};
+
+pub(crate) static DEREGISTER_SERVICE: Statement = Statement {
+    sql: "SELECT volguard.deregister_service(service_id => $1)",
+    types: &[Type::INT8],
+};
+
+pub(crate) static RECONCILE: Statement = Statement {
+    sql: "SELECT volguard.reconcile(service_id => $1, tokens => $2)",
+    types: &[Type::INT8, Type::INT8_ARRAY],
+};
+
+pub(crate) static ACQUIRE: Statement = Statement {
+    sql: "SELECT volguard.acquire(service_id => $1, resource_type => $2, resource_id => $3, lock_name => $4, \
+          status => $5, wait => $6 * interval '1 microsecond', request_id => $7, details => $8)",
+    types: &[
+        Type::INT8,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::INT8,
+        Type::UUID,
+        Type::JSONB,
+    ],
+};
+
+pub(crate) static RELEASE: Statement = Statement {
+    sql: "SELECT volguard.release(token => $1)",
+    types: &[Type::INT8],
+};
+
+pub(crate) static RELEASE_ALL: Statement = Statement {
+    sql: "SELECT volguard.release_all(tokens => $1)",
+    types: &[Type::INT8_ARRAY],
+};
+
+// Functions that return void are called in FROM, where their result needs no type.
+pub(crate) static SET_STATUS: Statement = Statement {
+    sql: "SELECT true FROM volguard.set_status(token => $1, status => $2)",
+    types: &[Type::INT8, Type::TEXT],
+};
+
+pub(crate) static ASSERT_HELD: Statement = Statement {
+    sql: "SELECT true FROM volguard.assert_held(token => $1)",
+    types: &[Type::INT8],
+};
+
+pub(crate) static FORCE_RELEASE: Statement = Statement {
+    sql: "SELECT volguard.force_release(token => $1, reason => $2)",
+    types: &[Type::INT8, Type::TEXT],
+};
+
+pub(crate) static RESET_RESOURCE: Statement = Statement {
+    sql: "SELECT volguard.reset_resource(resource_type => $1, resource_id => $2)",
+    types: &[Type::TEXT, Type::TEXT],
+};
+
+pub(crate) static TRACK_RESOURCE: Statement = Statement {
+    sql: "SELECT true FROM volguard.track_resource(resource_type => $1, target => $2::pg_catalog.regclass, \
+          id_column => $3, status_column => $4)",
+    types: &[Type::TEXT, Type::TEXT, Type::NAME, Type::NAME],
+};
+
+pub(crate) static ON_CRASH: Statement = Statement {
+    sql: "SELECT true FROM volguard.on_crash(resource_type => $1, status => $2, \"values\" => $3)",
+    types: &[Type::TEXT, Type::TEXT, Type::JSONB],
+};
+
+pub(crate) static CLEANUP: Statement = Statement {
+    sql: "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting \
+          FROM volguard.cleanup(service_id => $1, cluster => $2, host => $3, binary_name => $4, disabled => $5, \
+          resource_type => $6, resource_id => $7, until => $8)",
+    types: &[
+        Type::INT8,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::BOOL,
+        Type::TEXT,
+        Type::TEXT,
+        Type::TIMESTAMPTZ,
+    ],
+};
+
+pub(crate) static CONDITIONAL_UPDATE: Statement = Statement {
+    sql: "SELECT outcome, \"row\", unmet FROM volguard.conditional_update(target => $1::pg_catalog.regclass, \
+          key => $2, \"values\" => $3, expected => $4, fence => $5)",
+    types: &[
+        Type::TEXT,
+        Type::JSONB,
+        Type::JSONB,
+        Type::JSONB,
+        Type::INT8,
+    ],
+};

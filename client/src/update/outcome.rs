@@ -1,0 +1,87 @@
+//! What became of an update.
+
+use serde::de::{DeserializeOwned, Error as _};
+use serde_json::Value;
+use tokio_postgres::Row;
+
+use crate::error::Error;
+
+/// What a [`ConditionalUpdate`](crate::ConditionalUpdate) came to. Only [`Updated`](UpdateOutcome::Updated) has changed anything.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "a refusal is an outcome, not an error"]
+#[non_exhaustive]
+pub enum UpdateOutcome {
+    /// The row was changed; this is what it is now.
+    Updated(UpdatedRow),
+    /// The row is not as expected, in all of these columns.
+    Unmet(Vec<String>),
+    /// The key matches no row.
+    NotFound,
+    /// The lock that fences the update is not held.
+    Fenced,
+}
+
+impl UpdateOutcome {
+    /// Whether the row was changed.
+    pub fn is_updated(&self) -> bool {
+        matches!(self, UpdateOutcome::Updated(_))
+    }
+
+    /// The row, if it was changed.
+    pub fn updated(self) -> Option<UpdatedRow> {
+        match self {
+            UpdateOutcome::Updated(row) => Some(row),
+            _ => None,
+        }
+    }
+
+    pub(super) fn read(row: &Row) -> Result<UpdateOutcome, Error> {
+        Ok(match row.try_get("outcome")? {
+            "updated" => UpdateOutcome::Updated(UpdatedRow(row.try_get("row")?)),
+            "unmet" => UpdateOutcome::Unmet(row.try_get("unmet")?),
+            "not_found" => UpdateOutcome::NotFound,
+            "fenced" => UpdateOutcome::Fenced,
+            other => {
+                let unknown = format!("unknown outcome `{other}`");
+                return Err(Error::Deserialize(serde_json::Error::custom(unknown)));
+            }
+        })
+    }
+}
+
+/// A row after its update, as JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpdatedRow(Value);
+
+impl UpdatedRow {
+    /// One column.
+    ///
+    /// # Errors
+    /// [`Error::Deserialize`] if there is no such column or it doesn't fit the type.
+    pub fn get<T: DeserializeOwned>(&self, column: &str) -> Result<T, Error> {
+        match self.0.get(column) {
+            Some(value) => Ok(T::deserialize(value)?),
+            None => Err(Error::Deserialize(serde_json::Error::custom(format!(
+                "the row has no column `{column}`"
+            )))),
+        }
+    }
+
+    /// The whole row.
+    ///
+    /// # Errors
+    /// [`Error::Deserialize`] if it doesn't fit the type.
+    pub fn deserialize<T: DeserializeOwned>(self) -> Result<T, Error> {
+        Ok(serde_json::from_value(self.0)?)
+    }
+
+    /// The row as JSON.
+    pub fn as_json(&self) -> &Value {
+        &self.0
+    }
+
+    /// The row as JSON, to keep.
+    pub fn into_json(self) -> Value {
+        self.0
+    }
+}
