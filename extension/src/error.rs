@@ -50,6 +50,14 @@ pub enum Error {
     Busy { what: String, hint: &'static str },
     #[error("{what}")]
     Ambiguous { what: String, hint: &'static str },
+    #[error("target {} is not a relation", .0.to_u32())]
+    NoTable(pg_sys::Oid),
+    #[error("{name} is {kind}")]
+    NotATable { name: String, kind: &'static str },
+    #[error("{path}: type {type_name} has no equality operator")]
+    NoEquality { path: String, type_name: String },
+    #[error("a trigger suppressed the update of {table}")]
+    Suppressed { table: String },
     #[error("canceling statement due to lock timeout")]
     LockTimeout,
     #[error("volguard's tables are missing")]
@@ -69,6 +77,16 @@ impl Error {
         }
     }
 
+    /// Puts the place that an error of Postgres is about in front of its message.
+    pub fn at(self, path: &str) -> Self {
+        if let Error::Postgres(PgError(mut data)) = self {
+            let message = copy(&format!("{path}: {self}"));
+            // SAFETY: the report lives in the transaction's memory, as the new message does, and is only ours.
+            unsafe { data.as_mut().message = message };
+        }
+        self
+    }
+
     /// The five characters that clients decide by.
     pub fn sqlstate(&self) -> [u8; 5] {
         *match self {
@@ -84,6 +102,10 @@ impl Error {
             Error::Column { .. } => b"42703",
             Error::Busy { .. } | Error::LockTimeout => b"55P03",
             Error::Ambiguous { .. } => b"21000",
+            Error::NoTable(_) => b"42P01",
+            Error::NotATable { .. } => b"42809",
+            Error::NoEquality { .. } => b"42883",
+            Error::Suppressed { .. } => b"09000",
             Error::Postgres(error) => return error.sqlstate(),
         }
     }
@@ -112,6 +134,10 @@ impl Error {
             Error::Document { hint, .. }
             | Error::Column { hint, .. }
             | Error::Undefined { hint, .. } => hint,
+            Error::NoTable(_) => "Pass a table by its name, or the OID of one that exists.",
+            Error::NotATable { .. } => "Pass a table or a partitioned table.",
+            Error::NoEquality { .. } => "Such a column can be compared with null only, and set.",
+            Error::Suppressed { .. } => "A BEFORE UPDATE trigger returned NULL for a row that met all conditions.",
             Error::NotInstalled => "Run CREATE EXTENSION volguard in this database.",
             Error::LockTimeout => "lock_timeout is shorter than the wait that was asked for.",
             Error::Postgres(_) => return None,

@@ -18,6 +18,7 @@ mod owner;
 mod repair;
 mod row;
 mod rule;
+mod sabotage;
 mod search_path;
 mod service;
 mod settings;
@@ -46,9 +47,14 @@ pgrx::extension_sql_file!(
     requires = ["services"]
 );
 pgrx::extension_sql_file!(
+    "../../sql/schema/40-conditional-update.sql",
+    name = "conditional_update",
+    requires = ["locks"]
+);
+pgrx::extension_sql_file!(
     "../../sql/schema/50-cleanup.sql",
     name = "cleanup",
-    requires = ["locks"]
+    requires = ["conditional_update"]
 );
 pgrx::extension_sql_file!(
     "../../sql/schema/60-views.sql",
@@ -67,6 +73,7 @@ pgrx::extension_sql_file!(
 #[pgrx::pg_guard]
 #[allow(non_snake_case)]
 pub unsafe extern "C-unwind" fn _PG_init() {
+    sabotage::register();
     settings::register();
     owner::register_invalidation();
     wait::wake::register();

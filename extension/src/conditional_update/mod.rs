@@ -1,23 +1,107 @@
-//! STAND-IN by the lead until the author's own mod.rs arrives: replace the whole file.
+//! `conditional_update`: compare-and-swap on any table, and which condition failed.
+//!
+//! From the documents to the answer: [`document`] (JSON, places in it) → [`grammar`] (typed trees) → [`render`] (one
+//! statement, with what [`target`] and [`equality`] find in the catalog) → [`bind`] (literals to values) → [`plan`]
+//! (prepared and kept) → [`update`] (runs it) → [`outcome`].
+
+mod bind;
+mod document;
+mod equality;
+mod grammar;
+mod outcome;
+mod plan;
+mod render;
+mod rule;
+mod target;
+mod unique;
+mod update;
+
+pub use rule::{RulePlan, validate_values};
+pub use target::relation_name;
+
+use crate::argument::required;
 use crate::error::Error;
-use pgrx::pg_sys::Oid;
-pub struct RulePlan;
-impl RulePlan {
-    pub fn prepare(
-        _t: Oid,
-        _v: Option<&serde_json::Value>,
-        _i: &str,
-        _s: &str,
-    ) -> Result<Self, Error> {
-        Ok(RulePlan)
-    }
-    pub fn run(&self, _i: &str, _s: &str) -> Result<u64, Error> {
-        Ok(1)
+use crate::export::{export, verb};
+use document::{Fault, Members, Path};
+use grammar::Columns;
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Oid};
+use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
+use std::ffi::CStr;
+use std::ptr;
+use update::Request;
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        let Fault { path, problem, hint } = fault;
+        Error::Document { path, problem, hint }
     }
 }
-pub fn validate_values(_t: Oid, _v: &serde_json::Value) -> Result<(), Error> {
-    Ok(())
+
+/// Written by hand instead of by `pg_extern`: the documents are taken as they are, so that one that is too deep is our error,
+/// and the result's type is the one that the function declares.
+///
+/// # Safety
+/// Called by Postgres' function manager, as `volguard.conditional_update`.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn conditional_update_wrapper(fcinfo: FunctionCallInfo) -> Datum {
+    verb(Datum::null(), || {
+        // SAFETY: the arguments are those that the function declares, in that order.
+        unsafe { request(fcinfo)?.run()?.into_tuple(fcinfo) }
+    })
 }
-pub fn relation_name(t: Oid) -> String {
-    t.to_string()
+
+/// # Safety
+/// `fcinfo` holds the arguments of `volguard.conditional_update`.
+unsafe fn request(fcinfo: FunctionCallInfo) -> Result<Request, Error> {
+    // SAFETY: each argument is read as the type that it is declared with.
+    unsafe {
+        let target = required("target", pg_getarg::<Oid>(fcinfo, 0))?;
+        let read = |number, name: &'static str| document(fcinfo, number, name);
+        let (key, values, expected) = (read(1, "key")?, read(2, "values")?, read(3, "expected")?);
+        for (number, name) in [(4, "filter"), (6, "filter_sql"), (7, "values_sql")] {
+            if pg_getarg_datum(fcinfo, number).is_some() {
+                return Err(not_yet(name));
+            }
+        }
+        Ok(Request {
+            target,
+            key: not_empty("key", grammar::key(key, &Path::root("key"))?)?,
+            values: not_empty("values", grammar::values(values, &Path::root("values"))?)?,
+            expected: grammar::conditions(expected, &Path::root("expected"))?,
+            fence: pg_getarg::<i64>(fcinfo, 5),
+        })
+    }
+}
+
+/// # Safety
+/// Argument `number` is a jsonb.
+unsafe fn document(fcinfo: FunctionCallInfo, number: usize, name: &'static str) -> Result<Members, Error> {
+    // SAFETY: a jsonb that isn't null, in memory as a whole once it is detoasted; its text is a C string in UTF-8.
+    let text = unsafe {
+        let datum = required(name, pg_getarg_datum(fcinfo, number))?;
+        let jsonb = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::Jsonb>();
+        let length = pgrx::varsize(jsonb.cast()) as i32;
+        let text = pg_sys::JsonbToCString(ptr::null_mut(), &raw mut (*jsonb).root, length);
+        CStr::from_ptr(text).to_string_lossy()
+    };
+    Ok(Members::parse(&text, &Path::root(name))?)
+}
+
+fn not_empty<T>(argument: &'static str, columns: Columns<T>) -> Result<Columns<T>, Error> {
+    if columns.is_empty() {
+        let hint = "Name at least one column.";
+        return Err(Error::invalid(argument, "must not be empty", hint));
+    }
+    Ok(columns)
+}
+
+fn not_yet(argument: &'static str) -> Error {
+    Error::Unsupported {
+        what: format!("{argument} is not supported yet"),
+        hint: "Say it with expected and values, whose documents take conditions on single columns and arithmetic.",
+    }
+}
+
+export! {
+    volguard_conditional_update, pg_finfo_volguard_conditional_update => conditional_update_wrapper;
 }

@@ -179,3 +179,43 @@ impl<'d, 't> Writer<'d, 't> {
         format!("${}", self.parameters.len())
     }
 }
+
+/// The scalars of a choice, each with its place.
+fn placed<'d, 'p>(choice: &'d Choice, path: &'p Path<'p>) -> Vec<(&'d Scalar, Path<'p>)> {
+    let scalars = choice.scalars().iter().enumerate();
+    scalars.map(|(at, scalar)| (scalar, choice.place(path, at))).collect()
+}
+
+fn operator(arithmetic: Arithmetic) -> &'static str {
+    match arithmetic {
+        Arithmetic::Add => "OPERATOR(pg_catalog.+)",
+        Arithmetic::Sub => "OPERATOR(pg_catalog.-)",
+        Arithmetic::Mul => "OPERATOR(pg_catalog.*)",
+        Arithmetic::Div => "OPERATOR(pg_catalog./)",
+    }
+}
+
+/// A number in arithmetic is of the smallest type that holds it, as in SQL; a string is an interval, where the column
+/// has to do with time.
+fn operand_type(literal: &Literal, column: &Column, path: &Path) -> Result<Oid, Fault> {
+    match literal {
+        Literal::Number(digits) if digits.parse::<i32>().is_ok() => Ok(pg_sys::INT4OID),
+        Literal::Number(digits) if digits.parse::<i64>().is_ok() => Ok(pg_sys::INT8OID),
+        Literal::Number(_) => Ok(pg_sys::NUMERICOID),
+        Literal::Text(_) if is_about_time(column.type_oid) => Ok(pg_sys::INTERVALOID),
+        Literal::Text(_) | Literal::Boolean(_) => {
+            let hint = "Write numbers without quotes; a string is an interval, for columns of a date or time type.";
+            Err(path.fault(format!("column {} takes no string in arithmetic", column.name), hint))
+        }
+    }
+}
+
+fn is_about_time(type_oid: Oid) -> bool {
+    let (mut category, mut preferred) = (0, false);
+    // SAFETY: a catalog look-up of a running transaction, into two variables of ours.
+    unsafe { pg_sys::get_type_category_preferred(base_type(type_oid), &mut category, &mut preferred) };
+    matches!(
+        category.cast_unsigned(),
+        pg_sys::TYPCATEGORY_DATETIME | pg_sys::TYPCATEGORY_TIMESPAN
+    )
+}

@@ -37,7 +37,7 @@ impl Table {
             }
             Table {
                 relation,
-                name: qualified_name(relation),
+                name: relation_name(oid),
             }
         };
         match table.kind() {
@@ -142,12 +142,16 @@ fn quoted(name: &CStr) -> String {
     unsafe { owned(pg_sys::quote_identifier(name.as_ptr())) }
 }
 
-fn qualified_name(relation: pg_sys::Relation) -> String {
-    // SAFETY: the relation is open, so its row is in memory, and its schema is there as long as we lock it.
+/// The name of a relation, qualified and quoted; its number if there is none of that number.
+pub fn relation_name(oid: Oid) -> String {
+    // SAFETY: catalog look-ups of a running transaction, which return C strings or null.
     unsafe {
-        let form = (*relation).rd_rel;
-        let schema = pg_sys::get_namespace_name((*form).relnamespace);
-        owned(pg_sys::quote_qualified_identifier(schema, (*form).relname.data.as_ptr()))
+        let name = pg_sys::get_rel_name(oid);
+        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(oid));
+        if name.is_null() || schema.is_null() {
+            return oid.to_u32().to_string();
+        }
+        owned(pg_sys::quote_qualified_identifier(schema, name))
     }
 }
 
