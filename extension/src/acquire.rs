@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::export::{export, verb};
 use crate::fence::Gate;
+use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg, transaction_snapshot_only};
 use crate::wait::{Deadline, Line, line};
 use crate::{argument, cleanup, row, service, settings, statements, token};
@@ -106,6 +107,7 @@ impl Request {
                 row::State::Unchanged => {}
                 row::State::Gone => continue,
                 // Deleted before we were head, maybe, and then nobody will wake us.
+                row::State::Changing(_) if sabotage::removed(Guard::WriterInProgress) => {}
                 row::State::Changing(writer) => {
                     line::wait_for_transaction(writer, &self.deadline)?;
                     continue;
@@ -142,7 +144,7 @@ impl Request {
             let Some(token) = rows.get::<i64>(0, 2) else {
                 return Ok((flag(1), Refusal::Gone));
             };
-            if flag(3) {
+            if flag(3) && !sabotage::removed(Guard::RequestId) {
                 return Ok((false, Refusal::HeldByRequest(token)));
             }
             let left = rows.get::<i64>(0, 7).unwrap_or(0).max(1);

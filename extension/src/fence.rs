@@ -9,6 +9,7 @@
 
 use crate::error::Error;
 use crate::export::{export, verb};
+use crate::sabotage::{self, Guard};
 use crate::spi::arg;
 use crate::wait::Deadline;
 use crate::wait::tag::{Kind, Mode, Tag};
@@ -26,12 +27,15 @@ impl Gate {
 
     /// Goes in and stays until the transaction ends, or [`Gate::leave`].
     pub fn enter(&self) -> Result<(), Error> {
+        if sabotage::removed(Guard::Gate) {
+            return Ok(());
+        }
         self.0.lock(Mode::Shared)
     }
 
     /// Goes in unless the gate is closed and stays closed until the deadline.
     pub fn enter_within(&self, deadline: &Deadline) -> Result<bool, Error> {
-        if self.0.try_lock(Mode::Shared)? {
+        if sabotage::removed(Guard::Gate) || self.0.try_lock(Mode::Shared)? {
             return Ok(true);
         }
         let entered = deadline.bound(|| self.0.lock(Mode::Shared))?;
@@ -39,16 +43,25 @@ impl Gate {
     }
 
     pub fn leave(&self) {
+        if sabotage::removed(Guard::Gate) {
+            return;
+        }
         self.0.unlock(Mode::Shared);
     }
 
     /// Closes the gate until the transaction ends, if nobody is in.
     pub fn try_close(&self) -> Result<bool, Error> {
+        if sabotage::removed(Guard::Gate) {
+            return Ok(true);
+        }
         self.0.try_lock(Mode::Exclusive)
     }
 
     /// Closes the gate until the transaction ends, once all that went in have left.
     pub fn close(&self) -> Result<(), Error> {
+        if sabotage::removed(Guard::Gate) {
+            return Ok(());
+        }
         self.0.lock(Mode::Exclusive)
     }
 }
@@ -64,6 +77,9 @@ pub enum Who {
 
 /// Fences a service whose gate the transaction has closed. False if it was fenced before, or is alive and may not be hit.
 pub fn fence(service_id: i64, who: Who) -> Result<bool, Error> {
+    if sabotage::removed(Guard::Fence) {
+        return Ok(true);
+    }
     let fenced = statements::FENCE.count(&[arg(service_id), arg(who == Who::Anybody)])?;
     Ok(fenced > 0)
 }
@@ -119,6 +135,9 @@ pub fn hold(token: i64) -> Result<bool, Error> {
     };
     let gate = Gate::of(holder.service_id);
     gate.enter()?;
+    if sabotage::removed(Guard::Hold) {
+        return Ok(true);
+    }
     let held = statements::HOLD.count(&[arg(token)])? == 1;
     if !held {
         gate.leave();

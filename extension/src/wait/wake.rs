@@ -1,5 +1,6 @@
 //! Waking the head of a line after a commit.
 
+use crate::sabotage::{self, Guard};
 use crate::wait::tag::Tag;
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -20,6 +21,9 @@ pub fn register() {
 /// Call it after the row was deleted (or changed). Who becomes head later finds the change in progress and waits for this
 /// transaction instead, so no one sleeps through it.
 pub fn after_commit(tag: &Tag) {
+    if sabotage::removed(Guard::WakeUp) {
+        return;
+    }
     TO_WAKE.with_borrow_mut(|latches| tag.holders_latches(latches));
 }
 

@@ -1,0 +1,62 @@
+//! Taking single guards away, to see the tests fail without them. Only in builds with the feature `sabotage`, which are
+//! never shipped; in all others every guard stands and this costs nothing.
+
+/// A guard that a test can remove, by its name in `volguard.sabotage`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// The waiting line: who may try the insert.
+    Line,
+    /// The gate: no insert and no check slips past a fence.
+    Gate,
+    /// The write that makes a service dead for ever.
+    Fence,
+    /// The row lock that keeps a checked token held until the commit.
+    Hold,
+    /// The wake-up after a release.
+    WakeUp,
+    /// The look for a lock that the same request got before.
+    RequestId,
+    /// The flush of an acquire's commit under `synchronous_commit = off`.
+    Durable,
+    /// The look for a delete in progress, before the head sleeps.
+    WriterInProgress,
+}
+
+#[cfg(not(feature = "sabotage"))]
+pub fn register() {}
+
+/// Has a test taken this guard away?
+#[cfg(not(feature = "sabotage"))]
+pub const fn removed(_guard: Guard) -> bool {
+    false
+}
+
+#[cfg(feature = "sabotage")]
+pub use build::{register, removed};
+
+#[cfg(feature = "sabotage")]
+mod build {
+    use super::Guard;
+    use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+    use std::ffi::CString;
+
+    static REMOVED: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+
+    pub fn register() {
+        GucRegistry::define_string_guc(
+            c"volguard.sabotage",
+            c"Guards to take away, by name, separated by commas.",
+            c"For tests that must fail without a guard.",
+            &REMOVED,
+            GucContext::Suset,
+            GucFlags::default(),
+        );
+    }
+
+    pub fn removed(guard: Guard) -> bool {
+        let name = format!("{guard:?}");
+        REMOVED.get().is_some_and(|list| {
+            list.to_string_lossy().split(',').any(|item| item.trim() == name)
+        })
+    }
+}
