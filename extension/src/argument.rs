@@ -56,6 +56,9 @@ pub fn wait(value: Option<Interval>) -> Result<Duration, Error> {
     ))
 }
 
+/// The longest lease. What lies beyond would only hide that the service is dead, and overflow the clock some day.
+const LONGEST_LEASE_DAYS: i128 = 366;
+
 /// How long a service is believed alive after a heartbeat.
 pub fn lease(lease: Interval) -> Result<Interval, Error> {
     const ARGUMENT: &str = "lease";
@@ -66,6 +69,10 @@ pub fn lease(lease: Interval) -> Result<Interval, Error> {
     if lease.as_micros() <= 0 {
         let hint = "Pass the time after which a silent service is down, such as '60 s'.";
         return Err(Error::invalid(ARGUMENT, "must be positive", hint));
+    }
+    if lease.as_micros() > LONGEST_LEASE_DAYS * 24 * 60 * 60 * 1_000_000 {
+        let hint = "Pass the time after which a silent service is down, such as '60 s'.";
+        return Err(Error::invalid(ARGUMENT, "must not be longer than a year", hint));
     }
     Ok(lease)
 }
