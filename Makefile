@@ -4,8 +4,8 @@ export PG_CONFIG
 # rustup puts cargo there, and a shell that was open before does not know.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-PACKAGE := $(CURDIR)/target/pgrx-package
-PGRX_PACKAGE := cargo pgrx package -p volguard-extension --pg-config $(PG_CONFIG)
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+WITH_POSTGRES := VOLGUARD_PACKAGE=$(TARGET)/pgrx-package/debug $(TARGET)/debug/with-postgres
 SUDO := $(if $(filter-out 0,$(shell id -u)),--sudo)
 
 .DEFAULT_GOAL := help
@@ -20,21 +20,21 @@ setup: ## install what is missing: Debian packages, cargo-pgrx (asks for sudo if
 	@tests/setup.sh
 
 build: ## compile the extension for tests and the demo, and the private server
-	$(PGRX_PACKAGE) --debug --out-dir $(PACKAGE)/debug
+	tests/package.sh debug
 	cargo build --locked -p volguard-tests
 
 package: setup ## compile the extension for use, into target/pgrx-package/release
-	$(PGRX_PACKAGE) --out-dir $(PACKAGE)/release
+	tests/package.sh release
 
 demo: setup build ## three volume managers on a private Postgres, one killed, one paused
 	cargo build --locked -p volguard --example demo
-	VOLGUARD_PACKAGE=$(PACKAGE)/debug target/debug/with-postgres -- cargo run -q --locked -p volguard --example demo
+	$(WITH_POSTGRES) -- cargo run -q --locked -p volguard --example demo
 
 test: setup ## everything, from nothing; the last line counts
 	tests/run.sh
 
 regress: build ## golden files and isolation specs; one of them: make regress REGRESS=acquire ISOLATION=
-	VOLGUARD_PACKAGE=$(PACKAGE)/debug target/debug/with-postgres -- $(MAKE) -C pg_regress installcheck
+	$(WITH_POSTGRES) -- $(MAKE) -C pg_regress installcheck
 
 lint: rustfmt clippy rustdoc ## rustfmt, clippy, rustdoc: no warning allowed
 

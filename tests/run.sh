@@ -3,6 +3,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
+TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 SUMMARY=() PASSED=0 FAILED=0
 LOG=$(mktemp)
 trap 'rm -f "$LOG"' EXIT
@@ -46,7 +47,7 @@ tier() {
 
 # Each tier has a server of its own, so that none can lean on what another left.
 with_server() {
-    target/debug/with-postgres "$@"
+    "$TARGET/debug/with-postgres" "$@"
 }
 
 regress() {
@@ -58,8 +59,10 @@ regress() {
 tier 'rustfmt' make -s rustfmt
 tier 'clippy' make -s clippy
 tier 'rustdoc' make -s rustdoc
-tier 'extension builds' make -s build
-export VOLGUARD_PACKAGE=$PWD/target/pgrx-package/debug
+tier 'build' make -s build
+tier 'sabotaged build' tests/package.sh sabotage
+export VOLGUARD_PACKAGE=$TARGET/pgrx-package/debug
+export VOLGUARD_SABOTAGE_PACKAGE=$TARGET/pgrx-package/sabotage
 # Its pgrx-free modules; the linker drops what would need a server.
 tier 'extension units' cargo test --locked -p volguard-extension --lib
 tier 'golden files' regress ISOLATION=

@@ -1,13 +1,12 @@
 //! The extension of this working tree, laid out for a private server.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::os_user::{OsUser, run};
 use crate::{Error, PostgresInstall, workspace};
-
-const VARIABLE: &str = "VOLGUARD_PACKAGE";
 
 /// How the extension is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,49 +14,68 @@ pub enum Profile {
     /// Quickly, with checks: for tests and the demo.
     #[default]
     Debug,
+    /// As `Debug`, with the setting `volguard.sabotage` that takes single guards away: for negative tests.
+    Sabotage,
     /// Optimised: for benchmarks.
     Release,
+}
+
+impl Profile {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Sabotage => "sabotage",
+            Self::Release => "release",
+        }
+    }
+
+    /// The variable that names a package built before.
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Debug | Self::Release => "VOLGUARD_PACKAGE",
+            Self::Sabotage => "VOLGUARD_SABOTAGE_PACKAGE",
+        }
+    }
 }
 
 /// A directory that holds the extension's files under the paths they would have below `/`.
 #[derive(Debug, Clone)]
 pub struct Package {
     root: PathBuf,
+    profile: Profile,
 }
 
 impl Package {
-    /// The package of the variable `VOLGUARD_PACKAGE`, else one built now.
+    /// The package that the variable `VOLGUARD_PACKAGE` (`VOLGUARD_SABOTAGE_PACKAGE`) names, else one built now.
     ///
     /// # Errors
     /// As [`Package::build`].
     pub fn from_env_or_build(install: &PostgresInstall, profile: Profile) -> Result<Self, Error> {
-        match env::var_os(VARIABLE) {
-            Some(root) => Ok(Self { root: root.into() }),
+        match env::var_os(profile.variable()) {
+            Some(root) => Ok(Self {
+                root: root.into(),
+                profile,
+            }),
             None => Self::build(install, profile),
         }
     }
 
-    /// Builds the extension with `cargo pgrx package`, whose output is shown only if it fails.
+    /// Builds the extension; what cargo says is shown only if it fails.
     ///
     /// # Errors
-    /// [`Error::Spawn`] without cargo, [`Error::Failed`] if the extension does not compile.
+    /// [`Error::Failed`] if the extension does not compile, or there is no cargo pgrx.
     pub fn build(install: &PostgresInstall, profile: Profile) -> Result<Self, Error> {
-        let (name, flag) = match profile {
-            Profile::Debug => ("debug", Some("--debug")),
-            Profile::Release => ("release", None),
-        };
-        let root = workspace::target().join("pgrx-package").join(name);
-        let mut cargo = Command::new("cargo");
-        cargo
-            .args(["pgrx", "package", "-p", "volguard-extension", "--pg-config"])
-            .arg(install.pg_config())
-            .arg("--out-dir")
-            .arg(&root)
-            .args(flag)
-            .current_dir(workspace::root());
-        eprintln!("building the extension ({name})");
-        run(&mut cargo)?;
-        Ok(Self { root })
+        eprintln!("building the extension ({})", profile.name());
+        let script = workspace::root().join("tests/package.sh");
+        run(Command::new(script)
+            .arg(profile.name())
+            .env("PG_CONFIG", install.pg_config()))?;
+        Ok(Self {
+            root: workspace::target()
+                .join("pgrx-package")
+                .join(profile.name()),
+            profile,
+        })
     }
 
     /// What Debian's setting `extension_destdir` takes.
@@ -69,7 +87,7 @@ impl Package {
     /// The variable that makes [`Package::from_env_or_build`] use this package.
     #[must_use]
     pub fn variable(&self) -> (&'static str, &Path) {
-        (VARIABLE, &self.root)
+        (self.profile.variable(), &self.root)
     }
 
     /// This package, or a copy in `dir` if `user` can't read it where it is.
@@ -79,6 +97,17 @@ impl Package {
         }
         let copy = dir.join("package");
         run(Command::new("cp").arg("-r").arg(&self.root).arg(&copy))?;
+        // The server's guardian is to remove it.
+        run(Command::new("chown")
+            .arg("-R")
+            .arg(reference(dir))
+            .arg(&copy))?;
         Ok(copy)
     }
+}
+
+fn reference(owned: &Path) -> OsString {
+    let mut option = OsString::from("--reference=");
+    option.push(owned);
+    option
 }
