@@ -6,7 +6,6 @@
 
 use crate::catch::{catching, raw};
 use crate::error::Error;
-use crate::search_path::SearchPath;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{FromDatum, IntoDatum};
 use std::ffi::{CString, c_char};
@@ -40,7 +39,8 @@ unsafe impl Send for Plan {}
 unsafe impl Sync for Plan {}
 
 impl Plan {
-    /// Prepares `sql` under a fixed `search_path`, which the plan keeps for all its later executions.
+    /// Prepares `sql`, in which every name and operator must carry its schema: Postgres analyses a kept plan anew, under
+    /// the `search_path` of the day, whenever that has changed.
     ///
     /// The plan is generic: parameters are never looked at, so that a repeated call does no planning.
     pub fn prepare(sql: &str, types: &[Oid]) -> Result<Plan, Error> {
@@ -49,7 +49,6 @@ impl Plan {
             hint: "Take the NUL byte out of the names and values.",
         })?;
         connected(|| {
-            let _pinned = SearchPath::set(SearchPath::OURS);
             // SAFETY: both pointers outlive the call; SPI is connected; the closure owns nothing.
             let plan = unsafe {
                 let (sql, types, count) = (sql.as_ptr(), types.as_ptr(), types.len() as i32);

@@ -1,0 +1,83 @@
+//! Statements on tracked resources, crash rules and the leavings of dead services.
+
+use super::{Statement, removed};
+use pgrx::pg_sys::{BOOLOID, INT8OID, JSONBOID, NAMEOID, OIDOID, TEXTOID, TIMESTAMPTZOID};
+
+pub static TRACK_RESOURCE: Statement = Statement::new(
+    &[TEXTOID, OIDOID, NAMEOID, NAMEOID, OIDOID],
+    "INSERT INTO volguard.resources AS r (resource_type, target, id_column, status_column, registered_by)
+     VALUES ($1, $2::pg_catalog.regclass, $3, $4, $5::pg_catalog.regrole)
+     ON CONFLICT (resource_type) DO UPDATE
+     SET target {:=} excluded.target, id_column {:=} excluded.id_column, status_column {:=} excluded.status_column
+     WHERE r.registered_by {=} $5 OR pg_catalog.pg_has_role($5, r.registered_by, 'USAGE')",
+);
+
+pub static RESOURCE: Statement = Statement::new(
+    &[TEXTOID],
+    "SELECT r.target::pg_catalog.oid, r.id_column, r.status_column, r.registered_by::pg_catalog.oid
+     FROM volguard.resources AS r WHERE r.resource_type {=} $1",
+);
+
+pub static SET_RULE: Statement = Statement::new(
+    &[TEXTOID, TEXTOID, JSONBOID, OIDOID, TEXTOID],
+    "INSERT INTO volguard.crash_rules AS r (resource_type, status, \"values\", registered_by, search_path)
+     VALUES ($1, $2, $3, $4::pg_catalog.regrole, $5)
+     ON CONFLICT (resource_type, status) DO UPDATE
+     SET \"values\" {:=} excluded.\"values\", registered_by {:=} excluded.registered_by, search_path {:=} excluded.search_path",
+);
+
+pub static DROP_RULE: Statement = Statement::new(
+    &[TEXTOID, TEXTOID],
+    "DELETE FROM volguard.crash_rules AS r WHERE r.resource_type {=} $1 AND r.status {=} $2",
+);
+
+pub static RULE: Statement = Statement::new(
+    &[TEXTOID, TEXTOID],
+    "SELECT r.\"values\", r.registered_by::pg_catalog.oid, r.search_path
+     FROM volguard.crash_rules AS r WHERE r.resource_type {=} $1 AND r.status {=} $2",
+);
+
+/// The dead services that a cleanup is about, in the order in which their gates are taken.
+pub static DEAD_SERVICES: Statement = Statement::new(
+    &[INT8OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID, TIMESTAMPTZOID],
+    "SELECT s.service_id, s.cluster, s.host
+     FROM volguard.services AS s JOIN volguard.clusters AS c ON c.name {=} s.cluster
+     WHERE ($1 IS NULL OR s.service_id {=} $1) AND ($2 IS NULL OR s.cluster {=} $2) AND ($3 IS NULL OR s.host {=} $3)
+       AND ($4 IS NULL OR s.binary_name {=} $4) AND ($5 IS NULL OR c.disabled {=} $5)
+       AND (s.fenced_at IS NOT NULL OR s.heartbeat_at {+} s.lease {<=} pg_catalog.clock_timestamp())
+       AND (s.fenced_at IS NULL AND $6 IS NULL AND $7 IS NULL AND $8 IS NULL
+            OR EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id
+                       AND ($6 IS NULL OR w.resource_type {=} $6) AND ($7 IS NULL OR w.resource_id {=} $7)
+                       AND ($8 IS NULL OR w.acquired_at {<=} $8)))
+     ORDER BY s.service_id",
+);
+
+pub static ALIVE: Statement = Statement::new(
+    &[INT8OID],
+    "SELECT s.fenced_at IS NULL AND s.heartbeat_at {+} s.lease {>} pg_catalog.clock_timestamp()
+     FROM volguard.services AS s WHERE s.service_id {=} $1",
+);
+
+pub static DROP_PLAIN_LOCKS: Statement = Statement::new(
+    &[INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID],
+    concat!(
+        "DELETE FROM volguard.workers AS w
+         WHERE w.service_id {=} $1 AND w.status IS NULL AND ($2 IS NULL OR w.resource_type {=} $2)
+           AND ($3 IS NULL OR w.resource_id {=} $3) AND ($4 IS NULL OR w.acquired_at {<=} $4) ",
+        removed!()
+    ),
+);
+
+/// The work of a dead service, and what is to become of it, locked.
+pub static CRASHED_WORK: Statement = Statement::new(
+    &[INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID],
+    "SELECT w.token, w.resource_type, w.resource_id, w.status FROM volguard.workers AS w
+     WHERE w.service_id {=} $1 AND w.status IS NOT NULL AND ($2 IS NULL OR w.resource_type {=} $2)
+       AND ($3 IS NULL OR w.resource_id {=} $3) AND ($4 IS NULL OR w.acquired_at {<=} $4)
+     ORDER BY w.resource_type, w.status, w.token FOR UPDATE",
+);
+
+pub static SERVICE_ROWS: Statement = Statement::new(
+    &[INT8OID],
+    "SELECT FROM volguard.workers AS w WHERE w.service_id {=} $1",
+);

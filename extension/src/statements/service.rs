@@ -1,0 +1,61 @@
+//! Statements on services. One is alive if it isn't fenced and its last heartbeat is no older than its lease.
+
+use super::Statement;
+use pgrx::pg_sys::{BOOLOID, INT4OID, INT8OID, INTERVALOID, JSONBOID, OIDOID, TEXTOID};
+
+pub static SERVICE_IDENTITY: Statement = Statement::new(
+    &[INT8OID],
+    "SELECT s.cluster, s.registered_by::pg_catalog.oid
+     FROM volguard.services AS s WHERE s.service_id {=} $1",
+);
+
+pub static UNFENCED: Statement = Statement::new(
+    &[INT8OID],
+    "SELECT FROM volguard.services AS s WHERE s.service_id {=} $1 AND s.fenced_at IS NULL",
+);
+
+pub static ADD_CLUSTER: Statement = Statement::new(
+    &[TEXTOID],
+    "INSERT INTO volguard.clusters (name) SELECT $1
+     WHERE NOT EXISTS (SELECT FROM volguard.clusters WHERE name {=} $1)
+     ON CONFLICT DO NOTHING",
+);
+
+pub static INCARNATION: Statement = Statement::new(
+    &[TEXTOID, TEXTOID, TEXTOID],
+    "SELECT s.service_id, s.registered_by::pg_catalog.oid FROM volguard.services AS s
+     WHERE s.cluster {=} $1 AND s.host {=} $2 AND s.binary_name {=} $3 AND s.fenced_at IS NULL",
+);
+
+pub static ADD_SERVICE: Statement = Statement::new(
+    &[TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID, JSONBOID],
+    "INSERT INTO volguard.services (cluster, host, binary_name, lease, registered_by, details)
+     VALUES ($1, $2, $3, $4, $5::pg_catalog.regrole, $6) RETURNING service_id",
+);
+
+pub static HEARTBEAT: Statement = Statement::new(
+    &[INT8OID],
+    "UPDATE volguard.services AS s SET heartbeat_at {:=} pg_catalog.clock_timestamp()
+     WHERE s.service_id {=} $1 AND s.fenced_at IS NULL RETURNING s.lease",
+);
+
+/// Only under the gate's exclusive lock. `$2`: whether it may be alive.
+pub static FENCE: Statement = Statement::new(
+    &[INT8OID, BOOLOID],
+    "UPDATE volguard.services AS s SET fenced_at {:=} pg_catalog.clock_timestamp()
+     WHERE s.service_id {=} $1 AND s.fenced_at IS NULL
+       AND ($2 OR s.heartbeat_at {+} s.lease {<=} pg_catalog.clock_timestamp())",
+);
+
+pub static REMOVE_SERVICE: Statement = Statement::new(
+    &[INT8OID],
+    "DELETE FROM volguard.services AS s WHERE s.service_id {=} $1
+     AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id)",
+);
+
+pub static REMOVE_OLD_SERVICES: Statement = Statement::new(
+    &[INT4OID],
+    "DELETE FROM volguard.services AS s
+     WHERE s.fenced_at {<=} (pg_catalog.clock_timestamp() {-} pg_catalog.make_interval(secs => $1))
+       AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id)",
+);
