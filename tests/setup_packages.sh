@@ -35,7 +35,8 @@ install() {
 
 without_main_cluster
 without_starting_services
-# A package list that is absent or out of date is the usual reason for a failure, and the only one we can mend.
+# Packages that apt does not know, or can no longer find where it knew them, mean that its lists are absent or old.
+apt-get install --simulate "$@" >/dev/null 2>&1 || apt-get update -q
 install "$@" || { apt-get update -q && install "$@"; }
 
 case " $* " in
