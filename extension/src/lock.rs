@@ -98,12 +98,10 @@ fn set_status(token: Option<i64>, status: Option<&str>) {
         }
         Gate::of(holder.service_id).enter()?;
         if statements::SET_STATUS.count(&[arg(token), status.and_then(arg)])? == 0 {
-            let held = statements::HOLD.count(&[arg(token)])? == 1;
-            return Err(if held {
-                taken()
-            } else {
-                Error::TokenNotHeld(token)
-            });
+            // Looked up without a row lock: a refusal writes nothing.
+            let alive = statements::UNFENCED.count(&[arg(holder.service_id)])? == 1;
+            let held = alive && fence::holder(token)?.is_some();
+            return Err(if held { taken() } else { Error::TokenNotHeld(token) });
         }
         if status.is_none() {
             slot.wake_after_commit();
