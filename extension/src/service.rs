@@ -6,7 +6,7 @@ use crate::fence::{self, Gate};
 use crate::lock;
 use crate::spi::arg;
 use crate::wait::tag::{Kind, Mode, Tag};
-use crate::{argument, owner, settings, statements};
+use crate::{argument, owner, settings, statements, token};
 use pgrx::datum::Interval;
 use pgrx::pg_sys::Oid;
 use pgrx::{JsonB, pg_extern};
@@ -110,9 +110,11 @@ fn register_service(
                 arg(lease),
                 arg(owner::caller()),
                 details.and_then(arg),
+                arg(token::service_epoch()),
             ],
             |rows| rows.get(0, 0),
         )?;
+        token::make_durable();
         Ok(id)
     })
 }

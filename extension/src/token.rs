@@ -1,8 +1,11 @@
-//! Fencing tokens: `(WAL timeline << 44) | counter`.
+//! Numbers that never come back: fencing tokens, `(WAL timeline << 44) | counter`, and service ids.
 //!
-//! The counter is a sequence, drawn by the inserting statement while its key is held, so each acquisition of a key has a
-//! larger one than the acquisitions before. A sequence can fall behind in one case: a standby that lags is promoted.
-//! Then the timeline is a new one, and it stands in the upper bits.
+//! The counter of a token is a sequence, drawn by the inserting statement while its key is held, so each acquisition of a
+//! key has a larger one than the acquisitions before. A sequence can fall behind in one case: a standby that lags is
+//! promoted. Then the timeline is a new one, and it stands in the upper bits.
+//!
+//! A service id must not return either: a zombie whose registration a fail-over lost would heartbeat as somebody else.
+//! Its upper bits count the timelines from the first, so that ids stay small for people until there was a fail-over.
 
 use crate::sabotage::{self, Guard};
 use pgrx::pg_sys;
@@ -10,9 +13,14 @@ use pgrx::pg_sys;
 /// Bits of the counter: 17 million million acquisitions a timeline.
 const COUNTER_BITS: u32 = 44;
 
-/// The upper bits of the tokens of this server.
+/// The upper bits of a token that is drawn now.
 pub fn epoch() -> i64 {
     i64::from(timeline()) << COUNTER_BITS
+}
+
+/// The upper bits of a service id that is drawn now.
+pub fn service_epoch() -> i64 {
+    i64::from(timeline().saturating_sub(1)) << COUNTER_BITS
 }
 
 #[cfg(not(feature = "pg14"))]
@@ -30,7 +38,7 @@ fn timeline() -> u32 {
     }
 }
 
-/// Makes the transaction's commit wait for the disk, whatever `synchronous_commit` says: a token that its holder has seen
+/// Makes the transaction's commit wait for the disk, whatever `synchronous_commit` says: a number that somebody has seen
 /// must not be drawn a second time after a crash.
 pub fn make_durable() {
     if sabotage::removed(Guard::Durable) {

@@ -8,7 +8,7 @@ COMMENT ON TABLE volguard.clusters IS 'The clusters that services have registere
 
 -- A heartbeat changes heartbeat_at alone, which no index knows: with room left on its page the update stays there (HOT).
 CREATE TABLE volguard.services (
-    service_id    bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    service_id    bigint      PRIMARY KEY,
     cluster       text        NOT NULL REFERENCES volguard.clusters (name),
     host          text        NOT NULL,
     binary_name   text        NOT NULL,
@@ -50,8 +50,10 @@ CREATE UNIQUE INDEX workers_token_key ON volguard.workers (token);
 CREATE UNIQUE INDEX workers_work_key ON volguard.workers (cluster, resource_type, resource_id) WHERE status IS NOT NULL;
 CREATE INDEX workers_service_id_idx ON volguard.workers (service_id);
 
--- The low part of a token. It must fit below the timeline's bits, and CACHE 1 keeps it growing in commit order of a key.
+-- The low parts of tokens and of service ids. They must fit below the timeline's bits (44 remain), and CACHE 1 keeps the
+-- tokens of a key growing.
 CREATE SEQUENCE volguard.token_counter AS bigint MAXVALUE 17592186044415 NO CYCLE CACHE 1;
+CREATE SEQUENCE volguard.service_counter AS bigint MAXVALUE 17592186044415 NO CYCLE CACHE 1;
 
 CREATE TABLE volguard.resources (
     resource_type text    PRIMARY KEY,

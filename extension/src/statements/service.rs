@@ -28,9 +28,10 @@ pub static INCARNATION: Statement = Statement::new(
 );
 
 pub static ADD_SERVICE: Statement = Statement::new(
-    &[TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID, JSONBOID],
-    "INSERT INTO volguard.services (cluster, host, binary_name, lease, registered_by, details)
-     VALUES ($1, $2, $3, $4, $5::pg_catalog.regrole, $6) RETURNING service_id",
+    &[TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID, JSONBOID, INT8OID],
+    "INSERT INTO volguard.services (service_id, cluster, host, binary_name, lease, registered_by, details)
+     VALUES ($7 {|} pg_catalog.nextval('volguard.service_counter'), $1, $2, $3, $4, $5::pg_catalog.regrole, $6)
+     RETURNING service_id",
 );
 
 pub static HEARTBEAT: Statement = Statement::new(
