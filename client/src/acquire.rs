@@ -55,24 +55,25 @@ impl Acquire {
         self
     }
 
-    /// What is being done under the lock. A lock with a status outlives its holder until the resource is cleaned up; there
-    /// is one at most per resource.
+    /// What is being done under the lock. A lock with a status outlives its holder until the resource is
+    /// cleaned up; there is one at most per resource.
     pub fn status(mut self, status: &str) -> Self {
         self.status = Some(status.to_owned());
         self
     }
 
-    /// How long to wait for the lock to become free, the line inside this process included; not at all unless told.
+    /// How long to wait for the lock to become free, the line inside this process included; not at all unless
+    /// told.
     ///
-    /// It doesn't count the time for a free connection of the pool, which has a limit of its own, nor that of a server that is slow
-    /// to answer. One connection of the pool is occupied while waiting in the database.
+    /// It doesn't count the time for a free connection of the pool, which has a limit of its own, nor that of a
+    /// server that is slow to answer. One connection of the pool is occupied while waiting in the database.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
 
-    /// Identifies this request; a random one unless told. Asking again with the id of a request whose answer was lost yields the
-    /// lock that the request got, if it did.
+    /// Identifies this request; a random one unless told. Asking again with the id of a request whose answer
+    /// was lost yields the lock that the request got, if it did.
     pub fn request_id(mut self, id: Uuid) -> Self {
         self.request_id = Some(id);
         self
@@ -86,23 +87,24 @@ impl Acquire {
 
     /// Takes the lock, or says `None` if it was not free in time.
     ///
-    /// Within one session a key that is held, or being released in the background, is not free, whatever the request id.
-    /// A connection that breaks is replaced and the request repeated under the same id, for as long as `wait` lasts and once at least.
+    /// Within one session a key that is held, or being released in the background, is not free, whatever the
+    /// request id. A connection that breaks is replaced and the request repeated under the same id, for as long
+    /// as `wait` lasts and once at least.
     ///
     /// # Errors
     /// - [`Error::SessionLost`] without asking the server, or when the session is lost while waiting;
     /// - [`Error::ServiceFenced`], [`Error::LeaseExpired`]: the server's verdict on this service;
     /// - [`Error::Pool`] if no connection could be had; nothing is held;
-    /// - [`Error::Database`] if the server refuses (22023 for an empty or over-long name, 42501 for a role that did not register
-    ///   the service), or if the connection broke and could not be replaced in time;
+    /// - [`Error::Database`] if the server refuses (22023 for an empty or over-long name, 42501 for a role that
+    ///   did not register the service), or if the connection broke and could not be replaced in time;
     /// - [`Error::NoReply`] if the server said nothing long after the wait was over.
     ///
-    /// After an error nothing stays behind: should the server hold a lock for the request after all, the session finds and releases
-    /// it in the background, unless the same request id is asked for again before.
+    /// After an error nothing stays behind: should the server hold a lock for the request after all, the
+    /// session finds and releases it in the background, unless the same request id is asked for again before.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves no lock behind. The server is asked to end the wait at once, and a lock that was won at that moment is
-    /// released in the background. Its place in the line is lost.
+    /// Dropping the future leaves no lock behind. The server is asked to end the wait at once, and a lock that
+    /// was won at that moment is released in the background. Its place in the line is lost.
     pub async fn run(self) -> Result<Option<Lock>, Error> {
         // All that identifies the request is settled before the first await.
         let now = Instant::now();

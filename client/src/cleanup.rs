@@ -118,7 +118,8 @@ pub struct CleanedService {
 }
 
 impl Volguard {
-    /// Cleans up after dead services: fences them for good, frees their plain locks, and applies crash rules to their work.
+    /// Cleans up after dead services: fences them for good, frees their plain locks, and applies crash rules to
+    /// their work.
     ///
     /// ```no_run
     /// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {

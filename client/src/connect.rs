@@ -1,5 +1,6 @@
 //! The handle that everything starts from, and how it comes by its connections.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ pub enum StatementMode {
     /// Named prepared statements, kept per connection: the fastest, for direct connections and session pooling.
     #[default]
     Prepared,
-    /// Unnamed statements that leave nothing behind on the connection: for poolers in transaction mode that don't keep
-    /// track of prepared statements, such as PgBouncer before 1.21.
+    /// Unnamed statements that leave nothing behind on the connection: for poolers in transaction mode that
+    /// don't keep track of prepared statements, such as PgBouncer before 1.21.
     Unnamed,
 }
 
@@ -45,12 +46,11 @@ pub enum StatementMode {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Volguard {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     pool: Pool,
     mode: StatementMode,
@@ -75,9 +75,10 @@ impl Volguard {
 
     /// Takes connections from a pool that the caller has built, for example one that speaks TLS.
     ///
-    /// The pool needs room for two connections at least: all but one may be occupied by acquires that wait. Every session opens
-    /// one more connection through the pool's manager, outside of the pool, for its heartbeats. Set the pool's timeouts
-    /// (`wait`, `create`), and TCP keepalives in its configuration: this constructor can't.
+    /// The pool needs room for two connections at least: all but one may be occupied by acquires that wait.
+    /// Every session opens one more connection through the pool's manager, outside of the pool, for its
+    /// heartbeats. Set the pool's timeouts (`wait`, `create`), and TCP keepalives in its configuration: this
+    /// constructor can't.
     pub fn from_pool(pool: Pool, mode: StatementMode) -> Volguard {
         let waiters = pool.status().max_size.saturating_sub(1).max(1);
         Volguard {
@@ -109,10 +110,11 @@ impl Volguard {
         }
     }
 
-    /// Prepares to register one incarnation of a process: `host` and `binary_name` say which. Nothing happens before
-    /// [`Registration::start`].
+    /// Prepares to register one incarnation of a process: `host` and `binary_name` say which. Nothing happens
+    /// before [`Registration::start`].
     ///
-    /// Registering the same host and binary name in the same cluster again fences the earlier incarnation at once.
+    /// Registering the same host and binary name in the same cluster again fences the earlier incarnation at
+    /// once.
     pub fn register(&self, host: &str, binary_name: &str) -> Registration {
         Registration::new(self.clone(), host, binary_name)
     }
@@ -127,8 +129,8 @@ impl Volguard {
         self.inner.mode
     }
 
-    /// Seats for acquires that wait in the database: one connection fewer than the pool has, so that whoever holds a lock
-    /// can always send its release.
+    /// Seats for acquires that wait in the database: one connection fewer than the pool has, so that whoever
+    /// holds a lock can always send its release.
     pub(crate) fn waiting(&self) -> &Arc<Semaphore> {
         &self.inner.waiting
     }
@@ -179,7 +181,17 @@ impl Volguard {
     }
 }
 
-/// Settings of a [`Volguard`] with a pool of its own. Without TLS: bring a pool by [`Volguard::from_pool`] for that.
+impl fmt::Debug for Volguard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Volguard")
+            .field("pool", &self.inner.pool.status())
+            .field("mode", &self.inner.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of a [`Volguard`] with a pool of its own. Without TLS: bring a pool by [`Volguard::from_pool`] for
+/// that.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), volguard::Error> {
@@ -230,14 +242,15 @@ impl ConnectBuilder {
         self
     }
 
-    /// How many connections the pool holds at most; 16 unless told, 2 at least. All but one may be occupied by acquires that wait.
-    /// Each session has one more connection beside the pool, for its heartbeats.
+    /// How many connections the pool holds at most; 16 unless told, 2 at least. All but one may be occupied by
+    /// acquires that wait. Each session has one more connection beside the pool, for its heartbeats.
     pub fn pool_size(mut self, connections: usize) -> Self {
         self.pool_size = connections;
         self
     }
 
-    /// How long a call may wait for a connection: for a free one of the pool, and again to open a new one. 30 seconds unless told.
+    /// How long a call may wait for a connection: for a free one of the pool, and again to open a new one. 30
+    /// seconds unless told.
     pub fn connection_timeout(mut self, timeout: Duration) -> Self {
         self.connection_timeout = timeout;
         self
@@ -251,12 +264,12 @@ impl ConnectBuilder {
 
     /// Builds the pool, connects once, and checks that the extension is there.
     ///
-    /// TCP keepalives and `TCP_USER_TIMEOUT` are set to notice a dead peer within half a minute, unless the configuration sets
-    /// its own.
+    /// TCP keepalives and `TCP_USER_TIMEOUT` are set to notice a dead peer within half a minute, unless the
+    /// configuration sets its own.
     ///
     /// # Errors
-    /// [`Error::Configuration`] for a connection string or pool size that can't be used, [`Error::Pool`] if the server can't be
-    /// reached, [`Error::ExtensionMissing`] if the database lacks the extension.
+    /// [`Error::Configuration`] for a connection string or pool size that can't be used, [`Error::Pool`] if the
+    /// server can't be reached, [`Error::ExtensionMissing`] if the database lacks the extension.
     ///
     /// # Cancel safety
     /// Dropping the future closes what was opened.
@@ -311,8 +324,8 @@ impl ConnectBuilder {
     }
 }
 
-/// Asks the server to end what runs on this connection. Best effort; the connection is not to be used again, because the
-/// request may arrive late and hit the next statement.
+/// Asks the server to end what runs on this connection. Best effort; the connection is not to be used again,
+/// because the request may arrive late and hit the next statement.
 pub(crate) async fn cancel(statement: &CancelToken) {
     match timeout(CANCEL_LIMIT, statement.cancel_query(NoTls)).await {
         Ok(Ok(())) => {}

@@ -49,12 +49,13 @@ pub enum Error {
         problem: String,
     },
 
-    /// This session is lost, judged by its own clock or told by the server before: nothing was sent.
-    /// Stop the work that its locks protect, and register anew.
+    /// This session is lost, judged by its own clock or told by the server before: nothing was sent. Stop the
+    /// work that its locks protect, and register anew.
     #[error("the session is lost: {0}")]
     SessionLost(Loss),
 
-    /// The lease has run out on the server, but nobody has fenced the service yet; a heartbeat may still save it.
+    /// The lease has run out on the server, but nobody has fenced the service yet; a heartbeat may still save
+    /// it.
     #[error("{}", describe(.0))]
     LeaseExpired(#[source] tokio_postgres::Error),
 
@@ -97,8 +98,8 @@ impl Error {
     ///
     /// True for lost connections, an exhausted pool, serialization failures, deadlocks, a server that is
     /// starting or stopping, and a lease that a heartbeat may still save. It does not say that repeating is
-    /// *safe*: `acquire` with the same request id, `release` and `cleanup` are; a conditional update whose connection broke
-    /// may have been applied, so read the row before asking again.
+    /// *safe*: `acquire` with the same request id, `release` and `cleanup` are; a conditional update whose
+    /// connection broke may have been applied, so read the row before asking again.
     pub fn is_retryable(&self) -> bool {
         match self {
             Error::Pool(PoolError::Timeout(_)) | Error::NoReply | Error::LeaseExpired(_) => true,

@@ -1,5 +1,5 @@
-//! Client of the PostgreSQL extension `volguard`: locks, crash cleanup and compare-and-swap for volume managers that run
-//! active-active with nothing but the database they already have.
+//! Client of the PostgreSQL extension `volguard`: locks, crash cleanup and compare-and-swap for volume managers
+//! that run active-active with nothing but the database they already have.
 //!
 //! - [`Volguard`] is the handle on a database.
 //! - [`Session`] is this process as a registered service, kept alive by heartbeats.
@@ -7,8 +7,9 @@
 //! - [`ConditionalUpdate`] changes a row only if it is as expected, and says what was not.
 //! - [`Cleanup`] repairs what dead services left.
 //!
-//! The guarantees are the server's. This crate adds pooling, heartbeats, guards that clean up behind dropped futures and typed
-//! builders. Waiters for one key queue inside the process, so that a contended key occupies one connection.
+//! The guarantees are the server's. This crate adds pooling, heartbeats, guards that clean up behind dropped
+//! futures and typed builders. Waiters for one key queue inside the process, so that a contended key occupies
+//! one connection.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

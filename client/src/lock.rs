@@ -1,5 +1,6 @@
 //! The guard of a lock.
 
+use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -14,13 +15,15 @@ use crate::statements::{self, Params, Statement};
 
 /// A lock that this process holds, as far as it knows. Made by [`Session::acquire`].
 ///
-/// Keep an eye on it while you work: [`lost`](Lock::lost) resolves, and [`is_lost`](Lock::is_lost) turns true, before others
-/// can get the lock. Let the database have the last word where it can: [`assert_held_in`](Lock::assert_held_in) a transaction, or
-/// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by); and pass the [`token`](Lock::token) to storage that can refuse smaller ones.
+/// Keep an eye on it while you work: [`lost`](Lock::lost) resolves, and [`is_lost`](Lock::is_lost) turns true,
+/// before others can get the lock. Let the database have the last word where it can:
+/// [`assert_held_in`](Lock::assert_held_in) a transaction, or
+/// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by); and pass the [`token`](Lock::token)
+/// to storage that can refuse smaller ones.
 ///
-/// [`release`](Lock::release) it to be told that it is free. A guard that is dropped is released in the background, which is repeated until the
-/// server has answered or the session is lost; the next in this process' line gets its turn after that.
-#[derive(Debug)]
+/// [`release`](Lock::release) it to be told that it is free. A guard that is dropped is released in the
+/// background, which is repeated until the server has answered or the session is lost; the next in this
+/// process' line gets its turn after that.
 #[must_use = "a lock that is dropped is released"]
 pub struct Lock {
     held: Arc<Held>,
@@ -85,8 +88,8 @@ impl Lock {
         self.held.request_id
     }
 
-    /// Resolves when the lock can't be relied on any more, and says why: its session is lost, or the server has said that the token is not held. At once,
-    /// if that is so already.
+    /// Resolves when the lock can't be relied on any more, and says why: its session is lost, or the server has
+    /// said that the token is not held. At once, if that is so already.
     ///
     /// # Cancel safety
     /// May be dropped and called again at will.
@@ -106,8 +109,8 @@ impl Lock {
     /// Says what is being done under the lock, or with `None` that nothing is that would need cleanup.
     ///
     /// # Errors
-    /// [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the server; [`Error::Pool`],
-    /// [`Error::Database`], [`Error::NoReply`].
+    /// [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the server;
+    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`].
     ///
     /// # Cancel safety
     /// When the future is dropped the status may have been set or not; setting it again is safe.
@@ -116,12 +119,12 @@ impl Lock {
         self.held.ask(&statements::SET_STATUS, params).await
     }
 
-    /// Asks the server whether the token is held at this moment. It says nothing about the next: inside a transaction
-    /// [`assert_held_in`](Self::assert_held_in) does.
+    /// Asks the server whether the token is held at this moment. It says nothing about the next: inside a
+    /// transaction [`assert_held_in`](Self::assert_held_in) does.
     ///
     /// # Errors
-    /// [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the server; [`Error::Pool`],
-    /// [`Error::Database`], [`Error::NoReply`].
+    /// [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the server;
+    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`].
     ///
     /// # Cancel safety
     /// Changes nothing.
@@ -130,8 +133,8 @@ impl Lock {
         self.held.ask(&statements::ASSERT_HELD, params).await
     }
 
-    /// Fences a transaction: it fails unless the token is held, and the token stays held until the transaction ends, because neither
-    /// release nor cleanup gets past it.
+    /// Fences a transaction: it fails unless the token is held, and the token stays held until the transaction
+    /// ends, because neither release nor cleanup gets past it.
     ///
     /// ```no_run
     /// # async fn run(volguard: volguard::Volguard, lock: volguard::Lock) -> Result<(), Box<dyn std::error::Error>> {
@@ -145,8 +148,8 @@ impl Lock {
     /// ```
     ///
     /// # Errors
-    /// [`Error::TokenNotHeld`], after which the lock is lost, and [`Error::Database`]: the transaction is aborted. [`Error::SessionLost`]
-    /// without asking the server.
+    /// [`Error::TokenNotHeld`], after which the lock is lost, and [`Error::Database`]: the transaction is
+    /// aborted. [`Error::SessionLost`] without asking the server.
     ///
     /// # Cancel safety
     /// Changes nothing.
@@ -163,14 +166,15 @@ impl Lock {
     /// Frees the lock. `false` says that it was not held any more.
     ///
     /// # Errors
-    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the release is then repeated in the background, as if the guard had
-    /// been dropped.
+    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the release is then repeated in the
+    /// background, as if the guard had been dropped.
     ///
     /// # Cancel safety
     /// Goes on in the background when the future is dropped.
     pub async fn release(self) -> Result<bool, Error> {
         finish(async move {
-            // Until the answer is there the guard is armed: whatever goes wrong, dropping it repeats the release.
+            // Until the answer is there the guard is armed: whatever goes wrong, dropping it repeats the
+            // release.
             let volguard = &self.held.core().volguard;
             let row = volguard
                 .row_within(REPLY_LIMIT, &statements::RELEASE, &[&self.held.token])
@@ -186,6 +190,16 @@ impl Lock {
     pub(crate) fn forget_released(mut self) {
         self.released = true;
         self.held.core().known().remove(&self.held.token);
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock")
+            .field("token", &self.token())
+            .field("key", &self.held.key)
+            .field("lost", &self.is_lost())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The line inside one process: of all who want one key, only the first asks the database.
 //!
-//! So a key occupies one connection at most, however many tasks wait for it, and tasks are served first come, first
-//! served. The line is a convenience, never the guarantee: mutual exclusion is the server's.
+//! So a key occupies one connection at most, however many tasks wait for it, and tasks are served first come,
+//! first served. The line is a convenience, never the guarantee: mutual exclusion is the server's.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -11,7 +11,8 @@ use crate::statements;
 use crate::update::{Expression, IntoExpression, document};
 
 impl Volguard {
-    /// Prepares to tell the server in which table the resources of a type live, so that crash cleanup can repair them.
+    /// Prepares to tell the server in which table the resources of a type live, so that crash cleanup can
+    /// repair them.
     ///
     /// ```no_run
     /// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {
@@ -30,7 +31,8 @@ impl Volguard {
         }
     }
 
-    /// Prepares a rule: what cleanup makes of a tracked resource whose service died while the lock had this status.
+    /// Prepares a rule: what cleanup makes of a tracked resource whose service died while the lock had this
+    /// status.
     pub fn on_crash(&self, resource_type: &str, status: &str) -> CrashRule {
         CrashRule {
             volguard: self.clone(),
@@ -41,12 +43,12 @@ impl Volguard {
         }
     }
 
-    /// Takes a lock away from whoever holds it: an operator's act, which the server logs with its reason. `false` says that
-    /// the token was not held.
+    /// Takes a lock away from whoever holds it: an operator's act, which the server logs with its reason.
+    /// `false` says that the token was not held.
     ///
     /// # Errors
-    /// [`Error::Database`] with 42501 for a role that is neither a member of the one that registered the holder nor of the extension's
-    /// owner; [`Error::Pool`], [`Error::NoReply`].
+    /// [`Error::Database`] with 42501 for a role that is neither a member of the one that registered the holder
+    /// nor of the extension's owner; [`Error::Pool`], [`Error::NoReply`].
     ///
     /// # Cancel safety
     /// When the future is dropped it may have been done or not; doing it again is safe.
@@ -103,8 +105,8 @@ impl TrackResource {
     /// Tells the server. Telling it again replaces what it knew.
     ///
     /// # Errors
-    /// [`Error::Database`] with 42P01 for a table that doesn't exist, 42703 for a column, 42501 without the privilege;
-    /// [`Error::Pool`].
+    /// [`Error::Database`] with 42P01 for a table that doesn't exist, 42703 for a column, 42501 without the
+    /// privilege; [`Error::Pool`].
     ///
     /// # Cancel safety
     /// When the future is dropped it may have been done or not; doing it again is safe.
@@ -146,7 +148,8 @@ pub struct CrashRule {
 }
 
 impl CrashRule {
-    /// Sets a column, to a literal or an expression: see [`ConditionalUpdate::set`](crate::ConditionalUpdate::set).
+    /// Sets a column, to a literal or an expression: see
+    /// [`ConditionalUpdate::set`](crate::ConditionalUpdate::set).
     pub fn set(mut self, column: &str, value: impl IntoExpression) -> Self {
         self.values
             .push((column.to_owned(), value.into_expression()));
@@ -162,8 +165,9 @@ impl CrashRule {
     /// Tells the server. A new rule replaces the old one.
     ///
     /// # Errors
-    /// [`Error::InvalidDocument`] without asking the server; [`Error::MalformedDocument`], [`Error::Database`] if it refuses (a resource type
-    /// that isn't tracked, a column that doesn't exist, a table that the role may not update); [`Error::Pool`].
+    /// [`Error::InvalidDocument`] without asking the server; [`Error::MalformedDocument`], [`Error::Database`]
+    /// if it refuses (a resource type that isn't tracked, a column that doesn't exist, a table that the role
+    /// may not update); [`Error::Pool`].
     ///
     /// # Cancel safety
     /// When the future is dropped it may have been done or not; doing it again is safe.

@@ -5,6 +5,7 @@ mod heartbeat;
 mod lease;
 mod registration;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,29 +23,29 @@ pub use registration::Registration;
 
 /// A registered service. Clones share it.
 ///
-/// A background task heartbeats at a third of the lease, on a connection of its own beside the pool. While heartbeats
-/// succeed the session lives. It is **lost**, for good, as soon as
-/// - 90 % of a lease have passed since the last successful heartbeat was *sent*: well before the lease can end on the
-///   server, where it counts from the arrival, or
+/// A background task heartbeats at a third of the lease, on a connection of its own beside the pool. While
+/// heartbeats succeed the session lives. It is **lost**, for good, as soon as
+/// - 90 % of a lease have passed since the last successful heartbeat was *sent*: well before the lease can end
+///   on the server, where it counts from the arrival, or
 /// - the server says that the service is fenced, or
 /// - [`stop`](Session::stop) was called.
 ///
-/// Then [`lost`](Session::lost) resolves here and on every [`Lock`], and acquires, status changes, assertions and fenced
-/// updates are refused with [`Error::SessionLost`] without asking the server. Stop the work that the locks protect; to go on,
-/// register anew.
+/// Then [`lost`](Session::lost) resolves here and on every [`Lock`], and acquires, status changes, assertions
+/// and fenced updates are refused with [`Error::SessionLost`] without asking the server. Stop the work that the
+/// locks protect; to go on, register anew.
 ///
-/// The clock is `CLOCK_MONOTONIC`. It goes on while a process is stopped (SIGSTOP), and every check compares
-/// it with the deadline, so a process that is continued too late finds itself lost at its first check. It does *not* go on
-/// while the whole machine is suspended: after a resume only the server can tell, and fencing is what protects the data.
+/// The clock is `CLOCK_MONOTONIC`. It goes on while a process is stopped (SIGSTOP), and every check compares it
+/// with the deadline, so a process that is continued too late finds itself lost at its first check. It does
+/// *not* go on while the whole machine is suspended: after a resume only the server can tell, and fencing is
+/// what protects the data.
 ///
-/// When the last clone and the last [`Lock`] are dropped without [`stop`](Session::stop), heartbeats end, and the
-/// server treats the service like a crashed one when its lease runs out.
-#[derive(Debug, Clone)]
+/// When the last clone and the last [`Lock`] are dropped without [`stop`](Session::stop), heartbeats end, and
+/// the server treats the service like a crashed one when its lease runs out.
+#[derive(Clone)]
 pub struct Session {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     core: Arc<Core>,
     reaper: Reaper,
@@ -71,7 +72,8 @@ impl Session {
         self.core().lease.length()
     }
 
-    /// Prepares to take the lock named `""` (see [`Acquire::lock_name`]) of a resource. Nothing happens before the result is awaited.
+    /// Prepares to take the lock named `""` (see [`Acquire::lock_name`]) of a resource. Nothing happens before
+    /// the result is awaited.
     ///
     /// ```no_run
     /// # async fn run(session: volguard::Session) -> Result<(), volguard::Error> {
@@ -118,15 +120,16 @@ impl Session {
         self.core().lease.lost_at()
     }
 
-    /// Releases on the server what this service holds there and this session does not know of, and says how many.
+    /// Releases on the server what this service holds there and this session does not know of, and says how
+    /// many.
     ///
-    /// The session cleans up behind itself without being asked. This is the broom for what it could not see, such as a
-    /// release that a crash of the server undid. It waits for the acquires under way, because their tokens aren't known yet, and
-    /// holds off new ones meanwhile.
+    /// The session cleans up behind itself without being asked. This is the broom for what it could not see,
+    /// such as a release that a crash of the server undid. It waits for the acquires under way, because their
+    /// tokens aren't known yet, and holds off new ones meanwhile.
     ///
     /// # Errors
-    /// [`Error::SessionLost`]; [`Error::ServiceFenced`], [`Error::Database`] if the server refuses. While
-    /// the server can't be reached it is asked again until the session is lost.
+    /// [`Error::SessionLost`]; [`Error::ServiceFenced`], [`Error::Database`] if the server refuses. While the
+    /// server can't be reached it is asked again until the session is lost.
     ///
     /// # Cancel safety
     /// Goes on in the background when the future is dropped.
@@ -138,8 +141,8 @@ impl Session {
     /// Releases many locks in one statement and one commit, and says how many of them were still held.
     ///
     /// # Errors
-    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the releases are repeated in the background, as if
-    /// the locks had been dropped.
+    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the releases are repeated in the background,
+    /// as if the locks had been dropped.
     ///
     /// # Cancel safety
     /// Goes on in the background when the future is dropped.
@@ -154,13 +157,14 @@ impl Session {
         .await
     }
 
-    /// Ends the session in order: every clone and lock of it is lost, acquires under way are called off, dropped locks are
-    /// released, and the service is deregistered. Returns how many locks with work in them (a status) it leaves to cleanup; plain
-    /// locks still held are dropped by the server.
+    /// Ends the session in order: every clone and lock of it is lost, acquires under way are called off,
+    /// dropped locks are released, and the service is deregistered. Returns how many locks with work in them (a
+    /// status) it leaves to cleanup; plain locks still held are dropped by the server.
     ///
     /// # Errors
-    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`] if the server could not be told before the lease
-    /// would have run out: then it treats the service like a crashed one. [`Error::SessionLost`] if the session was lost before.
+    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`] if the server could not be told before the
+    /// lease would have run out: then it treats the service like a crashed one. [`Error::SessionLost`] if the
+    /// session was lost before.
     ///
     /// # Cancel safety
     /// Goes on in the background when the future is dropped.
@@ -181,6 +185,15 @@ impl Session {
             core.deregister(deadline).await
         })
         .await
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("service_id", &self.service_id())
+            .field("loss", &self.loss())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Every SQL text that this crate sends, and how it is sent.
 //!
-//! Names are schema-qualified and arguments named, so that neither a `search_path` nor a new argument with a default
-//! changes what a statement means. Types of parameters are given, so that a statement needs no round trip to learn them;
-//! results have built-in types only, because an unknown type would make tokio-postgres prepare statements to look it up.
+//! Names are schema-qualified and arguments named, so that neither a `search_path` nor a new argument with a
+//! default changes what a statement means. Types of parameters are given, so that a statement needs no round
+//! trip to learn them; results have built-in types only, because an unknown type would make tokio-postgres
+//! prepare statements to look it up.
 
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::{ToSql, Type};

@@ -23,8 +23,8 @@ use crate::statements;
 
 /// A change to one row that takes place only if the row is as expected. Made by [`Volguard::update`].
 ///
-/// The conditions are checked and the row changed in one statement under the row's lock, so two of them never both win. `NULL` is a value
-/// like any other: `not("attached")` matches a column that is `NULL`.
+/// The conditions are checked and the row changed in one statement under the row's lock, so two of them never
+/// both win. `NULL` is a value like any other: `not("attached")` matches a column that is `NULL`.
 ///
 /// ```no_run
 /// # async fn run(volguard: volguard::Volguard, lock: volguard::Lock) -> Result<(), volguard::Error> {
@@ -88,14 +88,15 @@ impl ConditionalUpdate {
         self
     }
 
-    /// Demands something of a column: a literal (equal; `None` is `NULL`), [`one_of`] several, or [`not`].
+    /// Demands something of a column: a literal (equal; `None` is `NULL`), [`one_of`] several, or [`not()`].
     pub fn expect(mut self, column: &str, condition: impl IntoCondition) -> Self {
         self.expected
             .push((column.to_owned(), condition.into_condition()));
         self
     }
 
-    /// Sets a column: to a literal (`None` is `NULL`), to another [`column`] as it was before, or to arithmetic on them.
+    /// Sets a column: to a literal (`None` is `NULL`), to another [`column()`] as it was before, or to arithmetic
+    /// on them.
     pub fn set(mut self, column: &str, value: impl IntoExpression) -> Self {
         self.values
             .push((column.to_owned(), value.into_expression()));
@@ -111,14 +112,16 @@ impl ConditionalUpdate {
     /// Does it, in a transaction of its own.
     ///
     /// # Errors
-    /// - [`Error::InvalidDocument`] without asking the server: an object or array as a literal, a column named twice;
+    /// - [`Error::InvalidDocument`] without asking the server: an object or array as a literal, a column named
+    ///   twice;
     /// - [`Error::SessionLost`] without asking the server, if the session of the lock is lost that fences it;
-    /// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses: 42P01 no such table, 42703 no such column, 21000 a key that
-    ///   matches several rows, 42501 without the privilege, a value that the column's type doesn't take;
+    /// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses: 42P01 no such table, 42703 no
+    ///   such column, 21000 a key that matches several rows, 42501 without the privilege, a value that the
+    ///   column's type doesn't take;
     /// - [`Error::Pool`]; nothing was sent.
     ///
-    /// When the connection breaks ([`Error::Database`]) the change may have been made or not. Read the row, or ask again: a change whose
-    /// own conditions exclude a second time is `Unmet` then.
+    /// When the connection breaks ([`Error::Database`]) the change may have been made or not. Read the row, or
+    /// ask again: a change whose own conditions exclude a second time is `Unmet` then.
     ///
     /// # Cancel safety
     /// When the future is dropped the change may have been made or not.
@@ -142,7 +145,8 @@ impl ConditionalUpdate {
     /// Does it inside a transaction of the caller's. A deadpool transaction works too.
     ///
     /// # Errors
-    /// Those of [`execute`](Self::execute) but for [`Error::Pool`]. The transaction is aborted if the server was asked.
+    /// Those of [`execute`](Self::execute) but for [`Error::Pool`]. The transaction is aborted if the server
+    /// was asked.
     ///
     /// # Cancel safety
     /// When the future is dropped the change may or may not be part of the transaction: roll back.

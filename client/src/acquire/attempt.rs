@@ -1,7 +1,7 @@
 //! Asking the database, in a task that outlives the caller's future.
 //!
-//! Once the statement is sent somebody has to learn what became of it. So the task owns the connection and hands the lock
-//! over at the end; a lock that nobody takes delivery of is dropped, which releases it.
+//! Once the statement is sent somebody has to learn what became of it. So the task owns the connection and
+//! hands the lock over at the end; a lock that nobody takes delivery of is dropped, which releases it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(super) struct Attempt {
     pub(super) request: Request,
     pub(super) deadline: Instant,
     pub(super) reply: oneshot::Sender<Answer>,
-    /// Until when a statement of unknown fate may still be under way on the server.
+    /// If a statement of this request met an unknown fate: when it will certainly be over on the server.
     doubt: Option<Instant>,
 }
 
@@ -73,8 +73,10 @@ impl Attempt {
 
     pub(super) async fn run(mut self, place: Place) {
         let core = Arc::clone(self.session.core());
-        // Whoever asks again under the id of an unsettled request takes over what that request got.
-        core.unsettled().remove(&self.request.id);
+        // Whoever asks again under the id of an unsettled request takes over what that request got, and the
+        // doubt.
+        let inherited = core.unsettled().remove(&self.request.id);
+        self.doubt = inherited.map(|unsettled| unsettled.until);
         let answer = self.drive(place).await;
         if let Err(error) = &answer {
             core.heed(error);
@@ -157,7 +159,8 @@ impl Attempt {
         let overdue = Instant::now() + wait + GRACE;
         let outcome = self.send(client, wait, overdue).await;
         if let Outcome::Unknown(_) = outcome {
-            self.doubt = Some(overdue.max(Instant::now() + GRACE));
+            let over_by = overdue.max(Instant::now() + GRACE);
+            self.doubt = self.doubt.max(Some(over_by));
         }
         outcome
     }
@@ -185,7 +188,8 @@ impl Attempt {
         };
         let Some(interruption) = interruption else {
             if matches!(outcome, Outcome::Unknown(_)) {
-                // The backend may not notice that nobody listens, and keep its place in the line for as long as the wait lasts.
+                // The backend may not notice that nobody listens, and keep its place in the line for as long as
+                // the wait lasts.
                 let token = client.cancel_token();
                 tokio::spawn(async move { cancel(&token).await });
             }

@@ -58,14 +58,16 @@ pub(super) async fn settle(core: Arc<Core>) -> Vec<Release> {
         match settle_one(&core, id, unsettled).await {
             Ok(found) => left.extend(found),
             Err(error) => {
-                tracing::debug!(service_id = core.service_id, request_id = %id, %error, "a request is still unsettled");
+                core.heed(&error);
+                tracing::debug!(request_id = %id, %error, "a request is still unsettled");
             }
         }
     }
     left
 }
 
-/// `Ok` with a release that failed. The request stays on the list until a look that begins when its statement is certainly over.
+/// `Ok` with a release that failed. The request stays on the list until a look that begins when its statement
+/// is certainly over.
 async fn settle_one(
     core: &Arc<Core>,
     id: Uuid,

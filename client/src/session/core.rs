@@ -20,7 +20,6 @@ pub(crate) const REPLY_LIMIT: Duration = Duration::from_secs(30);
 
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-#[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) volguard: Volguard,
     pub(crate) service_id: i64,
@@ -79,8 +78,8 @@ impl Core {
     }
 
     pub(super) async fn reconcile(&self) -> Result<u64, Error> {
-        // Kept shut until the server has answered: a reconcile that is still under way must not meet a token that was acquired after
-        // it was sent.
+        // Kept shut until the server has answered: a reconcile that is still under way must not meet a token
+        // that was acquired after it was sent.
         let _gate = tokio::select! {
             gate = self.gate.write() => gate,
             loss = self.lease.lost() => return Err(Error::SessionLost(loss)),

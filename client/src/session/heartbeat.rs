@@ -64,7 +64,8 @@ impl Heartbeat {
         }
     }
 
-    /// One try. It takes half of the time left, so that a connection that swallows everything leaves room for another try.
+    /// One try. It takes half of the time left, so that a connection that swallows everything leaves room for
+    /// another try.
     async fn beat_in_time(&mut self) -> Result<(), Error> {
         let left = self
             .core

@@ -16,7 +16,8 @@ pub enum Loss {
     Fenced,
     /// [`Session::stop`](crate::Session::stop) was called.
     Stopped,
-    /// This one lock is not held any more although its session lives: an operator released it, or reset the resource.
+    /// This one lock is not held any more although its session lives: an operator released it, or reset the
+    /// resource.
     TokenNotHeld,
 }
 
@@ -31,7 +32,8 @@ impl fmt::Display for Loss {
     }
 }
 
-/// The share of the lease that is given away, so that work protected by a lock stops before the server lets it go.
+/// The share of the lease that is given away, so that work protected by a lock stops before the server lets it
+/// go.
 const MARGIN: u32 = 10;
 
 /// Stands for a lease that the clock can't count.
@@ -39,8 +41,8 @@ const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// One session's lease, as this process may count on it.
 ///
-/// Every question compares the clock with the deadline, none relies on a timer task having run: a process that was
-/// stopped (SIGSTOP) beyond its lease finds itself lost at its first look.
+/// Every question compares the clock with the deadline, none relies on a timer task having run: a process that
+/// was stopped (SIGSTOP) beyond its lease finds itself lost at its first look.
 #[derive(Debug)]
 pub(crate) struct Lease {
     state: watch::Sender<State>,
@@ -67,8 +69,8 @@ impl Lease {
         }
     }
 
-    /// A heartbeat succeeded that was sent at `sent_at` or later. In vain if the deadline has passed meanwhile: somebody may have
-    /// acted upon it.
+    /// A heartbeat succeeded that was sent at `sent_at` or later. In vain if the deadline has passed meanwhile:
+    /// somebody may have acted upon it.
     pub(crate) fn renew(&self, sent_at: Instant, lease: Duration) -> Result<(), Loss> {
         self.update(|state| *state = held(sent_at, lease))
     }

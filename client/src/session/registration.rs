@@ -43,7 +43,8 @@ impl Registration {
         }
     }
 
-    /// The cluster to join; services of one cluster contend for the same locks and clean up after each other. `default` unless told.
+    /// The cluster to join; services of one cluster contend for the same locks and clean up after each other.
+    /// `default` unless told.
     pub fn cluster(mut self, cluster: &str) -> Self {
         self.cluster = Some(cluster.to_owned());
         self
@@ -62,15 +63,17 @@ impl Registration {
         self
     }
 
-    /// Registers the service and starts its heartbeats. An earlier incarnation (same cluster, host, binary name) is fenced at once.
+    /// Registers the service and starts its heartbeats. An earlier incarnation (same cluster, host, binary
+    /// name) is fenced at once.
     ///
     /// # Errors
-    /// [`Error::Pool`] or [`Error::NoReply`] if the server can't be reached in 30 seconds, [`Error::Database`] if it refuses (22023 for
-    /// an empty name or a lease out of range, 42501 without the privilege), [`Error::Configuration`] if the pool has room for one
-    /// connection only.
+    /// [`Error::Pool`] or [`Error::NoReply`] if the server can't be reached in 30 seconds, [`Error::Database`]
+    /// if it refuses (22023 for an empty name or a lease out of range, 42501 without the privilege),
+    /// [`Error::Configuration`] if the pool has room for one connection only.
     ///
     /// # Cancel safety
-    /// Dropping the future may leave a service that never heartbeats: registering again fences it, and so does the end of its lease.
+    /// Dropping the future may leave a service that never heartbeats: registering again fences it, and so does
+    /// the end of its lease.
     pub async fn start(self) -> Result<Session, Error> {
         if self.volguard.pool().status().max_size < 2 {
             return Err(Error::Configuration(

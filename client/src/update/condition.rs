@@ -11,8 +11,8 @@ pub struct Condition(Result<Value, String>);
 
 /// What can be demanded of a column: a [`Condition`], or any literal that serializes to a JSON scalar.
 ///
-/// Objects and arrays are refused when the update is executed, so that data can't pose as a condition. Floating-point numbers that
-/// JSON doesn't have (NaN, infinities) serialize to `null`.
+/// Objects and arrays are refused when the update is executed, so that data can't pose as a condition.
+/// Floating-point numbers that JSON doesn't have (NaN, infinities) serialize to `null`.
 pub trait IntoCondition {
     /// Makes the condition.
     fn into_condition(self) -> Condition;
@@ -31,7 +31,8 @@ impl<T: Serialize> IntoCondition for T {
 }
 
 impl Condition {
-    /// Whether [`not`] matches a column that is `NULL`: yes unless told, or unless `NULL` is among what it excludes.
+    /// Whether [`not()`] matches a column that is `NULL`: yes unless told, or unless `NULL` is among what it
+    /// excludes.
     pub fn nulls_match(self, matches: bool) -> Condition {
         Condition(self.0.and_then(|json| match json {
             Value::Object(mut operator) => {

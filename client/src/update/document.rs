@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 
-/// A literal as the server takes it: a scalar, because an object would read as an operator, and an array as a list of choices.
-/// Data must never turn into either.
+/// A literal as the server takes it: a scalar, because an object would read as an operator, and an array as a
+/// list of choices. Data must never turn into either.
 pub(super) fn scalar(value: impl Serialize) -> Result<Value, String> {
     match serde_json::to_value(value) {
         Ok(Value::Object(_)) => Err("is given an object, which is no literal".to_owned()),

@@ -9,7 +9,7 @@ use super::document::scalar;
 
 /// A value computed by the server. See [`ConditionalUpdate::set`](crate::ConditionalUpdate::set).
 ///
-/// Made by [`column`] and the arithmetic on it, as functions or as operators:
+/// Made by [`column()`] and the arithmetic on it, as functions or as operators:
 ///
 /// ```
 /// use volguard::{add, column, mul};
@@ -22,8 +22,8 @@ pub struct Expression(Result<Value, String>);
 
 /// What a column can be set to: an [`Expression`], or any literal that serializes to a JSON scalar.
 ///
-/// Objects and arrays are refused when the update is executed, so that data can't pose as an expression. Floating-point numbers that
-/// JSON doesn't have (NaN, infinities) serialize to `null`.
+/// Objects and arrays are refused when the update is executed, so that data can't pose as an expression.
+/// Floating-point numbers that JSON doesn't have (NaN, infinities) serialize to `null`.
 pub trait IntoExpression {
     /// Makes the expression.
     fn into_expression(self) -> Expression;

@@ -6,7 +6,8 @@ use tokio_postgres::Row;
 
 use crate::error::Error;
 
-/// What a [`ConditionalUpdate`](crate::ConditionalUpdate) came to. Only [`Updated`](UpdateOutcome::Updated) has changed anything.
+/// What a [`ConditionalUpdate`](crate::ConditionalUpdate) came to. Only [`Updated`](UpdateOutcome::Updated) has
+/// changed anything.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "a refusal is an outcome, not an error"]
 #[non_exhaustive]

@@ -1,0 +1,187 @@
+//! Connections that break at the worst moments.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+use volguard::{Error, Session, Volguard};
+
+use crate::support::{Fault, LONG, MOMENT, Observer, Proxy, connect, session, session_in, unique};
+
+const ACQUIRE: &str = "volguard.acquire(";
+const RELEASE: &str = "volguard.release";
+
+async fn behind_a_proxy() -> (Proxy, Volguard, Session, Observer) {
+    let proxy = Proxy::start().await;
+    let volguard = proxy.builder().connect().await.unwrap();
+    let session = session(&volguard).await;
+    (proxy, volguard, session, Observer::new().await)
+}
+
+#[tokio::test]
+async fn cut_after_the_commit_the_same_request_gets_the_same_lock() {
+    let (proxy, _volguard, session, observer) = behind_a_proxy().await;
+    proxy.inject(ACQUIRE, Fault::LoseReply, 1);
+    let lock = session
+        .acquire("volume", "1")
+        .wait(LONG)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(proxy.struck());
+    assert_eq!(observer.locks_of(&session).await, 1);
+    lock.assert_held().await.unwrap();
+    assert!(lock.release().await.unwrap());
+    assert_eq!(observer.locks_of(&session).await, 0);
+}
+
+#[tokio::test]
+async fn an_acquire_without_a_wait_is_repeated_once() {
+    let (proxy, _volguard, session, _observer) = behind_a_proxy().await;
+    for fault in [Fault::LoseReply, Fault::LoseStatement] {
+        proxy.inject(ACQUIRE, fault, 1);
+        let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+        assert!(proxy.struck());
+        assert!(lock.release().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_lock_whose_answer_was_lost_for_good_is_released() {
+    let (proxy, _volguard, session, observer) = behind_a_proxy().await;
+    proxy.inject(ACQUIRE, Fault::LoseReply, 2);
+    let failed = session.acquire("volume", "1").await.unwrap_err();
+    assert!(
+        matches!(failed, Error::Database(_)) && failed.is_retryable(),
+        "{failed}"
+    );
+    assert!(proxy.struck());
+    observer
+        .until(0, async |o| o.locks_of(&session).await)
+        .await;
+    assert!(
+        session
+            .acquire("volume", "1")
+            .wait(LONG)
+            .await
+            .unwrap()
+            .is_some()
+    );
+}
+
+#[tokio::test]
+async fn whoever_asks_again_under_the_id_gets_the_lock_and_keeps_it() {
+    let (proxy, _volguard, session, observer) = behind_a_proxy().await;
+    let id = Uuid::new_v4();
+    proxy.inject(ACQUIRE, Fault::LoseReply, 2);
+    let request = session.acquire("volume", "1").request_id(id);
+    request.clone().await.unwrap_err();
+    let lock = request.wait(LONG).await.unwrap().unwrap();
+    // The background has rounds to spare to take it away.
+    sleep(MOMENT * 3).await;
+    assert_eq!(observer.locks_of(&session).await, 1);
+    lock.assert_held().await.unwrap();
+}
+
+#[tokio::test]
+async fn no_reconnect_no_lock_left_behind() {
+    let (proxy, _volguard, session, observer) = behind_a_proxy().await;
+    proxy.inject(ACQUIRE, Fault::LoseReply, 1);
+    proxy.refuse(true);
+    session
+        .acquire("volume", "1")
+        .wait(MOMENT)
+        .await
+        .unwrap_err();
+    assert!(proxy.struck());
+    assert_eq!(observer.locks_of(&session).await, 1);
+    proxy.refuse(false);
+    observer
+        .until(0, async |o| o.locks_of(&session).await)
+        .await;
+}
+
+#[tokio::test]
+async fn a_wait_that_nobody_hears_of_any_more_wins_nothing() {
+    let (proxy, cluster) = (Proxy::start().await, unique("cluster"));
+    let observer = Observer::new().await;
+    let elsewhere = session_in(&connect().await, &cluster).await;
+    let volguard = proxy.builder().connect().await.unwrap();
+    let session = session_in(&volguard, &cluster).await;
+    let held = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
+    // The backend goes on waiting; the repeated request stands behind it.
+    proxy.inject(ACQUIRE, Fault::CutWhileRunning, 1);
+    let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG).run());
+    sleep(MOMENT).await;
+    assert!(proxy.struck());
+    held.release().await.unwrap();
+    let lock = timeout(LONG, waiter)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    lock.assert_held().await.unwrap();
+    assert_eq!(observer.locks_of(&session).await, 1);
+    assert!(lock.release().await.unwrap());
+    observer
+        .until(0, async |o| o.locks_of(&session).await)
+        .await;
+}
+
+#[tokio::test]
+async fn a_release_is_repeated_until_it_is_answered() {
+    let (proxy, _volguard, session, observer) = behind_a_proxy().await;
+    for fault in [Fault::LoseStatement, Fault::LoseReply] {
+        let lock = session
+            .acquire("volume", "1")
+            .wait(LONG)
+            .await
+            .unwrap()
+            .unwrap();
+        proxy.inject(RELEASE, fault, 3);
+        let failed = lock.release().await.unwrap_err();
+        assert!(failed.is_retryable(), "{failed}");
+        observer
+            .until(0, async |o| o.locks_of(&session).await)
+            .await;
+    }
+    let lock = session
+        .acquire("volume", "1")
+        .wait(LONG)
+        .await
+        .unwrap()
+        .unwrap();
+    proxy.inject(RELEASE, Fault::LoseStatement, 3);
+    drop(lock);
+    observer
+        .until(0, async |o| o.locks_of(&session).await)
+        .await;
+    assert!(proxy.struck());
+}
+
+#[tokio::test]
+async fn stopping_survives_a_broken_connection() {
+    let (proxy, _volguard, session, observer) = behind_a_proxy().await;
+    let service_id = session.service_id();
+    proxy.inject("volguard.deregister_service(", Fault::LoseStatement, 2);
+    assert_eq!(session.stop().await.unwrap(), 0);
+    const SQL: &str = "SELECT count(*) FROM volguard.service_status WHERE service_id = $1";
+    assert_eq!(observer.number(SQL, &[&service_id]).await, 0);
+}
+
+#[tokio::test]
+async fn a_swallowed_heartbeat_is_sent_again() {
+    let proxy = Proxy::start().await;
+    let volguard = proxy.builder().connect().await.unwrap();
+    let lease = Duration::from_millis(900);
+    let session = volguard
+        .register(&unique("host"), "test")
+        .lease(lease)
+        .start()
+        .await
+        .unwrap();
+    proxy.inject("volguard.heartbeat(", Fault::LoseStatement, 2);
+    assert!(timeout(lease * 2, session.lost()).await.is_err());
+    assert!(proxy.struck());
+}

@@ -1,0 +1,143 @@
+//! Futures dropped at any moment leave no lock behind.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use volguard::Session;
+
+use crate::support::{LONG, MOMENT, Observer, connect, named, session, session_in, unique};
+
+/// Polls a future at most so often, then drops it. `true` if it was done by then.
+async fn poll_times(times: usize, future: impl Future) -> bool {
+    let mut future = pin!(future);
+    let mut left = times;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(false);
+        }
+        left -= 1;
+        future.as_mut().poll(cx).map(|_| true)
+    })
+    .await
+}
+
+async fn nothing_stays(observer: &Observer, session: &Session) {
+    observer.until(0, async |o| o.locks_of(session).await).await;
+    let lock = session.acquire("volume", "1").wait(LONG).await.unwrap();
+    assert!(lock.unwrap().release().await.unwrap());
+}
+
+#[tokio::test]
+async fn an_acquire_dropped_at_every_await() {
+    let (volguard, observer) = (connect().await, Observer::new().await);
+    let session = session(&volguard).await;
+    let mut done = 0;
+    for times in 1.. {
+        let acquire = async { drop(session.acquire("volume", "1").wait(LONG).await.unwrap()) };
+        done += usize::from(poll_times(times, acquire).await);
+        nothing_stays(&observer, &session).await;
+        if done == 3 {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_acquire_dropped_at_every_moment() {
+    let (volguard, observer) = (connect().await, Observer::new().await);
+    let session = session(&volguard).await;
+    let mut cut_off = 0;
+    for step in 0..60 {
+        let acquire = session.acquire("volume", "1").wait(LONG);
+        let moment = Duration::from_micros(step * 50);
+        cut_off += usize::from(timeout(moment, acquire.run()).await.is_err());
+        if step % 10 == 0 {
+            nothing_stays(&observer, &session).await;
+        }
+    }
+    assert!(cut_off > 0, "every acquire was faster than its drop");
+    nothing_stays(&observer, &session).await;
+}
+
+#[tokio::test]
+async fn a_release_dropped_at_every_await() {
+    let (volguard, observer) = (connect().await, Observer::new().await);
+    let session = session(&volguard).await;
+    for times in 0..3 {
+        let lock = session
+            .acquire("volume", "1")
+            .wait(LONG)
+            .await
+            .unwrap()
+            .unwrap();
+        poll_times(times, lock.release()).await;
+        nothing_stays(&observer, &session).await;
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_wait_ends_on_the_server_and_leaves_the_line() {
+    let (cluster, name) = (unique("cluster"), unique("app"));
+    let observer = Observer::new().await;
+    let elsewhere = session_in(&connect().await, &cluster).await;
+    let session = session_in(&named(&name).connect().await.unwrap(), &cluster).await;
+    let held = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
+    let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG * 3).run());
+    observer
+        .until(1, async |o| o.acquires_of(&name).await)
+        .await;
+    waiter.abort();
+    assert!(waiter.await.unwrap_err().is_cancelled());
+    observer
+        .until(0, async |o| o.acquires_of(&name).await)
+        .await;
+    held.release().await.unwrap();
+    nothing_stays(&observer, &session).await;
+}
+
+#[tokio::test]
+async fn a_wait_dropped_as_it_is_served_leaves_no_lock() {
+    let (volguard, cluster) = (connect().await, unique("cluster"));
+    let observer = Observer::new().await;
+    let elsewhere = session_in(&volguard, &cluster).await;
+    let session = session_in(&volguard, &cluster).await;
+    for step in 0..30 {
+        let held = elsewhere
+            .acquire("volume", "1")
+            .wait(LONG)
+            .await
+            .unwrap()
+            .unwrap();
+        let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG).run());
+        sleep(Duration::from_millis(5)).await;
+        let release = tokio::spawn(held.release());
+        sleep(Duration::from_micros(step * 100)).await;
+        waiter.abort();
+        // Served or not: whatever it got goes with it.
+        drop(waiter.await);
+        release.await.unwrap().unwrap();
+    }
+    nothing_stays(&observer, &session).await;
+}
+
+#[tokio::test]
+async fn a_dropped_place_in_the_line_is_no_gap() {
+    let session = session(&connect().await).await;
+    let held = session.acquire("volume", "1").await.unwrap().unwrap();
+    let first = tokio::spawn(session.acquire("volume", "1").wait(LONG).run());
+    let second = tokio::spawn(session.acquire("volume", "1").wait(LONG).run());
+    sleep(MOMENT / 3).await;
+    first.abort();
+    held.release().await.unwrap();
+    assert!(
+        timeout(LONG, second)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap()
+            .is_some()
+    );
+}

@@ -1,0 +1,117 @@
+//! The line inside the process: one connection per contended key, and none kept from those who free.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::time::timeout;
+
+use crate::support::{LONG, MOMENT, Observer, connect, named, session_in, unique};
+
+#[tokio::test]
+async fn one_connection_waits_however_many_tasks_do() {
+    let (cluster, name) = (unique("cluster"), unique("app"));
+    let observer = Observer::new().await;
+    let elsewhere = session_in(&connect().await, &cluster).await;
+    let session = session_in(&named(&name).connect().await.unwrap(), &cluster).await;
+    let held = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
+
+    let inside = Arc::new(AtomicUsize::new(0));
+    let mut waiters = Vec::new();
+    for _ in 0..20 {
+        let (session, inside) = (session.clone(), Arc::clone(&inside));
+        waiters.push(tokio::spawn(async move {
+            let lock = session
+                .acquire("volume", "1")
+                .wait(LONG)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+            lock.assert_held().await.unwrap();
+            inside.fetch_sub(1, Ordering::SeqCst);
+            lock.release().await.unwrap();
+        }));
+    }
+    observer
+        .until(1, async |o| o.acquires_of(&name).await)
+        .await;
+    // All twenty have asked by now; a second one in the database would show.
+    assert!(timeout(MOMENT, session.lost()).await.is_err());
+    assert_eq!(observer.acquires_of(&name).await, 1);
+    held.release().await.unwrap();
+    for waiter in waiters {
+        timeout(LONG, waiter).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn waiters_leave_a_connection_to_release_with() {
+    let cluster = unique("cluster");
+    let elsewhere = session_in(&connect().await, &cluster).await;
+    let volguard = named(&unique("app")).pool_size(3).connect().await.unwrap();
+    let session = session_in(&volguard, &cluster).await;
+    let mine = session.acquire("volume", "mine").await.unwrap().unwrap();
+    let mut theirs = Vec::new();
+    let mut waiters = Vec::new();
+    for id in ["1", "2", "3", "4", "5", "6"] {
+        theirs.push(elsewhere.acquire("volume", id).await.unwrap().unwrap());
+        waiters.push(tokio::spawn(session.acquire("volume", id).wait(LONG).run()));
+    }
+    // Both seats are taken by now, and four waiters more want one.
+    assert!(timeout(MOMENT, session.lost()).await.is_err());
+    assert!(timeout(LONG / 4, mine.release()).await.unwrap().unwrap());
+    // Whoever gets no seat in time has asked all the same.
+    let free = session.acquire("volume", "free").wait(MOMENT);
+    assert!(
+        timeout(LONG / 4, free.run())
+            .await
+            .unwrap()
+            .unwrap()
+            .is_some()
+    );
+    elsewhere.release_all(theirs).await.unwrap();
+    for waiter in waiters {
+        assert!(
+            timeout(LONG, waiter)
+                .await
+                .unwrap()
+                .unwrap()
+                .unwrap()
+                .is_some()
+        );
+    }
+}
+
+#[tokio::test]
+async fn two_processes_take_turns() {
+    let cluster = unique("cluster");
+    let mut sessions = Vec::new();
+    for _ in 0..2 {
+        sessions.push(session_in(&connect().await, &cluster).await);
+    }
+    let inside = Arc::new(AtomicUsize::new(0));
+    let mut workers = Vec::new();
+    for worker in 0..8 {
+        let (session, inside) = (sessions[worker % 2].clone(), Arc::clone(&inside));
+        workers.push(tokio::spawn(async move {
+            let mut last = 0;
+            for _ in 0..20 {
+                let lock = session
+                    .acquire("volume", "1")
+                    .wait(LONG)
+                    .await
+                    .unwrap()
+                    .unwrap();
+                assert!(lock.token() > last);
+                last = lock.token();
+                assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                tokio::task::yield_now().await;
+                inside.fetch_sub(1, Ordering::SeqCst);
+                lock.release().await.unwrap();
+            }
+        }));
+    }
+    for worker in workers {
+        timeout(LONG * 3, worker).await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,12 @@
+//! The client against a server, which `DATABASE_URL` names: `with-postgres -- cargo test -p volguard`.
+
+mod broken_connections;
+mod cleanup;
+mod dropped_futures;
+mod errors;
+mod line;
+mod locks;
+mod sessions;
+mod support;
+mod unnamed;
+mod updates;
