@@ -9,7 +9,8 @@ COMMENT ON FUNCTION volguard.conditional_update IS 'Updates the row of a key if 
 
 -- Not STRICT, so that NULL is a value; without a SET clause, so that the planner can inline them and use an index on value.
 -- An inlined body is read under the search_path of whoever runs the query, who may not be whoever wrote it (a view, a
--- policy): hence every name, and the operator too, with its schema. A type whose = is elsewhere must be cast.
+-- policy): hence every name, and the operator too, with its schema. So a type that brings its own = in another schema
+-- compares as the type of pg_catalog that it turns into (citext as text), or not at all.
 CREATE FUNCTION volguard.any_of(value anyelement, VARIADIC list anyarray)
 RETURNS boolean IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT LANGUAGE sql AS $$
     SELECT (value IS DISTINCT FROM NULL AND value OPERATOR(pg_catalog.=) ANY (pg_catalog.array_remove(coalesce(list, '{}'), NULL)))

@@ -2,6 +2,7 @@
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::fmt;
 
 /// How deep lists and objects may nest.
@@ -71,9 +72,18 @@ impl fmt::Display for Path<'_> {
         }
         match self.step {
             Step::Member(name) if self.parent.is_none() => f.write_str(name),
-            Step::Member(name) => write!(f, ".{name}"),
+            Step::Member(name) => write!(f, ".{}", clipped(name)),
             Step::Item(index) => write!(f, "[{index}]"),
         }
+    }
+}
+
+/// A name as a message has it: one that is longer than any column's is cut.
+pub fn clipped(name: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 63;
+    match name.char_indices().nth(LONGEST) {
+        None => Cow::Borrowed(name),
+        Some((end, _)) => Cow::Owned(format!("{}...", &name[..end])),
     }
 }
 
@@ -87,19 +97,27 @@ impl Members {
     /// Reads the text of a document that must be an object.
     pub fn parse(text: &str, path: &Path) -> Result<Members, Fault> {
         if !text.trim_start().starts_with('{') {
-            return Err(path.fault("must be an object", "Pass an object whose members are named like columns."));
+            return Err(path.fault(
+                "must be an object",
+                "Pass an object whose members are named like columns.",
+            ));
         }
         let members: Members = serde_json::from_str(text)
-            .map_err(|error| path.fault(error.to_string(), "Pass a smaller document."))?;
+            .map_err(|error| path.fault(error.to_string(), "Pass a flatter document."))?;
         members.measured(path)
     }
 
     /// Takes a document that was read before.
     pub fn of(value: &Value, path: &Path) -> Result<Members, Fault> {
         let Value::Object(object) = value else {
-            return Err(path.fault("must be an object", "Pass an object whose members are named like columns."));
+            return Err(path.fault(
+                "must be an object",
+                "Pass an object whose members are named like columns.",
+            ));
         };
-        let members = object.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let members = object
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()));
         Members(members.collect()).measured(path)
     }
 
@@ -180,19 +198,32 @@ mod tests {
         let root = Path::root("values");
         let (size, add) = (root.member("size"), "add");
         assert_eq!(size.member(add).item(1).to_string(), "values.size.add[1]");
+        assert_eq!(
+            root.member(&"ü".repeat(63)).to_string(),
+            format!("values.{}", "ü".repeat(63))
+        );
+        assert_eq!(
+            root.member(&"ü".repeat(64)).to_string(),
+            format!("values.{}...", "ü".repeat(63))
+        );
     }
 
     #[test]
     fn only_an_object_is_a_document() {
         for text in ["[]", "null", "7", r#""{}""#] {
             let fault = parse(text).unwrap_err();
-            assert_eq!((fault.path.as_str(), fault.problem.as_str()), ("values", "must be an object"), "{text}");
+            assert_eq!(
+                (fault.path.as_str(), fault.problem.as_str()),
+                ("values", "must be an object"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn depth_is_limited_and_the_place_named() {
-        let nested = |levels: usize| format!(r#"{{"a": {}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+        let nested =
+            |levels: usize| format!(r#"{{"a": {}{}}}"#, "[".repeat(levels), "]".repeat(levels));
         assert!(parse(&nested(DEEPEST)).is_ok());
         let fault = parse(&nested(DEEPEST + 1)).unwrap_err();
         assert_eq!(fault.path, format!("values.a{}", "[0]".repeat(DEEPEST)));
@@ -204,10 +235,20 @@ mod tests {
     fn size_is_limited() {
         let list = |length: usize| format!(r#"{{"a": [{}]}}"#, vec!["1"; length].join(","));
         assert!(parse(&list(MOST_NODES - 1)).is_ok());
-        assert_eq!(parse(&list(MOST_NODES)).unwrap_err().path, format!("values.a[{}]", MOST_NODES - 1));
+        assert_eq!(
+            parse(&list(MOST_NODES)).unwrap_err().path,
+            format!("values.a[{}]", MOST_NODES - 1)
+        );
 
-        let wide: Vec<String> = (0..=MOST_MEMBERS).map(|n| format!(r#""c{n}": 1"#)).collect();
+        let wide: Vec<String> = (0..=MOST_MEMBERS)
+            .map(|n| format!(r#""c{n}": 1"#))
+            .collect();
         assert!(parse(&format!("{{{}}}", wide[1..].join(","))).is_ok());
-        assert!(parse(&format!("{{{}}}", wide.join(","))).unwrap_err().problem.contains("1601 members"));
+        assert!(
+            parse(&format!("{{{}}}", wide.join(",")))
+                .unwrap_err()
+                .problem
+                .contains("1601 members")
+        );
     }
 }

@@ -24,7 +24,7 @@ impl Equality {
             }
             let (mut left, mut right) = (Oid::INVALID, Oid::INVALID);
             pg_sys::op_input_types(operator, &mut left, &mut right);
-            let polymorphic = pg_sys::get_typtype(left).cast_unsigned() == pg_sys::TYPTYPE_PSEUDO;
+            let polymorphic = pg_sys::get_typtype(left) as u8 == pg_sys::TYPTYPE_PSEUDO;
             Some(Equality {
                 operator: qualified(operator)?,
                 cast: (left != type_oid && !polymorphic).then(|| type_name(left)),

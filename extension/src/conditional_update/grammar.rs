@@ -77,7 +77,11 @@ pub type Columns<T> = Vec<(String, T)>;
 /// Reads the columns that identify the row.
 pub fn key(members: Members, path: &Path) -> Result<Columns<Scalar>, Fault> {
     columns(members, path, |json, path| {
-        scalar(json, path, "A key is made of scalars and null; conditions belong into expected.")
+        scalar(
+            json,
+            path,
+            "A key is made of scalars and null; conditions belong into expected.",
+        )
     })
 }
 
@@ -114,7 +118,10 @@ fn condition(json: Json, path: &Path) -> Result<Condition, Fault> {
 
 /// `{"not": scalar or list, "null": boolean}`.
 fn negation(mut operator: Map<String, Json>, path: &Path) -> Result<Condition, Fault> {
-    if let Some(unknown) = operator.keys().find(|name| !matches!(name.as_str(), "not" | "null")) {
+    if let Some(unknown) = operator
+        .keys()
+        .find(|name| !matches!(name.as_str(), "not" | "null"))
+    {
         return Err(path.member(unknown).fault("unknown operator", CONDITIONS));
     }
     let Some(negated) = operator.remove("not") else {
@@ -125,7 +132,9 @@ fn negation(mut operator: Map<String, Json>, path: &Path) -> Result<Condition, F
         None => !choice.has_null(),
         Some(Json::Bool(true)) if choice.has_null() => {
             let hint = r#"With null among what the column must not be, leave "null" out."#;
-            return Err(path.member("null").fault("contradicts the null in the list", hint));
+            return Err(path
+                .member("null")
+                .fault("contradicts the null in the list", hint));
         }
         Some(Json::Bool(holds)) => holds,
         Some(_) => {
@@ -170,7 +179,8 @@ impl Choice {
     }
 }
 
-const VALUES: &str = r#"A value is a scalar, null, {"column": name}, or {"add", "sub", "mul" or "div": [a, b]}."#;
+const VALUES: &str =
+    r#"A value is a scalar, null, {"column": name}, or {"add", "sub", "mul" or "div": [a, b]}."#;
 
 fn value(json: Json, path: &Path) -> Result<Value, Fault> {
     match json {
@@ -202,11 +212,15 @@ fn operation(operator: Map<String, Json>, path: &Path) -> Result<Expression, Fau
     let Some([left, right]) = operands else {
         return Err(path.fault("must be a list of two operands", VALUES));
     };
-    let operands = [operand(left, &path.item(0))?, operand(right, &path.item(1))?];
+    let operands = [
+        operand(left, &path.item(0))?,
+        operand(right, &path.item(1))?,
+    ];
     Ok(Expression::Arithmetic(arithmetic, Box::new(operands)))
 }
 
-const OPERANDS: &str = r#"An operand is a number, an interval such as "5 minutes", {"column": name}, or arithmetic."#;
+const OPERANDS: &str =
+    r#"An operand is a number, an interval such as "5 minutes", {"column": name}, or arithmetic."#;
 
 fn operand(json: Json, path: &Path) -> Result<Expression, Fault> {
     if let Json::Object(operator) = json {

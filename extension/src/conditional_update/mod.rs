@@ -1,10 +1,12 @@
 //! `conditional_update`: compare-and-swap on any table, and which condition failed.
 //!
-//! From the documents to the answer: [`document`] (JSON, places in it) → [`grammar`] (typed trees) → [`render`] (one
-//! statement, with what [`target`] and [`equality`] find in the catalog) → [`bind`] (literals to values) → [`plan`]
-//! (prepared and kept) → [`update`] (runs it) → [`outcome`].
+//! From the documents to the answer: [`document`] (JSON, places in it) → [`grammar`] (typed trees, no Postgres) →
+//! [`render`] with [`condition`] and [`value`] (one statement, from what [`target`], [`equality`] and [`unique`] find in
+//! the catalog) → [`bind`] (literals to values) → [`plan`] (prepared and kept) → [`update`] (runs it) → [`outcome`].
+//! [`rule`] goes the same way for crash rules.
 
 mod bind;
+mod condition;
 mod document;
 mod equality;
 mod grammar;
@@ -15,6 +17,7 @@ mod rule;
 mod target;
 mod unique;
 mod update;
+mod value;
 
 pub use rule::{RulePlan, validate_values};
 pub use target::relation_name;
@@ -24,16 +27,24 @@ use crate::error::Error;
 use crate::export::{export, verb};
 use document::{Fault, Members, Path};
 use grammar::Columns;
-use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Oid};
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Oid};
 use std::ffi::CStr;
 use std::ptr;
 use update::Request;
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
-        let Fault { path, problem, hint } = fault;
-        Error::Document { path, problem, hint }
+        let Fault {
+            path,
+            problem,
+            hint,
+        } = fault;
+        Error::Document {
+            path,
+            problem,
+            hint,
+        }
     }
 }
 
@@ -75,16 +86,27 @@ unsafe fn request(fcinfo: FunctionCallInfo) -> Result<Request, Error> {
 
 /// # Safety
 /// Argument `number` is a jsonb.
-unsafe fn document(fcinfo: FunctionCallInfo, number: usize, name: &'static str) -> Result<Members, Error> {
-    // SAFETY: a jsonb that isn't null, in memory as a whole once it is detoasted; its text is a C string in UTF-8.
+unsafe fn document(
+    fcinfo: FunctionCallInfo,
+    number: usize,
+    name: &'static str,
+) -> Result<Members, Error> {
+    let path = Path::root(name);
+    // SAFETY: a jsonb that isn't null, in memory as a whole once it is detoasted; its text is a C string.
     let text = unsafe {
         let datum = required(name, pg_getarg_datum(fcinfo, number))?;
         let jsonb = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::Jsonb>();
         let length = pgrx::varsize(jsonb.cast()) as i32;
-        let text = pg_sys::JsonbToCString(ptr::null_mut(), &raw mut (*jsonb).root, length);
-        CStr::from_ptr(text).to_string_lossy()
+        CStr::from_ptr(pg_sys::JsonbToCString(
+            ptr::null_mut(),
+            &raw mut (*jsonb).root,
+            length,
+        ))
     };
-    Ok(Members::parse(&text, &Path::root(name))?)
+    let text = text
+        .to_str()
+        .map_err(|error| path.fault(error.to_string(), "Use a database whose encoding is UTF8."))?;
+    Ok(Members::parse(text, &path)?)
 }
 
 fn not_empty<T>(argument: &'static str, columns: Columns<T>) -> Result<Columns<T>, Error> {

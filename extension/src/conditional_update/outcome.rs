@@ -61,7 +61,8 @@ impl Outcome {
             let mut descriptor = ptr::null_mut();
             pg_sys::get_call_result_type(fcinfo, ptr::null_mut(), &mut descriptor);
             let descriptor = pg_sys::BlessTupleDesc(descriptor);
-            let tuple = pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+            let tuple =
+                pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
             Ok(pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data))
         }
     }

@@ -64,7 +64,9 @@ impl RulePlan {
             Some(values) => writer.update(values, &Path::root("values"))?,
             None => writer.push("SELECT FROM ").push(&table.name).push(" AS t"),
         };
-        writer.push(" WHERE ").key("t", &row, &Path::root("resource"))?;
+        writer
+            .push(" WHERE ")
+            .key("t", &row, &Path::root("resource"))?;
         let rows = plan::run(&writer.finish().bind()?, Rows::len)?;
         Ok(rows as u64)
     }
@@ -80,7 +82,10 @@ impl RulePlan {
 
 fn read(values: &serde_json::Value) -> Result<Columns<Value>, Error> {
     let path = Path::root("values");
-    super::not_empty("values", grammar::values(Members::of(values, &path)?, &path)?)
+    super::not_empty(
+        "values",
+        grammar::values(Members::of(values, &path)?, &path)?,
+    )
 }
 
 fn check(table: &Table, values: &Columns<Value>) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! The table that an update is for: its name, its columns, and how its types compare.
 
+use super::document::clipped;
 use super::unique;
 use crate::catch::{catching, raw};
 use crate::error::Error;
@@ -60,14 +61,14 @@ impl Table {
     }
 
     fn kind(&self) -> u8 {
-        self.form().relkind.cast_unsigned()
+        self.form().relkind as u8
     }
 
     /// Looks a column up by the name that a document has at `path`.
     pub fn column(&self, name: &str, path: &impl Display) -> Result<Column, Error> {
         self.find(name).ok_or_else(|| Error::Column {
             path: path.to_string(),
-            problem: format!("column \"{name}\" of {} does not exist", self.name),
+            problem: format!("column \"{}\" of {} does not exist", clipped(name), self.name),
             hint: match self.similar(name) {
                 Some(similar) => format!("Perhaps you meant \"{similar}\"."),
                 None => "Name a column of the table as the table spells it; system columns can't be used.".to_owned(),
@@ -108,7 +109,9 @@ impl Table {
         });
         names
             .filter_map(|actual| Some((distance(name, &actual, FAR)?, actual)))
-            .filter(|(distance, actual)| *distance as usize <= actual.len() / 2 && self.find(actual).is_some())
+            .filter(|(distance, actual)| {
+                *distance as usize <= actual.len() / 2 && self.find(actual).is_some()
+            })
             .min_by_key(|(distance, _)| *distance)
             .map(|(_, actual)| actual)
     }
@@ -134,7 +137,9 @@ impl Drop for Table {
 /// `text` is a C string.
 pub unsafe fn owned(text: *const c_char) -> String {
     // SAFETY: the caller's promise.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(text) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn quoted(name: &CStr) -> String {

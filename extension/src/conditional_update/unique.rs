@@ -13,7 +13,11 @@ pub fn any_within(relation: pg_sys::Relation, columns: &[Column]) -> bool {
     // SAFETY: the relation is open; the list is a copy of ours.
     unsafe {
         let indexes = pg_sys::RelationGetIndexList(relation);
-        let length = if indexes.is_null() { 0 } else { (*indexes).length };
+        let length = if indexes.is_null() {
+            0
+        } else {
+            (*indexes).length
+        };
         let found = (0..length).any(|at| is_within(pg_sys::list_nth_oid(indexes, at), &numbers));
         pg_sys::list_free(indexes);
         found
@@ -23,7 +27,8 @@ pub fn any_within(relation: pg_sys::Relation, columns: &[Column]) -> bool {
 /// Under a nondeterministic collation two values may be equal to the column and different to an index.
 fn compares_exactly(column: &Column) -> bool {
     // SAFETY: a catalog look-up of a running transaction.
-    column.collation == Oid::INVALID || unsafe { pg_sys::get_collation_isdeterministic(column.collation) }
+    column.collation == Oid::INVALID
+        || unsafe { pg_sys::get_collation_isdeterministic(column.collation) }
 }
 
 /// Does the index keep all rows apart, at any time, by these columns alone?
@@ -37,7 +42,12 @@ fn is_within(index: Oid, numbers: &[i16]) -> bool {
         }
         let form = &*pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_index>(tuple);
         let mut everywhere = false;
-        pg_sys::SysCacheGetAttr(CACHE, tuple, pg_sys::Anum_pg_index_indpred as i16, &mut everywhere);
+        pg_sys::SysCacheGetAttr(
+            CACHE,
+            tuple,
+            pg_sys::Anum_pg_index_indpred as i16,
+            &mut everywhere,
+        );
         let keys = form.indkey.values.as_slice(form.indnkeyatts as usize);
         let found = form.indisunique
             && form.indimmediate

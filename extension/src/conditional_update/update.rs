@@ -42,7 +42,9 @@ impl Request {
             // The row has changed since, and we hold its lock: now nothing but a trigger can be in the way.
             Verdict::Met => match run_on_one(&update, &table)? {
                 Some(row) => Ok(Outcome::Updated(row)),
-                None => Err(Error::Suppressed { table: table.name.clone() }),
+                None => Err(Error::Suppressed {
+                    table: table.name.clone(),
+                }),
             },
         }
     }
@@ -53,11 +55,18 @@ impl Request {
         writer.update(&self.values, &Path::root("values"))?;
         let unique = self.where_key(&mut writer, table)?;
         for (name, condition) in &self.expected {
-            writer.push(" AND ").condition(name, condition, &Path::root("expected").member(name))?;
+            writer.push(" AND ").condition(
+                name,
+                condition,
+                &Path::root("expected").member(name),
+            )?;
         }
         writer.push(" RETURNING pg_catalog.to_jsonb(t.*)");
         if !unique {
-            writer.push(", (SELECT pg_catalog.count(*) FROM (SELECT FROM ").push(&table.name).push(" AS k WHERE ");
+            writer
+                .push(", (SELECT pg_catalog.count(*) FROM (SELECT FROM ")
+                .push(&table.name)
+                .push(" AS k WHERE ");
             writer.key("k", &self.key, &Path::root("key"))?;
             writer.push(" LIMIT 2) AS found)");
         }
@@ -66,7 +75,9 @@ impl Request {
 
     /// Returns whether the key has one row at most, by a constraint.
     fn where_key<'d>(&'d self, writer: &mut Writer<'d, '_>, table: &Table) -> Result<bool, Error> {
-        let given = writer.push(" WHERE ").key("t", &self.key, &Path::root("key"))?;
+        let given = writer
+            .push(" WHERE ")
+            .key("t", &self.key, &Path::root("key"))?;
         Ok(table.is_unique(&given))
     }
 
@@ -77,7 +88,12 @@ impl Request {
             let failed = |(at, (name, _)): (usize, &(String, Condition))| {
                 (rows.get(0, at) != Some(true)).then(|| name.clone())
             };
-            let unmet: Vec<String> = self.expected.iter().enumerate().filter_map(failed).collect();
+            let unmet: Vec<String> = self
+                .expected
+                .iter()
+                .enumerate()
+                .filter_map(failed)
+                .collect();
             (rows.len(), unmet)
         })?;
         match found {
@@ -93,9 +109,11 @@ impl Request {
         let mut writer = Writer::new(table);
         writer.push("SELECT ");
         for (at, (name, condition)) in self.expected.iter().enumerate() {
-            writer
-                .push(if at > 0 { ", " } else { "" })
-                .condition(name, condition, &Path::root("expected").member(name))?;
+            writer.push(if at > 0 { ", " } else { "" }).condition(
+                name,
+                condition,
+                &Path::root("expected").member(name),
+            )?;
         }
         writer.push(" FROM ").push(&table.name).push(" AS t");
         self.where_key(&mut writer, table)?;
@@ -112,7 +130,9 @@ enum Verdict {
 
 /// Runs an update that has to touch one row or none.
 fn run_on_one(update: &Bound, table: &Table) -> Result<Option<Row>, Error> {
-    let (updated, by_key, row) = plan::run(update, |rows| (rows.len(), rows.get::<i64>(0, 1), rows.get::<Row>(0, 0)))?;
+    let (updated, by_key, row) = plan::run(update, |rows| {
+        (rows.len(), rows.get::<i64>(0, 1), rows.get::<Row>(0, 0))
+    })?;
     if updated > 1 || by_key.is_some_and(|by_key| by_key > 1) {
         return Err(several_rows(table));
     }
