@@ -114,10 +114,14 @@ impl Repair {
         let _role = AsRole::restricted(self.role);
         let _path = SearchPath::set(&self.search_path);
         let matched = self.plan.run(resource_id, status)?;
-        Ok(match (matched, self.has_rule) {
-            (0, _) => Outcome::Stale,
-            (_, true) => Outcome::Cleaned,
-            (_, false) => Outcome::Awaiting,
-        })
+        match (matched, self.has_rule) {
+            (0, _) => Ok(Outcome::Stale),
+            (_, false) => Ok(Outcome::Awaiting),
+            (1, true) => Ok(Outcome::Cleaned),
+            (several, true) => Err(Error::Ambiguous {
+                what: format!("{several} rows have that id"),
+                hint: "The id column must identify one row.",
+            }),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Registering tracked resources and their crash rules.
 
-use crate::conditional_update;
+use crate::conditional_update::{self, Table};
 use crate::error::Error;
 use crate::export::{export, verb};
 use crate::spi::arg;
@@ -42,9 +42,13 @@ fn track_resource(
         let target = argument::required("target", target)?;
         let id_column = argument::required("id_column", id_column)?;
         let status_column = argument::required("status_column", status_column)?;
-        require_table(target)?;
-        require_column("id_column", target, id_column)?;
-        require_column("status_column", target, status_column)?;
+        let table = require_table(target)?;
+        table.column(&id_column.to_string_lossy(), &"id_column")?;
+        table.column(&status_column.to_string_lossy(), &"status_column")?;
+        if id_column == status_column {
+            let hint = "Name two columns: the one that identifies the resource, and its status.";
+            return Err(Error::invalid("status_column", "is the id column as well", hint));
+        }
         let tracked = statements::TRACK_RESOURCE.count(&[
             arg(resource_type),
             arg(target),
@@ -67,54 +71,27 @@ fn tracked_by_another(resource_type: &str) -> Error {
     }
 }
 
-/// A crash rule will update the table as its registrar, who must be able to.
-fn require_table(target: Oid) -> Result<(), Error> {
-    // SAFETY: catalog look-ups of a running transaction.
-    let (kind, granted) = unsafe {
-        let kind = pg_sys::get_rel_relkind(target) as u8;
+/// A crash rule will update the table as its registrar, who must be able to, from whatever session cleans up.
+fn require_table(target: Oid) -> Result<Table, Error> {
+    let table = Table::open(target)?;
+    // SAFETY: catalog look-ups of a running transaction, about a table that is open.
+    let (persistence, granted) = unsafe {
         let wanted = (pg_sys::ACL_SELECT | pg_sys::ACL_UPDATE).into();
-        let mask = pg_sys::pg_class_aclmask(
-            target,
-            owner::caller(),
-            wanted,
-            pg_sys::AclMaskHow::ACLMASK_ALL,
-        );
-        (kind, mask == wanted)
+        let all = pg_sys::AclMaskHow::ACLMASK_ALL;
+        let mask = pg_sys::pg_class_aclmask(target, owner::caller(), wanted, all);
+        (pg_sys::get_rel_persistence(target) as u8, mask == wanted)
     };
-    if kind != pg_sys::RELKIND_RELATION && kind != pg_sys::RELKIND_PARTITIONED_TABLE {
-        return Err(Error::invalid(
-            "target",
-            "is not a table",
-            "Track a table or a partitioned table.",
-        ));
+    if persistence == pg_sys::RELPERSISTENCE_TEMP {
+        let hint = "Track a table that every session sees.";
+        return Err(Error::invalid("target", "is a temporary table", hint));
     }
     if !granted {
         return Err(Error::Denied {
-            what: format!(
-                "permission denied for table {}",
-                conditional_update::relation_name(target)
-            ),
+            what: format!("permission denied for table {}", table.name),
             hint: "Crash rules need SELECT and UPDATE on the table; ask its owner to grant them.",
         });
     }
-    Ok(())
-}
-
-fn require_column(argument: &'static str, target: Oid, column: &CStr) -> Result<(), Error> {
-    // SAFETY: a catalog look-up of a running transaction, with a C string that outlives it.
-    let number = unsafe { pg_sys::get_attnum(target, column.as_ptr()) };
-    if number > 0 {
-        return Ok(());
-    }
-    Err(Error::Column {
-        path: argument.to_owned(),
-        problem: format!(
-            "{} has no column \"{}\"",
-            conditional_update::relation_name(target),
-            column.to_string_lossy()
-        ),
-        hint: "Name the columns that hold the resource's id and status.".to_owned(),
-    })
+    Ok(table)
 }
 
 #[pg_extern(sql = false)]

@@ -31,7 +31,8 @@ impl SearchPath {
 
 impl Drop for SearchPath {
     fn drop(&mut self) {
+        // Undone and not kept: otherwise what a user's trigger SET meanwhile would stay set in the caller's session.
         // SAFETY: closes the level that `set` opened. After an error the abort that follows would do the same.
-        unsafe { pg_sys::AtEOXact_GUC(true, self.0) };
+        unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
     }
 }

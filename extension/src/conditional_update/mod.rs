@@ -20,7 +20,7 @@ mod update;
 mod value;
 
 pub use rule::{RulePlan, validate_values};
-pub use target::relation_name;
+pub use target::Table;
 
 use crate::argument::required;
 use crate::error::Error;
