@@ -26,6 +26,12 @@ struct Request {
     deadline: Deadline,
 }
 
+/// How a token was got.
+enum Got {
+    Inserted(i64),
+    HeldByRequest(i64),
+}
+
 /// Why an attempt got nothing.
 enum Refusal {
     /// This very request got the lock before; its reply was lost.
@@ -52,44 +58,50 @@ impl Request {
             if line.try_head()? {
                 continue;
             }
-            if self.has_request_id && headed == 0 {
-                // The lock may be ours since an earlier try, with others already in line behind it.
-                if let Refusal::HeldByRequest(token) = self.why_refused()? {
-                    return Ok(Some(token));
-                }
-            }
-            if !self.deadline.may_wait() {
-                self.why_refused()?;
-                return Ok(self.give_up(headed));
+            // The lock may be ours since an earlier try, with others already in line behind it; and a fenced service
+            // is told so even if it doesn't want to wait.
+            if (self.has_request_id || !self.deadline.may_wait())
+                && let Refusal::HeldByRequest(token) = self.why_refused()?
+            {
+                self.leave(headed);
+                return Ok(Some(token));
             }
             if !line.become_head(&self.deadline)? {
-                return Ok(self.give_up(headed));
+                self.leave(headed);
+                return Ok(None);
             }
         }
-        let token = self.insert_as_head()?;
-        if token.is_none() {
-            return Ok(self.give_up(self.lines.len()));
+        let got = self.insert_as_head()?;
+        match got {
+            // Its insert isn't committed yet: the lines stay ours until it is.
+            Some(Got::Inserted(token)) => Ok(Some(token)),
+            Some(Got::HeldByRequest(token)) => {
+                self.leave(self.lines.len());
+                Ok(Some(token))
+            }
+            None => {
+                self.leave(self.lines.len());
+                Ok(None)
+            }
         }
-        Ok(token)
     }
 
     /// Leaves the lines it heads, so that a long transaction doesn't block others with a refusal.
-    fn give_up(&self, headed: usize) -> Option<i64> {
+    fn leave(&self, headed: usize) {
         for line in &self.lines[..headed] {
             line.leave();
         }
-        None
     }
 
-    fn insert_as_head(&self) -> Result<Option<i64>, Error> {
+    fn insert_as_head(&self) -> Result<Option<Got>, Error> {
         loop {
             line::before_look()?;
             if let Some(token) = self.insert()? {
                 token::make_durable();
-                return Ok(Some(token));
+                return Ok(Some(Got::Inserted(token)));
             }
             let blocker = match self.why_refused()? {
-                Refusal::HeldByRequest(token) => return Ok(Some(token)),
+                Refusal::HeldByRequest(token) => return Ok(Some(Got::HeldByRequest(token))),
                 Refusal::Held(blocker) => blocker,
                 // It went between the two looks, or the gate was busy: look again, if there is time to.
                 Refusal::Gone if self.deadline.may_wait() && !self.deadline.left().is_zero() => {
