@@ -21,7 +21,7 @@ setup: ## install what is missing: Debian packages, cargo-pgrx (asks for sudo if
 
 build: ## compile the extension for tests and the demo, and the private server
 	tests/package.sh debug
-	cargo build --locked -p volguard-tests
+	cargo build --locked -p volguard-tests --bin with-postgres
 
 package: setup ## compile the extension for use, into target/pgrx-package/release
 	tests/package.sh release
