@@ -72,7 +72,11 @@ pub fn lease(lease: Interval) -> Result<Interval, Error> {
     }
     if lease.as_micros() > LONGEST_LEASE_DAYS * 24 * 60 * 60 * 1_000_000 {
         let hint = "Pass the time after which a silent service is down, such as '60 s'.";
-        return Err(Error::invalid(ARGUMENT, "must not be longer than a year", hint));
+        return Err(Error::invalid(
+            ARGUMENT,
+            "must not be longer than a year",
+            hint,
+        ));
     }
     Ok(lease)
 }

@@ -137,7 +137,9 @@ impl Error {
             Error::NoTable(_) => "Pass a table by its name, or the OID of one that exists.",
             Error::NotATable { .. } => "Pass a table or a partitioned table.",
             Error::NoEquality { .. } => "Such a column can be compared with null only, and set.",
-            Error::Suppressed { .. } => "A BEFORE UPDATE trigger returned NULL for a row that met all conditions.",
+            Error::Suppressed { .. } => {
+                "A BEFORE UPDATE trigger returned NULL for a row that met all conditions."
+            }
             Error::NotInstalled => "Run CREATE EXTENSION volguard in this database.",
             Error::LockTimeout => "lock_timeout is shorter than the wait that was asked for.",
             Error::Postgres(_) => return None,

@@ -101,7 +101,11 @@ fn set_status(token: Option<i64>, status: Option<&str>) {
             // Looked up without a row lock: a refusal writes nothing.
             let alive = statements::UNFENCED.count(&[arg(holder.service_id)])? == 1;
             let held = alive && fence::holder(token)?.is_some();
-            return Err(if held { taken() } else { Error::TokenNotHeld(token) });
+            return Err(if held {
+                taken()
+            } else {
+                Error::TokenNotHeld(token)
+            });
         }
         if status.is_none() {
             slot.wake_after_commit();

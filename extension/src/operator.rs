@@ -67,6 +67,27 @@ fn reset_resource(resource_type: Option<&str>, resource_id: Option<&str>) -> Opt
 fn grant_usage(role: Option<&CStr>) {
     verb((), || {
         let role = argument::required("role", role)?;
+        if role.is_empty() {
+            return Err(Error::invalid(
+                "role",
+                "must not be empty",
+                "Pass the name of a role.",
+            ));
+        }
+        // PUBLIC is no role, though GRANT takes it for one, quoted or not.
+        // SAFETY: a catalog look-up of a running transaction, with a C string that outlives it.
+        if unsafe { pg_sys::get_role_oid(role.as_ptr(), true) } == Oid::INVALID {
+            return Err(Error::Undefined {
+                what: format!("role \"{}\" does not exist", role.to_string_lossy()),
+                hint: "Create the role first.".to_owned(),
+            });
+        }
+        if !owner::caller_is(owner::role()?) {
+            return Err(Error::Denied {
+                what: "permission denied to grant the use of volguard".to_owned(),
+                hint: "Only the extension's owner, members of it and superusers can grant it.",
+            });
+        }
         let role = quoted(role);
         for what in [
             "USAGE ON SCHEMA volguard",

@@ -6,10 +6,10 @@
 use crate::error::Error;
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Set by Postgres' invalidation of a relation; read before the cached facts are used.
-static STALE: AtomicBool = AtomicBool::new(false);
+/// Counts the changes of our services table (a new owner, DROP EXTENSION): facts from an earlier generation are stale.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static SERVICES_TABLE: Cell<Option<Table>> = const { Cell::new(None) };
@@ -19,14 +19,15 @@ thread_local! {
 struct Table {
     relation: Oid,
     owner: Oid,
+    generation: u64,
 }
 
-/// Asks Postgres to tell us when one of our tables changes (a new owner, DROP EXTENSION).
+/// Asks Postgres to tell us when our tables change.
 pub fn register_invalidation() {
     // SAFETY: registered once a backend, at load; the callback never raises.
     unsafe {
-        pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::from(0))
-    };
+        pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::from(0));
+    }
 }
 
 /// # Safety
@@ -39,23 +40,20 @@ unsafe extern "C-unwind" fn relation_changed(_arg: pg_sys::Datum, relation: Oid)
             .is_some_and(|table| table.relation == relation || relation == Oid::INVALID)
     });
     if ours.unwrap_or(false) {
-        STALE.store(true, Ordering::Relaxed);
+        GENERATION.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// True once after a change of the services table: what was remembered of its rows must be forgotten.
-pub fn take_stale() -> bool {
-    STALE.swap(false, Ordering::Relaxed)
-}
-
-/// Forgets the table, so that the next use looks it up again.
-pub fn forget() {
-    SERVICES_TABLE.set(None);
+/// What is remembered of the table's rows is good for this generation.
+pub fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
 }
 
 /// The role that owns volguard's tables.
 pub fn role() -> Result<Oid, Error> {
-    if let Some(table) = SERVICES_TABLE.get() {
+    if let Some(table) = SERVICES_TABLE.get()
+        && table.generation == generation()
+    {
         return Ok(table.owner);
     }
     let table = look_up().ok_or(Error::NotInstalled)?;
@@ -64,6 +62,7 @@ pub fn role() -> Result<Oid, Error> {
 }
 
 fn look_up() -> Option<Table> {
+    let generation = generation();
     // SAFETY: catalog look-ups of a running transaction; the tuple is released after its one field was copied.
     unsafe {
         let schema = pg_sys::get_namespace_oid(c"volguard".as_ptr(), true);
@@ -78,7 +77,11 @@ fn look_up() -> Option<Table> {
         let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_class>(tuple);
         let owner = (*form).relowner;
         pg_sys::ReleaseSysCache(tuple);
-        Some(Table { relation, owner })
+        Some(Table {
+            relation,
+            owner,
+            generation,
+        })
     }
 }
 

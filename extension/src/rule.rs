@@ -47,7 +47,11 @@ fn track_resource(
         table.column(&status_column.to_string_lossy(), &"status_column")?;
         if id_column == status_column {
             let hint = "Name two columns: the one that identifies the resource, and its status.";
-            return Err(Error::invalid("status_column", "is the id column as well", hint));
+            return Err(Error::invalid(
+                "status_column",
+                "is the id column as well",
+                hint,
+            ));
         }
         let tracked = statements::TRACK_RESOURCE.count(&[
             arg(resource_type),

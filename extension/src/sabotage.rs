@@ -56,7 +56,9 @@ mod build {
     pub fn removed(guard: Guard) -> bool {
         let name = format!("{guard:?}");
         REMOVED.get().is_some_and(|list| {
-            list.to_string_lossy().split(',').any(|item| item.trim() == name)
+            list.to_string_lossy()
+                .split(',')
+                .any(|item| item.trim() == name)
         })
     }
 }

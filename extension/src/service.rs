@@ -10,7 +10,7 @@ use crate::{argument, owner, settings, statements, token};
 use pgrx::datum::Interval;
 use pgrx::pg_sys::Oid;
 use pgrx::{JsonB, pg_extern};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -29,12 +29,13 @@ pub struct Identity {
 
 thread_local! {
     static IDENTITIES: RefCell<HashMap<i64, Identity>> = RefCell::default();
+    /// The generation of our tables that they belong to.
+    static GENERATION: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The service's identity, if the caller may act for it. That it isn't fenced is for the statement to check.
 pub fn acting_for(service_id: i64) -> Result<Identity, Error> {
-    if owner::take_stale() {
-        owner::forget();
+    if GENERATION.replace(owner::generation()) != owner::generation() {
         IDENTITIES.with_borrow_mut(HashMap::clear);
     }
     let known = IDENTITIES.with_borrow(|known| known.get(&service_id).cloned());

@@ -23,16 +23,16 @@ pub struct Request {
 }
 
 impl Request {
-    /// Everything is looked up and converted before the first row is touched, so that a mistake is found whatever
-    /// the row is like.
+    /// The fence comes first: a lock on the user's table, held while we wait for a gate, could make a deadlock with the
+    /// cleanup that holds the gate. Then everything is looked up and converted before the first row is touched, so that
+    /// a mistake is found whatever the row is like.
     pub fn run(&self) -> Result<Outcome, Error> {
+        match self.fence {
+            Some(token) if !fence::hold(token)? => return Ok(Outcome::Fenced),
+            _ => {}
+        }
         let table = Table::open(self.target)?;
         let update = self.update(&table)?.bind()?;
-        if let Some(token) = self.fence
-            && !fence::hold(token)?
-        {
-            return Ok(Outcome::Fenced);
-        }
         if let Some(row) = run_on_one(&update, &table)? {
             return Ok(Outcome::Updated(row));
         }
