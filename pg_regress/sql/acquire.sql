@@ -1,0 +1,135 @@
+-- acquire: a lock, its token, and every way of not getting it. Waiting against another session is in specs/.
+\set code '\\echo :LAST_ERROR_SQLSTATE'
+SELECT volguard.register_service('node-1', 'volume', 'acq') AS one, volguard.register_service('node-2', 'volume', 'acq') AS two,
+       volguard.register_service('node-1', 'volume', 'acq-other') AS elsewhere \gset
+
+SELECT volguard.acquire(:one, 'volume', 'a-1') AS token \gset
+SELECT cluster, resource_type, resource_id, lock_name, token = :token AS same_token, service_id = :one AS mine, status, request_id, details,
+       acquired_at = updated_at AS new, crashed_service_id
+FROM volguard.workers WHERE cluster = 'acq';
+-- Held is held: for another service, and for the same one. A lock isn't counted.
+SELECT volguard.acquire(:two, 'volume', 'a-1') AS other_service, volguard.acquire(:one, 'volume', 'a-1') AS same_service;
+-- Another lock of the resource, another resource, another type, another cluster: other keys.
+SELECT volguard.acquire(:two, 'volume', 'a-1', 'attach') IS NOT NULL AS lock_name,
+       volguard.acquire(:two, 'volume', 'a-2') IS NOT NULL AS resource_id,
+       volguard.acquire(:two, 'snapshot', 'a-1') IS NOT NULL AS resource_type,
+       volguard.acquire(:elsewhere, 'volume', 'a-1') IS NOT NULL AS cluster;
+-- Every argument by its name.
+SELECT volguard.acquire(service_id => :one, resource_type => 'volume', resource_id => 'a-3', lock_name => 'n', status => 'creating', wait => '1 s',
+                        request_id => '00000000-0000-0000-0000-000000000003', details => '{"step": 1}') IS NOT NULL AS got;
+SELECT lock_name, status, request_id, details FROM volguard.lock_status WHERE cluster = 'acq' AND resource_id = 'a-3';
+-- Names that run into each other when they are strung together are different keys.
+SELECT volguard.acquire(:one, 'ab', 'c', 'd') IS NOT NULL AS got, volguard.acquire(:two, 'a', 'bc', 'd') IS NOT NULL AS got, volguard.acquire(:two, 'a', 'b', 'cd') IS NOT NULL AS got;
+
+-- Tokens: the timeline in front, a counter behind, and each of a key larger than those before.
+SELECT :token >> 44 = ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint AS timeline, :token & ((1::bigint << 44) - 1) > 0 AS counter;
+SELECT volguard.release(:token) AS released, :token AS earlier \gset
+SELECT volguard.acquire(:two, 'volume', 'a-1') AS token \gset
+SELECT :token > :earlier AS larger;
+BEGIN;
+SAVEPOINT before;
+SELECT volguard.release(:token) AS released, :token AS earlier \gset
+SELECT volguard.acquire(:one, 'volume', 'a-1') AS undone \gset
+ROLLBACK TO before;
+SELECT volguard.release(:token);
+SELECT volguard.acquire(:one, 'volume', 'a-1') AS token \gset
+COMMIT;
+SELECT :undone > :earlier AS larger, :token > :undone AS larger_than_what_was_rolled_back;
+-- The counter is what makes them grow: set back, they don't.
+BEGIN;
+ALTER SEQUENCE volguard.token_counter RESTART;
+SELECT volguard.release(:token);
+SELECT volguard.acquire(:one, 'volume', 'a-1') > :token AS larger;
+ROLLBACK;
+
+-- The same request again: the same token, whatever else it says. Another service's request, or another key, is another one.
+SELECT volguard.acquire(:one, 'volume', 'retry', request_id => '00000000-0000-0000-0000-000000000001') AS token \gset
+SELECT volguard.acquire(:one, 'volume', 'retry', request_id => '00000000-0000-0000-0000-000000000001') = :token AS same,
+       volguard.acquire(:one, 'volume', 'retry', status => 'creating', wait => '1 min', request_id => '00000000-0000-0000-0000-000000000001') = :token AS same,
+       volguard.acquire(:one, 'volume', 'retry', request_id => '00000000-0000-0000-0000-000000000002') AS another_request,
+       volguard.acquire(:one, 'volume', 'retry') AS no_request,
+       volguard.acquire(:two, 'volume', 'retry', request_id => '00000000-0000-0000-0000-000000000001') AS another_service,
+       volguard.acquire(:one, 'volume', 'retry-2', request_id => '00000000-0000-0000-0000-000000000001') > :token AS another_key;
+SELECT count(*), bool_and(status IS NULL) AS as_it_was FROM volguard.workers WHERE cluster = 'acq' AND resource_id = 'retry';
+-- Released in between, it is a new acquisition: the request was answered long ago.
+SELECT volguard.release(:token);
+SELECT volguard.acquire(:one, 'volume', 'retry', request_id => '00000000-0000-0000-0000-000000000001') > :token AS new;
+
+-- The work slot: one operation with a status per resource, whatever its lock is called. Plain locks don't mind.
+SELECT volguard.acquire(:one, 'volume', 'work', 'one', status => 'extending') AS token \gset
+SELECT volguard.acquire(:two, 'volume', 'work', 'two', status => 'deleting') AS slot_taken, volguard.acquire(:one, 'volume', 'work', 'two', status => 'deleting') AS by_oneself,
+       volguard.acquire(:two, 'volume', 'work', 'one', status => 'deleting') AS key_taken, volguard.acquire(:two, 'volume', 'work', 'two') IS NOT NULL AS plain,
+       volguard.acquire(:elsewhere, 'volume', 'work', status => 'deleting') IS NOT NULL AS other_cluster;
+SELECT volguard.release(:token);
+SELECT volguard.acquire(:two, 'volume', 'work', 'three', status => 'deleting') IS NOT NULL AS slot_free;
+
+-- NULL, argument by argument: the last three may be.
+SELECT volguard.acquire(NULL, 'volume', 'n'); :code
+SELECT volguard.acquire(:one, NULL, 'n'); :code
+SELECT volguard.acquire(:one, 'volume', NULL); :code
+SELECT volguard.acquire(:one, 'volume', 'n', lock_name => NULL); :code
+SELECT volguard.acquire(:one, 'volume', 'n', wait => NULL); :code
+SELECT volguard.acquire(:one, 'volume', 'null', status => NULL, request_id => NULL, details => NULL) IS NOT NULL AS got;
+
+-- Empty names. An empty lock name is the resource's one lock.
+SELECT volguard.acquire(:one, '', 'n'); :code
+SELECT volguard.acquire(:one, 'volume', ''); :code
+SELECT volguard.acquire(:one, 'volume', 'n', status => ''); :code
+SELECT volguard.acquire(:one, 'volume', 'null', lock_name => '') AS refused;
+
+-- Names too long, and as long as they may be.
+SELECT volguard.acquire(:one, repeat('t', 256), 'n'); :code
+SELECT volguard.acquire(:one, 'volume', repeat('r', 1025)); :code
+SELECT volguard.acquire(:one, 'volume', 'n', repeat('l', 256)); :code
+SELECT volguard.acquire(:one, 'volume', 'n', status => repeat('s', 256)); :code
+SELECT volguard.register_service('node-1', 'volume', 'acq-' || repeat('c', 251)) AS long \gset
+SELECT volguard.acquire(:long, repeat('t', 255), (SELECT left(string_agg(md5(i::text), ''), 1024) FROM generate_series(1, 40) AS i), repeat('l', 255), repeat('s', 255)) IS NOT NULL AS got;
+
+-- A wait must be finite, and not negative.
+SELECT volguard.acquire(:one, 'volume', 'n', wait => '-1 ms'); :code
+SELECT volguard.acquire(:one, 'volume', 'n', wait => '-1 day +23:59:59'); :code
+SELECT volguard.acquire(:one, 'volume', 'n', wait => '178956970 years 7 mons 2147483647 days 2562047788:00:54.775807'); :code
+SELECT volguard.acquire(:one, 'volume', 'n', wait => '-178956970 years -7 mons -2147483648 days -2562047788:00:54.775807'); :code
+SELECT volguard.acquire(:one, 'volume', 'waits', wait => '1000000 years') IS NOT NULL AS free_at_once;
+
+-- A wait that ends in vain takes its time, and no longer.
+SELECT clock_timestamp() AS started \gset
+SELECT volguard.acquire(:two, 'volume', 'waits', wait => '300 ms') AS refused;
+SELECT clock_timestamp() - :'started' BETWEEN '300 ms' AND '20 s' AS in_time;
+SELECT clock_timestamp() AS started \gset
+SELECT volguard.acquire(:two, 'volume', 'waits', wait => '0.000001 s') AS refused;
+SELECT clock_timestamp() - :'started' < '20 s' AS in_time;
+-- The caller's own lock_timeout is a limit of another kind: an error.
+SET lock_timeout = '100 ms';
+SELECT volguard.acquire(:two, 'volume', 'waits', wait => '1 min'); :code
+SET statement_timeout = '100 ms';
+RESET lock_timeout;
+SELECT volguard.acquire(:two, 'volume', 'waits', wait => '1 min'); :code
+RESET statement_timeout;
+
+-- Unknown, fenced, over its lease.
+SELECT volguard.acquire(-1, 'volume', 'n'); :code
+SELECT volguard.register_service('node-3', 'volume', 'acq') AS fenced \gset
+SELECT volguard.acquire(:fenced, 'volume', 'f', request_id => '00000000-0000-0000-0000-00000000000f') IS NOT NULL AS got;
+SELECT volguard.register_service('node-3', 'volume', 'acq') AS late \gset
+UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE service_id = :late;
+\set VERBOSITY sqlstate
+SELECT volguard.acquire(:fenced, 'volume', 'n');
+SELECT volguard.acquire(:fenced, 'volume', 'n', wait => '1 min');
+SELECT volguard.acquire(:fenced, 'volume', 'f', request_id => '00000000-0000-0000-0000-00000000000f');
+SELECT volguard.acquire(:late, 'volume', 'n');
+SELECT volguard.acquire(:late, 'volume', 'n', wait => '1 min');
+-- The caller's own state comes first, also when the lock is taken anyway.
+SELECT volguard.acquire(:fenced, 'volume', 'waits', wait => '1 min');
+SELECT volguard.acquire(:late, 'volume', 'waits');
+\set VERBOSITY default
+SELECT volguard.heartbeat(:late);
+SELECT volguard.acquire(:late, 'volume', 'late') IS NOT NULL AS alive_again;
+-- The mark is what refuses the fenced one: without it the same call gets the lock.
+BEGIN;
+UPDATE volguard.services SET fenced_at = NULL, host = 'zombie' WHERE service_id = :fenced;
+SELECT volguard.acquire(:fenced, 'volume', 'n') IS NOT NULL AS got;
+ROLLBACK;
+
+-- None of the refused left a row.
+SELECT count(*) FROM volguard.workers WHERE resource_id IN ('n', '') OR resource_type IN ('', repeat('t', 256));

@@ -1,0 +1,107 @@
+-- acquire meets a lock whose holder is dead: volguard.auto_cleanup, and what stays locked all the same.
+\set code '\\echo :LAST_ERROR_SQLSTATE'
+CREATE TABLE acqdead_volumes (id text PRIMARY KEY, status text);
+INSERT INTO acqdead_volumes VALUES ('ruled', 'creating'), ('unruled', 'deleting'), ('broken', 'extending'), ('stale', 'available');
+SELECT volguard.track_resource('acqdead', 'acqdead_volumes');
+SELECT volguard.on_crash('acqdead', 'creating', '{"status": "error"}');
+SELECT volguard.register_service('node-1', 'volume', 'acqdead') AS alive \gset
+
+-- A holder that is late, with a plain lock and with work of every kind.
+CREATE FUNCTION pg_temp.dead() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    dead bigint := volguard.register_service('node-2', 'volume', 'acqdead');
+BEGIN
+    DELETE FROM volguard.workers WHERE cluster = 'acqdead';
+    PERFORM volguard.acquire(dead, 'acqdead', 'plain');
+    PERFORM volguard.acquire(dead, 'acqdead', id, 'work', status) FROM (VALUES ('ruled', 'creating'), ('unruled', 'deleting'), ('stale', 'creating')) AS work (id, status);
+    PERFORM volguard.acquire(dead, 'acqdead-untracked', 'u-1', 'work', 'creating');
+    UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE service_id = dead;
+    RETURN dead;
+END
+$$;
+SELECT pg_temp.dead() AS dead \gset
+
+-- Switched off, a dead holder's lock is as taken as a living one's, and nobody is fenced.
+SET volguard.auto_cleanup = off;
+SELECT volguard.acquire(:alive, 'acqdead', 'plain') AS refused, volguard.acquire(:alive, 'acqdead', 'plain', wait => '20 ms') AS refused;
+SELECT state, held_locks FROM volguard.service_status WHERE service_id = :dead;
+RESET volguard.auto_cleanup;
+
+-- Its plain lock is free to the first who asks, without a wait, and the holder is fenced by the same statement.
+SELECT volguard.acquire(:alive, 'acqdead', 'plain') AS token \gset
+SELECT :token > 0 AS got;
+SELECT state FROM volguard.service_status WHERE service_id = :dead;
+SELECT resource_id, service_id = :alive AS of_the_living, status FROM volguard.lock_status WHERE cluster = 'acqdead' ORDER BY 1;
+SELECT * FROM acqdead_volumes ORDER BY id;
+
+-- Work that nothing can repair keeps its lock. Neither the key nor the work slot is free; a refusal wrote nothing.
+BEGIN;
+SELECT volguard.acquire(:alive, 'acqdead', 'unruled', 'work') AS key, volguard.acquire(:alive, 'acqdead', 'unruled', 'work', wait => '20 ms') AS key_waited,
+       volguard.acquire(:alive, 'acqdead', 'unruled', status => 'deleting') AS slot, volguard.acquire(:alive, 'acqdead-untracked', 'u-1', 'work') AS untracked;
+SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
+COMMIT;
+SELECT count(*) FROM volguard.workers WHERE service_id = :dead;
+SELECT * FROM acqdead_volumes WHERE id = 'unruled';
+
+-- Work with a rule: repaired on the way, the lock is got.
+SELECT pg_temp.dead() AS dead \gset
+UPDATE acqdead_volumes SET status = 'creating' WHERE id = 'ruled';
+SELECT volguard.acquire(:alive, 'acqdead', 'ruled', 'work') > :token AS got;
+SELECT status FROM acqdead_volumes WHERE id = 'ruled';
+SELECT state FROM volguard.service_status WHERE service_id = :dead;
+-- By way of its work slot as well.
+SELECT pg_temp.dead() AS dead \gset
+UPDATE acqdead_volumes SET status = 'creating' WHERE id = 'ruled';
+SELECT volguard.acquire(:alive, 'acqdead', 'ruled', status => 'deleting') > :token AS got;
+SELECT status FROM acqdead_volumes WHERE id = 'ruled';
+-- A resource that has moved on is left alone, and its lock is free.
+SELECT pg_temp.dead() AS dead \gset
+SELECT volguard.acquire(:alive, 'acqdead', 'stale', 'work', wait => '1 min') > :token AS got;
+SELECT status FROM acqdead_volumes WHERE id = 'stale';
+
+-- A rule that fails frees nothing, and what the attempt changed is undone: the service isn't even fenced.
+CREATE FUNCTION acqdead_refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'not this one'; END$$;
+CREATE TRIGGER refuse BEFORE UPDATE ON acqdead_volumes FOR EACH ROW WHEN (OLD.id = 'broken') EXECUTE FUNCTION acqdead_refuse();
+SELECT volguard.on_crash('acqdead', 'extending', '{"status": "error"}');
+SELECT volguard.register_service('node-3', 'volume', 'acqdead') AS dead \gset
+SELECT volguard.acquire(:dead, 'acqdead', 'broken', status => 'extending') IS NOT NULL AS got;
+UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE service_id = :dead;
+SELECT volguard.acquire(:alive, 'acqdead', 'broken') AS refused;
+SELECT state, held_locks FROM volguard.service_status WHERE service_id = :dead;
+SELECT status FROM acqdead_volumes WHERE id = 'broken';
+
+-- The holder's row is gone altogether: its lock is nobody's.
+SELECT pg_temp.dead() AS dead \gset
+DELETE FROM volguard.services WHERE service_id = :dead;
+SELECT volguard.acquire(:alive, 'acqdead', 'plain') > :token AS got;
+
+-- A living holder is never touched: the lease is what decides.
+SELECT volguard.register_service('node-4', 'volume', 'acqdead') AS holder \gset
+SELECT volguard.acquire(:holder, 'acqdead', 'lease') IS NOT NULL AS got;
+SELECT volguard.acquire(:alive, 'acqdead', 'lease', wait => '20 ms') AS refused;
+BEGIN;
+UPDATE volguard.services SET heartbeat_at = heartbeat_at - lease WHERE service_id = :holder;
+SELECT volguard.acquire(:alive, 'acqdead', 'lease') IS NOT NULL AS got;
+ROLLBACK;
+-- The head of the line knows when the lease ends, and wakes then: long before its wait is over.
+UPDATE volguard.services SET heartbeat_at = clock_timestamp() - lease + interval '300 ms' WHERE service_id = :holder;
+SELECT clock_timestamp() AS started \gset
+SELECT volguard.acquire(:alive, 'acqdead', 'lease', wait => '5 min') IS NOT NULL AS got;
+SELECT clock_timestamp() - :'started' < '30 s' AS in_time;
+
+-- Under the other isolation levels too.
+SELECT pg_temp.dead() AS dead \gset
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT volguard.acquire(:alive, 'acqdead', 'plain') IS NOT NULL AS got;
+COMMIT;
+SELECT state FROM volguard.service_status WHERE service_id = :dead;
+SELECT pg_temp.dead() AS dead \gset
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT volguard.acquire(:alive, 'acqdead', 'plain') IS NOT NULL AS got;
+COMMIT;
+SELECT state FROM volguard.service_status WHERE service_id = :dead;
+
+DELETE FROM volguard.workers WHERE cluster = 'acqdead';
+DELETE FROM volguard.resources WHERE resource_type = 'acqdead';
+DROP TABLE acqdead_volumes;
+DROP FUNCTION acqdead_refuse;

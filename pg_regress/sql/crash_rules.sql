@@ -1,0 +1,197 @@
+-- Crash rules at work: whose rights they have, under which search_path, what they can't do, and what happens when they fail.
+\set code '\\echo :LAST_ERROR_SQLSTATE'
+-- Roles outlive a database, and so a run that was broken off.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_rule_owner, regress_rule_cleaner;
+RESET client_min_messages;
+CREATE ROLE regress_rule_owner;
+CREATE ROLE regress_rule_cleaner;
+SELECT volguard.grant_usage('regress_rule_owner'), volguard.grant_usage('regress_rule_cleaner');
+-- Each role has a path of its own, and on it a function and a view of the same name.
+CREATE SCHEMA rule_owner AUTHORIZATION regress_rule_owner
+    CREATE VIEW whose AS SELECT 'owner' AS name;
+CREATE SCHEMA rule_cleaner AUTHORIZATION regress_rule_cleaner
+    CREATE VIEW whose AS SELECT 'cleaner' AS name;
+GRANT USAGE ON SCHEMA rule_cleaner TO PUBLIC;
+GRANT SELECT ON rule_cleaner.whose TO PUBLIC;
+CREATE FUNCTION rule_owner.whose() RETURNS text LANGUAGE sql AS $$SELECT 'owner'$$;
+CREATE FUNCTION rule_cleaner.whose() RETURNS text LANGUAGE sql AS $$SELECT 'cleaner'$$;
+
+-- A table whose trigger writes down how it was run and what it was allowed to do.
+CREATE TABLE rule_volumes (id text PRIMARY KEY, status text, ran_as text, path text, tried text);
+CREATE FUNCTION rule_try(statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE statement;
+    RETURN 'done';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END
+$$;
+CREATE FUNCTION rule_note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.ran_as := current_user;
+    NEW.path := whose() || ' ' || (SELECT name FROM whose);
+    NEW.tried := concat_ws(' ', public.rule_try('SET ROLE regress_rule_cleaner'), public.rule_try('RESET ROLE'), public.rule_try('SET SESSION AUTHORIZATION DEFAULT'),
+                           public.rule_try('CREATE TEMP TABLE left_behind ()'), public.rule_try('PREPARE left_behind AS SELECT 1'),
+                           public.rule_try('DECLARE left_behind CURSOR WITH HOLD FOR SELECT 1'), public.rule_try('LISTEN left_behind'));
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER note BEFORE UPDATE ON rule_volumes FOR EACH ROW EXECUTE FUNCTION rule_note();
+GRANT SELECT, UPDATE ON rule_volumes TO regress_rule_owner;
+GRANT regress_rule_cleaner TO regress_rule_owner;
+
+SET search_path = rule_owner, public;
+SET ROLE regress_rule_owner;
+SELECT volguard.track_resource('rule', 'rule_volumes');
+SELECT volguard.on_crash('rule', 'creating', '{"status": "error"}');
+RESET ROLE;
+RESET search_path;
+
+-- A service of the cleaner's that died over some volumes.
+CREATE FUNCTION pg_temp.crashed(ids text[], work_status text DEFAULT 'creating') RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    service bigint := volguard.register_service('node-1', 'volume', 'rule');
+BEGIN
+    DELETE FROM volguard.workers WHERE cluster = 'rule';
+    TRUNCATE public.rule_volumes;
+    INSERT INTO public.rule_volumes SELECT id, work_status FROM unnest(ids) AS id;
+    PERFORM volguard.acquire(service, 'rule', id, status => work_status) FROM unnest(ids) AS id;
+    UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE service_id = service;
+    RETURN service;
+END
+$$;
+CREATE TEMP VIEW left_over AS SELECT resource_id FROM volguard.workers WHERE cluster = 'rule' ORDER BY 1;
+
+-- The cleaner has no right to the table; the rule's owner has, and runs the rule: under its own path, in a restricted context.
+SELECT pg_temp.crashed('{v-1}') AS dead \gset
+SET search_path = rule_cleaner, public;
+SET ROLE regress_rule_cleaner;
+CREATE TEMP TABLE whose AS SELECT 'the cleaner''s temporary one' AS name;
+GRANT SELECT ON whose TO PUBLIC;
+UPDATE rule_volumes SET status = 'stolen'; :code
+SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+SELECT CURRENT_USER, current_setting('search_path');
+RESET ROLE;
+RESET search_path;
+SELECT * FROM rule_volumes;
+SELECT relname FROM pg_class WHERE relname = 'left_behind' UNION ALL SELECT name FROM pg_prepared_statements UNION ALL SELECT name FROM pg_cursors;
+-- The trigger does try: outside of a rule, what was refused above is done.
+SET search_path = rule_owner, public;
+SET ROLE regress_rule_owner;
+BEGIN;
+UPDATE rule_volumes SET status = 'creating';
+SELECT ran_as, path, tried FROM rule_volumes;
+ROLLBACK;
+RESET ROLE;
+RESET search_path;
+DROP TABLE whose;
+
+-- Neither is it the right of the extension's owner, or of a superuser who cleans: the same result.
+SELECT pg_temp.crashed('{v-1}') AS dead \gset
+SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+SELECT * FROM rule_volumes;
+-- By way of somebody else's acquire: the same again.
+SELECT pg_temp.crashed('{v-1}') AS dead \gset
+SET ROLE regress_rule_cleaner;
+SELECT volguard.acquire(volguard.register_service('node-2', 'volume', 'rule'), 'rule', 'v-1') IS NOT NULL AS got;
+RESET ROLE;
+SELECT ran_as, path FROM rule_volumes;
+
+-- What a trigger sets doesn't stay set in the cleaner's session.
+CREATE FUNCTION rule_set() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('search_path', 'rule_owner', false), set_config('work_mem', '64kB', false), set_config('volguard.service_down_time', '1', false);
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER set AFTER UPDATE ON rule_volumes FOR EACH ROW EXECUTE FUNCTION rule_set();
+SELECT pg_temp.crashed('{v-1}') AS dead \gset
+SELECT current_setting('search_path') AS search_path, current_setting('work_mem') AS work_mem, current_setting('volguard.service_down_time') AS down_time \gset before_
+SELECT state, resources_cleaned FROM volguard.cleanup(service_id => :dead);
+SELECT current_setting('search_path') = :'before_search_path' AS same_path, current_setting('work_mem') = :'before_work_mem' AS same_memory, current_setting('volguard.service_down_time') = :'before_down_time' AS same_time;
+RESET ALL;
+DROP TRIGGER set ON rule_volumes;
+
+-- A deferred trigger would run at the commit, as the cleaner: it makes the rule fail.
+CREATE CONSTRAINT TRIGGER deferred AFTER UPDATE ON rule_volumes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rule_set();
+SELECT pg_temp.crashed('{v-1}') AS dead \gset
+SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+SELECT current_setting('work_mem') = :'before_work_mem' AS same_memory;
+DROP TRIGGER deferred ON rule_volumes;
+
+-- One rule's failure is a warning; that work waits, with its lock, and all else is repaired. What the rule had done by then is undone.
+CREATE TABLE rule_log (id text);
+GRANT INSERT ON rule_log TO regress_rule_owner;
+CREATE FUNCTION rule_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO public.rule_log VALUES (NEW.id);
+    IF NEW.id = 'v-2' THEN
+        RAISE EXCEPTION 'not % of all volumes', NEW.id USING ERRCODE = 'P0777';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER refuse BEFORE UPDATE ON rule_volumes FOR EACH ROW EXECUTE FUNCTION rule_refuse();
+SELECT pg_temp.crashed('{v-1, v-2, v-3}') AS dead \gset
+SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+SELECT id, status FROM rule_volumes ORDER BY id;
+SELECT * FROM left_over;
+SELECT * FROM rule_log ORDER BY id;
+SELECT state FROM volguard.service_status WHERE service_id = :dead;
+DROP TRIGGER refuse ON rule_volumes;
+SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+-- A cancel is no fault of the rule's: it ends the cleanup, and nothing has happened.
+SELECT pg_temp.crashed('{v-1, v-2}') AS dead \gset
+CREATE FUNCTION rule_slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(600); RETURN NEW; END$$;
+CREATE TRIGGER slow BEFORE UPDATE ON rule_volumes FOR EACH ROW EXECUTE FUNCTION rule_slow();
+SET statement_timeout = '100 ms';
+\set VERBOSITY sqlstate
+SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+\set VERBOSITY default
+RESET statement_timeout;
+DROP TRIGGER slow ON rule_volumes;
+SELECT status, count(*) FROM rule_volumes GROUP BY 1;
+SELECT state, held_locks FROM volguard.service_status WHERE service_id = :dead;
+
+-- The owner of the rule has lost the right to the table.
+REVOKE UPDATE ON rule_volumes FROM regress_rule_owner;
+SELECT pg_temp.crashed('{v-1}') AS dead \gset
+SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+SELECT status FROM rule_volumes;
+GRANT UPDATE ON rule_volumes TO regress_rule_owner;
+-- Two rows of one id: a rule repairs one resource or none.
+ALTER TABLE rule_volumes DROP CONSTRAINT rule_volumes_pkey;
+INSERT INTO rule_volumes SELECT * FROM rule_volumes;
+SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+SELECT status, count(*) FROM rule_volumes GROUP BY 1;
+-- The table under another name is the same table.
+SELECT pg_temp.crashed('{v-1}') AS dead \gset
+ALTER TABLE rule_volumes RENAME TO rule_renamed;
+SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+ALTER TABLE rule_renamed RENAME TO rule_volumes;
+-- A column under another name isn't the same column.
+SELECT pg_temp.crashed('{v-1}') AS dead \gset
+ALTER TABLE rule_volumes RENAME status TO state;
+SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+ALTER TABLE rule_volumes RENAME state TO status;
+SELECT status FROM rule_volumes;
+-- The role is gone.
+SELECT pg_temp.crashed('{v-1}') AS dead \gset
+DROP OWNED BY regress_rule_owner CASCADE;
+DROP ROLE regress_rule_owner;
+SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+SELECT status FROM rule_volumes;
+-- The table is gone. (The warning names its oid.)
+DROP TABLE rule_volumes;
+\set VERBOSITY sqlstate
+SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+\set VERBOSITY default
+SELECT * FROM left_over;
+
+DELETE FROM volguard.resources WHERE resource_type = 'rule';
+DELETE FROM volguard.workers WHERE cluster = 'rule';
+DROP TABLE rule_log;
+DROP FUNCTION rule_note, rule_set, rule_refuse, rule_slow, rule_try;
+DROP OWNED BY regress_rule_cleaner CASCADE;
+DROP ROLE regress_rule_cleaner;

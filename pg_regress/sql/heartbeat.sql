@@ -1,0 +1,68 @@
+-- heartbeat: the lease starts again, for whoever isn't fenced.
+\set code '\\echo :LAST_ERROR_SQLSTATE'
+SELECT volguard.register_service('node-1', 'volume', 'beat', '90 s') AS alive, volguard.register_service('node-2', 'volume', 'beat') AS other \gset
+
+SELECT volguard.heartbeat(:alive);
+UPDATE volguard.services SET heartbeat_at = now() - interval '80 s' WHERE cluster = 'beat';
+SELECT volguard.heartbeat(service_id => :alive);
+SELECT service_id = :alive AS asked, heartbeat_at >= now() - interval '1 s' AS renewed FROM volguard.services WHERE cluster = 'beat' ORDER BY service_id;
+
+-- The clock is the database's at the moment of the call, not that of the transaction's start.
+BEGIN;
+SELECT volguard.heartbeat(:alive);
+SELECT heartbeat_at > now() AS after_the_start FROM volguard.services WHERE service_id = :alive;
+COMMIT;
+
+-- A lease that ran out while nobody fenced the service comes back to life.
+UPDATE volguard.services SET heartbeat_at = now() - interval '1 hour' WHERE service_id = :alive;
+SELECT state FROM volguard.service_status WHERE service_id = :alive;
+SELECT volguard.heartbeat(:alive);
+SELECT state FROM volguard.service_status WHERE service_id = :alive;
+
+-- NULL, unknown, fenced. Dead stays dead: neither the lease nor a heartbeat matters then.
+SELECT volguard.heartbeat(NULL); :code
+SELECT volguard.heartbeat(-1); :code
+SELECT volguard.heartbeat(9223372036854775807); :code
+SELECT volguard.register_service('node-1', 'volume', 'beat', '90 s') AS alive, :alive AS fenced \gset
+SELECT heartbeat_at AS before FROM volguard.services WHERE service_id = :fenced \gset
+\set VERBOSITY sqlstate
+SELECT volguard.heartbeat(:fenced);
+\set VERBOSITY default
+SELECT heartbeat_at = :'before' AS unchanged, fenced_at IS NULL AS live FROM volguard.services WHERE service_id = :fenced;
+-- The mark is what keeps it dead: taken away by force, the zombie would be back.
+BEGIN;
+UPDATE volguard.services SET fenced_at = NULL, host = 'zombie' WHERE service_id = :fenced;
+SELECT volguard.heartbeat(:fenced);
+ROLLBACK;
+
+-- The heartbeat's column is in no index, and the update stays on its page.
+SELECT count(*) FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
+WHERE indrelid = 'volguard.services'::regclass AND attname = 'heartbeat_at';
+BEGIN;
+SELECT n_tup_upd AS updates, n_tup_hot_upd AS hot FROM pg_stat_xact_all_tables WHERE relid = 'volguard.services'::regclass \gset
+SELECT volguard.heartbeat(:alive);
+SELECT n_tup_upd - :updates AS updates, n_tup_hot_upd - :hot AS hot FROM pg_stat_xact_all_tables WHERE relid = 'volguard.services'::regclass;
+COMMIT;
+
+-- A refusal leaves no trace, not even a transaction id.
+BEGIN;
+\set ON_ERROR_ROLLBACK on
+\set VERBOSITY sqlstate
+SELECT volguard.heartbeat(:fenced);
+\set VERBOSITY default
+\set ON_ERROR_ROLLBACK off
+SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
+COMMIT;
+
+-- Every isolation level will do; a read-only transaction won't.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT volguard.heartbeat(:alive);
+COMMIT;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT volguard.heartbeat(:alive);
+COMMIT;
+BEGIN READ ONLY;
+\set VERBOSITY sqlstate
+SELECT volguard.heartbeat(:alive);
+\set VERBOSITY default
+ROLLBACK;

@@ -1,0 +1,85 @@
+-- CREATE EXTENSION and DROP EXTENSION, in a database of its own.
+\set code '\\echo :LAST_ERROR_SQLSTATE'
+\set here :DBNAME
+-- Roles and databases outlive a run that was broken off.
+SET client_min_messages = warning;
+DROP DATABASE IF EXISTS regress_volguard_install;
+DROP ROLE IF EXISTS regress_install_stranger;
+RESET client_min_messages;
+CREATE ROLE regress_install_stranger;
+CREATE DATABASE regress_volguard_install OWNER regress_install_stranger;
+\c regress_volguard_install
+
+-- A schema that somebody made before us could hold functions that catch our calls: refused, and nothing is left.
+SET ROLE regress_install_stranger;
+CREATE SCHEMA volguard;
+CREATE FUNCTION volguard.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT now()';
+RESET ROLE;
+\set VERBOSITY terse
+CREATE EXTENSION volguard; :code
+\set VERBOSITY default
+SELECT count(*) FROM pg_extension WHERE extname = 'volguard';
+SELECT count(*) FROM pg_class WHERE relnamespace = 'volguard'::regnamespace;
+DROP SCHEMA volguard CASCADE;
+-- The owner of the database is no superuser, and may not.
+SET ROLE regress_install_stranger;
+CREATE EXTENSION volguard; :code
+RESET ROLE;
+-- Neither can it live in another schema.
+CREATE EXTENSION volguard SCHEMA public; :code
+CREATE EXTENSION volguard;
+ALTER EXTENSION volguard SET SCHEMA public; :code
+SELECT extname, extrelocatable, extnamespace::regnamespace FROM pg_extension WHERE extname = 'volguard';
+
+-- It needs no shared_preload_libraries, and all that is in the schema belongs to it.
+SELECT p.oid::regprocedure FROM pg_proc AS p WHERE pronamespace = 'volguard'::regnamespace AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e');
+SELECT c.oid::regclass FROM pg_class AS c WHERE relnamespace = 'volguard'::regnamespace AND relkind IN ('r', 'v', 'S') AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e');
+
+-- What a function says of itself: VOLATILE, PARALLEL UNSAFE and called on NULL, all but any_of and none_of; every one has a comment.
+SELECT proname, provolatile, proparallel, proisstrict, prosecdef, obj_description(oid, 'pg_proc') <> '' AS comment FROM pg_proc WHERE pronamespace = 'volguard'::regnamespace ORDER BY proname;
+-- The names of the arguments are a contract.
+SELECT proname || '(' || pg_get_function_arguments(oid) || ') -> ' || pg_get_function_result(oid) AS signature FROM pg_proc WHERE pronamespace = 'volguard'::regnamespace ORDER BY proname;
+
+-- Dropped and made again in one session: what the backend remembers of the old tables and services is not used for the new.
+CREATE TABLE volumes (id text PRIMARY KEY, status text);
+PREPARE beat AS SELECT volguard.heartbeat($1);
+DO $$
+DECLARE
+    service bigint;
+    token bigint;
+    round integer;
+BEGIN
+    FOR round IN 1..3 LOOP
+        service := volguard.register_service('node-1', 'volume', CASE round WHEN 2 THEN 'two' END);
+        token := volguard.acquire(service, 'volume', 'v-1', status => 'creating', request_id => '00000000-0000-0000-0000-000000000001');
+        PERFORM volguard.heartbeat(service), volguard.assert_held(token), volguard.set_status(token, 'deleting'), volguard.reconcile(service, ARRAY[token]);
+        PERFORM volguard.track_resource('volume', 'volumes'), volguard.on_crash('volume', 'deleting', '{"status": "error"}');
+        RAISE NOTICE 'round %: % in cluster %, cleaned: %', round, (SELECT count(*) FROM volguard.lock_status), (SELECT cluster FROM volguard.lock_status),
+            volguard.deregister_service(service) + (SELECT resources_stale FROM volguard.cleanup(service_id => service));
+        PERFORM volguard.release_all(ARRAY[token]), volguard.release(token), volguard.force_release(token, 'none'), volguard.reset_resource('volume', 'v-1');
+        DROP EXTENSION volguard;
+        CREATE EXTENSION volguard;
+    END LOOP;
+END
+$$;
+\set VERBOSITY sqlstate
+EXECUTE beat(1);
+\set VERBOSITY default
+SELECT volguard.register_service('node-1', 'volume') AS service \gset
+EXECUTE beat(:service);
+-- The service of an extension that is gone is unknown to the next one.
+SELECT volguard.acquire(:service, 'volume', 'v-1') IS NOT NULL AS got;
+DROP EXTENSION volguard;
+EXECUTE beat(:service); :code
+-- The schema stays, as Postgres has it, and is empty.
+SELECT count(*) FROM pg_depend WHERE refclassid = 'pg_namespace'::regclass AND refobjid = 'volguard'::regnamespace;
+CREATE EXTENSION volguard;
+\set VERBOSITY sqlstate
+EXECUTE beat(:service);
+SELECT volguard.acquire(:service, 'volume', 'v-1');
+\set VERBOSITY default
+SELECT count(*) FROM volguard.services;
+
+\c :here
+DROP DATABASE regress_volguard_install;
+DROP ROLE regress_install_stranger;

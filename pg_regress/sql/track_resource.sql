@@ -1,0 +1,101 @@
+-- track_resource: which table holds the resources of a type.
+\set code '\\echo :LAST_ERROR_SQLSTATE'
+-- Roles outlive a database, and so a run that was broken off.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_track_alice, regress_track_bob;
+RESET client_min_messages;
+CREATE TABLE track_volumes (id text PRIMARY KEY, status text, "odd ""name" text, gone text);
+ALTER TABLE track_volumes DROP COLUMN gone;
+CREATE TABLE track_backups (backup_uuid uuid PRIMARY KEY, state varchar(20));
+
+SELECT volguard.track_resource('track-volume', 'track_volumes');
+SELECT volguard.track_resource(resource_type => 'track-backup', target => 'public.track_backups', id_column => 'backup_uuid', status_column => 'state');
+SELECT resource_type, target, id_column, status_column, registered_by = CURRENT_USER::regrole AS mine FROM volguard.resources WHERE resource_type LIKE 'track-%' ORDER BY 1;
+-- Again: the same, or another table for the same type, whose rules stay.
+SELECT volguard.on_crash('track-volume', 'creating', '{"status": "error"}');
+SELECT volguard.track_resource('track-volume', 'track_volumes', 'id', 'odd "name');
+SELECT resource_type, target, id_column, status_column FROM volguard.resources WHERE resource_type = 'track-volume';
+SELECT volguard.track_resource('track-volume', 'track_volumes');
+SELECT count(*) FROM volguard.crash_rules WHERE resource_type = 'track-volume';
+
+-- NULL, argument by argument.
+SELECT volguard.track_resource(NULL, 'track_volumes'); :code
+SELECT volguard.track_resource('track-bad', NULL); :code
+SELECT volguard.track_resource('track-bad', 'track_volumes', id_column => NULL); :code
+SELECT volguard.track_resource('track-bad', 'track_volumes', status_column => NULL); :code
+-- Names that are empty or too long.
+SELECT volguard.track_resource('', 'track_volumes'); :code
+SELECT volguard.track_resource(repeat('t', 256), 'track_volumes'); :code
+SELECT volguard.track_resource('track-bad', 'track_volumes', id_column => ''); :code
+
+-- A table without the columns: never there, dropped, or one of the system's. No table at all.
+SELECT volguard.track_resource('track-bad', 'track_volumes', id_column => 'uuid'); :code
+SELECT volguard.track_resource('track-bad', 'track_backups', 'backup_uuid'); :code
+SELECT volguard.track_resource('track-bad', 'track_volumes', status_column => '........pg.dropped.4........'); :code
+SELECT volguard.track_resource('track-bad', 'track_volumes', id_column => 'ctid'); :code
+SELECT volguard.track_resource('track-bad', 'track_none'); :code
+-- An oid of nothing: the same code; the report has nothing but a message and a hint.
+DO $$
+DECLARE
+    target oid;
+    detail text;
+    hint text;
+BEGIN
+    FOREACH target IN ARRAY ARRAY[0, 4294967295]::oid[] LOOP
+        BEGIN
+            PERFORM volguard.track_resource('track-bad', target::regclass);
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+            RAISE NOTICE '% detail: %, hint: %', SQLSTATE, detail <> '', hint <> '';
+        END;
+    END LOOP;
+END
+$$;
+
+-- What isn't a table.
+CREATE VIEW track_view AS SELECT * FROM track_volumes;
+CREATE MATERIALIZED VIEW track_matview AS SELECT * FROM track_volumes;
+CREATE SEQUENCE track_sequence;
+SELECT volguard.track_resource('track-bad', 'track_view'); :code
+SELECT volguard.track_resource('track-bad', 'track_matview'); :code
+SELECT volguard.track_resource('track-bad', 'track_volumes_pkey'); :code
+SELECT volguard.track_resource('track-bad', 'track_sequence', 'last_value', 'is_called'); :code
+-- A partitioned table is one.
+CREATE TABLE track_parted (id text, status text) PARTITION BY LIST (status);
+SELECT volguard.track_resource('track-parted', 'track_parted');
+
+SELECT count(*) FROM volguard.resources WHERE resource_type NOT IN ('track-volume', 'track-backup', 'track-parted') AND (resource_type LIKE 'track%' OR resource_type = '');
+
+-- Who may: the caller needs SELECT and UPDATE, and a type belongs to the role that named it first, and its members.
+CREATE ROLE regress_track_alice;
+CREATE ROLE regress_track_bob;
+SELECT volguard.grant_usage('regress_track_alice'), volguard.grant_usage('regress_track_bob');
+GRANT SELECT ON track_volumes TO regress_track_alice;
+SET ROLE regress_track_alice;
+SELECT volguard.track_resource('track-alice', 'track_volumes'); :code
+RESET ROLE;
+GRANT UPDATE (status) ON track_volumes TO regress_track_alice;
+SET ROLE regress_track_alice;
+SELECT volguard.track_resource('track-alice', 'track_volumes'); :code
+RESET ROLE;
+GRANT UPDATE ON track_volumes TO regress_track_alice, regress_track_bob;
+GRANT SELECT ON track_volumes TO regress_track_bob;
+SET ROLE regress_track_alice;
+SELECT volguard.track_resource('track-alice', 'track_volumes');
+SELECT volguard.track_resource('track-volume', 'track_volumes'); :code
+SET ROLE regress_track_bob;
+SELECT volguard.track_resource('track-alice', 'track_volumes', 'odd "name'); :code
+RESET ROLE;
+SELECT resource_type, id_column, registered_by FROM volguard.resources WHERE resource_type = 'track-alice';
+GRANT regress_track_alice TO regress_track_bob;
+SET ROLE regress_track_bob;
+SELECT volguard.track_resource('track-alice', 'track_volumes', 'odd "name');
+RESET ROLE;
+-- Still Alice's, who named it.
+SELECT resource_type, id_column, registered_by FROM volguard.resources WHERE resource_type = 'track-alice';
+
+DELETE FROM volguard.resources WHERE resource_type LIKE 'track-%';
+DROP TABLE track_volumes, track_backups, track_parted CASCADE;
+DROP SEQUENCE track_sequence;
+DROP OWNED BY regress_track_alice, regress_track_bob;
+DROP ROLE regress_track_alice, regress_track_bob;
