@@ -3,6 +3,7 @@
 //! [`PrivateServer`] is a throw-away cluster with the volguard extension of this working tree in it, and
 //! [`PgBouncer`] a pooler in front of any server. Both run as user `postgres` when the owner is root, and both are
 //! gone when their owner is, in whatever way it ends. The binary `with-postgres` runs a command under them.
+//! [`scenario`] has what tests of faults are made of.
 
 mod error;
 mod guardian;
@@ -13,6 +14,7 @@ mod pgbouncer;
 mod port;
 mod private_server;
 mod run_dir;
+pub mod scenario;
 mod users_server;
 mod workspace;
 

@@ -1,0 +1,27 @@
+//! What fault scenarios are made of.
+//!
+//! A scenario plays on a [`Site`], a database of its own, and fails with a [`Violation`] when it sees what must never
+//! happen. The same scenario is played where every guard stands, and where one was taken away: there it has to fail.
+
+mod ledger;
+mod observer;
+mod party;
+mod polls;
+mod proxy;
+mod site;
+mod sql;
+mod stand;
+mod until;
+mod violation;
+mod worker;
+
+pub use ledger::Ledger;
+pub use observer::Observer;
+pub use party::{Held, Party};
+pub use polls::{Polls, When};
+pub use proxy::{Cut, Proxy};
+pub use site::{Route, Site};
+pub use sql::{Sql, acquire, sqlstate};
+pub use until::{PATIENCE, until};
+pub use violation::Violation;
+pub use worker::{Worker, WorkerOptions};

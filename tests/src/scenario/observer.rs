@@ -1,0 +1,116 @@
+//! What the server says about itself while a scenario runs.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Sql, Violation, until};
+
+/// Waiting lines, gates and incarnations: `extension/src/wait/tag.rs`.
+const OURS: &str = "locktype = 'advisory' AND objsubid BETWEEN 22087 AND 22090
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// A superuser who only looks, unless told otherwise.
+#[derive(Debug)]
+pub struct Observer {
+    sql: Sql,
+}
+
+impl Observer {
+    pub(crate) fn new(sql: Sql) -> Self {
+        Self { sql }
+    }
+
+    /// The connection, for acts that only a superuser may do.
+    #[must_use]
+    pub fn sql(&self) -> &Sql {
+        &self.sql
+    }
+
+    /// Resolves when this many heads of lines sleep until somebody wakes them.
+    ///
+    /// # Errors
+    /// If it does not come to that.
+    pub async fn until_asleep(&self, heads: i64) -> anyhow::Result<()> {
+        self.until_waiting("heads asleep", "wait_event_type = 'Extension'", heads)
+            .await
+    }
+
+    /// Resolves when this many sessions wait for a lock: for their turn in a line, a gate, a row, a transaction.
+    ///
+    /// # Errors
+    /// If it does not come to that.
+    pub async fn until_queued(&self, sessions: i64) -> anyhow::Result<()> {
+        self.until_waiting("sessions queued", "wait_event_type = 'Lock'", sessions)
+            .await
+    }
+
+    /// Resolves when this many sessions are either.
+    ///
+    /// # Errors
+    /// If it does not come to that.
+    pub async fn until_in_line(&self, sessions: i64) -> anyhow::Result<()> {
+        let how = "wait_event_type IN ('Extension', 'Lock')";
+        self.until_waiting("sessions in line", how, sessions).await
+    }
+
+    async fn until_waiting(&self, what: &str, how: &str, count: i64) -> anyhow::Result<()> {
+        let look = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {how}"
+        );
+        until(&format!("{count} {what}"), async || {
+            Ok((self.sql.number(&look).await? == Some(count)).then_some(()))
+        })
+        .await
+    }
+
+    /// Resolves when nothing is held in `workers` and nobody stands in a line.
+    ///
+    /// # Errors
+    /// [`Violation::LeftBehind`] if that is not so within `limit`.
+    pub async fn until_settled(&self, limit: Duration) -> anyhow::Result<()> {
+        let look = format!(
+            "SELECT concat_ws('; ',
+                 (SELECT string_agg(format('lock %s of service %s on %s', token, service_id, resource_id), ', ')
+                  FROM volguard.lock_status),
+                 (SELECT string_agg(format('%s %s by %s', mode, objsubid, pid), ', ') FROM pg_locks WHERE {OURS}))"
+        );
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = self.sql.text(&look).await?.unwrap_or_default();
+            if left.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Violation::LeftBehind(left).into());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Resolves when the client crate has no connection to this database any more.
+    ///
+    /// # Errors
+    /// [`Violation::LeftBehind`] if that is not so within `limit`.
+    pub async fn until_disconnected(&self, limit: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + limit;
+        while self.connections().await? > 0 {
+            if Instant::now() > deadline {
+                let left = self.connections().await?;
+                return Err(Violation::LeftBehind(format!("{left} connections")).into());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    /// How many connections the client crate has to this database.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn connections(&self) -> anyhow::Result<i64> {
+        let look = "SELECT count(*) FROM pg_stat_activity
+                    WHERE datname = current_database() AND application_name = 'volguard'";
+        Ok(self.sql.number(look).await?.unwrap_or_default())
+    }
+}

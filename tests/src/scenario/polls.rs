@@ -1,0 +1,63 @@
+//! Dropping a future at a place of one's choice.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// When a future is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// As soon as it has been polled this often in vain.
+    AfterPoll(usize),
+    /// When it is to be polled once more after that: what it waited for has come, but it never learns of it.
+    BeforePollAfter(usize),
+}
+
+/// A future that is polled so often at most. It resolves to `None` once the inner one has been dropped.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Polls<F> {
+    future: Option<Pin<Box<F>>>,
+    when: When,
+    polled: usize,
+}
+
+impl<F: Future> Polls<F> {
+    /// Will drop `future` at that moment, unless it has come to its end.
+    pub fn of(future: F, when: When) -> Self {
+        Self {
+            future: Some(Box::pin(future)),
+            when,
+            polled: 0,
+        }
+    }
+
+    fn is_over(&self, next: bool) -> bool {
+        match self.when {
+            When::AfterPoll(polls) => self.polled >= polls,
+            When::BeforePollAfter(polls) => next && self.polled >= polls,
+        }
+    }
+}
+
+impl<F: Future> Future for Polls<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.is_over(true) {
+            self.future = None;
+        }
+        let Some(future) = &mut self.future else {
+            return Poll::Ready(None);
+        };
+        let polled = future.as_mut().poll(context);
+        self.polled += 1;
+        match polled {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.is_over(false) => {
+                self.future = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}

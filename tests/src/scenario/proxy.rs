@@ -1,0 +1,258 @@
+//! A TCP proxy that loses what it is told to lose.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How a connection breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The request never arrives.
+    Request,
+    /// The request arrives and is carried out; of the reply only this many bytes get through.
+    Reply {
+        /// How many.
+        keep: usize,
+    },
+}
+
+/// A proxy on a port of 127.0.0.1 that passes everything on, except for one accident at a time.
+///
+/// What one side sends in one go counts as one message: a client that waits for its replies sends one message a
+/// request, and the server flushes its reply in one go unless that has more than 8 kB.
+#[derive(Debug)]
+pub struct Proxy {
+    port: u16,
+    control: Arc<Control>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Control {
+    plan: Mutex<Plan>,
+    /// What has happened to the plan, for those who wait for it.
+    news: watch::Sender<News>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Plan {
+    accident: Option<Accident>,
+    connections: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Accident {
+    /// Cut at a request, when that many more have passed.
+    Request { after: usize, cut: Cut },
+    /// Cut at the next reply on this connection.
+    Reply { connection: usize, keep: usize },
+    /// Pass that many more messages of either direction, and then none.
+    Hold { after: usize },
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct News {
+    struck: bool,
+    holding: bool,
+    open: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Request,
+    Reply,
+}
+
+/// What becomes of one message.
+enum Verdict {
+    Pass,
+    /// This many bytes of it, and then the end.
+    Cut(usize),
+    Hold,
+}
+
+impl Proxy {
+    /// In front of a server on a port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub async fn in_front_of(server_port: u16) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let port = listener.local_addr()?.port();
+        let control = Arc::new(Control {
+            plan: Mutex::default(),
+            news: watch::Sender::new(News {
+                open: true,
+                ..News::default()
+            }),
+        });
+        let accepting = tokio::spawn(accept(listener, server_port, Arc::clone(&control)));
+        Ok(Self {
+            port,
+            control,
+            accepting,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Plans a cut at a request: the next one, or the one after `after` more. It replaces what was planned before.
+    pub fn cut(&self, after: usize, cut: Cut) {
+        self.plan(Accident::Request { after, cut });
+    }
+
+    /// Plans to pass `after` more messages of either direction and then none, until [`resume`](Self::resume).
+    pub fn hold(&self, after: usize) {
+        self.plan(Accident::Hold { after });
+    }
+
+    fn plan(&self, accident: Accident) {
+        self.control.plan().accident = Some(accident);
+        self.control.news.send_replace(News {
+            open: true,
+            ..News::default()
+        });
+    }
+
+    /// Whether the planned cut has been made.
+    #[must_use]
+    pub fn has_struck(&self) -> bool {
+        self.control.news.borrow().struck
+    }
+
+    /// Resolves when a message is being held back.
+    pub async fn holding(&self) {
+        let mut news = self.control.news.subscribe();
+        // The sender lives as long as this value.
+        let _ = news.wait_for(|news| news.holding).await;
+    }
+
+    /// Forgets the plan, and passes on what was held back.
+    pub fn resume(&self) {
+        self.control.plan().accident = None;
+        self.control.news.send_modify(|news| {
+            news.open = true;
+            news.holding = false;
+        });
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, server_port: u16, control: Arc<Control>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let control = Arc::clone(&control);
+        tokio::spawn(async move {
+            // A server that is down refuses, and so does the proxy then.
+            if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server_port)).await {
+                serve(client, server, &control).await;
+            }
+        });
+    }
+}
+
+/// Until either side, or an accident, ends the connection; then both sockets close.
+async fn serve(client: TcpStream, server: TcpStream, control: &Control) {
+    // A small message must not wait for the next one to fill a packet.
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let connection = {
+        let mut plan = control.plan();
+        plan.connections += 1;
+        plan.connections
+    };
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    tokio::select! {
+        () = pump(from_client, to_server, Direction::Request, connection, control) => {}
+        () = pump(from_server, to_client, Direction::Reply, connection, control) => {}
+    }
+}
+
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    direction: Direction,
+    connection: usize,
+    control: &Control,
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        let mut verdict = control.judge(direction, connection);
+        if matches!(verdict, Verdict::Hold) {
+            control.wait_until_open().await;
+            verdict = Verdict::Pass;
+        }
+        let pass = match verdict {
+            Verdict::Cut(keep) => keep.min(length),
+            _ => length,
+        };
+        if to.write_all(&buffer[..pass]).await.is_err() || matches!(verdict, Verdict::Cut(_)) {
+            return;
+        }
+    }
+}
+
+impl Control {
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn judge(&self, direction: Direction, connection: usize) -> Verdict {
+        let mut plan = self.plan();
+        let Some(accident) = plan.accident else {
+            return Verdict::Pass;
+        };
+        let (next, verdict) = match (accident, direction) {
+            (Accident::Hold { after: 0 }, _) => (accident, Verdict::Hold),
+            (Accident::Hold { after }, _) => (Accident::Hold { after: after - 1 }, Verdict::Pass),
+            (Accident::Request { after: 0, cut }, Direction::Request) => match cut {
+                Cut::Request => (accident, Verdict::Cut(0)),
+                Cut::Reply { keep } => (Accident::Reply { connection, keep }, Verdict::Pass),
+            },
+            (Accident::Request { after, cut }, Direction::Request) => {
+                let after = after - 1;
+                (Accident::Request { after, cut }, Verdict::Pass)
+            }
+            (
+                Accident::Reply {
+                    connection: struck,
+                    keep,
+                },
+                Direction::Reply,
+            ) if struck == connection => (accident, Verdict::Cut(keep)),
+            _ => return Verdict::Pass,
+        };
+        plan.accident = Some(next);
+        match verdict {
+            Verdict::Pass => {}
+            Verdict::Hold => self.news.send_modify(|news| {
+                news.holding = true;
+                news.open = false;
+            }),
+            Verdict::Cut(_) => {
+                plan.accident = None;
+                self.news.send_modify(|news| news.struck = true);
+            }
+        }
+        verdict
+    }
+
+    async fn wait_until_open(&self) {
+        let mut news = self.news.subscribe();
+        // The sender lives as long as the connection does.
+        let _ = news.wait_for(|news| news.open).await;
+    }
+}

@@ -1,0 +1,181 @@
+//! A database of its own for one scenario.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use volguard::{ConnectBuilder, StatementMode, Volguard};
+
+use super::stand::Stand;
+use super::{Observer, Sql};
+use crate::{Error, PrivateServer};
+
+/// The way to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// Straight.
+    Direct,
+    /// Through PgBouncer in transaction mode.
+    Pooled,
+}
+
+/// A database of its own, with the extension and `site.sql` in it, on a server that the scenarios of one process share.
+/// Scenarios act as the plain role `manager`.
+#[derive(Debug)]
+pub struct Site {
+    stand: &'static Stand,
+    route: Route,
+    database: String,
+}
+
+impl Site {
+    /// A site where every guard stands.
+    ///
+    /// # Errors
+    /// What [`PrivateServer::start`] and the database say.
+    pub fn new(route: Route) -> Result<Self, Error> {
+        Self::on(Stand::sound()?, route)
+    }
+
+    /// A site without these guards: names of the extension's `sabotage.rs`, separated by commas.
+    ///
+    /// # Errors
+    /// As [`Site::new`].
+    pub fn without(guards: &str) -> Result<Self, Error> {
+        let site = Self::on(Stand::sabotaged()?, Route::Direct)?;
+        let database = &site.database;
+        site.psql(&format!(
+            "ALTER DATABASE \"{database}\" SET volguard.sabotage = '{guards}'"
+        ))?;
+        Ok(site)
+    }
+
+    fn on(stand: &'static Stand, route: Route) -> Result<Self, Error> {
+        if route == Route::Pooled {
+            stand.pooler()?;
+        }
+        let database = unique_name();
+        stand.server.create_database(&database)?;
+        let site = Self {
+            stand,
+            route,
+            database,
+        };
+        site.psql(include_str!("site.sql"))?;
+        Ok(site)
+    }
+
+    /// The server below it.
+    #[must_use]
+    pub fn server(&self) -> &PrivateServer {
+        &self.stand.server
+    }
+
+    /// Runs SQL as superuser in this database, as [`PrivateServer::psql`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn psql(&self, sql: &str) -> Result<String, Error> {
+        self.stand.server.psql_in(&self.database, sql)
+    }
+
+    /// The URL of the role `manager`, by this site's route.
+    ///
+    /// # Panics
+    /// Never: a pooled site has started its pooler.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url_as("manager")
+    }
+
+    /// The URL of a role whose password is its name, by this site's route.
+    ///
+    /// # Panics
+    /// As [`Site::url`].
+    #[must_use]
+    pub fn url_as(&self, role: &str) -> String {
+        let port = match self.route {
+            Route::Direct => self.stand.server.port(),
+            Route::Pooled => self.stand.pooler().expect("started with the site").port(),
+        };
+        self.url_at(role, port)
+    }
+
+    /// The URL of the role `manager` by another port, such as that of a proxy.
+    #[must_use]
+    pub fn url_by_port(&self, port: u16) -> String {
+        self.url_at("manager", port)
+    }
+
+    fn url_at(&self, role: &str, port: u16) -> String {
+        let database = &self.database;
+        format!("postgresql://{role}:{role}@127.0.0.1:{port}/{database}")
+    }
+
+    /// The port that [`Site::url`] names.
+    ///
+    /// # Panics
+    /// As [`Site::url`].
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        match self.route {
+            Route::Direct => self.stand.server.port(),
+            Route::Pooled => self.stand.pooler().expect("started with the site").port(),
+        }
+    }
+
+    /// Connects as `manager`.
+    ///
+    /// # Errors
+    /// The server's, or the network's.
+    pub async fn sql(&self) -> Result<Sql, tokio_postgres::Error> {
+        Sql::connect(&self.url()).await
+    }
+
+    /// Somebody who sees everything, straight from the server.
+    ///
+    /// # Errors
+    /// The server's, or the network's.
+    pub async fn observer(&self) -> Result<Observer, tokio_postgres::Error> {
+        let url = self.stand.server.url_of(&self.database);
+        Ok(Observer::new(Sql::connect(&url).await?))
+    }
+
+    /// How statements have to be sent by this route.
+    #[must_use]
+    pub fn statement_mode(&self) -> StatementMode {
+        match self.route {
+            Route::Direct => StatementMode::Prepared,
+            Route::Pooled => StatementMode::Unnamed,
+        }
+    }
+
+    /// The client crate, set up for this site.
+    pub fn builder(&self) -> ConnectBuilder {
+        Volguard::builder()
+            .url(&self.url())
+            .statement_mode(self.statement_mode())
+    }
+
+    /// The client crate with its usual settings, connected as `manager`.
+    ///
+    /// # Errors
+    /// The client's.
+    pub async fn volguard(&self) -> Result<Volguard, volguard::Error> {
+        self.builder().connect().await
+    }
+}
+
+/// Named after the running test, for whoever reads the server's log.
+fn unique_name() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(1);
+    const LONGEST: usize = 55;
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let test: String = thread::current()
+        .name()
+        .unwrap_or("test")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .take(LONGEST)
+        .collect();
+    format!("{test}_{number}")
+}

@@ -1,0 +1,158 @@
+//! A connection that speaks plain SQL, as `psql` or a client in any other language does.
+
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio_postgres::{CancelToken, Client, Error, NoTls, SimpleQueryMessage};
+
+/// One connection. Everything goes by the simple protocol, which any pooler passes on and which leaves no state behind.
+#[derive(Debug)]
+pub struct Sql {
+    client: Client,
+    connection: JoinHandle<Result<(), Error>>,
+}
+
+impl Sql {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The server's, or the network's.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+        Ok(Self {
+            client,
+            connection: tokio::spawn(connection),
+        })
+    }
+
+    /// Runs statements whose results nobody wants.
+    ///
+    /// # Errors
+    /// The server's, or the network's.
+    pub async fn run(&self, sql: &str) -> Result<(), Error> {
+        self.client.batch_execute(sql).await
+    }
+
+    /// The rows of a query, as text.
+    ///
+    /// # Errors
+    /// The server's, or the network's.
+    pub async fn rows(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
+        let messages = self.client.simple_query(sql).await?;
+        Ok(messages
+            .iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => Some(
+                    (0..row.len())
+                        .map(|column| row.get(column).map(str::to_owned))
+                        .collect(),
+                ),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// The first column of the first row; `None` if that is NULL or there is no row.
+    ///
+    /// # Errors
+    /// The server's, or the network's.
+    pub async fn text(&self, sql: &str) -> Result<Option<String>, Error> {
+        let rows = self.rows(sql).await?;
+        Ok(rows
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().next().flatten()))
+    }
+
+    /// As [`text`](Self::text), read as a number.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    ///
+    /// # Panics
+    /// If it is no number.
+    pub async fn number(&self, sql: &str) -> Result<Option<i64>, Error> {
+        let text = self.text(sql).await?;
+        Ok(text.map(|text| text.parse().expect("a number")))
+    }
+
+    /// As [`text`](Self::text), read as a boolean; NULL and no row are false.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    pub async fn holds(&self, sql: &str) -> Result<bool, Error> {
+        Ok(self.text(sql).await?.as_deref() == Some("t"))
+    }
+
+    /// Registers a service of the cluster `default` and returns its id.
+    ///
+    /// # Errors
+    /// The server's, or the network's.
+    pub async fn register(&self, host: &str, lease: Duration) -> Result<i64, Error> {
+        let lease = lease.as_millis();
+        let id = self
+            .number(&format!(
+                "SELECT volguard.register_service('{host}', 'test', lease => '{lease} ms')"
+            ))
+            .await?;
+        Ok(id.expect("register_service returns an id or raises"))
+    }
+
+    /// Takes the lock of a resource of the type `volume`, waiting that long at most.
+    ///
+    /// # Errors
+    /// The server's, or the network's.
+    pub async fn acquire(
+        &self,
+        service: i64,
+        key: &str,
+        wait: Duration,
+    ) -> Result<Option<i64>, Error> {
+        self.number(&acquire(service, key, wait)).await
+    }
+
+    /// Gives a lock back.
+    ///
+    /// # Errors
+    /// The server's, or the network's.
+    pub async fn release(&self, token: i64) -> Result<bool, Error> {
+        self.holds(&format!("SELECT volguard.release({token})"))
+            .await
+    }
+
+    /// The process that serves this connection. A pooler may have given it to somebody else by now.
+    ///
+    /// # Errors
+    /// The server's, or the network's.
+    pub async fn pid(&self) -> Result<i64, Error> {
+        let pid = self.number("SELECT pg_backend_pid()").await?;
+        Ok(pid.expect("never NULL"))
+    }
+
+    /// What ends a statement of this connection from outside.
+    #[must_use]
+    pub fn cancel_token(&self) -> CancelToken {
+        self.client.cancel_token()
+    }
+
+    /// What closes the socket without a word, whatever is under way, as the end of a process does.
+    #[must_use]
+    pub fn plug(&self) -> AbortHandle {
+        self.connection.abort_handle()
+    }
+}
+
+/// The statement that takes the lock of a resource of the type `volume`.
+#[must_use]
+pub fn acquire(service: i64, key: &str, wait: Duration) -> String {
+    let wait = wait.as_millis();
+    format!("SELECT volguard.acquire({service}, 'volume', '{key}', wait => '{wait} ms')")
+}
+
+/// The SQLSTATE that the server refused with; the error itself, in words, if there is none.
+#[must_use]
+pub fn sqlstate(error: &Error) -> String {
+    error
+        .code()
+        .map_or_else(|| error.to_string(), |state| state.code().to_owned())
+}

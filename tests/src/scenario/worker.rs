@@ -1,0 +1,138 @@
+//! A lock holder in a process of its own, which can be killed or put to sleep.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+use volguard::StatementMode;
+
+/// A running `lock-worker`: one session of the client crate, which does what it is told. It ends with this value.
+#[derive(Debug)]
+pub struct Worker {
+    child: Child,
+    verbs: ChildStdin,
+    replies: Lines<BufReader<ChildStdout>>,
+    service_id: i64,
+}
+
+/// How a worker introduces itself.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions<'a> {
+    /// The database.
+    pub url: String,
+    /// How it sends statements.
+    pub mode: StatementMode,
+    /// The host that it registers.
+    pub host: &'a str,
+    /// Its lease.
+    pub lease: Duration,
+}
+
+/// No answer takes longer, unless the worker was stopped.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+impl Worker {
+    /// Starts one and has it register. `program` is what cargo built of `src/bin/lock_worker.rs`.
+    ///
+    /// # Errors
+    /// If it does not start, or does not get its session.
+    pub async fn start(program: &Path, options: &WorkerOptions<'_>) -> anyhow::Result<Self> {
+        let mode = match options.mode {
+            StatementMode::Unnamed => "unnamed",
+            _ => "prepared",
+        };
+        let mut child = Command::new(program)
+            .args([options.url.as_str(), mode, options.host])
+            .arg(options.lease.as_millis().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| program.display().to_string())?;
+        let verbs = child.stdin.take().context("stdin is piped")?;
+        let replies = child.stdout.take().context("stdout is piped")?;
+        let mut worker = Self {
+            child,
+            verbs,
+            replies: BufReader::new(replies).lines(),
+            service_id: 0,
+        };
+        worker.service_id = worker.reply().await?.parse()?;
+        Ok(worker)
+    }
+
+    /// The service that it registered.
+    #[must_use]
+    pub fn service_id(&self) -> i64 {
+        self.service_id
+    }
+
+    /// Tells it to do something, and returns what came of it.
+    ///
+    /// # Errors
+    /// What it could not do, in words; or if it is gone.
+    pub async fn ask(&mut self, verb: &str) -> anyhow::Result<String> {
+        self.tell(verb).await?;
+        self.reply().await
+    }
+
+    /// Tells it to do something; [`reply`](Self::reply) says what came of it.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub async fn tell(&mut self, verb: &str) -> anyhow::Result<()> {
+        self.verbs.write_all(format!("{verb}\n").as_bytes()).await?;
+        Ok(())
+    }
+
+    /// What came of the last verb.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn reply(&mut self) -> anyhow::Result<String> {
+        let line = timeout(PATIENCE, self.replies.next_line())
+            .await
+            .context("the worker does not answer")??
+            .context("the worker is gone")?;
+        match line.split_once(' ') {
+            Some(("failed", why)) => bail!("{why}"),
+            Some(("ok", result)) => Ok(result.to_owned()),
+            _ => bail!("the worker said: {line}"),
+        }
+    }
+
+    /// Ends it as a power failure does: SIGKILL.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Stops its clock hand: SIGSTOP. It does nothing until [`wake`](Self::wake).
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on: SIGCONT.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn wake(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.child.id().context("the worker has ended")?;
+        let pid = Pid::from_raw(i32::try_from(pid)?).context("a process has a number")?;
+        Ok(kill_process(pid, signal)?)
+    }
+}

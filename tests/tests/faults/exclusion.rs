@@ -1,0 +1,286 @@
+//! At most one holder at a time, and tokens that grow.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+use volguard_tests::scenario::{Ledger, Party, Site, Violation, Worker, WorkerOptions};
+
+const LEASE: Duration = Duration::from_secs(60);
+const KEYS: usize = 3;
+const SETTLED: Duration = Duration::from_secs(10);
+
+by_both_routes!(
+    tasks_of_the_client,
+    plain_connections,
+    processes,
+    two_open_transactions,
+    two_works_on_one_resource,
+    registering_again,
+    many_locks_on_few_connections,
+);
+
+fn keys() -> Vec<String> {
+    (0..KEYS).map(|number| format!("v{number}")).collect()
+}
+
+/// Lets every party visit the keys in turn, all at once, and looks at what the ledger says afterwards.
+async fn contest(site: &Site, parties: Vec<Party>, rounds: usize) -> anyhow::Result<()> {
+    let ledger = Ledger::open(&site.url()).await?;
+    ledger.add(&keys()).await?;
+    let expected = parties.len() * rounds;
+    let mut contests = JoinSet::new();
+    for (start, mut party) in parties.into_iter().enumerate() {
+        let own = Ledger::open(&site.url()).await?;
+        contests.spawn(async move { party.contest(&own, &keys(), start, rounds).await });
+    }
+    while let Some(contest) = contests.join_next().await {
+        contest??;
+    }
+    assert_eq!(ledger.audit().await?, expected as u64);
+    site.observer().await?.until_settled(SETTLED).await
+}
+
+/// Two services in one process, four tasks each.
+async fn tasks_of_the_client(site: &Site) -> anyhow::Result<()> {
+    let mut parties = Vec::new();
+    for host in ["a", "b"] {
+        let volguard = site.volguard().await?;
+        let session = volguard.register(host, "tasks").start().await?;
+        parties.extend((0..4).map(|_| Party::Client(session.clone())));
+    }
+    contest(site, parties, 30).await
+}
+
+async fn plain_connections(site: &Site) -> anyhow::Result<()> {
+    contest(site, plain(site, 8).await?, 30).await
+}
+
+async fn plain(site: &Site, count: usize) -> anyhow::Result<Vec<Party>> {
+    let mut parties = Vec::new();
+    for number in 0..count {
+        let sql = site.sql().await?;
+        let service = sql.register(&format!("node-{number}"), LEASE).await?;
+        parties.push(Party::Plain { sql, service });
+    }
+    Ok(parties)
+}
+
+#[tokio::test]
+async fn somebody_who_takes_no_lock_is_noticed() -> anyhow::Result<()> {
+    let site = Site::new(volguard_tests::scenario::Route::Direct)?;
+    let mut parties = plain(&site, 2).await?;
+    parties.push(Party::Reckless(1 << 60));
+    let violation = Violation::expected_in(contest(&site, parties, 200).await);
+    assert!(
+        matches!(violation, Violation::TwoHolders { .. }),
+        "{violation}"
+    );
+    Ok(())
+}
+
+/// Four processes, with a session each.
+async fn processes(site: &Site) -> anyhow::Result<()> {
+    const PROCESSES: usize = 4;
+    const ROUNDS: usize = 40;
+    let ledger = Ledger::open(&site.url()).await?;
+    ledger.add(&keys()).await?;
+    let mut contests = JoinSet::new();
+    for number in 0..PROCESSES {
+        let options = WorkerOptions {
+            url: site.url(),
+            mode: site.statement_mode(),
+            host: &format!("node-{number}"),
+            lease: LEASE,
+        };
+        let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
+        let verb = format!("contest {number} {ROUNDS} {}", keys().join(" "));
+        contests.spawn(async move { worker.ask(&verb).await });
+    }
+    while let Some(contest) = contests.join_next().await {
+        contest??;
+    }
+    assert_eq!(ledger.audit().await?, (PROCESSES * ROUNDS) as u64);
+    site.observer().await?.until_settled(SETTLED).await
+}
+
+/// The second one asks while the first one's insert is not committed: refused at once, and in no case served.
+async fn two_open_transactions(site: &Site) -> anyhow::Result<()> {
+    let (one, other) = (site.sql().await?, site.sql().await?);
+    let (first, second) = (
+        one.register("a", LEASE).await?,
+        other.register("b", LEASE).await?,
+    );
+    one.run("BEGIN").await?;
+    let held = one
+        .acquire(first, "v0", Duration::ZERO)
+        .await?
+        .context("free")?;
+    let refusal = other.acquire(second, "v0", Duration::ZERO);
+    let Ok(refusal) = tokio::time::timeout(Duration::from_secs(3), refusal).await else {
+        return Err(Violation::Waiting("a wait of zero waited for an open transaction").into());
+    };
+    let refusal = refusal?;
+    one.run("COMMIT").await?;
+    match refusal {
+        None => Ok(()),
+        Some(token) => Err(Violation::TwoHolders {
+            key: "v0".to_owned(),
+            tokens: [held, token],
+        }
+        .into()),
+    }
+}
+
+/// The line keeps the second insert away from the uncommitted first one, for which it would wait.
+#[tokio::test]
+async fn without_the_line_a_refusal_waits() -> anyhow::Result<()> {
+    let site = Site::without("Line")?;
+    let violation = Violation::expected_in(two_open_transactions(&site).await);
+    assert!(matches!(violation, Violation::Waiting(_)), "{violation}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
+    let site = Site::without("Line")?;
+    site.psql("ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey")?;
+    let violation = Violation::expected_in(two_open_transactions(&site).await);
+    assert!(
+        matches!(violation, Violation::TwoHolders { .. }),
+        "{violation}"
+    );
+    Ok(())
+}
+
+/// The same by chance instead of by construction: the ledger alone must notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_line_and_the_primary_key_the_ledger_shows_it() -> anyhow::Result<()> {
+    let site = Site::without("Line")?;
+    site.psql("ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey")?;
+    let parties = plain(&site, 8).await?;
+    let violation = Violation::expected_in(contest(&site, parties, 300).await);
+    assert!(
+        matches!(violation, Violation::TwoHolders { .. }),
+        "{violation}"
+    );
+    Ok(())
+}
+
+/// Locks of different names don't exclude each other, but only one of them may have work in it.
+async fn two_works_on_one_resource(site: &Site) -> anyhow::Result<()> {
+    let (one, other) = (site.sql().await?, site.sql().await?);
+    let (first, second) = (
+        one.register("a", LEASE).await?,
+        other.register("b", LEASE).await?,
+    );
+    let work = |service, name, status| {
+        format!("SELECT volguard.acquire({service}, 'volume', 'v0', '{name}', '{status}')")
+    };
+    one.run("BEGIN").await?;
+    let extending = one
+        .number(&work(first, "x", "extending"))
+        .await?
+        .context("free")?;
+    let copying = work(second, "y", "copying");
+    let copying = other.number(&copying);
+    let Ok(copying) = tokio::time::timeout(Duration::from_secs(3), copying).await else {
+        return Err(Violation::Waiting("a wait of zero waited for an open transaction").into());
+    };
+    let copying = copying?;
+    one.run("COMMIT").await?;
+    match copying {
+        None => Ok(()),
+        Some(token) => Err(Violation::TwoHolders {
+            key: "the work slot of v0".to_owned(),
+            tokens: [extending, token],
+        }
+        .into()),
+    }
+}
+
+#[tokio::test]
+async fn without_the_line_and_the_work_index_two_work() -> anyhow::Result<()> {
+    let site = Site::without("Line")?;
+    site.psql("DROP INDEX volguard.workers_work_key")?;
+    let violation = Violation::expected_in(two_works_on_one_resource(&site).await);
+    assert!(
+        matches!(violation, Violation::TwoHolders { .. }),
+        "{violation}"
+    );
+    Ok(())
+}
+
+/// Of one (cluster, host, binary) only the latest incarnation lives, also if several register at once.
+async fn registering_again(site: &Site) -> anyhow::Result<()> {
+    let mut registrations = JoinSet::new();
+    for _ in 0..6 {
+        let sql = site.sql().await?;
+        registrations.spawn(async move { sql.register("same", LEASE).await });
+    }
+    while let Some(registration) = registrations.join_next().await {
+        registration??;
+    }
+    let alive =
+        "SELECT count(*) FROM volguard.service_status WHERE host = 'same' AND state <> 'fenced'";
+    match site.sql().await?.number(alive).await? {
+        Some(1) => Ok(()),
+        alive => Err(Violation::Trespass {
+            act: "six incarnations of one service registered at once".to_owned(),
+            expected: "one alive".to_owned(),
+            got: format!("{alive:?} alive"),
+        }
+        .into()),
+    }
+}
+
+#[tokio::test]
+async fn without_the_fence_and_the_incarnation_index_several_live() -> anyhow::Result<()> {
+    let site = Site::without("Fence")?;
+    site.psql("DROP INDEX volguard.services_incarnation_key")?;
+    let violation = Violation::expected_in(registering_again(&site).await);
+    assert!(
+        matches!(violation, Violation::Trespass { .. }),
+        "{violation}"
+    );
+    Ok(())
+}
+
+/// What is held is in the table and nowhere else: thousands of locks need no more connections than one.
+async fn many_locks_on_few_connections(site: &Site) -> anyhow::Result<()> {
+    const LOCKS: usize = 3000;
+    const TASKS: usize = 3;
+    let volguard = site.builder().pool_size(4).connect().await?;
+    let session = volguard.register("a", "many").start().await?;
+    let mut takers = JoinSet::new();
+    for task in 0..TASKS {
+        let session = session.clone();
+        takers.spawn(async move {
+            let mut locks = Vec::new();
+            for number in 0..LOCKS / TASKS {
+                let key = format!("{task}-{number}");
+                locks.push(
+                    session
+                        .acquire("volume", &key)
+                        .await?
+                        .expect("nobody else wants it"),
+                );
+            }
+            Ok::<_, volguard::Error>(locks)
+        });
+    }
+    let mut locks = Vec::new();
+    while let Some(taken) = takers.join_next().await {
+        locks.extend(taken??);
+    }
+    let observer = site.observer().await?;
+    let held = observer
+        .sql()
+        .number("SELECT count(*) FROM volguard.lock_status WHERE alive")
+        .await?;
+    assert_eq!(held, Some(LOCKS as i64));
+    // The pool's, and the one for heartbeats.
+    assert!(observer.connections().await? <= 5);
+    assert_eq!(session.release_all(locks).await?, LOCKS as u64);
+    observer.until_settled(SETTLED).await
+}

@@ -1,0 +1,379 @@
+//! A check holds until the commit; what is dead stays dead.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::time::timeout;
+use volguard_tests::scenario::{Observer, Site, Sql, Violation, acquire, sqlstate, until};
+
+/// Short, so that a service that never heartbeats is soon dead.
+const LEASE: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(60);
+/// Longer than anything takes that does not wait.
+const PROMPTLY: Duration = Duration::from_secs(5);
+
+by_both_routes!(
+    cleanup_waits_for_an_acquire_under_way,
+    cleanup_waits_for_an_assertion,
+    cleanup_waits_for_a_fenced_update,
+    cleanup_waits_for_a_change_of_status,
+    release_waits_for_an_assertion,
+    release_waits_for_a_fenced_update,
+    a_dead_service_can_do_nothing,
+);
+
+/// A service that is dead as soon as its lease is over, and has a lock on `v0`.
+struct Doomed {
+    sql: Sql,
+    service: i64,
+    token: i64,
+}
+
+impl Doomed {
+    async fn start(site: &Site, lease: Duration) -> anyhow::Result<Self> {
+        let sql = site.sql().await?;
+        sql.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')")
+            .await?;
+        let service = sql.register("doomed", lease).await?;
+        let token = sql
+            .acquire(service, "v0", Duration::ZERO)
+            .await?
+            .context("free")?;
+        Ok(Self {
+            sql,
+            service,
+            token,
+        })
+    }
+}
+
+async fn until_down(observer: &Observer, service: i64) -> anyhow::Result<()> {
+    let down =
+        format!("SELECT state = 'down' FROM volguard.service_status WHERE service_id = {service}");
+    until("the end of a lease", async || {
+        Ok(observer.sql().holds(&down).await?.then_some(()))
+    })
+    .await
+}
+
+/// Starts `statement` on a connection of its own, and expects it to wait until `open` commits, but no longer.
+async fn must_wait_for(
+    site: &Site,
+    open: &Sql,
+    statement: &str,
+    otherwise: &'static str,
+) -> anyhow::Result<Option<String>> {
+    let observer = site.observer().await?;
+    let other = site.sql().await?;
+    let statement = statement.to_owned();
+    let mut waiting = tokio::spawn(async move { other.text(&statement).await });
+    tokio::select! {
+        queued = observer.until_queued(1) => queued?,
+        ended = &mut waiting => {
+            ended??;
+            return Err(Violation::SlippedThrough(otherwise).into());
+        }
+    }
+    open.run("COMMIT").await?;
+    Ok(timeout(PROMPTLY, waiting)
+        .await
+        .context("it waits on after the commit")???)
+}
+
+/// The lease ends between the insert and its commit. Cleanup must see the row, or the acquire must fail.
+async fn cleanup_waits_for_an_acquire_under_way(site: &Site) -> anyhow::Result<()> {
+    let sql = site.sql().await?;
+    let observer = site.observer().await?;
+    let service = sql.register("doomed", LEASE).await?;
+    sql.run("BEGIN").await?;
+    let token = sql
+        .number(&acquire(service, "v0", Duration::ZERO))
+        .await?
+        .context("free")?;
+    until_down(&observer, service).await?;
+    let cleanup = format!("SELECT locks_released FROM volguard.cleanup(service_id => {service})");
+    let released = must_wait_for(
+        site,
+        &sql,
+        &cleanup,
+        "cleanup did not wait for an acquire under way",
+    )
+    .await?;
+    let left = observer
+        .sql()
+        .number("SELECT count(*) FROM volguard.lock_status")
+        .await?;
+    if released.as_deref() != Some("1") || left != Some(0) {
+        let lock = format!("lock {token} of a service that was cleaned up");
+        return Err(Violation::LeftBehind(lock).into());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_gate_an_acquire_slips_past_cleanup() -> anyhow::Result<()> {
+    let site = Site::without("Gate")?;
+    let violation = Violation::expected_in(cleanup_waits_for_an_acquire_under_way(&site).await);
+    assert!(
+        matches!(violation, Violation::SlippedThrough(_)),
+        "{violation}"
+    );
+    Ok(())
+}
+
+/// In an open transaction, `check` says that the token is held: cleanup of its service waits for that transaction.
+async fn cleanup_waits_for(site: &Site, check: impl Fn(i64) -> String) -> anyhow::Result<()> {
+    let Doomed {
+        sql,
+        service,
+        token,
+    } = Doomed::start(site, LEASE).await?;
+    sql.run("BEGIN").await?;
+    sql.run(&check(token)).await?;
+    until_down(&site.observer().await?, service).await?;
+    let cleanup = format!("SELECT state FROM volguard.cleanup(service_id => {service})");
+    must_wait_for(
+        site,
+        &sql,
+        &cleanup,
+        "cleanup did not wait for a checked token",
+    )
+    .await?;
+    expect(
+        &sql,
+        &format!("SELECT volguard.assert_held({token})"),
+        "VG002",
+    )
+    .await
+}
+
+async fn cleanup_waits_for_an_assertion(site: &Site) -> anyhow::Result<()> {
+    cleanup_waits_for(site, |token| {
+        format!("SELECT volguard.assert_held({token})")
+    })
+    .await
+}
+
+async fn cleanup_waits_for_a_fenced_update(site: &Site) -> anyhow::Result<()> {
+    cleanup_waits_for(site, fenced_update).await?;
+    let size = site
+        .sql()
+        .await?
+        .number("SELECT size FROM app.volumes")
+        .await?;
+    assert_eq!(size, Some(2), "the update came before the cleanup");
+    Ok(())
+}
+
+/// A lock that gets a status while cleanup looks at it is work, which cleanup must not drop like a plain lock.
+async fn cleanup_waits_for_a_change_of_status(site: &Site) -> anyhow::Result<()> {
+    let Doomed {
+        sql,
+        service,
+        token,
+    } = Doomed::start(site, LEASE).await?;
+    sql.run("BEGIN").await?;
+    sql.run(&format!("SELECT volguard.set_status({token}, 'extending')"))
+        .await?;
+    until_down(&site.observer().await?, service).await?;
+    let cleanup = format!("SELECT state FROM volguard.cleanup(service_id => {service})");
+    let state = must_wait_for(
+        site,
+        &sql,
+        &cleanup,
+        "cleanup did not wait for a change of status",
+    )
+    .await?;
+    let status = sql.text("SELECT status FROM volguard.lock_status").await?;
+    if (state.as_deref(), status.as_deref()) != (Some("unavailable"), Some("extending")) {
+        let lost = "cleanup dropped work that awaits its repair";
+        return Err(Violation::Forgotten(lost.to_owned()).into());
+    }
+    Ok(())
+}
+
+/// Without either of the two guards the other one still keeps cleanup out: it waits for the gate, or for the row.
+#[tokio::test]
+async fn without_gate_and_hold_cleanup_slips_past_an_assertion() -> anyhow::Result<()> {
+    for guard in ["Gate", "Hold"] {
+        cleanup_waits_for_an_assertion_alone(&Site::without(guard)?).await?;
+    }
+    let site = Site::without("Gate,Hold")?;
+    let violation = Violation::expected_in(cleanup_waits_for_an_assertion_alone(&site).await);
+    assert!(
+        matches!(violation, Violation::SlippedThrough(_)),
+        "{violation}"
+    );
+    Ok(())
+}
+
+/// As [`cleanup_waits_for_an_assertion`], without asking the token afterwards, which is another guard's business.
+async fn cleanup_waits_for_an_assertion_alone(site: &Site) -> anyhow::Result<()> {
+    let Doomed {
+        sql,
+        service,
+        token,
+    } = Doomed::start(site, LEASE).await?;
+    sql.run("BEGIN").await?;
+    sql.run(&format!("SELECT volguard.assert_held({token})"))
+        .await?;
+    until_down(&site.observer().await?, service).await?;
+    let cleanup = format!("SELECT state FROM volguard.cleanup(service_id => {service})");
+    must_wait_for(
+        site,
+        &sql,
+        &cleanup,
+        "cleanup did not wait for an assertion",
+    )
+    .await?;
+    Ok(())
+}
+
+fn fenced_update(token: i64) -> String {
+    format!(
+        "SELECT outcome FROM volguard.conditional_update('app.volumes', '{{\"id\": \"v0\"}}',
+             '{{\"size\": {{\"add\": [{{\"column\": \"size\"}}, 1]}}}}', fence => {token})"
+    )
+}
+
+/// The holder's own release, and an operator's, wait until the checking transaction has ended.
+async fn release_waits_for(site: &Site, check: impl Fn(i64) -> String) -> anyhow::Result<()> {
+    for release in ["volguard.release({})", "volguard.force_release({}, 'test')"] {
+        let Doomed { sql, token, .. } = Doomed::start(site, LONG).await?;
+        sql.run("BEGIN").await?;
+        sql.run(&check(token)).await?;
+        let release = format!("SELECT {}", release.replace("{}", &token.to_string()));
+        let released = must_wait_for(
+            site,
+            &sql,
+            &release,
+            "a release did not wait for a checked token",
+        )
+        .await?;
+        assert_eq!(released.as_deref(), Some("t"));
+        sql.run("DELETE FROM app.volumes").await?;
+    }
+    Ok(())
+}
+
+async fn release_waits_for_an_assertion(site: &Site) -> anyhow::Result<()> {
+    release_waits_for(site, |token| {
+        format!("SELECT volguard.assert_held({token})")
+    })
+    .await
+}
+
+async fn release_waits_for_a_fenced_update(site: &Site) -> anyhow::Result<()> {
+    release_waits_for(site, fenced_update).await
+}
+
+#[tokio::test]
+async fn without_the_hold_a_release_slips_past_a_check() -> anyhow::Result<()> {
+    let site = Site::without("Hold")?;
+    let violation = Violation::expected_in(release_waits_for_an_assertion(&site).await);
+    assert!(
+        matches!(violation, Violation::SlippedThrough(_)),
+        "{violation}"
+    );
+    let site = Site::without("Hold")?;
+    let violation = Violation::expected_in(release_waits_for_a_fenced_update(&site).await);
+    assert!(
+        matches!(violation, Violation::SlippedThrough(_)),
+        "{violation}"
+    );
+    Ok(())
+}
+
+/// What a service may not do any more once it was cleaned up, and how each is answered.
+pub fn what_the_dead_may_not(service: i64, token: i64) -> Vec<(String, &'static str)> {
+    let acquire = acquire(service, "elsewhere", Duration::ZERO);
+    vec![
+        (format!("SELECT volguard.heartbeat({service})"), "VG001"),
+        (acquire, "VG001"),
+        (
+            format!("SELECT volguard.reconcile({service}, '{{}}')"),
+            "VG001",
+        ),
+        (
+            format!("SELECT volguard.deregister_service({service})"),
+            "VG001",
+        ),
+        (format!("SELECT volguard.assert_held({token})"), "VG002"),
+        (
+            format!("SELECT volguard.set_status({token}, 'extending')"),
+            "VG002",
+        ),
+        (fenced_update(token), "fenced"),
+        (format!("SELECT volguard.release({token})"), "f"),
+        (format!("SELECT volguard.release_all(ARRAY[{token}])"), "0"),
+    ]
+}
+
+/// Everything that a dead service could change.
+pub const STATE: &str = "SELECT (SELECT json_agg(l ORDER BY token) FROM
+     (SELECT token, service_id, resource_id, status FROM volguard.lock_status) AS l)::text
+     || (SELECT json_agg(v ORDER BY id) FROM app.volumes AS v)::text";
+
+async fn expect(sql: &Sql, statement: &str, expected: &str) -> anyhow::Result<()> {
+    let got = match sql.text(statement).await {
+        Ok(text) => text.unwrap_or_else(|| "null".to_owned()),
+        Err(error) => sqlstate(&error),
+    };
+    if got == expected {
+        return Ok(());
+    }
+    Err(Violation::Trespass {
+        act: statement.to_owned(),
+        expected: expected.to_owned(),
+        got,
+    }
+    .into())
+}
+
+/// Its lock has passed on to somebody else when it comes back.
+async fn a_dead_service_can_do_nothing(site: &Site) -> anyhow::Result<()> {
+    let zombie = Doomed::start(site, LEASE).await?;
+    let heir = site.sql().await?;
+    let service = heir.register("heir", LONG).await?;
+    let token = heir
+        .acquire(service, "v0", LONG)
+        .await?
+        .context("free at the end of the lease")?;
+    assert!(token > zombie.token);
+    let before = heir.text(STATE).await?;
+    for (statement, expected) in what_the_dead_may_not(zombie.service, zombie.token) {
+        expect(&zombie.sql, &statement, expected).await?;
+    }
+    assert_eq!(heir.text(STATE).await?, before, "nothing has changed");
+    expect(
+        &heir,
+        &format!("SELECT volguard.assert_held({token}) IS NULL"),
+        "f",
+    )
+    .await
+}
+
+#[tokio::test]
+async fn without_the_fence_the_dead_come_back() -> anyhow::Result<()> {
+    let site = Site::without("Fence")?;
+    let violation = Violation::expected_in(a_dead_service_can_do_nothing(&site).await);
+    assert!(
+        matches!(violation, Violation::Trespass { .. }),
+        "{violation}"
+    );
+    Ok(())
+}
+
+/// The table alone can't know: a zombie that writes without its token does damage, which is what fencing is for.
+#[tokio::test]
+async fn without_a_token_a_zombies_write_takes_effect() -> anyhow::Result<()> {
+    let site = Site::new(volguard_tests::scenario::Route::Direct)?;
+    let zombie = Doomed::start(&site, LEASE).await?;
+    let heir = site.sql().await?;
+    let service = heir.register("heir", LONG).await?;
+    heir.acquire(service, "v0", LONG)
+        .await?
+        .context("free at the end of the lease")?;
+    let unfenced = fenced_update(0).replace("fence => 0", "fence => NULL");
+    expect(&zombie.sql, &unfenced, "updated").await
+}

@@ -1,0 +1,171 @@
+//! Leaving the line before one's turn, in every way a session can: the line moves on, and nothing stays behind.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::time::Instant;
+use tokio_postgres::NoTls;
+use volguard_tests::scenario::{Observer, Route, Site, Sql, Violation, sqlstate};
+
+const LEASE: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(30);
+const SETTLED: Duration = Duration::from_secs(10);
+/// What `lock_timeout` and `statement_timeout` are set to.
+const TIMEOUT: Duration = Duration::from_millis(400);
+
+/// How a waiter's session, or its statement, ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Cancelled,
+    Terminated,
+    ClientVanished,
+    LockTimeout,
+    StatementTimeout,
+}
+
+impl Ending {
+    /// What the waiter's session has to be told before.
+    fn setting(self) -> String {
+        let timeout = TIMEOUT.as_millis();
+        match self {
+            Ending::LockTimeout => format!("SET lock_timeout = {timeout}"),
+            Ending::StatementTimeout => format!("SET statement_timeout = {timeout}"),
+            // Without it Postgres notices a vanished client when it sends the result.
+            Ending::ClientVanished => "SET client_connection_check_interval = 50".to_owned(),
+            Ending::Cancelled | Ending::Terminated => String::new(),
+        }
+    }
+
+    /// What the waiter is told; nothing if it is gone.
+    fn sqlstate(self) -> Option<&'static str> {
+        match self {
+            Ending::Cancelled | Ending::StatementTimeout => Some("57014"),
+            Ending::LockTimeout => Some("55P03"),
+            Ending::Terminated => Some("57P01"),
+            Ending::ClientVanished => None,
+        }
+    }
+
+    fn is_timeout(self) -> bool {
+        matches!(self, Ending::LockTimeout | Ending::StatementTimeout)
+    }
+
+    async fn bring_about(self, victim: &Victim, observer: &Observer) -> anyhow::Result<()> {
+        match self {
+            Ending::Cancelled => victim.cancel.cancel_query(NoTls).await?,
+            Ending::Terminated => {
+                let terminate = format!("SELECT pg_terminate_backend({})", victim.pid);
+                observer.sql().run(&terminate).await?;
+            }
+            Ending::ClientVanished => victim.plug.abort(),
+            Ending::LockTimeout | Ending::StatementTimeout => {}
+        }
+        Ok(())
+    }
+}
+
+struct Victim {
+    pid: i64,
+    cancel: tokio_postgres::CancelToken,
+    plug: tokio::task::AbortHandle,
+    started: Instant,
+}
+
+/// Three wait; the one at `position` leaves by `ending`; the other two are served in order.
+async fn leave(position: usize, ending: Ending) -> anyhow::Result<()> {
+    const WAITERS: usize = 3;
+    let site = Site::new(Route::Direct)?;
+    let observer = site.observer().await?;
+    let holder = site.sql().await?;
+    let service = holder.register("holder", LEASE).await?;
+    let token = holder
+        .acquire(service, "v0", Duration::ZERO)
+        .await?
+        .context("free")?;
+
+    let mut waiting = Vec::new();
+    let mut victim = None;
+    for number in 0..WAITERS {
+        let sql = site.sql().await?;
+        let service = sql.register(&format!("waiter-{number}"), LEASE).await?;
+        if number == position {
+            sql.run(&ending.setting()).await?;
+            victim = Some(Victim {
+                pid: sql.pid().await?,
+                cancel: sql.cancel_token(),
+                plug: sql.plug(),
+                started: Instant::now(),
+            });
+        }
+        waiting.push(tokio::spawn(async move {
+            let token = sql.acquire(service, "v0", LONG).await;
+            (sql, token)
+        }));
+        // The timeouts may strike before the last ones are in line, which makes no difference.
+        if !ending.is_timeout() {
+            observer.until_in_line(number as i64 + 1).await?;
+        }
+    }
+    let victim = victim.context("one of them")?;
+    ending.bring_about(&victim, &observer).await?;
+    let (sql, result) = waiting.remove(position).await?;
+    check(&sql, ending, victim.started, result).await?;
+    observer.until_in_line(WAITERS as i64 - 1).await?;
+
+    let mut earlier = token;
+    let mut last = holder;
+    for waiter in waiting {
+        last.release(earlier).await?;
+        let (winner, won) = waiter.await?;
+        earlier = won?.context("in time")?;
+        last = winner;
+    }
+    last.release(earlier).await?;
+    observer.until_settled(SETTLED).await
+}
+
+/// The one that left was told why, and its session, if it still has one, can go on.
+async fn check(
+    sql: &Sql,
+    ending: Ending,
+    started: Instant,
+    result: Result<Option<i64>, tokio_postgres::Error>,
+) -> anyhow::Result<()> {
+    let error = result.err().context("the lock was not free")?;
+    if ending.is_timeout() && started.elapsed() < TIMEOUT {
+        return Err(Violation::Early(format!("{ending:?} after {:?}", started.elapsed())).into());
+    }
+    let Some(expected) = ending.sqlstate() else {
+        return Ok(());
+    };
+    assert_eq!(sqlstate(&error), expected, "{error:?}");
+    if ending != Ending::Terminated {
+        sql.run("SELECT 1").await?;
+    }
+    Ok(())
+}
+
+macro_rules! leaving {
+    ($($name:ident => $ending:ident),+ $(,)?) => {
+        mod at_the_head {
+            $(#[tokio::test]
+            async fn $name() -> anyhow::Result<()> {
+                super::leave(0, super::Ending::$ending).await
+            })+
+        }
+        mod in_the_middle {
+            $(#[tokio::test]
+            async fn $name() -> anyhow::Result<()> {
+                super::leave(1, super::Ending::$ending).await
+            })+
+        }
+    };
+}
+
+leaving!(
+    a_cancelled_statement => Cancelled,
+    a_terminated_session => Terminated,
+    a_vanished_client => ClientVanished,
+    a_lock_timeout => LockTimeout,
+    a_statement_timeout => StatementTimeout,
+);

@@ -1,0 +1,284 @@
+//! Waiting in line: woken by the release, in order, and out of it without a trace.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::Error;
+use volguard_tests::scenario::{Route, Site, Sql, Violation, sqlstate};
+
+const LEASE: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(30);
+const SETTLED: Duration = Duration::from_secs(10);
+/// A wake-up takes a millisecond; this leaves room for a busy machine, but none for the poll of one second.
+const WOKEN: Duration = Duration::from_millis(200);
+
+by_both_routes!(
+    a_release_wakes_the_head,
+    a_release_that_is_under_way_wakes_the_head,
+    the_line_is_served_in_order,
+    a_wait_ends_when_it_should,
+    an_open_acquire_that_commits,
+    an_open_acquire_that_rolls_back,
+    an_open_release_that_rolls_back,
+);
+
+/// A service with a connection of its own.
+struct Waiter {
+    sql: Sql,
+    service: i64,
+}
+
+impl Waiter {
+    async fn new(site: &Site, host: &str) -> anyhow::Result<Self> {
+        let sql = site.sql().await?;
+        let service = sql.register(host, LEASE).await?;
+        Ok(Self { sql, service })
+    }
+
+    async fn acquire(&self, wait: Duration) -> Result<Option<i64>, Error> {
+        self.sql.acquire(self.service, "v0", wait).await
+    }
+
+    async fn must_acquire(&self) -> anyhow::Result<i64> {
+        self.acquire(Duration::ZERO).await?.context("free")
+    }
+
+    /// Waits in the background; says when it got the lock.
+    fn wait(self, wait: Duration) -> Waiting {
+        tokio::spawn(async move {
+            let token = self.acquire(wait).await;
+            (self, token, Instant::now())
+        })
+    }
+}
+
+type Waiting = JoinHandle<(Waiter, Result<Option<i64>, Error>, Instant)>;
+
+/// Ping-pong: the other one is asleep at the head of the line each time.
+async fn hand_overs(site: &Site, times: u32) -> anyhow::Result<()> {
+    let observer = site.observer().await?;
+    let (mut holder, mut next) = (Waiter::new(site, "a").await?, Waiter::new(site, "b").await?);
+    let mut token = holder.must_acquire().await?;
+    let mut took = Duration::ZERO;
+    for _ in 0..times {
+        let waiting = next.wait(LONG);
+        observer.until_asleep(1).await?;
+        let released = Instant::now();
+        assert!(holder.sql.release(token).await?);
+        let (winner, won, at) = waiting.await?;
+        took += at - released;
+        token = won?.context("in time")?;
+        next = std::mem::replace(&mut holder, winner);
+    }
+    holder.sql.release(token).await?;
+    let limit = WOKEN * times;
+    if took > limit {
+        let what = "handing over";
+        return Err(Violation::Late { what, took, limit }.into());
+    }
+    observer.until_settled(SETTLED).await
+}
+
+async fn a_release_wakes_the_head(site: &Site) -> anyhow::Result<()> {
+    hand_overs(site, 50).await
+}
+
+#[tokio::test]
+async fn without_the_wake_up_the_head_sleeps_on() -> anyhow::Result<()> {
+    let site = Site::without("WakeUp")?;
+    let violation = Violation::expected_in(hand_overs(&site, 4).await);
+    assert!(matches!(violation, Violation::Late { .. }), "{violation}");
+    Ok(())
+}
+
+/// The delete comes before the waiter, so nobody could be noted down for a wake-up, and its commit after.
+async fn a_release_that_is_under_way_wakes_the_head(site: &Site) -> anyhow::Result<()> {
+    let observer = site.observer().await?;
+    let (holder, mut next) = (Waiter::new(site, "a").await?, Waiter::new(site, "b").await?);
+    let mut took = Duration::MAX;
+    // A wake-up may be slow on a busy machine, but not three times.
+    for _ in 0..3 {
+        let token = holder.must_acquire().await?;
+        holder.sql.run("BEGIN").await?;
+        assert!(holder.sql.release(token).await?);
+        let waiting = next.wait(LONG);
+        observer.until_in_line(1).await?;
+        let released = Instant::now();
+        holder.sql.run("COMMIT").await?;
+        let (winner, won, at) = waiting.await?;
+        took = took.min(at - released);
+        winner.sql.release(won?.context("in time")?).await?;
+        next = winner;
+    }
+    if took > WOKEN {
+        let (what, limit) = ("waking after a release that was under way", WOKEN);
+        return Err(Violation::Late { what, took, limit }.into());
+    }
+    observer.until_settled(SETTLED).await
+}
+
+#[tokio::test]
+async fn without_the_look_for_writers_the_head_sleeps_on() -> anyhow::Result<()> {
+    let site = Site::without("WriterInProgress")?;
+    let violation = Violation::expected_in(a_release_that_is_under_way_wakes_the_head(&site).await);
+    assert!(matches!(violation, Violation::Late { .. }), "{violation}");
+    Ok(())
+}
+
+async fn the_line_is_served_in_order(site: &Site) -> anyhow::Result<()> {
+    const WAITERS: usize = 8;
+    let observer = site.observer().await?;
+    let holder = Waiter::new(site, "holder").await?;
+    let token = holder.must_acquire().await?;
+    let (served, mut order) = tokio::sync::mpsc::unbounded_channel();
+    for number in 0..WAITERS {
+        let waiter = Waiter::new(site, &format!("waiter-{number}")).await?;
+        let served = served.clone();
+        tokio::spawn(async move {
+            let token = waiter.acquire(LONG).await?.context("in time")?;
+            served.send(number)?;
+            anyhow::Ok(waiter.sql.release(token).await?)
+        });
+        observer.until_in_line(number as i64 + 1).await?;
+    }
+    drop(served);
+    holder.sql.release(token).await?;
+    let mut turns = Vec::new();
+    while let Some(number) = order.recv().await {
+        turns.push(number);
+    }
+    if turns != (0..WAITERS).collect::<Vec<_>>() {
+        return Err(Violation::OutOfTurn(turns).into());
+    }
+    observer.until_settled(SETTLED).await
+}
+
+/// As head of the line and behind it: not before its time, and not long after.
+async fn a_wait_ends_when_it_should(site: &Site) -> anyhow::Result<()> {
+    const WAIT: Duration = Duration::from_millis(400);
+    let observer = site.observer().await?;
+    let holder = Waiter::new(site, "holder").await?;
+    let token = holder.must_acquire().await?;
+    let mut waiting = Vec::new();
+    for host in ["head", "second"] {
+        let waiter = Waiter::new(site, host).await?;
+        waiting.push((Instant::now(), waiter.wait(WAIT)));
+    }
+    for (started, waiting) in waiting {
+        let (_, token, ended) = waiting.await?;
+        assert_eq!(token?, None);
+        not_before(started + WAIT, ended)?;
+        let took = ended - started;
+        let limit = WAIT + Duration::from_secs(1);
+        if took > limit {
+            return Err(Violation::Late {
+                what: "waiting in vain",
+                took,
+                limit,
+            }
+            .into());
+        }
+    }
+    holder.sql.release(token).await?;
+    observer.until_settled(SETTLED).await
+}
+
+fn not_before(due: Instant, at: Instant) -> Result<(), Violation> {
+    if at < due {
+        return Err(Violation::Early(format!(
+            "a wait ended {:?} too early",
+            due - at
+        )));
+    }
+    Ok(())
+}
+
+/// One waiter behind an open transaction that has taken the lock.
+async fn behind_an_open_acquire(site: &Site) -> anyhow::Result<(Waiter, i64, Waiting)> {
+    let holder = Waiter::new(site, "a").await?;
+    holder.sql.run("BEGIN").await?;
+    let token = holder.must_acquire().await?;
+    let waiting = Waiter::new(site, "b").await?.wait(LONG);
+    site.observer().await?.until_queued(1).await?;
+    Ok((holder, token, waiting))
+}
+
+async fn an_open_acquire_that_commits(site: &Site) -> anyhow::Result<()> {
+    let (holder, token, waiting) = behind_an_open_acquire(site).await?;
+    holder.sql.run("COMMIT").await?;
+    site.observer().await?.until_asleep(1).await?;
+    holder.sql.release(token).await?;
+    served(site, waiting, token).await
+}
+
+async fn an_open_acquire_that_rolls_back(site: &Site) -> anyhow::Result<()> {
+    let (holder, token, waiting) = behind_an_open_acquire(site).await?;
+    holder.sql.run("ROLLBACK").await?;
+    served(site, waiting, token).await?;
+    // A token that was handed out is never handed out again, even if it came to nothing.
+    assert!(!holder.sql.release(token).await?);
+    Ok(())
+}
+
+async fn an_open_release_that_rolls_back(site: &Site) -> anyhow::Result<()> {
+    let observer = site.observer().await?;
+    let holder = Waiter::new(site, "a").await?;
+    let token = holder.must_acquire().await?;
+    holder.sql.run("BEGIN").await?;
+    holder.sql.release(token).await?;
+    let waiting = Waiter::new(site, "b").await?.wait(LONG);
+    observer.until_in_line(1).await?;
+    holder.sql.run("ROLLBACK").await?;
+    observer.until_asleep(1).await?;
+    assert!(holder.sql.release(token).await?, "it is still held");
+    served(site, waiting, token).await
+}
+
+/// The waiter gets the lock, with a larger token.
+async fn served(site: &Site, waiting: Waiting, earlier: i64) -> anyhow::Result<()> {
+    let (waiter, won, _) = timeout(LONG, waiting).await??;
+    let later = won?.context("in time")?;
+    if later <= earlier {
+        let key = "v0".to_owned();
+        return Err(Violation::TokenWentBack {
+            key,
+            earlier,
+            later,
+        }
+        .into());
+    }
+    waiter.sql.release(later).await?;
+    site.observer().await?.until_settled(SETTLED).await
+}
+
+/// Two transactions take two locks each, crosswise: Postgres breaks the deadlock, and one of them goes on.
+#[tokio::test]
+async fn a_deadlock_of_two_transactions_is_broken() -> anyhow::Result<()> {
+    let site = Site::new(Route::Direct)?;
+    let (one, other) = (
+        Waiter::new(&site, "a").await?,
+        Waiter::new(&site, "b").await?,
+    );
+    for (waiter, key) in [(&one, "v1"), (&other, "v2")] {
+        waiter.sql.run("BEGIN").await?;
+        waiter
+            .sql
+            .acquire(waiter.service, key, LONG)
+            .await?
+            .context("free")?;
+    }
+    // Whoever is told of the deadlock has to roll back for the other one to go on.
+    let cross = async |waiter: &Waiter, key| {
+        let won = waiter.sql.acquire(waiter.service, key, LONG).await;
+        let end = if won.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        waiter.sql.run(end).await.map(|()| won)
+    };
+    let (first, second) = tokio::try_join!(cross(&one, "v2"), cross(&other, "v1"))?;
+    let ((Err(error), Ok(Some(_))) | (Ok(Some(_)), Err(error))) = (first, second) else {
+        anyhow::bail!("one of the two should have got both locks");
+    };
+    assert_eq!(sqlstate(&error), "40P01");
+    Ok(())
+}
