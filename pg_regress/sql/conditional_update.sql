@@ -72,6 +72,20 @@ SELECT * FROM volguard.conditional_update('parts', '{"node": "n3"}', '{"status":
 SELECT * FROM volguard.conditional_update('parts', '{"node": "n3", "device": null}', '{"status": "x"}', '{"slot": 5}'); :code
 SELECT * FROM volguard.conditional_update('parts', '{"node": "n3", "device": null}', '{"status": "x"}', '{"slot": 6}'); :code
 SELECT * FROM parts ORDER BY slot;
+-- What looks like a unique key and doesn't keep all rows apart: a partial index, a deferred constraint, an index that isn't unique.
+CREATE TABLE twins (live integer, late integer UNIQUE DEFERRABLE INITIALLY DEFERRED, often integer, n integer, gone boolean);
+CREATE UNIQUE INDEX ON twins (live) WHERE NOT gone;
+CREATE UNIQUE INDEX ON twins (abs(n));
+CREATE INDEX ON twins (often);
+INSERT INTO twins VALUES (1, 1, 1, 1, false), (1, 2, 1, 2, true);
+SELECT outcome FROM volguard.conditional_update('twins', '{"live": 1}', '{"n": 3}', '{"n": 2}'); :code
+SELECT outcome FROM volguard.conditional_update('twins', '{"often": 1}', '{"n": 3}', '{"n": 2}'); :code
+BEGIN;
+UPDATE twins SET late = 1;
+SELECT outcome FROM volguard.conditional_update('twins', '{"late": 1}', '{"n": 3}', '{"n": 2}'); :code
+ROLLBACK;
+SELECT outcome FROM volguard.conditional_update('twins', '{"late": 2}', '{"n": 4}', '{"n": 2}');
+SELECT outcome FROM volguard.conditional_update('twins', '{"n": 1}', '{"n": 5}', '{"gone": false}');
 
 -- Optimistic concurrency: the row as read.
 SELECT to_jsonb(volumes) AS as_read FROM volumes WHERE id = 'v2' \gset
@@ -141,6 +155,8 @@ EXECUTE change;
 -- More shapes than plans are kept.
 SELECT count(*), sum(updated) FROM generate_series(1, 600) AS n, LATERAL volguard.conditional_update('truth', '{"id": "b"}',
     '{"touched": 1}', jsonb_build_object('c', array_to_json(array_fill('b'::text, ARRAY[n])))) AS answer;
+
+SELECT count(*) < 300 AS bounded FROM pg_backend_memory_contexts WHERE name = 'CachedPlanSource';
 
 -- A partitioned table, also when the row moves; a parent whose children may repeat its key.
 CREATE TABLE measured (zone integer, id integer, status text, PRIMARY KEY (zone, id)) PARTITION BY LIST (zone);

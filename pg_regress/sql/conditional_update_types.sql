@@ -79,6 +79,12 @@ CREATE UNIQUE INDEX ON labels (label COLLATE "C");
 INSERT INTO labels VALUES ('a', 1), ('A', 2);
 SELECT outcome FROM volguard.conditional_update('labels', '{"label": "a"}', '{"n": 3}', '{"n": 2}'); :code
 
+-- As may one that compares in another way than the type does.
+CREATE TABLE tags (tag cu_ext.citext, n integer);
+CREATE UNIQUE INDEX ON tags (tag text_ops);
+INSERT INTO tags VALUES ('a', 1), ('A', 2);
+SELECT outcome FROM volguard.conditional_update('tags', '{"tag": "a"}', '{"n": 3}', '{"n": 2}'); :code
+
 -- A column that can't be compared can be NULL, or set.
 CREATE TABLE opaque (id integer PRIMARY KEY, j json, p point, x xml, pair named);
 INSERT INTO opaque VALUES (1);

@@ -128,7 +128,7 @@ enum Verdict {
     Met,
 }
 
-/// Runs an update that has to touch one row or none.
+/// Runs an update that has to touch one row or none. It may touch more only if a unique index is damaged.
 fn run_on_one(update: &Bound, table: &Table) -> Result<Option<Row>, Error> {
     let (updated, by_key, row) = plan::run(update, |rows| {
         (rows.len(), rows.get::<i64>(0, 1), rows.get::<Row>(0, 0))
