@@ -68,7 +68,8 @@ tier 'extension units' cargo test --locked -p volguard-extension --lib
 tier 'golden files' regress ISOLATION=
 tier 'isolation specs' regress REGRESS=
 tier 'client' with_server -- cargo test --locked --no-fail-fast -p volguard
-tier 'server' with_server -- cargo test --locked --no-fail-fast -p volguard-tests
+# They start their own, which they may crash.
+tier 'server' cargo test --locked --no-fail-fast -p volguard-tests
 
 printf '\n%-22s %7s %7s\n' tier passed failed
 printf '%s\n' "${SUMMARY[@]}"
