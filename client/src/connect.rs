@@ -26,6 +26,11 @@ pub enum StatementMode {
     Prepared,
     /// Unnamed statements that leave nothing behind on the connection: for poolers in transaction mode that
     /// don't keep track of prepared statements, such as PgBouncer before 1.21.
+    ///
+    /// No cancel requests are sent either: tokio-postgres hangs up before a pooler has passed them on, and
+    /// PgBouncer 1.18 may crash over them. So a wait that is called off goes on at the server until its end, with
+    /// its connection; what it wins is released at once. The pooler needs room for all that wait and a heartbeat
+    /// of each session besides, or sessions are lost to its queue.
     Unnamed,
 }
 
@@ -162,6 +167,24 @@ impl Volguard {
         Ok(statement.row(&client, self.mode(), params).await?)
     }
 
+    /// Whether cancel requests are sent.
+    pub(crate) fn cancels(&self) -> bool {
+        self.mode() != StatementMode::Unnamed
+    }
+
+    /// Asks the server to end what runs on this connection. Best effort; the connection is not to be used again,
+    /// because the request may arrive late and hit the next statement.
+    pub(crate) async fn cancel(&self, statement: &CancelToken) {
+        if !self.cancels() {
+            return;
+        }
+        match timeout(CANCEL_LIMIT, statement.cancel_query(NoTls)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the cancel request could not be sent"),
+            Err(_) => tracing::debug!("the cancel request took too long"),
+        }
+    }
+
     /// Like [`row`](Self::row), and gives up on a server that does not answer in time, and on the connection.
     pub(crate) async fn row_within(
         &self,
@@ -173,7 +196,7 @@ impl Volguard {
         match timeout(limit, statement.row(&client, self.mode(), params)).await {
             Ok(answer) => Ok(answer?),
             Err(_) => {
-                cancel(&client.cancel_token()).await;
+                self.cancel(&client.cancel_token()).await;
                 drop(Object::take(client));
                 Err(Error::NoReply)
             }
@@ -321,16 +344,6 @@ impl ConnectBuilder {
                 .keepalives_retries(3);
         }
         Ok(config)
-    }
-}
-
-/// Asks the server to end what runs on this connection. Best effort; the connection is not to be used again,
-/// because the request may arrive late and hit the next statement.
-pub(crate) async fn cancel(statement: &CancelToken) {
-    match timeout(CANCEL_LIMIT, statement.cancel_query(NoTls)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "the cancel request could not be sent"),
-        Err(_) => tracing::debug!("the cancel request took too long"),
     }
 }
 

@@ -174,12 +174,14 @@ impl Session {
             core.lease.check().map_err(Error::SessionLost)?;
             let deadline = core.lease.lost_at();
             core.lease.lose(Loss::Stopped);
-            // Acquires under way hold the gate until they know what became of them.
+            // Acquires under way hold the gate until they know what became of them. One that can't be called off
+            // gets nothing any more once the service is gone.
             let settled = async {
                 drop(core.gate.write().await);
                 self.reaper().flush().await;
             };
-            if timeout_at(deadline, settled).await.is_err() {
+            let patience = deadline.min(Instant::now() + STOP_PATIENCE);
+            if timeout_at(patience, settled).await.is_err() {
                 tracing::warn!(service_id = core.service_id, "stopped with releases undone");
             }
             core.deregister(deadline).await
@@ -196,6 +198,9 @@ impl fmt::Debug for Session {
             .finish_non_exhaustive()
     }
 }
+
+/// How long stopping waits for acquires and releases under way.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs `work` to its end, whether or not the caller waits for it.
 pub(crate) async fn finish<T: Send + 'static>(

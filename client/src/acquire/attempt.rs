@@ -1,7 +1,7 @@
 //! Asking the database, in a task that outlives the caller's future.
 //!
-//! Once the statement is sent somebody has to learn what became of it. So the task owns the connection and
-//! hands the lock over at the end; a lock that nobody takes delivery of is dropped, which releases it.
+//! Once the statement is sent somebody has to learn what became of it. So the task owns the connection, listens to
+//! the end, and hands the lock over; a lock that nobody takes delivery of is dropped, which releases it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,11 +9,9 @@ use std::time::Duration;
 
 use deadpool_postgres::Object;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_postgres::error::SqlState;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::Request;
-use crate::connect::cancel;
 use crate::error::{Error, outcome_unknown};
 use crate::lock::Lock;
 use crate::queue::Place;
@@ -30,10 +28,11 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// A request at the head of its line.
 pub(super) struct Attempt {
-    pub(super) session: Session,
-    pub(super) request: Request,
-    pub(super) deadline: Instant,
-    pub(super) reply: oneshot::Sender<Answer>,
+    session: Session,
+    request: Request,
+    deadline: Instant,
+    /// Taken by the first answer; what comes later is undone.
+    reply: Option<oneshot::Sender<Answer>>,
     /// If a statement of this request met an unknown fate: when it will certainly be over on the server.
     doubt: Option<Instant>,
 }
@@ -66,7 +65,7 @@ impl Attempt {
             session,
             request,
             deadline,
-            reply,
+            reply: Some(reply),
             doubt: None,
         }
     }
@@ -87,7 +86,14 @@ impl Attempt {
             core.unsettled().insert(self.request.id, unsettled);
             self.session.reaper().settle();
         }
-        let _ = self.reply.send(answer);
+        self.answer(answer);
+    }
+
+    /// A lock that nobody takes delivery of is dropped, which releases it.
+    fn answer(&mut self, answer: Answer) {
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(answer);
+        }
     }
 
     async fn drive(&mut self, place: Place) -> Answer {
@@ -114,7 +120,7 @@ impl Attempt {
                 Outcome::Unknown(error) => error,
             };
             core.lease.check().map_err(Error::SessionLost)?;
-            if self.reply.is_closed() || (again && Instant::now() >= self.deadline) {
+            if self.nobody_listens() || (again && Instant::now() >= self.deadline) {
                 return Err(error);
             }
             tracing::debug!(request_id = %self.request.id, %error, "acquire is repeated");
@@ -123,6 +129,10 @@ impl Attempt {
             }
             again = true;
         }
+    }
+
+    fn nobody_listens(&self) -> bool {
+        self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
     /// Leave to wait in the database. Without it by the deadline, the server is asked once, without waiting.
@@ -144,7 +154,10 @@ impl Attempt {
         let volguard = self.session.core().volguard.clone();
         let client = tokio::select! {
             client = volguard.checkout() => client,
-            interruption = self.interruption(None) => return interruption.outcome(),
+            interruption = self.interruption(None) => {
+                self.answer(interruption.answer());
+                return Outcome::NotFree;
+            }
         };
         let client = match client {
             Ok(client) => client,
@@ -157,52 +170,54 @@ impl Attempt {
             Duration::ZERO
         };
         let overdue = Instant::now() + wait + GRACE;
-        let outcome = self.send(client, wait, overdue).await;
-        if let Outcome::Unknown(_) = outcome {
-            let over_by = overdue.max(Instant::now() + GRACE);
-            self.doubt = self.doubt.max(Some(over_by));
-        }
-        outcome
-    }
-
-    async fn send(&mut self, client: Object, wait: Duration, overdue: Instant) -> Outcome {
-        let core = Arc::clone(self.session.core());
-        let request = self.request.clone();
-        let (answer, interruption) = {
-            let mut statement = pin!(request.send(&core, &client, wait));
-            tokio::select! {
-                biased;
-                answer = &mut statement => (Some(answer), None),
-                interruption = self.interruption(Some(overdue)) => {
-                    cancel(&client.cancel_token()).await;
-                    (timeout(GRACE, statement).await.ok(), Some(interruption))
-                }
-            }
-        };
-        let outcome = match answer {
+        let outcome = match self.send(&client, wait, overdue).await {
             Some(Ok(Some(token))) => Outcome::Token(token),
             Some(Ok(None)) => Outcome::NotFree,
             Some(Err(error)) if outcome_unknown(&error) => Outcome::Unknown(error.into()),
             Some(Err(error)) => Outcome::Failed(Error::from_acquire(error)),
             None => Outcome::Unknown(Error::NoReply),
         };
-        let Some(interruption) = interruption else {
-            if matches!(outcome, Outcome::Unknown(_)) {
-                // The backend may not notice that nobody listens, and keep its place in the line for as long as
-                // the wait lasts.
-                let token = client.cancel_token();
-                tokio::spawn(async move { cancel(&token).await });
-            }
-            return outcome;
-        };
-        // Not for others: the cancel request may arrive late.
-        drop(Object::take(client));
-        match outcome {
-            Outcome::Failed(error) if error.sqlstate() == Some(&SqlState::QUERY_CANCELED) => {
-                interruption.outcome()
-            }
-            other => other,
+        if let Outcome::Unknown(_) = outcome {
+            let over_by = overdue.max(Instant::now() + GRACE);
+            self.doubt = self.doubt.max(Some(over_by));
+            // The backend may not notice that nobody listens, and keep its place in the line.
+            self.call_off(client);
+        } else if self.reply.is_none() && volguard.cancels() {
+            // Not for others: our cancel request may arrive late.
+            drop(Object::take(client));
         }
+        outcome
+    }
+
+    /// The server's answer, or nothing if there was none long after it was due. Whoever asked is answered as soon as the
+    /// server's answer doesn't matter any more; it is waited for all the same.
+    async fn send(
+        &mut self,
+        client: &Object,
+        wait: Duration,
+        overdue: Instant,
+    ) -> Option<Result<Option<i64>, tokio_postgres::Error>> {
+        let core = Arc::clone(self.session.core());
+        let request = self.request.clone();
+        let mut statement = pin!(request.send(&core, client, wait));
+        let interruption = tokio::select! {
+            biased;
+            answer = &mut statement => return Some(answer),
+            interruption = self.interruption(Some(overdue)) => interruption,
+        };
+        self.answer(interruption.answer());
+        let volguard = core.volguard.clone();
+        let statement_of = client.cancel_token();
+        tokio::spawn(async move { volguard.cancel(&statement_of).await });
+        timeout_at(overdue + GRACE, statement).await.ok()
+    }
+
+    fn call_off(&self, client: Object) {
+        let volguard = self.session.core().volguard.clone();
+        tokio::spawn(async move {
+            volguard.cancel(&client.cancel_token()).await;
+            drop(Object::take(client));
+        });
     }
 
     async fn interruption(&mut self, overdue: Option<Instant>) -> Interruption {
@@ -212,8 +227,14 @@ impl Attempt {
                 None => std::future::pending().await,
             }
         };
+        let caller_gone = async {
+            match &mut self.reply {
+                Some(reply) => reply.closed().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            () = self.reply.closed() => Interruption::CallerGone,
+            () = caller_gone => Interruption::CallerGone,
             loss = self.session.core().lease.lost() => Interruption::SessionLost(loss),
             () = overdue => Interruption::NoReply,
         }
@@ -221,16 +242,9 @@ impl Attempt {
 }
 
 impl Interruption {
-    fn outcome(self) -> Outcome {
-        match self {
-            Interruption::CallerGone => Outcome::NotFree,
-            Interruption::SessionLost(loss) => Outcome::Failed(Error::SessionLost(loss)),
-            Interruption::NoReply => Outcome::Failed(Error::NoReply),
-        }
-    }
-
     fn answer(self) -> Answer {
         match self {
+            // Nobody hears it.
             Interruption::CallerGone => Ok(None),
             Interruption::SessionLost(loss) => Err(Error::SessionLost(loss)),
             Interruption::NoReply => Err(Error::NoReply),

@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::{Release, Unsettled};
 use crate::acquire::Request;
-use crate::connect::cancel;
 use crate::error::Error;
 use crate::session::{Core, REPLY_LIMIT};
 
@@ -111,7 +110,7 @@ async fn ask(core: &Core, request: &Request) -> Result<Option<i64>, Error> {
     match answer {
         Ok(answer) => answer.map_err(Error::from_acquire),
         Err(_) => {
-            cancel(&client.cancel_token()).await;
+            core.volguard.cancel(&client.cancel_token()).await;
             drop(Object::take(client));
             Err(Error::NoReply)
         }

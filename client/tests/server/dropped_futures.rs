@@ -6,9 +6,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
-use volguard::Session;
+use volguard::{Session, StatementMode, Volguard};
 
-use crate::support::{LONG, MOMENT, Observer, connect, named, session, session_in, unique};
+use crate::support::{LONG, MOMENT, Observer, connect, direct, named, session, session_in, unique};
 
 /// Polls a future at most so often, then drops it. `true` if it was done by then.
 async fn poll_times(times: usize, future: impl Future) -> bool {
@@ -79,11 +79,15 @@ async fn a_release_dropped_at_every_await() {
 }
 
 #[tokio::test]
-async fn a_dropped_wait_ends_on_the_server_and_leaves_the_line() {
+async fn a_dropped_wait_ends_on_the_server() {
     let (cluster, name) = (unique("cluster"), unique("app"));
     let observer = Observer::new().await;
     let elsewhere = session_in(&connect().await, &cluster).await;
-    let session = session_in(&named(&name).connect().await.unwrap(), &cluster).await;
+    // Past any pooler, through which nothing can be called off.
+    let mut config = direct();
+    config.application_name(&name);
+    let volguard = Volguard::builder().config(config).connect().await.unwrap();
+    let session = session_in(&volguard, &cluster).await;
     let held = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
     let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG * 3).run());
     observer
@@ -95,6 +99,29 @@ async fn a_dropped_wait_ends_on_the_server_and_leaves_the_line() {
         .until(0, async |o| o.acquires_of(&name).await)
         .await;
     held.release().await.unwrap();
+    nothing_stays(&observer, &session).await;
+}
+
+#[tokio::test]
+async fn a_dropped_wait_that_goes_on_wins_nothing() {
+    let cluster = unique("cluster");
+    let observer = Observer::new().await;
+    let elsewhere = session_in(&connect().await, &cluster).await;
+    // In this mode no cancel requests are sent.
+    let (name, mode) = (unique("app"), StatementMode::Unnamed);
+    let builder = named(&name).statement_mode(mode).pool_size(2);
+    let session = session_in(&builder.connect().await.unwrap(), &cluster).await;
+    let held = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
+    let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG * 3).run());
+    observer
+        .until(1, async |o| o.acquires_of(&name).await)
+        .await;
+    waiter.abort();
+    assert!(timeout(MOMENT, session.lost()).await.is_err());
+    assert_eq!(observer.acquires_of(&name).await, 1);
+    held.release().await.unwrap();
+    let next = elsewhere.acquire("volume", "1").wait(LONG).await.unwrap();
+    next.unwrap().release().await.unwrap();
     nothing_stays(&observer, &session).await;
 }
 

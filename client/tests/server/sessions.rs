@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use volguard::{Error, Loss, Volguard};
 
 use crate::support::{
-    LONG, MOMENT, Observer, Proxy, code, connect, session, session_in, unique, url,
+    LONG, MOMENT, Observer, Proxy, client, code, connect, session, session_in, unique,
 };
 
 const SHORT_LEASE: Duration = Duration::from_millis(900);
@@ -22,7 +22,7 @@ async fn up(observer: &Observer, service_id: i64) -> i64 {
 async fn connecting_demands_the_extension() {
     let mut elsewhere = crate::support::config();
     elsewhere.dbname("template1");
-    let refused = Volguard::builder().config(elsewhere).connect().await;
+    let refused = client().config(elsewhere).connect().await;
     assert!(
         matches!(refused, Err(Error::ExtensionMissing)),
         "{refused:?}"
@@ -44,7 +44,7 @@ async fn connecting_refuses_what_cannot_work() {
         matches!(refused, Err(Error::Configuration(_))),
         "{refused:?}"
     );
-    let refused = Volguard::builder().url(&url()).pool_size(1).connect().await;
+    let refused = client().pool_size(1).connect().await;
     assert!(
         matches!(refused, Err(Error::Configuration(_))),
         "{refused:?}"
@@ -97,12 +97,7 @@ async fn heartbeats_outlive_the_lease() {
 
 #[tokio::test]
 async fn heartbeats_need_no_connection_of_the_pool() {
-    let volguard = Volguard::builder()
-        .url(&url())
-        .pool_size(2)
-        .connect()
-        .await
-        .unwrap();
+    let volguard = client().pool_size(2).connect().await.unwrap();
     let registration = volguard
         .register(&unique("host"), "test")
         .lease(SHORT_LEASE);

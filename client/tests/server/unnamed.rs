@@ -1,8 +1,14 @@
 //! Statements that leave nothing on the connection, for poolers in transaction mode.
 
-use volguard::{Cleanup, StatementMode, Volguard};
+use volguard::{Cleanup, StatementMode, UpdateOutcome, Volguard};
 
-use crate::support::{LONG, connect, session, url};
+use crate::support::{LONG, Observer, direct, session, unique};
+
+/// Past any pooler: whose connection it would be, and what is prepared there, is the pooler's affair.
+async fn connect(mode: StatementMode) -> Volguard {
+    let builder = Volguard::builder().config(direct()).pool_size(2);
+    builder.statement_mode(mode).connect().await.unwrap()
+}
 
 async fn prepared_statements(volguard: &Volguard) -> i64 {
     let client = volguard.pool().get().await.unwrap();
@@ -12,44 +18,34 @@ async fn prepared_statements(volguard: &Volguard) -> i64 {
 }
 
 async fn everything(volguard: &Volguard) {
+    let table = unique("things").replace('-', "_");
+    let create = format!("CREATE TABLE {table} (id int PRIMARY KEY, status text)");
+    Observer::new().await.run(&create).await;
     let session = session(volguard).await;
-    let lock = session
-        .acquire("volume", "1")
-        .wait(LONG)
-        .await
-        .unwrap()
-        .unwrap();
+    let acquire = session.acquire("volume", "1").wait(LONG);
+    let lock = acquire.await.unwrap().unwrap();
     lock.set_status(Some("busy")).await.unwrap();
     lock.assert_held().await.unwrap();
-    let missing = volguard
-        .update("pg_catalog.pg_class")
-        .key("oid", 0)
-        .set("relname", "x");
-    let _ = missing.fenced_by(&lock).execute().await;
+    let update = volguard.update(&table).key("id", 1).set("status", "x");
+    let outcome = update.fenced_by(&lock).execute().await.unwrap();
+    assert_eq!(outcome, UpdateOutcome::NotFound);
     assert!(lock.release().await.unwrap());
     session.reconcile().await.unwrap();
-    volguard
-        .cleanup(Cleanup::all().host("nowhere"))
-        .await
-        .unwrap();
+    let nowhere = Cleanup::all().host("nowhere");
+    assert!(volguard.cleanup(nowhere).await.unwrap().is_empty());
     session.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn nothing_is_prepared() {
-    let builder = Volguard::builder().url(&url()).pool_size(2);
-    let volguard = builder
-        .statement_mode(StatementMode::Unnamed)
-        .connect()
-        .await
-        .unwrap();
+    let volguard = connect(StatementMode::Unnamed).await;
     everything(&volguard).await;
     assert_eq!(prepared_statements(&volguard).await, 0);
 }
 
 #[tokio::test]
 async fn by_default_statements_are_kept() {
-    let volguard = connect().await;
+    let volguard = connect(StatementMode::default()).await;
     everything(&volguard).await;
     assert!(prepared_statements(&volguard).await > 0);
 }

@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
-use volguard::{ConnectBuilder, Error, Session, Volguard};
+use volguard::{ConnectBuilder, Error, Session, StatementMode, Volguard};
 
 pub(crate) use proxy::{Fault, Proxy};
 
@@ -20,23 +20,39 @@ pub(crate) const LONG: Duration = Duration::from_secs(20);
 /// Long enough to tell "blocked" from "under way".
 pub(crate) const MOMENT: Duration = Duration::from_millis(300);
 
-pub(crate) fn url() -> String {
-    std::env::var("DATABASE_URL").expect("DATABASE_URL; run the tests under with-postgres")
+/// The server itself.
+pub(crate) fn direct() -> tokio_postgres::Config {
+    let url =
+        std::env::var("DATABASE_URL").expect("DATABASE_URL; run the tests under with-postgres");
+    url.parse().expect("DATABASE_URL")
 }
 
+/// Where clients connect: `POOLER_URL` puts a pooler in transaction mode in between.
 pub(crate) fn config() -> tokio_postgres::Config {
-    url().parse().expect("DATABASE_URL")
+    match std::env::var("POOLER_URL") {
+        Ok(pooler) => pooler.parse().expect("POOLER_URL"),
+        Err(_) => direct(),
+    }
 }
 
-/// A client whose connections the server shows under `name`.
+/// Settings of a client.
+pub(crate) fn client() -> ConnectBuilder {
+    let mode = match std::env::var_os("POOLER_URL") {
+        Some(_) => StatementMode::Unnamed,
+        None => StatementMode::Prepared,
+    };
+    Volguard::builder().config(config()).statement_mode(mode)
+}
+
+/// Settings of a client whose connections the server shows under `name`.
 pub(crate) fn named(name: &str) -> ConnectBuilder {
     let mut config = config();
     config.application_name(name);
-    Volguard::builder().config(config)
+    client().config(config)
 }
 
 pub(crate) async fn connect() -> Volguard {
-    Volguard::connect(&url()).await.expect("a client")
+    client().connect().await.expect("a client")
 }
 
 pub(crate) fn unique(what: &str) -> String {
@@ -70,7 +86,7 @@ pub(crate) struct Observer {
 
 impl Observer {
     pub(crate) async fn new() -> Observer {
-        let (client, connection) = config().connect(NoTls).await.expect("the server");
+        let (client, connection) = direct().connect(NoTls).await.expect("the server");
         tokio::spawn(connection);
         Observer { client }
     }
