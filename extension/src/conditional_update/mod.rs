@@ -67,7 +67,7 @@ unsafe fn request(fcinfo: FunctionCallInfo) -> Result<Request, Error> {
     // SAFETY: each argument is read as the type that it is declared with.
     unsafe {
         let target = required("target", pg_getarg::<Oid>(fcinfo, 0))?;
-        let read = |number, name: &'static str| document(fcinfo, number, name);
+        let read = |number, name: &'static str| members(fcinfo, number, name);
         let (key, values, expected) = (read(1, "key")?, read(2, "values")?, read(3, "expected")?);
         for (number, name) in [(4, "filter"), (6, "filter_sql"), (7, "values_sql")] {
             if pg_getarg_datum(fcinfo, number).is_some() {
@@ -86,7 +86,7 @@ unsafe fn request(fcinfo: FunctionCallInfo) -> Result<Request, Error> {
 
 /// # Safety
 /// Argument `number` is a jsonb.
-unsafe fn document(
+unsafe fn members(
     fcinfo: FunctionCallInfo,
     number: usize,
     name: &'static str,

@@ -14,8 +14,8 @@ use std::rc::Rc;
 
 /// How many plans are kept.
 const MOST_PLANS: usize = 256;
-/// How much SQL they may be of, all together: a plan takes several times the room of its SQL.
-const MOST_SQL: usize = 1 << 20;
+/// How much SQL they may be of, all together, in bytes: a plan takes about thirty times the room of its SQL.
+const MOST_SQL: usize = 256 << 10;
 
 #[derive(Default)]
 struct Plans {
