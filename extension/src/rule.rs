@@ -6,7 +6,7 @@ use crate::export::{export, verb};
 use crate::spi::arg;
 use crate::{argument, owner, statements};
 use pgrx::pg_sys::{self, Oid};
-use pgrx::{JsonB, pg_extern};
+use pgrx::{AnyElement, pg_extern};
 use std::ffi::{CStr, CString};
 
 /// The table that holds the resources of a type.
@@ -99,7 +99,7 @@ fn require_table(target: Oid) -> Result<Table, Error> {
 }
 
 #[pg_extern(sql = false)]
-fn on_crash(resource_type: Option<&str>, status: Option<&str>, values: Option<JsonB>) {
+fn on_crash(resource_type: Option<&str>, status: Option<&str>, values: Option<AnyElement>) {
     verb((), || {
         let resource_type = argument::name("resource_type", resource_type)?;
         let status = argument::name("status", status)?;
@@ -116,11 +116,12 @@ fn on_crash(resource_type: Option<&str>, status: Option<&str>, values: Option<Js
             return Ok(());
         };
         require_table(resource.target)?;
-        conditional_update::validate_values(resource.target, &values.0)?;
+        // SAFETY: declared as a jsonb.
+        unsafe { conditional_update::validate_values(resource.target, values.datum())? };
         statements::SET_RULE.count(&[
             arg(resource_type),
             arg(status),
-            arg(values),
+            Some(values.datum()),
             arg(owner::caller()),
             arg(search_path()),
         ])?;

@@ -36,6 +36,7 @@ SELECT volguard.on_crash('crash-volume', 'bad', '{"status": {"column": "no_such_
 SELECT volguard.on_crash('crash-volume', 'bad', '{"status": {"no_such_operator": 1}}');
 SELECT volguard.on_crash('crash-volume', 'bad', '{"size": "not a number"}');
 SELECT volguard.on_crash('crash-volume', 'bad', '{"size": {"add": [{"column": "size"}]}}');
+SELECT volguard.on_crash('crash-volume', 'bad', ('{"size": ' || repeat('[', 3000) || repeat(']', 3000) || '}')::jsonb);
 \set VERBOSITY default
 SELECT status FROM volguard.crash_rules WHERE resource_type LIKE 'crash-%' OR resource_type = '' ORDER BY status;
 

@@ -1,6 +1,6 @@
 //! `conditional_update`: compare-and-swap on any table, and which condition failed.
 //!
-//! From the documents to the answer: [`document`] (JSON, places in it) → [`grammar`] (typed trees, no Postgres) →
+//! From the documents to the answer: [`jsonb`] and [`document`] (JSON, places in it) → [`grammar`] (typed trees, no Postgres) →
 //! [`render`] with [`condition`] and [`value`] (one statement, from what [`target`], [`equality`] and [`unique`] find in
 //! the catalog) → [`bind`] (literals to values) → [`plan`] (prepared and kept) → [`update`] (runs it) → [`outcome`].
 //! [`rule`] goes the same way for crash rules.
@@ -10,6 +10,7 @@ mod condition;
 mod document;
 mod equality;
 mod grammar;
+mod jsonb;
 mod outcome;
 mod plan;
 mod render;
@@ -28,9 +29,7 @@ use crate::export::{export, verb};
 use document::{Fault, Members, Path};
 use grammar::Columns;
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
-use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Oid};
-use std::ffi::CStr;
-use std::ptr;
+use pgrx::pg_sys::{Datum, FunctionCallInfo, Oid};
 use update::Request;
 
 impl From<Fault> for Error {
@@ -91,22 +90,8 @@ unsafe fn members(
     number: usize,
     name: &'static str,
 ) -> Result<Members, Error> {
-    let path = Path::root(name);
-    // SAFETY: a jsonb that isn't null, in memory as a whole once it is detoasted; its text is a C string.
-    let text = unsafe {
-        let datum = required(name, pg_getarg_datum(fcinfo, number))?;
-        let jsonb = pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast::<pg_sys::Jsonb>();
-        let length = pgrx::varsize(jsonb.cast()) as i32;
-        CStr::from_ptr(pg_sys::JsonbToCString(
-            ptr::null_mut(),
-            &raw mut (*jsonb).root,
-            length,
-        ))
-    };
-    let text = text
-        .to_str()
-        .map_err(|error| path.fault(error.to_string(), "Use a database whose encoding is UTF8."))?;
-    Ok(Members::parse(text, &path)?)
+    // SAFETY: the caller's promise.
+    unsafe { jsonb::members(required(name, pg_getarg_datum(fcinfo, number))?, name) }
 }
 
 fn not_empty<T>(argument: &'static str, columns: Columns<T>) -> Result<Columns<T>, Error> {

@@ -4,13 +4,17 @@
 
 use super::document::{Members, Path};
 use super::grammar::{self, Columns, Literal, Scalar, Value};
+use super::jsonb;
 use super::plan;
 use super::render::Writer;
 use super::target::Table;
 use crate::catch::attempt;
 use crate::error::Error;
 use crate::spi::Rows;
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{Datum, Oid};
+
+/// The argument that a rule's values come in.
+const VALUES: &str = "values";
 
 /// A rule, checked against its table.
 #[derive(Debug)]
@@ -22,9 +26,14 @@ pub struct RulePlan {
     status_column: String,
 }
 
-/// Checks `values` as far as that can be done without a row: grammar, columns, literals.
-pub fn validate_values(target: Oid, values: &serde_json::Value) -> Result<(), Error> {
-    check(&Table::open(target)?, &read(values)?)
+/// Checks a `jsonb` of values as far as that can be done without a row: grammar, columns, literals.
+///
+/// # Safety
+/// `values` is a jsonb.
+pub unsafe fn validate_values(target: Oid, values: Datum) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
+    let values = read(unsafe { jsonb::members(values, VALUES)? })?;
+    check(&Table::open(target)?, &values)
 }
 
 impl RulePlan {
@@ -35,7 +44,8 @@ impl RulePlan {
         id_column: &str,
         status_column: &str,
     ) -> Result<Self, Error> {
-        let values = values.map(read).transpose()?;
+        let members = values.map(|values| Members::of(values, &Path::root(VALUES)));
+        let values = members.transpose()?.map(read).transpose()?;
         let table = Table::open(target)?;
         table.column(id_column, &Path::root("id_column"))?;
         table.column(status_column, &Path::root("status_column"))?;
@@ -61,7 +71,7 @@ impl RulePlan {
         }
         let mut writer = Writer::new(&table);
         match &self.values {
-            Some(values) => writer.update(values, &Path::root("values"))?,
+            Some(values) => writer.update(values, &Path::root(VALUES))?,
             None => writer.push("SELECT FROM ").push(&table.name).push(" AS t"),
         };
         writer
@@ -80,17 +90,13 @@ impl RulePlan {
     }
 }
 
-fn read(values: &serde_json::Value) -> Result<Columns<Value>, Error> {
-    let path = Path::root("values");
-    super::not_empty(
-        "values",
-        grammar::values(Members::of(values, &path)?, &path)?,
-    )
+fn read(values: Members) -> Result<Columns<Value>, Error> {
+    super::not_empty(VALUES, grammar::values(values, &Path::root(VALUES))?)
 }
 
 fn check(table: &Table, values: &Columns<Value>) -> Result<(), Error> {
     let mut writer = Writer::new(table);
-    writer.update(values, &Path::root("values"))?;
+    writer.update(values, &Path::root(VALUES))?;
     writer.finish().bind()?;
     Ok(())
 }
