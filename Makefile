@@ -44,8 +44,10 @@ rustfmt:
 clippy:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
+# The extension's library has the client's name, so that each overwrites the other's pages; the client's are to stay.
 rustdoc:
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps -p volguard-extension --document-private-items
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps -p volguard -p volguard-tests
 
 install: setup ## put the extension into the Postgres of PG_CONFIG on this machine
 	cargo pgrx install --release $(SUDO) -p volguard-extension --pg-config $(PG_CONFIG)

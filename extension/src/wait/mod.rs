@@ -1,6 +1,6 @@
 //! Waiting for a key, in order and without polling.
 //!
-//! Who waits for a key takes its [`line`]: a heavyweight lock that Postgres queues first come, first served. Whoever has
+//! Who waits for a key takes its [`mod@line`]: a heavyweight lock that Postgres queues first come, first served. Whoever has
 //! it is the head, tries the insert, and sleeps on its latch. A release looks the head up and sets that latch after its
 //! commit ([`wake`]). Each wait for a lock is bounded by the time left ([`deadline`]).
 
