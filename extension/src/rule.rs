@@ -80,7 +80,7 @@ fn require_table(target: Oid) -> Result<Table, Error> {
     let table = Table::open(target)?;
     // SAFETY: catalog look-ups of a running transaction, about a table that is open.
     let (persistence, granted) = unsafe {
-        let wanted = (pg_sys::ACL_SELECT | pg_sys::ACL_UPDATE).into();
+        let wanted = (pg_sys::ACL_SELECT | pg_sys::ACL_UPDATE) as pg_sys::AclMode;
         let all = pg_sys::AclMaskHow::ACLMASK_ALL;
         let mask = pg_sys::pg_class_aclmask(target, owner::caller(), wanted, all);
         (pg_sys::get_rel_persistence(target) as u8, mask == wanted)

@@ -3,6 +3,7 @@
 use crate::catch::attempt;
 use crate::error::Error;
 use pgrx::pg_sys;
+use std::ptr;
 use std::time::{Duration, Instant};
 
 /// SQLSTATE of Postgres' own lock timeout.
@@ -98,8 +99,7 @@ impl LockTimeout {
             .max(1);
         // SAFETY: a plain variable of the backend, read when a lock wait starts. Drop puts it back, also when a
         // panic unwinds, so that the setting and the variable agree again.
-        let before = unsafe { pg_sys::LockTimeout };
-        unsafe { pg_sys::LockTimeout = millis };
+        let before = unsafe { ptr::replace(&raw mut pg_sys::LockTimeout, millis) };
         LockTimeout(before)
     }
 }
