@@ -28,7 +28,7 @@ package: setup ## compile the extension for use, into target/pgrx-package/releas
 
 demo: setup build ## three volume managers on a private Postgres, one killed, one paused
 	cargo build --locked -p volguard --example demo
-	$(WITH_POSTGRES) -- cargo run -q --locked -p volguard --example demo
+	$(WITH_POSTGRES) -- $(TARGET)/debug/examples/demo
 
 test: setup ## everything, from nothing; the last line counts
 	tests/run.sh

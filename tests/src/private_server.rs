@@ -1,15 +1,15 @@
 //! A throw-away Postgres cluster with the extension in it.
 
-use std::fmt::Write as _;
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use uuid::Uuid;
-
 use crate::guardian::Guardian;
-use crate::os_user::{OsUser, run};
-use crate::{Error, Package, PostgresInstall, Profile, port, run_dir};
+use crate::os_user::run;
+use crate::{Error, Package, PostgresInstall, port};
+
+mod builder;
+
+pub use builder::PrivateServerBuilder;
 
 const DATABASE: &str = "volguard";
 /// Another process can take the chosen port before the server does.
@@ -29,13 +29,6 @@ pub struct PrivateServer {
     password: String,
 }
 
-/// What a [`PrivateServer`] is to be like.
-#[derive(Debug, Clone)]
-pub struct PrivateServerBuilder {
-    settings: Vec<(String, String)>,
-    profile: Profile,
-}
-
 impl PrivateServer {
     /// A server with the usual settings; see [`PrivateServer::builder`] for others.
     ///
@@ -48,10 +41,7 @@ impl PrivateServer {
     /// A server with settings of your own.
     #[must_use]
     pub fn builder() -> PrivateServerBuilder {
-        PrivateServerBuilder {
-            settings: Vec::new(),
-            profile: Profile::default(),
-        }
+        PrivateServerBuilder::default()
     }
 
     /// The superuser's URL of the database `volguard`, by TCP.
@@ -181,97 +171,4 @@ impl PrivateServer {
         self.port = port::free()?;
         self.restart()
     }
-}
-
-impl PrivateServerBuilder {
-    /// Adds a line to `postgresql.conf`; a later one of the same name wins.
-    #[must_use]
-    pub fn setting(mut self, name: &str, value: &str) -> Self {
-        self.settings.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Whether commits wait for the disk. They do unless told otherwise: durability is part of what is tested.
-    #[must_use]
-    pub fn durable(self, durable: bool) -> Self {
-        self.setting("fsync", if durable { "on" } else { "off" })
-    }
-
-    /// How the extension is compiled, if it has to be.
-    #[must_use]
-    pub fn profile(mut self, profile: Profile) -> Self {
-        self.profile = profile;
-        self
-    }
-
-    /// Makes and starts the server.
-    ///
-    /// # Errors
-    /// As [`PrivateServer::start`].
-    pub fn start(self) -> Result<PrivateServer, Error> {
-        let install = PostgresInstall::find()?;
-        let package = Package::from_env_or_build(&install, self.profile)?;
-        let user = OsUser::for_servers()?;
-        let dir = run_dir::create(user)?;
-        let password = Uuid::new_v4().simple().to_string();
-
-        let script = include_str!("guardian_postgres.sh");
-        let guardian = Guardian::start(
-            "postgres",
-            script,
-            user,
-            dir,
-            &[install.bin_dir().as_os_str()],
-        )?;
-        write(&guardian, "password", &password)?;
-        let extension = package.readable_by(user, guardian.dir())?;
-        write(
-            &guardian,
-            "settings",
-            &self.settings_file(&guardian, &extension.to_string_lossy()),
-        )?;
-
-        let mut server = PrivateServer {
-            guardian,
-            install,
-            package,
-            port: 0,
-            password,
-        };
-        server.guardian.ask("initdb")?;
-        server.start_on_free_port()?;
-        server.create_database(DATABASE)?;
-        Ok(server)
-    }
-
-    fn settings_file(&self, guardian: &Guardian, extension: &str) -> String {
-        let socket = guardian.dir().join("socket");
-        let socket = socket.to_string_lossy();
-        let ours = [
-            ("listen_addresses", "127.0.0.1"),
-            ("unix_socket_directories", &*socket),
-            ("extension_destdir", extension),
-            ("max_connections", "200"),
-            // A throw-away cluster needs no room for an uneventful checkpoint history, but no storm of them either.
-            ("max_wal_size", "2GB"),
-            ("log_line_prefix", "%m [%p] %q%u@%d %a "),
-            ("log_lock_waits", "on"),
-            ("timezone", "UTC"),
-        ];
-        let theirs = self
-            .settings
-            .iter()
-            .map(|(name, value)| (&**name, &**value));
-        let mut file = String::new();
-        for (name, value) in ours.into_iter().chain(theirs) {
-            let value = value.replace('\'', "''");
-            writeln!(file, "{name} = '{value}'").expect("writing to a String");
-        }
-        file
-    }
-}
-
-fn write(guardian: &Guardian, name: &str, content: &str) -> Result<(), Error> {
-    let path = guardian.dir().join(name);
-    fs::write(&path, content).map_err(Error::file(&path))
 }

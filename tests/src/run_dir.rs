@@ -1,5 +1,6 @@
 //! The directory of one running server: data, socket, settings, log.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -23,10 +24,10 @@ pub(crate) fn create(user: OsUser) -> Result<PathBuf, Error> {
     fs::create_dir_all(&below_target).map_err(Error::file(&below_target))?;
     // The server's guardian removes its own directory, so it needs to write in the one above.
     user.own(&below_target)?;
-    remove_old_logs(&below_target);
 
     let mut tried = below_target.clone();
     for base in [below_target, env::temp_dir()] {
+        remove_old_logs(&base);
         let path = base.join(unique_name());
         tried.clone_from(&path);
         if path.as_os_str().len() > LONGEST {
@@ -53,22 +54,31 @@ fn unique_name() -> String {
     format!("volguard-{}-{}", process::id(), &random[..8])
 }
 
-/// Removes what finished runs left: a directory without `data` holds nothing but a log.
+/// Removes what finished runs left: a directory with nothing but a log in it.
 fn remove_old_logs(base: &Path) {
     let old = SystemTime::now() - KEEP_LOGS;
     let Ok(entries) = fs::read_dir(base) else {
         return;
     };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let is_old = path
-            .metadata()
-            .and_then(|meta| meta.modified())
-            .is_ok_and(|time| time < old);
-        if is_old && !path.join("data").exists() {
-            // Another run may be removing it at this moment, and a leftover harms nobody.
-            let _ = fs::remove_dir_all(&path);
+    for entry in entries
+        .flatten()
+        .filter(|entry| is_ours(&entry.file_name()))
+    {
+        let log = entry.path().join("log");
+        let modified = log.metadata().and_then(|meta| meta.modified());
+        let alone = fs::read_dir(entry.path()).is_ok_and(|files| files.count() == 1);
+        if alone && modified.is_ok_and(|time| time < old) {
+            // Another run may be doing the same at this moment, and a leftover harms nobody.
+            let _ = fs::remove_file(log).and_then(|()| fs::remove_dir(entry.path()));
         }
     }
+}
+
+/// A name as [`unique_name`] makes them: the temporary directory holds other people's too.
+fn is_ours(name: &OsStr) -> bool {
+    let parts: Vec<&str> = name.to_str().unwrap_or_default().split('-').collect();
+    matches!(parts[..], ["volguard", pid, random]
+        if pid.parse::<u32>().is_ok() && u32::from_str_radix(random, 16).is_ok() && random.len() == 8)
 }
 
 /// The last lines of a log, for an error message.
@@ -76,4 +86,22 @@ pub(crate) fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_runs_are_ours() {
+        assert!(is_ours(OsStr::new(&unique_name())));
+        for name in [
+            "volguard-1-abc",
+            "volguard-project",
+            "volguard-x-12345678",
+            "volguard-1-1234567z",
+        ] {
+            assert!(!is_ours(OsStr::new(name)), "{name}");
+        }
+    }
 }
