@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every tier of the tests, also after one has failed, and ends with the line `N passed, N failed`: `make test`.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 
 TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 SUMMARY=() PASSED=0 FAILED=0
