@@ -61,11 +61,11 @@ fn run() -> Result<ExitCode, Failure> {
     command.args(arguments);
 
     let (url, mut server) = match env::var("DATABASE_URL") {
-        Ok(url) => {
+        Ok(url) if !url.is_empty() => {
             require_extension(&PostgresInstall::find()?, &url)?;
             (url, None)
         }
-        Err(_) => {
+        _ => {
             let server = start(&options)?;
             let (name, path) = server.package().variable();
             command.env(name, path);
