@@ -8,11 +8,12 @@ use std::time::Duration;
 use std::{env, io};
 
 use anyhow::{Context, bail};
-use volguard::{Lock, Session, StatementMode, Volguard};
+use volguard::{Lock, Session, StatementMode, Volguard, column};
 use volguard_tests::scenario::{Ledger, Party, Sql, sqlstate};
 
 struct Worker {
     url: String,
+    volguard: Volguard,
     session: Session,
     /// Plain SQL, which the client's own checks don't hold back.
     sql: Sql,
@@ -72,6 +73,7 @@ impl Worker {
         Ok(Self {
             sql: Sql::connect(&url).await?,
             url,
+            volguard,
             session,
             lock: None,
         })
@@ -85,6 +87,11 @@ impl Worker {
                 let lock = self.lock.take().context("holds nothing")?;
                 Ok(lock.release().await?.to_string())
             }
+            "assert" => {
+                self.held()?.assert_held().await?;
+                Ok("held".to_owned())
+            }
+            "update" => self.update().await,
             "lost" => Ok(match self.session.loss() {
                 Some(loss) => format!("{loss:?}"),
                 None => "no".to_owned(),
@@ -115,6 +122,24 @@ impl Worker {
             Some(lock) => lock.token().to_string(),
             None => "none".to_owned(),
         })
+    }
+
+    fn held(&self) -> anyhow::Result<&Lock> {
+        self.lock.as_ref().context("holds nothing")
+    }
+
+    /// Grows the volume that it holds, as long as it holds it.
+    async fn update(&self) -> anyhow::Result<String> {
+        let lock = self.held()?;
+        let outcome = self
+            .volguard
+            .update("app.volumes")
+            .key("id", lock.resource_id())
+            .set("size", column("size") + 1)
+            .fenced_by(lock)
+            .execute()
+            .await?;
+        Ok(format!("{outcome:?}"))
     }
 
     /// `contest START ROUNDS KEY…`: visits the keys in turn.

@@ -137,7 +137,7 @@ impl Site {
     /// The server's, or the network's.
     pub async fn observer(&self) -> Result<Observer, tokio_postgres::Error> {
         let url = self.stand.server.url_of(&self.database);
-        Ok(Observer::new(Sql::connect(&url).await?))
+        Ok(Observer::new(Sql::connect(&url).await?, self.route))
     }
 
     /// How statements have to be sent by this route.

@@ -32,7 +32,11 @@ macro_rules! by_both_routes {
 /// What cargo built of `src/bin/lock_worker.rs`.
 const LOCK_WORKER: &str = env!("CARGO_BIN_EXE_lock-worker");
 
+mod cut;
+mod dropped;
 mod exclusion;
 mod fencing;
+mod killed;
 mod leaving;
 mod waiting;
+mod zombie;

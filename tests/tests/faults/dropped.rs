@@ -1,0 +1,390 @@
+//! Futures of the client that are dropped, at every await and at every message: no lock, no place in a line and no
+//! connection stays behind.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use volguard::{Loss, Session};
+use volguard_tests::scenario::{Observer, Polls, Proxy, Route, Site, Sql, Violation, When};
+
+const LEASE: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(30);
+const SETTLED: Duration = Duration::from_secs(20);
+
+by_both_routes!(
+    acquire,
+    acquire_that_waits_in_the_database,
+    acquire_that_waits_in_the_process,
+    release,
+    release_all,
+    set_status,
+    reconcile,
+    start,
+    stop,
+);
+
+/// Where a future is dropped.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Await(When),
+    /// When this many messages have passed between client and server, and another one is on its way.
+    Message(usize),
+}
+
+impl Place {
+    /// The future is dropped before it was polled at all.
+    fn is_before_the_start(self) -> bool {
+        matches!(
+            self,
+            Place::Await(When::AfterPoll(0) | When::BeforePollAfter(0))
+        )
+    }
+}
+
+/// All places of a kind, from the first on.
+const KINDS: [fn(usize) -> Place; 3] = [
+    |number| Place::Await(When::AfterPoll(number)),
+    |number| Place::Await(When::BeforePollAfter(number)),
+    Place::Message,
+];
+
+/// The client behind a proxy.
+struct Stage {
+    proxy: Proxy,
+    session: Session,
+    observer: Observer,
+    /// Another service, which does not go through the proxy.
+    other: Sql,
+    other_service: i64,
+}
+
+impl Stage {
+    async fn new(site: &Site) -> anyhow::Result<Self> {
+        let proxy = Proxy::in_front_of(site.port()).await?;
+        let session = connect(site, &proxy).await?;
+        // Warm, so that the messages are those of the future and not of logging in.
+        session
+            .acquire("volume", "v0")
+            .await?
+            .context("free")?
+            .release()
+            .await?;
+        let other = site.sql().await?;
+        Ok(Self {
+            proxy,
+            session,
+            observer: site.observer().await?,
+            other_service: other.register("other", LEASE).await?,
+            other,
+        })
+    }
+
+    /// Runs `future` up to that place; its output if it ended before.
+    async fn run<F: Future>(&self, place: Place, future: F) -> Option<F::Output> {
+        run(&self.proxy, place, future).await
+    }
+
+    async fn other_acquires(&self) -> anyhow::Result<i64> {
+        let token = self.other.acquire(self.other_service, "v0", LONG).await?;
+        token.context("v0 does not become free")
+    }
+
+    /// Nothing is left, and everybody can have the lock.
+    async fn is_clean(&self) -> anyhow::Result<()> {
+        self.observer.until_settled(SETTLED).await?;
+        let token = self.other_acquires().await?;
+        self.other.release(token).await?;
+        let lock = self.session.acquire("volume", "v0").wait(LONG).await?;
+        lock.context("v0 does not become free")?.release().await?;
+        Ok(())
+    }
+
+    async fn end(self) -> anyhow::Result<()> {
+        self.session.stop().await?;
+        self.observer.until_disconnected(SETTLED).await
+    }
+}
+
+async fn connect(site: &Site, proxy: &Proxy) -> anyhow::Result<Session> {
+    let url = site.url_by_port(proxy.port());
+    let volguard = site.builder().url(&url).pool_size(4).connect().await?;
+    Ok(volguard
+        .register("dropper", "dropped")
+        .lease(LEASE)
+        .start()
+        .await?)
+}
+
+async fn run<F: Future>(proxy: &Proxy, place: Place, future: F) -> Option<F::Output> {
+    match place {
+        Place::Await(when) => Polls::of(future, when).await,
+        Place::Message(number) => {
+            proxy.hold(number);
+            let output = tokio::select! {
+                output = future => Some(output),
+                () = proxy.holding() => None,
+            };
+            proxy.resume();
+            output
+        }
+    }
+}
+
+/// Plays `scene` for every place, one kind after the other, until it says that its future has come to its end.
+async fn everywhere(
+    mut scene: impl AsyncFnMut(Place) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    for kind in KINDS {
+        for number in 0.. {
+            let place = kind(number);
+            if scene(place)
+                .await
+                .with_context(|| format!("dropped at {place:?}"))?
+            {
+                anyhow::ensure!(number > 0, "{place:?} was never reached");
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn acquire(site: &Site) -> anyhow::Result<()> {
+    let stage = Stage::new(site).await?;
+    everywhere(async |place| {
+        let lock = stage
+            .run(place, stage.session.acquire("volume", "v0").run())
+            .await;
+        let ended = lock.is_some();
+        if let Some(lock) = lock {
+            lock?.context("nobody else wants it")?.release().await?;
+        }
+        stage.is_clean().await?;
+        Ok(ended)
+    })
+    .await?;
+    stage.end().await
+}
+
+async fn acquire_that_waits_in_the_database(site: &Site) -> anyhow::Result<()> {
+    let stage = Stage::new(site).await?;
+    let wait = || stage.session.acquire("volume", "v0").wait(LONG).run();
+
+    // Before it is in line.
+    let token = stage.other_acquires().await?;
+    assert!(Polls::of(wait(), When::AfterPoll(1)).await.is_none());
+    stage.observer.until_in_line(0).await?;
+    stage.other.release(token).await?;
+    stage.is_clean().await?;
+
+    // In line, which it leaves at once and not only when it would have been served.
+    let token = stage.other_acquires().await?;
+    tokio::select! {
+        _ = wait() => anyhow::bail!("v0 is not free"),
+        asleep = stage.observer.until_asleep(1) => asleep?,
+    }
+    stage.observer.until_in_line(0).await?;
+    stage.other.release(token).await?;
+    stage.is_clean().await?;
+
+    // Served, but it does not learn of it.
+    let token = stage.other_acquires().await?;
+    let release = async {
+        stage.observer.until_asleep(1).await?;
+        anyhow::Ok(stage.other.release(token).await?)
+    };
+    let (won, released) = tokio::join!(Polls::of(wait(), When::BeforePollAfter(1)), release);
+    assert!(won.is_none() && released?);
+    stage.is_clean().await?;
+    stage.end().await
+}
+
+async fn acquire_that_waits_in_the_process(site: &Site) -> anyhow::Result<()> {
+    let stage = Stage::new(site).await?;
+    for when in [When::AfterPoll(1), When::BeforePollAfter(1)] {
+        let held = stage
+            .session
+            .acquire("volume", "v0")
+            .await?
+            .context("free")?;
+        let waiting = stage.session.acquire("volume", "v0").wait(LONG).run();
+        let (won, released) = tokio::join!(Polls::of(waiting, when), held.release());
+        assert!(won.is_none() && released?);
+        stage.is_clean().await?;
+    }
+    stage.end().await
+}
+
+async fn release(site: &Site) -> anyhow::Result<()> {
+    let stage = Stage::new(site).await?;
+    everywhere(async |place| {
+        let lock = stage
+            .session
+            .acquire("volume", "v0")
+            .await?
+            .context("free")?;
+        let ended = stage.run(place, lock.release()).await.transpose()?;
+        stage.is_clean().await?;
+        Ok(ended.is_some())
+    })
+    .await?;
+    stage.end().await
+}
+
+async fn release_all(site: &Site) -> anyhow::Result<()> {
+    let stage = Stage::new(site).await?;
+    everywhere(async |place| {
+        let mut locks = Vec::new();
+        for key in ["v0", "v1", "v2"] {
+            locks.push(
+                stage
+                    .session
+                    .acquire("volume", key)
+                    .await?
+                    .context("free")?,
+            );
+        }
+        let ended = stage
+            .run(place, stage.session.release_all(locks))
+            .await
+            .transpose()?;
+        stage.is_clean().await?;
+        Ok(ended.is_some())
+    })
+    .await?;
+    stage.end().await
+}
+
+/// The status may have been set or not; the lock is held all the same, and can be released.
+async fn set_status(site: &Site) -> anyhow::Result<()> {
+    let stage = Stage::new(site).await?;
+    everywhere(async |place| {
+        let lock = stage
+            .session
+            .acquire("volume", "v0")
+            .await?
+            .context("free")?;
+        let ended = stage
+            .run(place, lock.set_status(Some("extending")))
+            .await
+            .transpose()?;
+        lock.assert_held().await?;
+        assert!(lock.release().await?);
+        stage.is_clean().await?;
+        Ok(ended.is_some())
+    })
+    .await?;
+    stage.end().await
+}
+
+/// Goes on in the background: what nobody knows of is released, what is known stays.
+async fn reconcile(site: &Site) -> anyhow::Result<()> {
+    let stage = Stage::new(site).await?;
+    let service = stage.session.service_id();
+    everywhere(async |place| {
+        let known = stage
+            .session
+            .acquire("volume", "v1")
+            .await?
+            .context("free")?;
+        stage
+            .other
+            .acquire(service, "v0", Duration::ZERO)
+            .await?
+            .context("free")?;
+        let ended = stage
+            .run(place, stage.session.reconcile())
+            .await
+            .transpose()?;
+        if !matches!(
+            place,
+            Place::Await(When::AfterPoll(0) | When::BeforePollAfter(0))
+        ) {
+            let token = stage.other_acquires().await?;
+            stage.other.release(token).await?;
+        }
+        stage.session.reconcile().await?;
+        known.assert_held().await?;
+        assert!(known.release().await?);
+        stage.is_clean().await?;
+        Ok(ended.is_some())
+    })
+    .await?;
+    stage.end().await
+}
+
+/// Leaves a service at most, which never heartbeats, and which the next start fences.
+async fn start(site: &Site) -> anyhow::Result<()> {
+    let observer = site.observer().await?;
+    let proxy = Proxy::in_front_of(site.port()).await?;
+    everywhere(async |place| {
+        let session = run(&proxy, place, connect(site, &proxy))
+            .await
+            .transpose()?;
+        let ended = session.is_some();
+        drop(session);
+        observer.until_disconnected(SETTLED).await?;
+        let again = connect(site, &proxy).await?;
+        let alive = "SELECT count(*) FROM volguard.service_status WHERE state = 'up'";
+        assert_eq!(observer.sql().number(alive).await?, Some(1));
+        again
+            .acquire("volume", "v0")
+            .await?
+            .context("free")?
+            .release()
+            .await?;
+        again.stop().await?;
+        Ok(ended)
+    })
+    .await?;
+    observer.until_settled(SETTLED).await
+}
+
+/// Goes on in the background: the service is gone, and with it its lock.
+async fn stop(site: &Site) -> anyhow::Result<()> {
+    let observer = site.observer().await?;
+    let proxy = Proxy::in_front_of(site.port()).await?;
+    everywhere(async |place| {
+        let session = connect(site, &proxy).await?;
+        let lock = session.acquire("volume", "v0").await?.context("free")?;
+        let ended = run(&proxy, place, session.clone().stop())
+            .await
+            .transpose()?;
+        if place.is_before_the_start() {
+            lock.release().await?;
+            session.stop().await?;
+        } else {
+            assert_eq!(session.lost().await, Loss::Stopped);
+            drop((lock, session));
+        }
+        observer.until_settled(SETTLED).await?;
+        observer.until_disconnected(SETTLED).await?;
+        Ok(ended.is_some())
+    })
+    .await
+}
+
+/// What the client saves its users from: a statement that was sent, and whose answer nobody reads.
+#[tokio::test]
+async fn without_the_client_a_dropped_acquire_leaves_its_lock() -> anyhow::Result<()> {
+    let site = Site::new(Route::Direct)?;
+    let sql = site.sql().await?;
+    let service = sql.register("a", LEASE).await?;
+    let sent = Polls::of(
+        sql.acquire(service, "v0", Duration::ZERO),
+        When::AfterPoll(1),
+    );
+    assert!(sent.await.is_none());
+    // The answer to this comes after the answer to that.
+    sql.run("SELECT 1").await?;
+    let settled = site
+        .observer()
+        .await?
+        .until_settled(Duration::from_millis(500))
+        .await;
+    assert!(matches!(
+        Violation::expected_in(settled),
+        Violation::LeftBehind(_)
+    ));
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! A holder that is killed: its lock is free when its lease ends, not before, and without anybody's help.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use volguard_tests::scenario::{Site, Sql, Violation, Worker, WorkerOptions, until};
+
+const LEASE: Duration = Duration::from_millis(1500);
+const LONG: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_secs(10);
+/// How much later than the end of the lease somebody who waits may have the lock, on a machine that does other things too.
+const LIMIT: Duration = Duration::from_secs(3);
+
+by_both_routes!(
+    a_plain_lock_is_free_at_the_end_of_the_lease,
+    a_lock_is_free_for_whoever_comes_later,
+    work_is_repaired_by_its_rule,
+    work_without_a_rule_keeps_its_lock,
+    nothing_is_freed_without_auto_cleanup,
+);
+
+/// A process that has the lock of `v0`, and is killed.
+async fn killed(site: &Site, status: Option<&str>) -> anyhow::Result<i64> {
+    let options = WorkerOptions {
+        url: site.url(),
+        mode: site.statement_mode(),
+        host: "killed",
+        lease: LEASE,
+    };
+    let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
+    let work = status.map(|status| format!(" {status}"));
+    let acquire = format!("acquire 0 v0{}", work.unwrap_or_default());
+    worker.ask(&acquire).await?;
+    worker.kill().await?;
+    Ok(worker.service_id())
+}
+
+async fn heir(site: &Site) -> anyhow::Result<(Sql, i64)> {
+    let sql = site.sql().await?;
+    let service = sql.register("heir", LONG).await?;
+    Ok((sql, service))
+}
+
+/// Compares, by the database's clock, when the heir got its lock with when the dead one's lease was over.
+async fn in_time(sql: &Sql, dead: i64, token: i64) -> anyhow::Result<()> {
+    let late = sql
+        .number(&format!(
+            "SELECT floor(extract(epoch FROM l.acquired_at - (s.heartbeat_at + s.lease)) * 1000)::bigint
+             FROM volguard.lock_status AS l, volguard.service_status AS s
+             WHERE l.token = {token} AND s.service_id = {dead} AND s.state = 'fenced'"
+        ))
+        .await?
+        .context("the dead service is fenced, the heir has the lock")?;
+    let Ok(late) = u64::try_from(late) else {
+        return Err(Violation::Early(format!("{} ms before the lease ended", -late)).into());
+    };
+    let took = Duration::from_millis(late);
+    if took > LIMIT {
+        let (what, limit) = ("taking over from a dead holder", LIMIT);
+        return Err(Violation::Late { what, took, limit }.into());
+    }
+    Ok(())
+}
+
+async fn a_plain_lock_is_free_at_the_end_of_the_lease(site: &Site) -> anyhow::Result<()> {
+    let (sql, service) = heir(site).await?;
+    let dead = killed(site, None).await?;
+    let token = sql.acquire(service, "v0", LONG).await?.context("in time")?;
+    in_time(&sql, dead, token).await?;
+    sql.release(token).await?;
+    site.observer().await?.until_settled(SETTLED).await
+}
+
+/// Even with a wait of zero, which finds the service dead and cleans it up on the way.
+async fn a_lock_is_free_for_whoever_comes_later(site: &Site) -> anyhow::Result<()> {
+    let (sql, service) = heir(site).await?;
+    let dead = killed(site, None).await?;
+    let token = until("the lock of a dead holder", async || {
+        Ok(sql.acquire(service, "v0", Duration::ZERO).await?)
+    })
+    .await?;
+    in_time(&sql, dead, token).await
+}
+
+/// A volume that is being extended, with a rule for what a crash makes of it.
+async fn volume(site: &Site, rule: bool) -> anyhow::Result<()> {
+    let sql = site.sql().await?;
+    sql.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'extending')")
+        .await?;
+    sql.run("SELECT volguard.track_resource('volume', 'app.volumes')")
+        .await?;
+    if rule {
+        let on_crash = r#"SELECT volguard.on_crash('volume', 'extending', '{"status": "error"}')"#;
+        sql.run(on_crash).await?;
+    }
+    Ok(())
+}
+
+async fn status(sql: &Sql) -> anyhow::Result<Option<String>> {
+    Ok(sql
+        .text("SELECT status FROM app.volumes WHERE id = 'v0'")
+        .await?)
+}
+
+async fn work_is_repaired_by_its_rule(site: &Site) -> anyhow::Result<()> {
+    volume(site, true).await?;
+    let (sql, service) = heir(site).await?;
+    let dead = killed(site, Some("extending")).await?;
+    let token = sql.acquire(service, "v0", LONG).await?.context("in time")?;
+    assert_eq!(
+        status(&sql).await?.as_deref(),
+        Some("error"),
+        "repaired before the lock passed on"
+    );
+    in_time(&sql, dead, token).await
+}
+
+/// Nobody may touch the volume before somebody has looked at it.
+async fn work_without_a_rule_keeps_its_lock(site: &Site) -> anyhow::Result<()> {
+    volume(site, false).await?;
+    let (sql, service) = heir(site).await?;
+    let dead = killed(site, Some("extending")).await?;
+    let token = sql
+        .acquire(service, "v0", LEASE + Duration::from_secs(1))
+        .await?;
+    if token.is_some() {
+        let lock = "the lock of work that awaits its repair was given away";
+        return Err(Violation::Forgotten(lock.to_owned()).into());
+    }
+    let cleanup = format!("SELECT state FROM volguard.cleanup(service_id => {dead})");
+    assert_eq!(sql.text(&cleanup).await?.as_deref(), Some("unavailable"));
+    // Somebody has looked at it, and says so.
+    sql.run("SELECT volguard.reset_resource('volume', 'v0')")
+        .await?;
+    sql.acquire(service, "v0", Duration::ZERO)
+        .await?
+        .context("free")?;
+    assert_eq!(status(&sql).await?.as_deref(), Some("extending"));
+    Ok(())
+}
+
+async fn nothing_is_freed_without_auto_cleanup(site: &Site) -> anyhow::Result<()> {
+    let (sql, service) = heir(site).await?;
+    let dead = killed(site, None).await?;
+    // In one transaction, because a pooler gives the connection to others afterwards.
+    sql.run("BEGIN; SET LOCAL volguard.auto_cleanup = off")
+        .await?;
+    let token = sql
+        .acquire(service, "v0", LEASE + Duration::from_secs(1))
+        .await?;
+    sql.run("COMMIT").await?;
+    assert_eq!(token, None);
+    let cleanup = format!("SELECT locks_released FROM volguard.cleanup(service_id => {dead})");
+    assert_eq!(sql.number(&cleanup).await?, Some(1));
+    sql.acquire(service, "v0", Duration::ZERO)
+        .await?
+        .context("free")?;
+    Ok(())
+}
