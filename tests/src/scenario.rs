@@ -20,7 +20,7 @@ pub use observer::Observer;
 pub use party::{Held, Party};
 pub use polls::{Polls, When};
 pub use proxy::{Cut, Proxy};
-pub use site::{Route, Site};
+pub use site::{Route, Site, furnish, url};
 pub use sql::{Sql, acquire, sqlstate};
 pub use until::{PATIENCE, until};
 pub use violation::Violation;

@@ -9,6 +9,25 @@ use super::stand::Stand;
 use super::{Observer, Sql};
 use crate::{Error, PrivateServer};
 
+/// Roles that log in with their own name as password. `manager` runs the scenarios, `stranger` wants what is not his.
+const ROLES: &str = "
+    CREATE ROLE manager LOGIN PASSWORD 'manager';
+    CREATE ROLE stranger LOGIN PASSWORD 'stranger';";
+
+/// Adds the scenarios' roles to a server.
+pub(crate) fn add_roles(server: &PrivateServer) -> Result<(), Error> {
+    server.psql(ROLES).map(drop)
+}
+
+/// Makes the database `volguard` of a server of one's own a site, for scenarios that crash it.
+///
+/// # Errors
+/// The server's.
+pub fn furnish(server: &PrivateServer) -> Result<(), Error> {
+    add_roles(server)?;
+    server.psql(include_str!("site.sql")).map(drop)
+}
+
 /// The way to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
@@ -93,22 +112,13 @@ impl Site {
     /// As [`Site::url`].
     #[must_use]
     pub fn url_as(&self, role: &str) -> String {
-        let port = match self.route {
-            Route::Direct => self.stand.server.port(),
-            Route::Pooled => self.stand.pooler().expect("started with the site").port(),
-        };
-        self.url_at(role, port)
+        url(role, self.port(), &self.database)
     }
 
     /// The URL of the role `manager` by another port, such as that of a proxy.
     #[must_use]
     pub fn url_by_port(&self, port: u16) -> String {
-        self.url_at("manager", port)
-    }
-
-    fn url_at(&self, role: &str, port: u16) -> String {
-        let database = &self.database;
-        format!("postgresql://{role}:{role}@127.0.0.1:{port}/{database}")
+        url("manager", port, &self.database)
     }
 
     /// The port that [`Site::url`] names.
@@ -163,6 +173,12 @@ impl Site {
     pub async fn volguard(&self) -> Result<Volguard, volguard::Error> {
         self.builder().connect().await
     }
+}
+
+/// The URL of a role whose password is its name.
+#[must_use]
+pub fn url(role: &str, port: u16, database: &str) -> String {
+    format!("postgresql://{role}:{role}@127.0.0.1:{port}/{database}")
 }
 
 /// Named after the running test, for whoever reads the server's log.

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::site::add_roles;
 use crate::{Error, PgBouncer, PrivateServer, Profile};
 
 /// A server, and a pooler in front of it once somebody asks for one.
@@ -12,11 +13,6 @@ pub(crate) struct Stand {
     pub(crate) server: PrivateServer,
     pooler: Once<PgBouncer>,
 }
-
-/// Roles that log in with their own name as password. `manager` runs the scenarios, `stranger` wants what is not his.
-const ROLES: &str = "
-    CREATE ROLE manager LOGIN PASSWORD 'manager';
-    CREATE ROLE stranger LOGIN PASSWORD 'stranger';";
 
 impl Stand {
     /// With the extension as it is.
@@ -39,7 +35,7 @@ impl Stand {
             // The pooler keeps its connections to one test's database while the next ones run.
             .setting("max_connections", "600")
             .start()?;
-        server.psql(ROLES)?;
+        add_roles(&server)?;
         Ok(Self {
             server,
             pooler: Once::new(),

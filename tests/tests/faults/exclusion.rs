@@ -42,7 +42,7 @@ async fn contest(site: &Site, parties: Vec<Party>, rounds: usize) -> anyhow::Res
 }
 
 /// Two services in one process, four tasks each.
-async fn tasks_of_the_client(site: &Site) -> anyhow::Result<()> {
+pub async fn tasks_of_the_client(site: &Site) -> anyhow::Result<()> {
     let mut parties = Vec::new();
     for host in ["a", "b"] {
         let volguard = site.volguard().await?;
@@ -52,7 +52,7 @@ async fn tasks_of_the_client(site: &Site) -> anyhow::Result<()> {
     contest(site, parties, 30).await
 }
 
-async fn plain_connections(site: &Site) -> anyhow::Result<()> {
+pub async fn plain_connections(site: &Site) -> anyhow::Result<()> {
     contest(site, plain(site, 8).await?, 30).await
 }
 
@@ -168,7 +168,7 @@ async fn without_the_line_and_the_primary_key_the_ledger_shows_it() -> anyhow::R
 }
 
 /// Locks of different names don't exclude each other, but only one of them may have work in it.
-async fn two_works_on_one_resource(site: &Site) -> anyhow::Result<()> {
+pub async fn two_works_on_one_resource(site: &Site) -> anyhow::Result<()> {
     let (one, other) = (site.sql().await?, site.sql().await?);
     let (first, second) = (
         one.register("a", LEASE).await?,
@@ -212,7 +212,7 @@ async fn without_the_line_and_the_work_index_two_work() -> anyhow::Result<()> {
 }
 
 /// Of one (cluster, host, binary) only the latest incarnation lives, also if several register at once.
-async fn registering_again(site: &Site) -> anyhow::Result<()> {
+pub async fn registering_again(site: &Site) -> anyhow::Result<()> {
     let mut registrations = JoinSet::new();
     for _ in 0..6 {
         let sql = site.sql().await?;

@@ -154,7 +154,7 @@ async fn cleanup_waits_for_an_assertion(site: &Site) -> anyhow::Result<()> {
     .await
 }
 
-async fn cleanup_waits_for_a_fenced_update(site: &Site) -> anyhow::Result<()> {
+pub async fn cleanup_waits_for_a_fenced_update(site: &Site) -> anyhow::Result<()> {
     cleanup_waits_for(site, fenced_update).await?;
     let size = site
         .sql()
@@ -310,9 +310,9 @@ pub fn what_the_dead_may_not(service: i64, token: i64) -> Vec<(String, &'static 
 }
 
 /// Everything that a dead service could change.
-pub const STATE: &str = "SELECT (SELECT json_agg(l ORDER BY token) FROM
-     (SELECT token, service_id, resource_id, status FROM volguard.lock_status) AS l)::text
-     || (SELECT json_agg(v ORDER BY id) FROM app.volumes AS v)::text";
+pub const STATE: &str = "SELECT concat(
+    (SELECT json_agg(l) FROM (SELECT token, service_id, resource_id, status FROM volguard.lock_status) AS l),
+    (SELECT json_agg(v) FROM app.volumes AS v))";
 
 async fn expect(sql: &Sql, statement: &str, expected: &str) -> anyhow::Result<()> {
     let got = match sql.text(statement).await {
@@ -331,7 +331,7 @@ async fn expect(sql: &Sql, statement: &str, expected: &str) -> anyhow::Result<()
 }
 
 /// Its lock has passed on to somebody else when it comes back.
-async fn a_dead_service_can_do_nothing(site: &Site) -> anyhow::Result<()> {
+pub async fn a_dead_service_can_do_nothing(site: &Site) -> anyhow::Result<()> {
     let zombie = Doomed::start(site, LEASE).await?;
     let heir = site.sql().await?;
     let service = heir.register("heir", LONG).await?;

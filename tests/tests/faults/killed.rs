@@ -102,7 +102,7 @@ async fn status(sql: &Sql) -> anyhow::Result<Option<String>> {
         .await?)
 }
 
-async fn work_is_repaired_by_its_rule(site: &Site) -> anyhow::Result<()> {
+pub async fn work_is_repaired_by_its_rule(site: &Site) -> anyhow::Result<()> {
     volume(site, true).await?;
     let (sql, service) = heir(site).await?;
     let dead = killed(site, Some("extending")).await?;

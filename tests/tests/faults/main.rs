@@ -38,5 +38,8 @@ mod exclusion;
 mod fencing;
 mod killed;
 mod leaving;
+mod roles;
+mod search_path;
+mod server;
 mod waiting;
 mod zombie;

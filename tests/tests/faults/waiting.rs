@@ -127,7 +127,7 @@ async fn without_the_look_for_writers_the_head_sleeps_on() -> anyhow::Result<()>
     Ok(())
 }
 
-async fn the_line_is_served_in_order(site: &Site) -> anyhow::Result<()> {
+pub async fn the_line_is_served_in_order(site: &Site) -> anyhow::Result<()> {
     const WAITERS: usize = 8;
     let observer = site.observer().await?;
     let holder = Waiter::new(site, "holder").await?;

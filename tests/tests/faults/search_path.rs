@@ -1,0 +1,140 @@
+//! A hostile `search_path`: whatever it puts in front of Postgres' own names, it changes nothing.
+//!
+//! The scenarios of other files, played as a role whose every session starts with such a path.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use volguard_tests::scenario::{Route, Site, Sql, sqlstate};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+/// The site of a role that catches whatever is not nailed down.
+fn hostile(route: Route) -> anyhow::Result<Site> {
+    let site = Site::new(route)?;
+    site.psql(include_str!("../../src/scenario/hostile.sql"))?;
+    let database = site.psql("SELECT quote_ident(current_database())")?;
+    site.psql(&format!(
+        "ALTER ROLE manager IN DATABASE {database} SET search_path = evil, pg_temp, pg_catalog, public"
+    ))?;
+    Ok(site)
+}
+
+macro_rules! under_a_hostile_path {
+    ($($name:ident => $scenario:path),+ $(,)?) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() -> anyhow::Result<()> {
+            for route in [Route::Direct, Route::Pooled] {
+                $scenario(&hostile(route)?).await?;
+            }
+            Ok(())
+        })+
+    };
+}
+
+under_a_hostile_path!(
+    the_client_excludes => crate::exclusion::tasks_of_the_client,
+    plain_sql_excludes => crate::exclusion::plain_connections,
+    works_exclude => crate::exclusion::two_works_on_one_resource,
+    incarnations_replace_each_other => crate::exclusion::registering_again,
+    the_dead_do_nothing => crate::fencing::a_dead_service_can_do_nothing,
+    updates_are_fenced => crate::fencing::cleanup_waits_for_a_fenced_update,
+    work_is_repaired => crate::killed::work_is_repaired_by_its_rule,
+    strangers_do_nothing => crate::roles::a_stranger_can_do_nothing,
+    members_do_everything => crate::roles::a_member_may_do_everything,
+    the_line_moves => crate::waiting::the_line_is_served_in_order,
+);
+
+/// Temporary tables come before everything else unless the path says otherwise.
+#[tokio::test]
+async fn temporary_tables_catch_nothing() -> anyhow::Result<()> {
+    let site = Site::new(Route::Direct)?;
+    let sql = site.sql().await?;
+    for table in [
+        "services",
+        "workers",
+        "clusters",
+        "token_counter",
+        "pg_class",
+        "pg_roles",
+        "pg_proc",
+    ] {
+        sql.run(&format!("CREATE TEMPORARY TABLE {table} (nothing boolean)"))
+            .await?;
+    }
+    use_everything(&sql).await?;
+    Ok(())
+}
+
+/// Plans are made once a session, and made anew when the path changes.
+#[tokio::test]
+async fn a_path_that_changes_within_the_session_catches_nothing() -> anyhow::Result<()> {
+    let site = hostile(Route::Direct)?;
+    let sql = site.sql().await?;
+    for path in [
+        "evil, pg_catalog",
+        "pg_catalog",
+        "public",
+        "evil, pg_temp, pg_catalog",
+    ] {
+        sql.run(&format!("SET search_path = {path}")).await?;
+        use_everything(&sql).await.with_context(|| path)?;
+    }
+    Ok(())
+}
+
+/// Every function once, to no effect that lasts.
+async fn use_everything(sql: &Sql) -> anyhow::Result<()> {
+    sql.run(
+        "DELETE FROM app.volumes; INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')",
+    )
+    .await?;
+    let dead = sql.register("dead", Duration::from_millis(1)).await?;
+    let service = sql.register("a", LEASE).await?;
+    let token = sql.acquire(service, "v0", LEASE).await?.context("free")?;
+    for call in [
+        "volguard.track_resource('volume', 'app.volumes')".to_owned(),
+        "volguard.on_crash('volume', 'extending', '{\"size\": {\"add\": [{\"column\": \"size\"}, 1]}}')".to_owned(),
+        format!("volguard.heartbeat({service})"),
+        format!("volguard.set_status({token}, 'extending')"),
+        format!("volguard.assert_held({token})"),
+        format!(
+            "volguard.conditional_update('app.volumes', '{{\"id\": \"v0\"}}',
+                 '{{\"size\": {{\"mul\": [{{\"column\": \"size\"}}, 2]}}, \"status\": null}}'::pg_catalog.jsonb OPERATOR(pg_catalog.-) 'status'::pg_catalog.text,
+                 '{{\"status\": [\"in-use\", null], \"size\": {{\"not\": 7}}}}', fence => {token})"
+        ),
+        format!("volguard.cleanup(service_id => {dead})"),
+        format!("volguard.reconcile({service}, ARRAY[{token}])"),
+        format!("volguard.release({token})"),
+        format!("volguard.release_all(ARRAY[{token}])"),
+        format!("volguard.force_release({token}, 'test')"),
+        "volguard.reset_resource('volume', 'v0')".to_owned(),
+        "volguard.cleanup()".to_owned(),
+        "volguard.on_crash('volume', 'extending', NULL)".to_owned(),
+        format!("volguard.deregister_service({service})"),
+    ] {
+        sql.run(&format!("SELECT {call}")).await.with_context(|| call)?;
+    }
+    for view in ["lock_status", "service_status", "cluster_status"] {
+        sql.run(&format!("SELECT * FROM volguard.{view}")).await?;
+    }
+    Ok(())
+}
+
+/// The trap works: a function of the owner's whose names are not nailed down falls into it.
+#[tokio::test]
+async fn a_function_that_trusts_the_path_is_caught() -> anyhow::Result<()> {
+    let site = hostile(Route::Direct)?;
+    site.psql(
+        "CREATE FUNCTION app.naive() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS
+             'BEGIN RETURN (SELECT count(*) FROM volguard.services WHERE service_id = 1); END'",
+    )?;
+    let sql = site.sql().await?;
+    sql.register("a", LEASE).await?;
+    let caught = sql.run("SELECT app.naive()").await;
+    assert_eq!(
+        caught.map_err(|error| sqlstate(&error)),
+        Err("EV111".to_owned())
+    );
+    Ok(())
+}
