@@ -75,6 +75,16 @@ impl Cast {
         self.dismissed.borrow().contains(&pid)
     }
 
+    /// Ends every manager that is still there without notice, so that nothing changes any more.
+    pub async fn kill(&self) -> Result<()> {
+        let players = std::mem::take(&mut *self.players.borrow_mut());
+        for player in players {
+            self.dismiss(player.pid());
+            player.kill().await?;
+        }
+        Ok(())
+    }
+
     /// Has every manager finish and deregister.
     pub async fn stop(&self) -> Result<()> {
         let players = std::mem::take(&mut *self.players.borrow_mut());

@@ -19,10 +19,11 @@ use crate::database;
 use crate::event::Event;
 use crate::fault::{Aftermath, Faults, Zombie};
 use crate::options::{Plan, Sabotage};
-use crate::report::{Report, Verdict};
+use crate::report::Report;
 use crate::schema::{CLUSTER, Schema};
 use crate::storage::Storage;
 use crate::timeline::Timeline;
+use crate::verdict::Verdict;
 
 /// What the faults came to.
 #[derive(Debug, Default)]
@@ -93,6 +94,7 @@ async fn play(plan: &Plan, volguard: &Volguard, directory: &Path) -> Result<usiz
         () = sleep(limit(plan)) => None,
     };
     timeline.close();
+    cast.kill().await?;
     let ledger = Ledger::read(volguard).await?;
     let shelf = Shelf::read(storage.layout())?;
     let report = Report {

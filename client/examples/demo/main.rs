@@ -23,6 +23,7 @@ mod request;
 mod schema;
 mod storage;
 mod timeline;
+mod verdict;
 
 use std::process::ExitCode;
 

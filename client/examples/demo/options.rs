@@ -14,7 +14,7 @@ usage: demo [options]
 
 Runs volume managers as processes over one shared directory, and an API client that keeps them busy. Kills one manager,
 pauses another beyond its lease, and checks the volumes' files at the end. DATABASE_URL names the database, which must have the
-extension volguard.
+extension volguard; directly, because a pooler in transaction mode passes no notifications on.
 
   --operations N     how many operations the API asks for (400)
   --managers N       how many manager processes (3)

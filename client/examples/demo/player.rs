@@ -49,7 +49,10 @@ impl Player {
             .spawn()
             .with_context(|| format!("can't start {}", post.name))?;
         let id = child.id().context("a process without an id")?;
-        let pid = Pid::from_raw(id.cast_signed()).context("a process without an id")?;
+        let pid = i32::try_from(id)
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("a process without an id")?;
         let ear = Ear {
             name: post.name.clone(),
             pid,

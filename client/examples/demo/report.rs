@@ -6,12 +6,12 @@ use comfy_table::{CellAlignment, ColumnConstraint, Table, Width, presets};
 
 use crate::api::Tally;
 use crate::audience::Audience;
-use crate::check::{Check, Ledger};
+use crate::check::Ledger;
 use crate::director::Drama;
-use crate::event::Door;
 use crate::fault::{Aftermath, Zombie};
 use crate::operation::Operation;
 use crate::options::Plan;
+use crate::verdict::Verdict;
 
 /// Violations printed of each invariant; a missing guard breaks some of them everywhere.
 const SHOWN: usize = 3;
@@ -25,23 +25,6 @@ pub struct Report<'a> {
     pub drama: Option<&'a Drama>,
     pub plan: &'a Plan,
     pub elapsed: Duration,
-}
-
-/// All invariants: of files and database, and of what was seen while it happened.
-#[derive(Debug)]
-pub struct Verdict {
-    checks: Vec<Check>,
-}
-
-impl Verdict {
-    pub fn over(report: &Report<'_>, mut checks: Vec<Check>) -> Verdict {
-        checks.extend([report.books(), report.fences(), report.calm()]);
-        Verdict { checks }
-    }
-
-    pub fn violations(&self) -> usize {
-        self.checks.iter().map(|check| check.violations.len()).sum()
-    }
 }
 
 impl Report<'_> {
@@ -65,7 +48,7 @@ impl Report<'_> {
             println!("{}", self.doors(*service_id));
         }
         println!("\nInvariants\n{}", invariants(verdict));
-        for check in &verdict.checks {
+        for check in verdict.checks() {
             for violation in check.violations.iter().take(SHOWN) {
                 println!("VIOLATION of `{}`: {violation}", check.invariant);
             }
@@ -94,9 +77,7 @@ impl Report<'_> {
         let mut sums = [0; 4];
         for operation in Operation::REQUESTS {
             let counts = self.counts(operation);
-            sums.iter_mut()
-                .zip(counts)
-                .for_each(|(sum, count)| *sum += count);
+            add(&mut sums, counts);
             table.add_row(row(operation.name(), counts));
         }
         table.add_row(row("all", sums));
@@ -105,7 +86,7 @@ impl Report<'_> {
     }
 
     /// Asked, refused, done, rolled back.
-    fn counts(&self, operation: Operation) -> [u64; 4] {
+    pub fn counts(&self, operation: Operation) -> [u64; 4] {
         let asked = self.tally.of(operation);
         let ended = |state| self.ledger.count(operation, state) as u64;
         [asked.asked, asked.refused, ended("done"), ended("failed")]
@@ -117,9 +98,7 @@ impl Report<'_> {
         for (door, attempts) in self.audience.attempts_of(service_id) {
             let (refused, admitted) = (attempts.refused, attempts.admitted);
             let counts = [refused + admitted, refused, admitted];
-            sums.iter_mut()
-                .zip(counts)
-                .for_each(|(sum, count)| *sum += count);
+            add(&mut sums, counts);
             table.add_row(row(&door.to_string(), counts));
         }
         table.add_row(row("all", sums));
@@ -127,62 +106,11 @@ impl Report<'_> {
         table
     }
 
-    /// Nothing that was asked for got lost.
-    fn books(&self) -> Check {
-        let mut check = Check::new("asked = refused + done + rolled back, for every kind");
-        for operation in Operation::REQUESTS {
-            let [asked, refused, done, failed] = self.counts(operation);
-            check.demand(asked == refused + done + failed, || {
-                format!("{operation}: {asked} asked, {refused} + {done} + {failed} accounted for")
-            });
-        }
-        check
-    }
-
-    /// A zombie has to have tried, or nothing is shown.
-    fn fences(&self) -> Check {
-        let mut check = Check::new("the zombie tried, and every attempt was refused");
-        let Some(zombie) = self.zombie() else {
-            return check;
-        };
-        let attempts = self.audience.attempts_of(zombie.service_id);
-        for (door, attempts) in &attempts {
-            check.examined += attempts.refused as usize;
-            for _ in 0..attempts.admitted {
-                check.demand(false, || format!("let through: {door}"));
-            }
-        }
-        let essential = [
-            Door::Storage,
-            Door::Session,
-            Door::AssertHeld,
-            Door::ConditionalUpdate,
-        ];
-        for door in essential {
-            let refused = attempts.get(&door).map_or(0, |attempts| attempts.refused);
-            check.demand(refused > 0, || format!("never stopped by: {door}"));
-        }
-        check
-    }
-
-    fn calm(&self) -> Check {
-        let mut check =
-            Check::new("the play came to its end, and no manager met anything unexpected");
-        check.demand(self.drama.is_some(), || {
-            format!("not at its end after {:.0} s", self.elapsed.as_secs_f64())
-        });
-        let troubles = self.audience.troubles();
-        check.demand(troubles == 0, || {
-            format!("{troubles} times, see the timeline")
-        });
-        check
-    }
-
     fn aftermaths(&self) -> &[Aftermath] {
         self.drama.map_or(&[], |drama| &drama.aftermaths)
     }
 
-    fn zombie(&self) -> Option<&Zombie> {
+    pub fn zombie(&self) -> Option<&Zombie> {
         self.drama?.zombie.as_ref()
     }
 }
@@ -236,7 +164,7 @@ fn moment(by: &str, after: Duration) -> String {
 
 fn invariants(verdict: &Verdict) -> Table {
     let mut table = table(&["invariant", "examined", "violations"]);
-    for check in &verdict.checks {
+    for check in verdict.checks() {
         let counts = [check.examined as u64, check.violations.len() as u64];
         table.add_row(row(check.invariant, counts));
     }
@@ -255,6 +183,12 @@ fn table(header: &[&str]) -> Table {
 fn row<const N: usize>(name: &str, counts: [u64; N]) -> Vec<String> {
     let counts = counts.iter().map(ToString::to_string);
     [name.to_owned()].into_iter().chain(counts).collect()
+}
+
+fn add<const N: usize>(sums: &mut [u64; N], counts: [u64; N]) {
+    for (sum, count) in sums.iter_mut().zip(counts) {
+        *sum += count;
+    }
 }
 
 fn right(table: &mut Table, columns: std::ops::Range<usize>) {

@@ -21,7 +21,7 @@ pub const OPENED: &str = "volguard_demo_opened";
 pub const CLOSED: &str = "volguard_demo_closed";
 
 const TABLES: &str = include_str!("schema.sql");
-const DROP: &str = "SET client_min_messages = warning; DROP SCHEMA IF EXISTS volguard_demo CASCADE";
+const DROP: &str = "SET client_min_messages = warning; SET lock_timeout = '10s'; DROP SCHEMA IF EXISTS volguard_demo CASCADE";
 
 /// The schema, made for one run and held by a lock, so that a second demo in the same database keeps away.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use volguard::Volguard;
@@ -69,18 +69,20 @@ impl Tenant {
     }
 
     fn think(&mut self, screen: &Screen) -> Vec<Wish> {
-        if self.dice.random_bool(RUSH)
-            && let Some(volume) = screen.contested(&mut self.dice).cloned()
-        {
-            let mut rivals = [Operation::Extend, Operation::Attach, Operation::Delete];
-            rand::seq::SliceRandom::shuffle(&mut rivals[..], &mut self.dice);
-            return rivals[..2]
-                .iter()
-                .map(|operation| self.wish(*operation, Some(volume.clone())))
-                .collect();
-        }
-        let (operation, volume) = screen.choose(&mut self.dice);
-        vec![self.wish(operation, volume.cloned())]
+        let contested = match self.dice.random_bool(RUSH) {
+            true => screen.contested(&mut self.dice),
+            false => None,
+        };
+        let Some(volume) = contested else {
+            let (operation, volume) = screen.choose(&mut self.dice);
+            return vec![self.wish(operation, volume.cloned())];
+        };
+        let mut rivals = [Operation::Extend, Operation::Attach, Operation::Delete];
+        rivals.shuffle(&mut self.dice);
+        rivals[..2]
+            .iter()
+            .map(|operation| self.wish(*operation, Some(volume.clone())))
+            .collect()
     }
 
     fn wish(&mut self, operation: Operation, volume: Option<Shown>) -> Wish {

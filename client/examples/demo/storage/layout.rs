@@ -82,7 +82,7 @@ impl Layout {
             let name = entry?.file_name();
             let id = name.to_str().and_then(|name| name.parse().ok());
             ids.push(id.ok_or_else(|| {
-                let stray = format!("{} is no id of a volume", name.display());
+                let stray = format!("{} is no id of a volume", name.to_string_lossy());
                 io::Error::new(io::ErrorKind::InvalidData, stray)
             })?);
         }

@@ -81,3 +81,6 @@ impl Storage {
         Ok(inside)
     }
 }
+
+#[cfg(test)]
+mod tests;

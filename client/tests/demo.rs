@@ -1,0 +1,50 @@
+//! The demo as a test, and its checker without the guards whose absence it has to see.
+
+use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
+
+/// One at a time: they share a schema.
+static STAGE: Mutex<()> = Mutex::new(());
+
+/// Plays a short version of it under `DATABASE_URL`.
+fn play(options: &[&str]) -> Output {
+    let _stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["run", "--quiet", "--locked", "-p", "volguard"]);
+    command.args(["--example", "demo", "--", "--operations", "80"]);
+    command.arg("--directory").arg(directory.path());
+    command.args(options).output().expect("cargo")
+}
+
+fn printed(output: &Output) -> String {
+    let streams = [&output.stdout, &output.stderr];
+    streams.map(|text| String::from_utf8_lossy(text)).concat()
+}
+
+/// It fails, and because of this.
+fn breaks(guard: &str, invariant: &str) {
+    let output = play(&["--break", guard]);
+    let printed = printed(&output);
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    let violation = format!("VIOLATION of `{invariant}`");
+    assert!(printed.contains(&violation), "{printed}");
+}
+
+#[test]
+fn a_killed_and_a_paused_manager_violate_nothing() {
+    let output = play(&[]);
+    let printed = printed(&output);
+    assert!(output.status.success(), "{printed}");
+    assert!(printed.contains("No violation"), "{printed}");
+}
+
+#[test]
+fn a_zombie_is_seen_where_the_storage_has_no_fence() {
+    breaks("storage-fence", "no token goes backwards");
+}
+
+#[test]
+fn managers_are_seen_to_collide_without_locks() {
+    breaks("lock", "no two managers inside one volume");
+}
