@@ -81,7 +81,7 @@ pub(crate) static EXTENSION_VERSION: Statement = Statement {
 
 pub(crate) static REGISTER_SERVICE: Statement = Statement {
     sql: "SELECT volguard.register_service(host => $1, binary_name => $2, cluster => $3, \
-          lease => $4 * interval '1 microsecond', details => $5)",
+          lease => $4 OPERATOR(pg_catalog.*) pg_catalog.interval '1 microsecond', details => $5)",
     types: &[Type::TEXT, Type::TEXT, Type::TEXT, Type::INT8, Type::JSONB],
 };
 
@@ -102,7 +102,7 @@ pub(crate) static RECONCILE: Statement = Statement {
 
 pub(crate) static ACQUIRE: Statement = Statement {
     sql: "SELECT volguard.acquire(service_id => $1, resource_type => $2, resource_id => $3, lock_name => $4, \
-          status => $5, wait => $6 * interval '1 microsecond', request_id => $7, details => $8)",
+          status => $5, wait => $6 OPERATOR(pg_catalog.*) pg_catalog.interval '1 microsecond', request_id => $7, details => $8)",
     types: &[
         Type::INT8,
         Type::TEXT,
