@@ -67,6 +67,7 @@ export VOLGUARD_SABOTAGE_PACKAGE=$TARGET/pgrx-package/sabotage
 tier 'extension units' cargo test --locked -p volguard-extension --lib
 tier 'golden files' regress ISOLATION=
 tier 'isolation specs' regress REGRESS=
+tier 'specs, sabotaged' env -u DATABASE_URL VOLGUARD_PACKAGE="$VOLGUARD_SABOTAGE_PACKAGE" "$TARGET/debug/with-postgres" -- pg_regress/sabotage.sh
 tier 'client' with_server -- cargo test --locked --no-fail-fast -p volguard
 # They start their own, which they may crash.
 tier 'server' cargo test --locked --no-fail-fast -p volguard-tests
