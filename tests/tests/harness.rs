@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio_postgres::{Config, NoTls};
 use volguard_tests::{PgBouncer, PrivateServer};
 
@@ -120,9 +121,7 @@ fn the_server_dies_with_a_killed_owner() -> Result {
 #[test]
 fn a_signal_reaches_the_command_and_then_the_server_stops() -> Result {
     let (mut owner, _stdout, postmaster) = running_server()?;
-    Command::new("kill")
-        .args(["-TERM", &owner.id().to_string()])
-        .status()?;
+    kill_process(Pid::from_child(&owner), Signal::TERM)?;
     assert_eq!(owner.wait()?.code(), Some(128 + 15));
     wait_until_gone(&postmaster);
     Ok(())
