@@ -103,8 +103,9 @@ impl Acquire {
     /// session finds and releases it in the background, unless the same request id is asked for again before.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves no lock behind. The server is asked to end the wait at once, and a lock that
-    /// was won at that moment is released in the background. Its place in the line is lost.
+    /// Dropping the future leaves no lock behind. The server is asked to end the wait at once (but see
+    /// [`StatementMode::Unnamed`](crate::StatementMode::Unnamed)), and a lock that was won all the same is released
+    /// in the background. The place in the line is lost.
     pub async fn run(self) -> Result<Option<Lock>, Error> {
         // All that identifies the request is settled before the first await.
         let now = Instant::now();

@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use tokio_postgres::Row;
 
-use crate::connect::Volguard;
 use crate::error::Error;
+use crate::handle::Volguard;
 use crate::statements;
 
 /// Which dead services to clean up after: all that match every criterion set.

@@ -18,6 +18,7 @@ mod acquire;
 mod cleanup;
 mod connect;
 mod error;
+mod handle;
 mod interval;
 mod lock;
 mod queue;
@@ -29,8 +30,9 @@ mod update;
 
 pub use acquire::Acquire;
 pub use cleanup::{CleanedService, Cleanup, CleanupState};
-pub use connect::{ConnectBuilder, StatementMode, Volguard};
+pub use connect::{ConnectBuilder, StatementMode};
 pub use error::Error;
+pub use handle::Volguard;
 pub use lock::Lock;
 pub use resource::{CrashRule, TrackResource};
 pub use session::{Loss, Registration, Session};

@@ -5,8 +5,8 @@ use std::pin::Pin;
 
 use serde_json::Value;
 
-use crate::connect::Volguard;
 use crate::error::Error;
+use crate::handle::Volguard;
 use crate::statements;
 use crate::update::{Expression, IntoExpression, document};
 

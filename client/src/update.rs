@@ -16,8 +16,8 @@ pub(crate) use self::document::document;
 use self::document::scalar;
 pub use self::expression::{Expression, IntoExpression, add, column, div, mul, sub};
 pub use self::outcome::{UpdateOutcome, UpdatedRow};
-use crate::connect::Volguard;
 use crate::error::Error;
+use crate::handle::Volguard;
 use crate::lock::{Held, Lock};
 use crate::statements;
 

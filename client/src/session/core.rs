@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use super::lease::{Lease, Loss};
-use crate::connect::Volguard;
 use crate::error::Error;
+use crate::handle::Volguard;
 use crate::queue::Lines;
 use crate::reaper::Unsettled;
 use crate::statements;

@@ -130,6 +130,33 @@ async fn a_wait_that_nobody_hears_of_any_more_wins_nothing() {
 }
 
 #[tokio::test]
+async fn asking_again_in_vain_forgets_no_wait_under_way() {
+    let (proxy, cluster) = (Proxy::start().await, unique("cluster"));
+    let observer = Observer::new().await;
+    let elsewhere = session_in(&connect().await, &cluster).await;
+    let volguard = proxy.builder().connect().await.unwrap();
+    let session = session_in(&volguard, &cluster).await;
+    let held = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
+    let request = session.acquire("volume", "1").request_id(Uuid::new_v4());
+    proxy.inject(ACQUIRE, Fault::CutWhileRunning, 1);
+    let first = tokio::spawn(request.clone().wait(LONG * 2).run());
+    observer.until(1, async |_| i64::from(proxy.struck())).await;
+    proxy.refuse(true);
+    first.abort();
+    sleep(MOMENT).await;
+    proxy.refuse(false);
+    assert!(request.wait(MOMENT).await.unwrap().is_none());
+    // The backend of the first request still stands in the line, and nobody listens to it.
+    held.release().await.unwrap();
+    sleep(MOMENT).await;
+    observer
+        .until(0, async |o| o.locks_of(&session).await)
+        .await;
+    let next = elsewhere.acquire("volume", "1").wait(LONG).await.unwrap();
+    assert!(next.is_some());
+}
+
+#[tokio::test]
 async fn a_release_is_repeated_until_it_is_answered() {
     let (proxy, _volguard, session, observer) = behind_a_proxy().await;
     for fault in [Fault::LoseStatement, Fault::LoseReply] {

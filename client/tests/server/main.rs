@@ -3,6 +3,7 @@
 mod broken_connections;
 mod cleanup;
 mod dropped_futures;
+mod endings;
 mod errors;
 mod line;
 mod locks;

@@ -6,17 +6,9 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 use volguard::{Error, Loss, Volguard};
 
-use crate::support::{
-    LONG, MOMENT, Observer, Proxy, client, code, connect, session, session_in, unique,
-};
+use crate::support::{LONG, MOMENT, Observer, Proxy, client, code, connect, session_in, unique};
 
 const SHORT_LEASE: Duration = Duration::from_millis(900);
-
-async fn up(observer: &Observer, service_id: i64) -> i64 {
-    const SQL: &str =
-        "SELECT count(*) FROM volguard.service_status WHERE service_id = $1 AND state = 'up'";
-    observer.number(SQL, &[&service_id]).await
-}
 
 #[tokio::test]
 async fn connecting_demands_the_extension() {
@@ -92,7 +84,7 @@ async fn heartbeats_outlive_the_lease() {
     let first = session.lost_at();
     assert!(timeout(SHORT_LEASE * 3, session.lost()).await.is_err());
     assert!(session.lost_at() > first + SHORT_LEASE);
-    assert_eq!(up(&observer, session.service_id()).await, 1);
+    assert_eq!(observer.up(session.service_id()).await, 1);
 }
 
 #[tokio::test]
@@ -112,11 +104,16 @@ async fn heartbeats_need_no_connection_of_the_pool() {
 #[tokio::test]
 async fn a_dead_connection_is_replaced_in_time() {
     let proxy = Proxy::start().await;
-    let volguard = proxy.builder().connect().await.unwrap();
+    let volguard = proxy.builder().pool_size(2).connect().await.unwrap();
     let registration = volguard
         .register(&unique("host"), "test")
         .lease(SHORT_LEASE * 2);
     let session = registration.start().await.unwrap();
+    // No replacement is to be had from the pool.
+    let _all = (
+        volguard.pool().get().await.unwrap(),
+        volguard.pool().get().await.unwrap(),
+    );
     proxy.freeze_open();
     assert!(timeout(SHORT_LEASE * 6, session.lost()).await.is_err());
 }
@@ -132,7 +129,7 @@ async fn is_lost_before_the_lease_ends_on_the_server() {
     let lock = session.acquire("volume", "1").await.unwrap().unwrap();
     proxy.freeze_all();
     let loss = timeout(LONG, lock.lost()).await.unwrap();
-    assert_eq!(up(&observer, session.service_id()).await, 1);
+    assert_eq!(observer.up(session.service_id()).await, 1);
     assert_eq!(
         (loss, session.loss()),
         (Loss::LeaseRanOut, Some(Loss::LeaseRanOut))
@@ -151,6 +148,86 @@ async fn is_lost_before_the_lease_ends_on_the_server() {
     let update = volguard.update("volumes").key("id", 1).fenced_by(&lock);
     let refused = timeout(MOMENT, update.execute()).await.unwrap();
     assert!(matches!(refused, Err(Error::SessionLost(_))));
+}
+
+#[tokio::test]
+async fn slow_replies_make_the_lease_no_longer() {
+    let (proxy, observer) = (Proxy::start().await, Observer::new().await);
+    let volguard = proxy.builder().connect().await.unwrap();
+    let registration = volguard
+        .register(&unique("host"), "test")
+        .lease(SHORT_LEASE * 2);
+    let session = registration.start().await.unwrap();
+    // More than the margin, which would hide it.
+    proxy.delay_replies(SHORT_LEASE / 2);
+    let first = session.lost_at();
+    observer
+        .until(1, async |_| i64::from(session.lost_at() > first))
+        .await;
+    let renewed = session.lost_at();
+    observer
+        .until(1, async |_| i64::from(session.lost_at() > renewed))
+        .await;
+    proxy.freeze_all();
+    assert_eq!(
+        timeout(LONG, session.lost()).await.unwrap(),
+        Loss::LeaseRanOut
+    );
+    assert_eq!(observer.up(session.service_id()).await, 1);
+}
+
+/// Blocks the runtime's only thread: its timers and connections stand still, as those of a stopped process do.
+fn stop_the_process(time: Duration) {
+    std::thread::sleep(time);
+}
+
+#[tokio::test]
+async fn a_stopped_process_finds_itself_lost_at_its_first_look() {
+    let volguard = connect().await;
+    let registration = volguard
+        .register(&unique("host"), "test")
+        .lease(SHORT_LEASE);
+    let session = registration.start().await.unwrap();
+    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    stop_the_process(SHORT_LEASE);
+    assert!(session.is_lost() && lock.is_lost());
+    assert_eq!(session.loss(), Some(Loss::LeaseRanOut));
+    let refused = session.acquire("volume", "2").await;
+    assert!(matches!(refused, Err(Error::SessionLost(_))));
+    // The server would take a heartbeat yet; the verdict stays.
+    assert!(timeout(MOMENT, session.lost()).await.is_ok() && session.is_lost());
+}
+
+#[tokio::test]
+async fn a_lock_won_while_the_process_stood_still_is_given_back() {
+    let (volguard, observer) = (connect().await, Observer::new().await);
+    let cluster = unique("cluster");
+    let registration = volguard
+        .register(&unique("host"), "test")
+        .lease(SHORT_LEASE);
+    let session = registration.cluster(&cluster).start().await.unwrap();
+    // Who holds it lives in a thread of its own, and releases while this one is stopped.
+    let (held, is_held) = std::sync::mpsc::channel();
+    let holder = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let elsewhere = session_in(&connect().await, &cluster).await;
+            let lock = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
+            held.send(()).unwrap();
+            tokio::time::sleep(SHORT_LEASE / 3).await;
+            assert!(lock.release().await.unwrap());
+        });
+    });
+    is_held.recv().unwrap();
+    let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG).run());
+    assert!(timeout(SHORT_LEASE / 9, session.lost()).await.is_err());
+    stop_the_process(SHORT_LEASE);
+    let refused = timeout(LONG, waiter).await.unwrap().unwrap();
+    assert!(matches!(refused, Err(Error::SessionLost(_))), "{refused:?}");
+    holder.join().unwrap();
+    observer
+        .until(0, async |o| o.locks_of(&session).await)
+        .await;
 }
 
 #[tokio::test]
@@ -184,106 +261,4 @@ async fn the_heartbeat_alone_notices_the_fence() {
     let began = Instant::now();
     assert_eq!(timeout(LONG, old.lost()).await.unwrap(), Loss::Fenced);
     assert!(began.elapsed() < SHORT_LEASE * 3, "{:?}", began.elapsed());
-}
-
-#[tokio::test]
-async fn stopping_leaves_only_the_work_to_cleanup() {
-    let (volguard, observer) = (connect().await, Observer::new().await);
-    let session = session(&volguard).await;
-    let plain = session.acquire("volume", "1").await.unwrap().unwrap();
-    let work = session
-        .acquire("volume", "2")
-        .status("creating")
-        .await
-        .unwrap()
-        .unwrap();
-    drop(
-        session
-            .acquire("volume", "3")
-            .status("dropped")
-            .await
-            .unwrap(),
-    );
-    assert_eq!(session.clone().stop().await.unwrap(), 1);
-    assert_eq!(observer.locks_of(&session).await, 1);
-    assert_eq!(
-        (plain.lost().await, work.lost().await),
-        (Loss::Stopped, Loss::Stopped)
-    );
-    assert!(!plain.release().await.unwrap());
-    assert!(matches!(
-        session.stop().await,
-        Err(Error::SessionLost(Loss::Stopped))
-    ));
-}
-
-#[tokio::test]
-async fn stopping_calls_off_who_waits() {
-    let (volguard, cluster) = (connect().await, unique("cluster"));
-    let other = session_in(&volguard, &cluster).await;
-    let session = session_in(&volguard, &cluster).await;
-    let _lock = other.acquire("volume", "1").await.unwrap().unwrap();
-    let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG * 2).run());
-    let behind = tokio::spawn(session.acquire("volume", "1").wait(LONG * 2).run());
-    assert!(timeout(MOMENT, other.lost()).await.is_err());
-    assert_eq!(timeout(LONG, session.stop()).await.unwrap().unwrap(), 0);
-    for waiter in [waiter, behind] {
-        let refused = timeout(LONG, waiter).await.unwrap().unwrap();
-        assert!(
-            matches!(refused, Err(Error::SessionLost(Loss::Stopped))),
-            "{refused:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn without_a_handle_the_lease_runs_out() {
-    let (volguard, observer) = (connect().await, Observer::new().await);
-    let registration = volguard
-        .register(&unique("host"), "test")
-        .lease(SHORT_LEASE);
-    let session = registration.start().await.unwrap();
-    let service_id = session.service_id();
-    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
-    drop(session);
-    // The lock is a handle, too.
-    assert!(timeout(SHORT_LEASE * 2, lock.lost()).await.is_err());
-    drop(lock);
-    observer.until(0, async |o| up(o, service_id).await).await;
-}
-
-#[tokio::test]
-async fn reconcile_releases_what_the_session_does_not_know() {
-    let (volguard, observer) = (connect().await, Observer::new().await);
-    let session = session(&volguard).await;
-    let known = session.acquire("volume", "1").await.unwrap().unwrap();
-    let stray = "SELECT volguard.acquire($1, 'volume', '2')";
-    observer.number(stray, &[&session.service_id()]).await;
-    assert_eq!(session.reconcile().await.unwrap(), 1);
-    known.assert_held().await.unwrap();
-    assert_eq!(session.reconcile().await.unwrap(), 0);
-}
-
-#[tokio::test]
-async fn reconcile_spares_acquires_under_way() {
-    let volguard = connect().await;
-    let session = session(&volguard).await;
-    let mut workers = Vec::new();
-    for worker in 0..4 {
-        let session = session.clone();
-        workers.push(tokio::spawn(async move {
-            for round in 0..25 {
-                let id = format!("{worker}-{round}");
-                let lock = session.acquire("volume", &id).await.unwrap().unwrap();
-                lock.assert_held().await.unwrap();
-                assert!(lock.release().await.unwrap());
-            }
-        }));
-    }
-    while !workers.iter().all(tokio::task::JoinHandle::is_finished) {
-        assert_eq!(session.reconcile().await.unwrap(), 0);
-    }
-    for worker in workers {
-        worker.await.unwrap();
-    }
 }

@@ -106,6 +106,13 @@ impl Observer {
         self.number(SQL, &[&session.service_id()]).await
     }
 
+    /// 1 if the server believes the service alive.
+    pub(crate) async fn up(&self, service_id: i64) -> i64 {
+        const SQL: &str = "SELECT count(*) FROM volguard.service_status \
+             WHERE service_id = $1 AND state = 'up'";
+        self.number(SQL, &[&service_id]).await
+    }
+
     /// How many acquires run under this application name.
     pub(crate) async fn acquires_of(&self, application_name: &str) -> i64 {
         const SQL: &str = "SELECT count(*) FROM pg_stat_activity \

@@ -1,11 +1,13 @@
 //! A network between client and server that fails on command.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_postgres::config::Host;
 use volguard::{ConnectBuilder, StatementMode, Volguard};
 
@@ -33,6 +35,7 @@ struct State {
     /// Bumped to freeze the connections there are: they stay open and carry nothing any more.
     frozen: watch::Sender<usize>,
     freezing_new: AtomicBool,
+    reply_delay_ms: AtomicU64,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -48,6 +51,7 @@ impl Proxy {
             refusing: AtomicBool::new(false),
             frozen: watch::Sender::new(0),
             freezing_new: AtomicBool::new(false),
+            reply_delay_ms: AtomicU64::new(0),
         });
         let proxy = Proxy {
             port,
@@ -91,6 +95,12 @@ impl Proxy {
     /// Closes new connections at once.
     pub(crate) fn refuse(&self, refuse: bool) {
         self.state.refusing.store(refuse, Ordering::SeqCst);
+    }
+
+    /// Replies take so much longer from now on.
+    pub(crate) fn delay_replies(&self, delay: Duration) {
+        let delay = u64::try_from(delay.as_millis()).expect("a short delay");
+        self.state.reply_delay_ms.store(delay, Ordering::SeqCst);
     }
 
     /// From now on the connections that are open carry nothing, and nobody tells their ends.
@@ -165,6 +175,8 @@ async fn carry(mut client: TcpStream, state: Arc<State>) {
                 let Ok(count @ 1..) = read else { return };
                 // The server flushes the reply when the statement is committed, not before.
                 if losing_reply { return }
+                let delay = state.reply_delay_ms.load(Ordering::SeqCst);
+                sleep(Duration::from_millis(delay)).await;
                 if client.write_all(&down[..count]).await.is_err() { return }
             }
         }

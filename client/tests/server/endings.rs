@@ -1,0 +1,112 @@
+//! How a session ends in order, or is left, and what it sweeps up.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use volguard::{Error, Loss};
+
+use crate::support::{LONG, MOMENT, Observer, connect, session, session_in, unique};
+
+const SHORT_LEASE: Duration = Duration::from_millis(900);
+
+#[tokio::test]
+async fn stopping_leaves_only_the_work_to_cleanup() {
+    let (volguard, observer) = (connect().await, Observer::new().await);
+    let session = session(&volguard).await;
+    let plain = session.acquire("volume", "1").await.unwrap().unwrap();
+    let work = session
+        .acquire("volume", "2")
+        .status("creating")
+        .await
+        .unwrap()
+        .unwrap();
+    drop(
+        session
+            .acquire("volume", "3")
+            .status("dropped")
+            .await
+            .unwrap(),
+    );
+    assert_eq!(session.clone().stop().await.unwrap(), 1);
+    assert_eq!(observer.locks_of(&session).await, 1);
+    assert_eq!(
+        (plain.lost().await, work.lost().await),
+        (Loss::Stopped, Loss::Stopped)
+    );
+    assert!(!plain.release().await.unwrap());
+    assert!(matches!(
+        session.stop().await,
+        Err(Error::SessionLost(Loss::Stopped))
+    ));
+}
+
+#[tokio::test]
+async fn stopping_calls_off_who_waits() {
+    let (volguard, cluster) = (connect().await, unique("cluster"));
+    let other = session_in(&volguard, &cluster).await;
+    let session = session_in(&volguard, &cluster).await;
+    let _lock = other.acquire("volume", "1").await.unwrap().unwrap();
+    let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG * 2).run());
+    let behind = tokio::spawn(session.acquire("volume", "1").wait(LONG * 2).run());
+    assert!(timeout(MOMENT, other.lost()).await.is_err());
+    assert_eq!(timeout(LONG, session.stop()).await.unwrap().unwrap(), 0);
+    for waiter in [waiter, behind] {
+        let refused = timeout(LONG, waiter).await.unwrap().unwrap();
+        assert!(
+            matches!(refused, Err(Error::SessionLost(Loss::Stopped))),
+            "{refused:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_a_handle_the_lease_runs_out() {
+    let (volguard, observer) = (connect().await, Observer::new().await);
+    let registration = volguard
+        .register(&unique("host"), "test")
+        .lease(SHORT_LEASE);
+    let session = registration.start().await.unwrap();
+    let service_id = session.service_id();
+    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    drop(session);
+    // The lock is a handle, too.
+    assert!(timeout(SHORT_LEASE * 2, lock.lost()).await.is_err());
+    drop(lock);
+    observer.until(0, async |o| o.up(service_id).await).await;
+}
+
+#[tokio::test]
+async fn reconcile_releases_what_the_session_does_not_know() {
+    let (volguard, observer) = (connect().await, Observer::new().await);
+    let session = session(&volguard).await;
+    let known = session.acquire("volume", "1").await.unwrap().unwrap();
+    let stray = "SELECT volguard.acquire($1, 'volume', '2')";
+    observer.number(stray, &[&session.service_id()]).await;
+    assert_eq!(session.reconcile().await.unwrap(), 1);
+    known.assert_held().await.unwrap();
+    assert_eq!(session.reconcile().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn reconcile_spares_acquires_under_way() {
+    let volguard = connect().await;
+    let session = session(&volguard).await;
+    let mut workers = Vec::new();
+    for worker in 0..4 {
+        let session = session.clone();
+        workers.push(tokio::spawn(async move {
+            for round in 0..25 {
+                let id = format!("{worker}-{round}");
+                let lock = session.acquire("volume", &id).await.unwrap().unwrap();
+                lock.assert_held().await.unwrap();
+                assert!(lock.release().await.unwrap());
+            }
+        }));
+    }
+    while !workers.iter().all(tokio::task::JoinHandle::is_finished) {
+        assert_eq!(session.reconcile().await.unwrap(), 0);
+    }
+    for worker in workers {
+        worker.await.unwrap();
+    }
+}
