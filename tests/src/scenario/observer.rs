@@ -10,6 +10,9 @@ use super::{Route, Sql, Violation, until};
 const OURS: &str = "locktype = 'advisory' AND objsubid BETWEEN 22087 AND 22090
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
+/// Asleep at the head of a line, or queued behind.
+const IN_LINE: &str = "wait_event_type IN ('Extension', 'Lock')";
+
 /// A superuser who only looks, unless told otherwise.
 #[derive(Debug)]
 pub struct Observer {
@@ -51,18 +54,41 @@ impl Observer {
     /// # Errors
     /// If it does not come to that.
     pub async fn until_in_line(&self, sessions: i64) -> anyhow::Result<()> {
-        let how = "wait_event_type IN ('Extension', 'Lock')";
-        self.until_waiting("sessions in line", how, sessions).await
+        self.until_waiting("sessions in line", IN_LINE, sessions)
+            .await
+    }
+
+    /// How many sessions wait in a line, at its head or behind.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn in_line(&self) -> anyhow::Result<i64> {
+        self.waiting(IN_LINE).await
+    }
+
+    async fn waiting(&self, how: &str) -> anyhow::Result<i64> {
+        let count = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {how}"
+        );
+        Ok(self.sql.number(&count).await?.unwrap_or_default())
     }
 
     async fn until_waiting(&self, what: &str, how: &str, count: i64) -> anyhow::Result<()> {
-        let look = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {how}"
-        );
-        until(&format!("{count} {what}"), async || {
-            Ok((self.sql.number(&look).await? == Some(count)).then_some(()))
+        let waited = until(&format!("{count} {what}"), async || {
+            Ok((self.waiting(how).await? == count).then_some(()))
         })
-        .await
+        .await;
+        match waited {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error.context(self.sessions().await?)),
+        }
+    }
+
+    /// What everybody does, for whoever wants to know why nothing happens.
+    async fn sessions(&self) -> anyhow::Result<String> {
+        let look = "SELECT string_agg(concat_ws(' ', pid, state, wait_event_type, wait_event, left(query, 200)), E'\n')
+                    FROM pg_stat_activity WHERE datname = current_database()";
+        Ok(self.sql.text(look).await?.unwrap_or_default())
     }
 
     /// Resolves when nothing is held in `workers` and nobody stands in a line.

@@ -1,11 +1,15 @@
 //! Futures of the client that are dropped, at every await and at every message: no lock, no place in a line and no
 //! connection stays behind.
 
+mod stage;
+
 use std::time::Duration;
 
 use anyhow::Context;
-use volguard::{Loss, Session};
-use volguard_tests::scenario::{Observer, Polls, Proxy, Route, Site, Sql, Violation, When};
+use volguard::Loss;
+use volguard_tests::scenario::{Polls, Proxy, Route, Site, Violation, When};
+
+use self::stage::{Stage, connect, everywhere, run};
 
 const LEASE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(30);
@@ -22,132 +26,6 @@ by_both_routes!(
     start,
     stop,
 );
-
-/// Where a future is dropped.
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    Await(When),
-    /// When this many messages have passed between client and server, and another one is on its way.
-    Message(usize),
-}
-
-impl Place {
-    /// The future is dropped before it was polled at all.
-    fn is_before_the_start(self) -> bool {
-        matches!(
-            self,
-            Place::Await(When::AfterPoll(0) | When::BeforePollAfter(0))
-        )
-    }
-}
-
-/// All places of a kind, from the first on.
-const KINDS: [fn(usize) -> Place; 3] = [
-    |number| Place::Await(When::AfterPoll(number)),
-    |number| Place::Await(When::BeforePollAfter(number)),
-    Place::Message,
-];
-
-/// The client behind a proxy.
-struct Stage {
-    proxy: Proxy,
-    session: Session,
-    observer: Observer,
-    /// Another service, which does not go through the proxy.
-    other: Sql,
-    other_service: i64,
-}
-
-impl Stage {
-    async fn new(site: &Site) -> anyhow::Result<Self> {
-        let proxy = Proxy::in_front_of(site.port()).await?;
-        let session = connect(site, &proxy).await?;
-        // Warm, so that the messages are those of the future and not of logging in.
-        session
-            .acquire("volume", "v0")
-            .await?
-            .context("free")?
-            .release()
-            .await?;
-        let other = site.sql().await?;
-        Ok(Self {
-            proxy,
-            session,
-            observer: site.observer().await?,
-            other_service: other.register("other", LEASE).await?,
-            other,
-        })
-    }
-
-    /// Runs `future` up to that place; its output if it ended before.
-    async fn run<F: Future>(&self, place: Place, future: F) -> Option<F::Output> {
-        run(&self.proxy, place, future).await
-    }
-
-    async fn other_acquires(&self) -> anyhow::Result<i64> {
-        let token = self.other.acquire(self.other_service, "v0", LONG).await?;
-        token.context("v0 does not become free")
-    }
-
-    /// Nothing is left, and everybody can have the lock.
-    async fn is_clean(&self) -> anyhow::Result<()> {
-        self.observer.until_settled(SETTLED).await?;
-        let token = self.other_acquires().await?;
-        self.other.release(token).await?;
-        let lock = self.session.acquire("volume", "v0").wait(LONG).await?;
-        lock.context("v0 does not become free")?.release().await?;
-        Ok(())
-    }
-
-    async fn end(self) -> anyhow::Result<()> {
-        self.session.stop().await?;
-        self.observer.until_disconnected(SETTLED).await
-    }
-}
-
-async fn connect(site: &Site, proxy: &Proxy) -> anyhow::Result<Session> {
-    let url = site.url_by_port(proxy.port());
-    let volguard = site.builder().url(&url).pool_size(4).connect().await?;
-    Ok(volguard
-        .register("dropper", "dropped")
-        .lease(LEASE)
-        .start()
-        .await?)
-}
-
-async fn run<F: Future>(proxy: &Proxy, place: Place, future: F) -> Option<F::Output> {
-    match place {
-        Place::Await(when) => Polls::of(future, when).await,
-        Place::Message(number) => {
-            proxy.hold(number);
-            let output = tokio::select! {
-                output = future => Some(output),
-                () = proxy.holding() => None,
-            };
-            proxy.resume();
-            output
-        }
-    }
-}
-
-/// Plays `scene` for every place, one kind after the other, until it says that its future has come to its end.
-async fn everywhere(
-    mut scene: impl AsyncFnMut(Place) -> anyhow::Result<bool>,
-) -> anyhow::Result<()> {
-    for kind in KINDS {
-        for number in 0.. {
-            let place = kind(number);
-            if scene(place)
-                .await
-                .with_context(|| format!("dropped at {place:?}"))?
-            {
-                anyhow::ensure!(number > 0, "{place:?} was never reached");
-                break;
-            }
-        }
-    }
-    Ok(())
-}
 
 async fn acquire(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
@@ -189,12 +67,10 @@ async fn acquire_that_waits_in_the_database(site: &Site) -> anyhow::Result<()> {
 
     // Served, but it does not learn of it.
     let token = stage.other_acquires().await?;
-    let release = async {
-        stage.observer.until_asleep(1).await?;
-        anyhow::Ok(stage.other.release(token).await?)
-    };
-    let (won, released) = tokio::join!(Polls::of(wait(), When::BeforePollAfter(1)), release);
-    assert!(won.is_none() && released?);
+    let waiting = tokio::spawn(Polls::of(wait(), When::BeforePollAfter(1)));
+    stage.observer.until_asleep(1).await?;
+    stage.other.release(token).await?;
+    assert!(waiting.await?.is_none());
     stage.is_clean().await?;
     stage.end().await
 }
@@ -208,8 +84,11 @@ async fn acquire_that_waits_in_the_process(site: &Site) -> anyhow::Result<()> {
             .await?
             .context("free")?;
         let waiting = stage.session.acquire("volume", "v0").wait(LONG).run();
-        let (won, released) = tokio::join!(Polls::of(waiting, when), held.release());
-        assert!(won.is_none() && released?);
+        // A task of its own, which is polled only when its future was woken.
+        let waiting = tokio::spawn(Polls::of(waiting, when));
+        tokio::task::yield_now().await;
+        assert!(held.release().await?);
+        assert!(waiting.await?.is_none());
         stage.is_clean().await?;
     }
     stage.end().await
@@ -296,10 +175,7 @@ async fn reconcile(site: &Site) -> anyhow::Result<()> {
             .run(place, stage.session.reconcile())
             .await
             .transpose()?;
-        if !matches!(
-            place,
-            Place::Await(When::AfterPoll(0) | When::BeforePollAfter(0))
-        ) {
+        if !place.is_before_the_start() {
             let token = stage.other_acquires().await?;
             stage.other.release(token).await?;
         }

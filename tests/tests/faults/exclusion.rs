@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use tokio::task::JoinSet;
-use volguard_tests::scenario::{Ledger, Party, Site, Violation, Worker, WorkerOptions};
+use volguard_tests::scenario::{Ledger, Party, Route, Site, Violation, Worker, WorkerOptions};
 
 const LEASE: Duration = Duration::from_secs(60);
 const KEYS: usize = 3;
@@ -14,9 +13,6 @@ by_both_routes!(
     tasks_of_the_client,
     plain_connections,
     processes,
-    two_open_transactions,
-    two_works_on_one_resource,
-    registering_again,
     many_locks_on_few_connections,
 );
 
@@ -68,7 +64,7 @@ async fn plain(site: &Site, count: usize) -> anyhow::Result<Vec<Party>> {
 
 #[tokio::test]
 async fn somebody_who_takes_no_lock_is_noticed() -> anyhow::Result<()> {
-    let site = Site::new(volguard_tests::scenario::Route::Direct)?;
+    let site = Site::new(Route::Direct)?;
     let mut parties = plain(&site, 2).await?;
     parties.push(Party::Reckless(1 << 60));
     let violation = Violation::expected_in(contest(&site, parties, 200).await);
@@ -104,55 +100,6 @@ async fn processes(site: &Site) -> anyhow::Result<()> {
     site.observer().await?.until_settled(SETTLED).await
 }
 
-/// The second one asks while the first one's insert is not committed: refused at once, and in no case served.
-async fn two_open_transactions(site: &Site) -> anyhow::Result<()> {
-    let (one, other) = (site.sql().await?, site.sql().await?);
-    let (first, second) = (
-        one.register("a", LEASE).await?,
-        other.register("b", LEASE).await?,
-    );
-    one.run("BEGIN").await?;
-    let held = one
-        .acquire(first, "v0", Duration::ZERO)
-        .await?
-        .context("free")?;
-    let refusal = other.acquire(second, "v0", Duration::ZERO);
-    let Ok(refusal) = tokio::time::timeout(Duration::from_secs(3), refusal).await else {
-        return Err(Violation::Waiting("a wait of zero waited for an open transaction").into());
-    };
-    let refusal = refusal?;
-    one.run("COMMIT").await?;
-    match refusal {
-        None => Ok(()),
-        Some(token) => Err(Violation::TwoHolders {
-            key: "v0".to_owned(),
-            tokens: [held, token],
-        }
-        .into()),
-    }
-}
-
-/// The line keeps the second insert away from the uncommitted first one, for which it would wait.
-#[tokio::test]
-async fn without_the_line_a_refusal_waits() -> anyhow::Result<()> {
-    let site = Site::without("Line")?;
-    let violation = Violation::expected_in(two_open_transactions(&site).await);
-    assert!(matches!(violation, Violation::Waiting(_)), "{violation}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
-    let site = Site::without("Line")?;
-    site.psql("ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey")?;
-    let violation = Violation::expected_in(two_open_transactions(&site).await);
-    assert!(
-        matches!(violation, Violation::TwoHolders { .. }),
-        "{violation}"
-    );
-    Ok(())
-}
-
 /// The same by chance instead of by construction: the ledger alone must notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_line_and_the_primary_key_the_ledger_shows_it() -> anyhow::Result<()> {
@@ -162,85 +109,6 @@ async fn without_the_line_and_the_primary_key_the_ledger_shows_it() -> anyhow::R
     let violation = Violation::expected_in(contest(&site, parties, 300).await);
     assert!(
         matches!(violation, Violation::TwoHolders { .. }),
-        "{violation}"
-    );
-    Ok(())
-}
-
-/// Locks of different names don't exclude each other, but only one of them may have work in it.
-pub async fn two_works_on_one_resource(site: &Site) -> anyhow::Result<()> {
-    let (one, other) = (site.sql().await?, site.sql().await?);
-    let (first, second) = (
-        one.register("a", LEASE).await?,
-        other.register("b", LEASE).await?,
-    );
-    let work = |service, name, status| {
-        format!("SELECT volguard.acquire({service}, 'volume', 'v0', '{name}', '{status}')")
-    };
-    one.run("BEGIN").await?;
-    let extending = one
-        .number(&work(first, "x", "extending"))
-        .await?
-        .context("free")?;
-    let copying = work(second, "y", "copying");
-    let copying = other.number(&copying);
-    let Ok(copying) = tokio::time::timeout(Duration::from_secs(3), copying).await else {
-        return Err(Violation::Waiting("a wait of zero waited for an open transaction").into());
-    };
-    let copying = copying?;
-    one.run("COMMIT").await?;
-    match copying {
-        None => Ok(()),
-        Some(token) => Err(Violation::TwoHolders {
-            key: "the work slot of v0".to_owned(),
-            tokens: [extending, token],
-        }
-        .into()),
-    }
-}
-
-#[tokio::test]
-async fn without_the_line_and_the_work_index_two_work() -> anyhow::Result<()> {
-    let site = Site::without("Line")?;
-    site.psql("DROP INDEX volguard.workers_work_key")?;
-    let violation = Violation::expected_in(two_works_on_one_resource(&site).await);
-    assert!(
-        matches!(violation, Violation::TwoHolders { .. }),
-        "{violation}"
-    );
-    Ok(())
-}
-
-/// Of one (cluster, host, binary) only the latest incarnation lives, also if several register at once.
-pub async fn registering_again(site: &Site) -> anyhow::Result<()> {
-    let mut registrations = JoinSet::new();
-    for _ in 0..6 {
-        let sql = site.sql().await?;
-        registrations.spawn(async move { sql.register("same", LEASE).await });
-    }
-    while let Some(registration) = registrations.join_next().await {
-        registration??;
-    }
-    let alive =
-        "SELECT count(*) FROM volguard.service_status WHERE host = 'same' AND state <> 'fenced'";
-    match site.sql().await?.number(alive).await? {
-        Some(1) => Ok(()),
-        alive => Err(Violation::Trespass {
-            act: "six incarnations of one service registered at once".to_owned(),
-            expected: "one alive".to_owned(),
-            got: format!("{alive:?} alive"),
-        }
-        .into()),
-    }
-}
-
-#[tokio::test]
-async fn without_the_fence_and_the_incarnation_index_several_live() -> anyhow::Result<()> {
-    let site = Site::without("Fence")?;
-    site.psql("DROP INDEX volguard.services_incarnation_key")?;
-    let violation = Violation::expected_in(registering_again(&site).await);
-    assert!(
-        matches!(violation, Violation::Trespass { .. }),
         "{violation}"
     );
     Ok(())

@@ -1,13 +1,15 @@
-//! A check holds until the commit; what is dead stays dead.
+//! A check holds until the commit.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::time::timeout;
-use volguard_tests::scenario::{Observer, Site, Sql, Violation, acquire, sqlstate, until};
+use volguard_tests::scenario::{Observer, Site, Sql, Violation, acquire, until};
 
-/// Short, so that a service that never heartbeats is soon dead.
-const LEASE: Duration = Duration::from_millis(300);
+use crate::dead;
+
+/// Short, so that a service that never heartbeats is soon dead, but not before it has its lock.
+const LEASE: Duration = Duration::from_millis(700);
 const LONG: Duration = Duration::from_secs(60);
 /// Longer than anything takes that does not wait.
 const PROMPTLY: Duration = Duration::from_secs(5);
@@ -19,18 +21,17 @@ by_both_routes!(
     cleanup_waits_for_a_change_of_status,
     release_waits_for_an_assertion,
     release_waits_for_a_fenced_update,
-    a_dead_service_can_do_nothing,
 );
 
 /// A service that is dead as soon as its lease is over, and has a lock on `v0`.
-struct Doomed {
-    sql: Sql,
-    service: i64,
-    token: i64,
+pub struct Doomed {
+    pub sql: Sql,
+    pub service: i64,
+    pub token: i64,
 }
 
 impl Doomed {
-    async fn start(site: &Site, lease: Duration) -> anyhow::Result<Self> {
+    pub async fn start(site: &Site, lease: Duration) -> anyhow::Result<Self> {
         let sql = site.sql().await?;
         sql.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')")
             .await?;
@@ -139,7 +140,7 @@ async fn cleanup_waits_for(site: &Site, check: impl Fn(i64) -> String) -> anyhow
         "cleanup did not wait for a checked token",
     )
     .await?;
-    expect(
+    dead::answers(
         &sql,
         &format!("SELECT volguard.assert_held({token})"),
         "VG002",
@@ -229,7 +230,7 @@ async fn cleanup_waits_for_an_assertion_alone(site: &Site) -> anyhow::Result<()>
     Ok(())
 }
 
-fn fenced_update(token: i64) -> String {
+pub fn fenced_update(token: i64) -> String {
     format!(
         "SELECT outcome FROM volguard.conditional_update('app.volumes', '{{\"id\": \"v0\"}}',
              '{{\"size\": {{\"add\": [{{\"column\": \"size\"}}, 1]}}}}', fence => {token})"
@@ -282,98 +283,4 @@ async fn without_the_hold_a_release_slips_past_a_check() -> anyhow::Result<()> {
         "{violation}"
     );
     Ok(())
-}
-
-/// What a service may not do any more once it was cleaned up, and how each is answered.
-pub fn what_the_dead_may_not(service: i64, token: i64) -> Vec<(String, &'static str)> {
-    let acquire = acquire(service, "elsewhere", Duration::ZERO);
-    vec![
-        (format!("SELECT volguard.heartbeat({service})"), "VG001"),
-        (acquire, "VG001"),
-        (
-            format!("SELECT volguard.reconcile({service}, '{{}}')"),
-            "VG001",
-        ),
-        (
-            format!("SELECT volguard.deregister_service({service})"),
-            "VG001",
-        ),
-        (format!("SELECT volguard.assert_held({token})"), "VG002"),
-        (
-            format!("SELECT volguard.set_status({token}, 'extending')"),
-            "VG002",
-        ),
-        (fenced_update(token), "fenced"),
-        (format!("SELECT volguard.release({token})"), "f"),
-        (format!("SELECT volguard.release_all(ARRAY[{token}])"), "0"),
-    ]
-}
-
-/// Everything that a dead service could change.
-pub const STATE: &str = "SELECT concat(
-    (SELECT json_agg(l) FROM (SELECT token, service_id, resource_id, status FROM volguard.lock_status) AS l),
-    (SELECT json_agg(v) FROM app.volumes AS v))";
-
-async fn expect(sql: &Sql, statement: &str, expected: &str) -> anyhow::Result<()> {
-    let got = match sql.text(statement).await {
-        Ok(text) => text.unwrap_or_else(|| "null".to_owned()),
-        Err(error) => sqlstate(&error),
-    };
-    if got == expected {
-        return Ok(());
-    }
-    Err(Violation::Trespass {
-        act: statement.to_owned(),
-        expected: expected.to_owned(),
-        got,
-    }
-    .into())
-}
-
-/// Its lock has passed on to somebody else when it comes back.
-pub async fn a_dead_service_can_do_nothing(site: &Site) -> anyhow::Result<()> {
-    let zombie = Doomed::start(site, LEASE).await?;
-    let heir = site.sql().await?;
-    let service = heir.register("heir", LONG).await?;
-    let token = heir
-        .acquire(service, "v0", LONG)
-        .await?
-        .context("free at the end of the lease")?;
-    assert!(token > zombie.token);
-    let before = heir.text(STATE).await?;
-    for (statement, expected) in what_the_dead_may_not(zombie.service, zombie.token) {
-        expect(&zombie.sql, &statement, expected).await?;
-    }
-    assert_eq!(heir.text(STATE).await?, before, "nothing has changed");
-    expect(
-        &heir,
-        &format!("SELECT volguard.assert_held({token}) IS NULL"),
-        "f",
-    )
-    .await
-}
-
-#[tokio::test]
-async fn without_the_fence_the_dead_come_back() -> anyhow::Result<()> {
-    let site = Site::without("Fence")?;
-    let violation = Violation::expected_in(a_dead_service_can_do_nothing(&site).await);
-    assert!(
-        matches!(violation, Violation::Trespass { .. }),
-        "{violation}"
-    );
-    Ok(())
-}
-
-/// The table alone can't know: a zombie that writes without its token does damage, which is what fencing is for.
-#[tokio::test]
-async fn without_a_token_a_zombies_write_takes_effect() -> anyhow::Result<()> {
-    let site = Site::new(volguard_tests::scenario::Route::Direct)?;
-    let zombie = Doomed::start(&site, LEASE).await?;
-    let heir = site.sql().await?;
-    let service = heir.register("heir", LONG).await?;
-    heir.acquire(service, "v0", LONG)
-        .await?
-        .context("free at the end of the lease")?;
-    let unfenced = fenced_update(0).replace("fence => 0", "fence => NULL");
-    expect(&zombie.sql, &unfenced, "updated").await
 }

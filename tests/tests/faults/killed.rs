@@ -42,8 +42,10 @@ async fn heir(site: &Site) -> anyhow::Result<(Sql, i64)> {
 }
 
 /// Compares, by the database's clock, when the heir got its lock with when the dead one's lease was over.
-async fn in_time(sql: &Sql, dead: i64, token: i64) -> anyhow::Result<()> {
-    let late = sql
+async fn in_time(site: &Site, dead: i64, token: i64) -> anyhow::Result<()> {
+    let observer = site.observer().await?;
+    let late = observer
+        .sql()
         .number(&format!(
             "SELECT floor(extract(epoch FROM l.acquired_at - (s.heartbeat_at + s.lease)) * 1000)::bigint
              FROM volguard.lock_status AS l, volguard.service_status AS s
@@ -66,7 +68,7 @@ async fn a_plain_lock_is_free_at_the_end_of_the_lease(site: &Site) -> anyhow::Re
     let (sql, service) = heir(site).await?;
     let dead = killed(site, None).await?;
     let token = sql.acquire(service, "v0", LONG).await?.context("in time")?;
-    in_time(&sql, dead, token).await?;
+    in_time(site, dead, token).await?;
     sql.release(token).await?;
     site.observer().await?.until_settled(SETTLED).await
 }
@@ -79,7 +81,7 @@ async fn a_lock_is_free_for_whoever_comes_later(site: &Site) -> anyhow::Result<(
         Ok(sql.acquire(service, "v0", Duration::ZERO).await?)
     })
     .await?;
-    in_time(&sql, dead, token).await
+    in_time(site, dead, token).await
 }
 
 /// A volume that is being extended, with a rule for what a crash makes of it.
@@ -112,7 +114,7 @@ pub async fn work_is_repaired_by_its_rule(site: &Site) -> anyhow::Result<()> {
         Some("error"),
         "repaired before the lock passed on"
     );
-    in_time(&sql, dead, token).await
+    in_time(site, dead, token).await
 }
 
 /// Nobody may touch the volume before somebody has looked at it.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
-use tokio_postgres::NoTls;
-use volguard_tests::scenario::{Observer, Route, Site, Sql, Violation, sqlstate};
+use tokio_postgres::{CancelToken, NoTls};
+use volguard_tests::scenario::{Observer, Route, Site, Sql, Violation, sqlstate, until};
 
 const LEASE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(30);
@@ -66,8 +67,8 @@ impl Ending {
 
 struct Victim {
     pid: i64,
-    cancel: tokio_postgres::CancelToken,
-    plug: tokio::task::AbortHandle,
+    cancel: CancelToken,
+    plug: AbortHandle,
     started: Instant,
 }
 
@@ -101,10 +102,13 @@ async fn leave(position: usize, ending: Ending) -> anyhow::Result<()> {
             let token = sql.acquire(service, "v0", LONG).await;
             (sql, token)
         }));
-        // The timeouts may strike before the last ones are in line, which makes no difference.
-        if !ending.is_timeout() {
-            observer.until_in_line(number as i64 + 1).await?;
-        }
+        // One whose time is over may have left before the last ones have come.
+        until("the next one in line", async || {
+            let left = waiting.get(position).is_some_and(JoinHandle::is_finished);
+            let in_line = observer.in_line().await?;
+            Ok((in_line == number as i64 + 1 - i64::from(left)).then_some(()))
+        })
+        .await?;
     }
     let victim = victim.context("one of them")?;
     ending.bring_about(&victim, &observer).await?;

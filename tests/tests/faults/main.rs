@@ -33,11 +33,14 @@ macro_rules! by_both_routes {
 const LOCK_WORKER: &str = env!("CARGO_BIN_EXE_lock-worker");
 
 mod cut;
+mod dead;
 mod dropped;
 mod exclusion;
 mod fencing;
+mod indexes;
 mod killed;
 mod leaving;
+mod open_transactions;
 mod roles;
 mod search_path;
 mod server;

@@ -35,9 +35,9 @@ macro_rules! under_a_hostile_path {
 under_a_hostile_path!(
     the_client_excludes => crate::exclusion::tasks_of_the_client,
     plain_sql_excludes => crate::exclusion::plain_connections,
-    works_exclude => crate::exclusion::two_works_on_one_resource,
-    incarnations_replace_each_other => crate::exclusion::registering_again,
-    the_dead_do_nothing => crate::fencing::a_dead_service_can_do_nothing,
+    works_exclude => crate::indexes::two_works_on_one_resource,
+    incarnations_replace_each_other => crate::indexes::registering_again,
+    the_dead_do_nothing => crate::dead::a_dead_service_can_do_nothing,
     updates_are_fenced => crate::fencing::cleanup_waits_for_a_fenced_update,
     work_is_repaired => crate::killed::work_is_repaired_by_its_rule,
     strangers_do_nothing => crate::roles::a_stranger_can_do_nothing,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use volguard_tests::scenario::{Site, Sql, Violation, Worker, WorkerOptions, until};
 
-use crate::fencing::{STATE, what_the_dead_may_not};
+use crate::dead::{STATE, what_the_dead_may_not};
 
 const LEASE: Duration = Duration::from_millis(1500);
 const LONG: Duration = Duration::from_secs(60);

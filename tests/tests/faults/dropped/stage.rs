@@ -1,0 +1,134 @@
+//! Where futures are dropped, and how to see what they leave.
+
+use anyhow::Context;
+use volguard::Session;
+use volguard_tests::scenario::{Observer, Polls, Proxy, Site, Sql, When};
+
+use super::{LEASE, LONG, SETTLED};
+
+/// Where a future is dropped.
+#[derive(Debug, Clone, Copy)]
+pub enum Place {
+    Await(When),
+    /// When this many messages have passed between client and server, and another one is on its way.
+    Message(usize),
+}
+
+impl Place {
+    /// The future is dropped before it was polled at all.
+    pub fn is_before_the_start(self) -> bool {
+        matches!(
+            self,
+            Place::Await(When::AfterPoll(0) | When::BeforePollAfter(0))
+        )
+    }
+}
+
+/// All places of a kind, from the first on.
+const KINDS: [fn(usize) -> Place; 3] = [
+    |number| Place::Await(When::AfterPoll(number)),
+    |number| Place::Await(When::BeforePollAfter(number)),
+    Place::Message,
+];
+
+/// The client behind a proxy.
+pub struct Stage {
+    pub proxy: Proxy,
+    pub session: Session,
+    pub observer: Observer,
+    /// Another service, which does not go through the proxy.
+    pub other: Sql,
+    other_service: i64,
+}
+
+impl Stage {
+    pub async fn new(site: &Site) -> anyhow::Result<Self> {
+        let proxy = Proxy::in_front_of(site.port()).await?;
+        let session = connect(site, &proxy).await?;
+        // Warm, so that the messages are those of the future and not of logging in.
+        session
+            .acquire("volume", "v0")
+            .await?
+            .context("free")?
+            .release()
+            .await?;
+        let other = site.sql().await?;
+        Ok(Self {
+            proxy,
+            session,
+            observer: site.observer().await?,
+            other_service: other.register("other", LEASE).await?,
+            other,
+        })
+    }
+
+    /// Runs `future` up to that place; its output if it ended before.
+    pub async fn run<F: Future>(&self, place: Place, future: F) -> Option<F::Output> {
+        run(&self.proxy, place, future).await
+    }
+
+    pub async fn other_acquires(&self) -> anyhow::Result<i64> {
+        let token = self.other.acquire(self.other_service, "v0", LONG).await?;
+        token.context("v0 does not become free")
+    }
+
+    /// Nothing is left, and everybody can have the lock.
+    pub async fn is_clean(&self) -> anyhow::Result<()> {
+        self.observer.until_settled(SETTLED).await?;
+        let token = self.other_acquires().await?;
+        self.other.release(token).await?;
+        let lock = self.session.acquire("volume", "v0").wait(LONG).await?;
+        lock.context("v0 does not become free")?.release().await?;
+        // By now whatever the dropped future had under way has had its turn in the session's line, and ended.
+        self.observer.until_settled(SETTLED).await
+    }
+
+    pub async fn end(self) -> anyhow::Result<()> {
+        self.session.stop().await?;
+        self.observer.until_disconnected(SETTLED).await
+    }
+}
+
+pub async fn connect(site: &Site, proxy: &Proxy) -> anyhow::Result<Session> {
+    let url = site.url_by_port(proxy.port());
+    let volguard = site.builder().url(&url).pool_size(4).connect().await?;
+    Ok(volguard
+        .register("dropper", "dropped")
+        .lease(LEASE)
+        .start()
+        .await?)
+}
+
+pub async fn run<F: Future>(proxy: &Proxy, place: Place, future: F) -> Option<F::Output> {
+    match place {
+        Place::Await(when) => Polls::of(future, when).await,
+        Place::Message(number) => {
+            proxy.hold(number);
+            let output = tokio::select! {
+                output = future => Some(output),
+                () = proxy.holding() => None,
+            };
+            proxy.resume();
+            output
+        }
+    }
+}
+
+/// Plays `scene` for every place, one kind after the other, until it says that its future has come to its end.
+pub async fn everywhere(
+    mut scene: impl AsyncFnMut(Place) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    for kind in KINDS {
+        for number in 0.. {
+            let place = kind(number);
+            if scene(place)
+                .await
+                .with_context(|| format!("dropped at {place:?}"))?
+            {
+                anyhow::ensure!(number > 0, "{place:?} was never reached");
+                break;
+            }
+        }
+    }
+    Ok(())
+}
