@@ -42,7 +42,17 @@ enum Refusal {
     Gone,
 }
 
+/// What came of cleaning up a dead holder.
+enum Attempt {
+    Cleared,
+    /// The crash rule failed.
+    InVain,
+    /// Somebody is at it, or has a row locked that it needs.
+    Busy,
+}
+
 struct Blocker {
+    token: i64,
     service_id: i64,
     dead: bool,
     /// Dead, and a cleanup would free this row: a plain lock, or work that a crash rule knows.
@@ -94,6 +104,8 @@ impl Request {
     }
 
     fn insert_as_head(&self) -> Result<Option<Got>, Error> {
+        // The row whose cleanup was tried in vain: trying again would only fail, and write, again.
+        let mut hopeless = None;
         loop {
             line::before_look()?;
             if let Some(token) = self.insert()? {
@@ -109,8 +121,12 @@ impl Request {
                 }
                 Refusal::Gone => return Ok(None),
             };
-            if blocker.cleanable && settings::auto_cleanup() && self.clean_up(&blocker)? {
-                continue;
+            if blocker.cleanable && settings::auto_cleanup() && hopeless != Some(blocker.token) {
+                match self.clean_up(&blocker)? {
+                    Attempt::Cleared => continue,
+                    Attempt::InVain => hopeless = Some(blocker.token),
+                    Attempt::Busy => {}
+                }
             }
             if self.deadline.left().is_zero() {
                 return Ok(None);
@@ -161,6 +177,7 @@ impl Request {
             }
             let left = rows.get::<i64>(0, 7).unwrap_or(0).max(1);
             let blocker = Blocker {
+                token,
                 service_id: rows.get(0, 5).unwrap_or(0),
                 dead: flag(6),
                 cleanable: flag(6) && flag(8),
@@ -177,18 +194,26 @@ impl Request {
 
     /// Has the holder's service cleaned up. Kept only if that clears the way; otherwise the cleanup would stay uncommitted
     /// for as long as we wait on.
-    fn clean_up(&self, blocker: &Blocker) -> Result<bool, Error> {
+    fn clean_up(&self, blocker: &Blocker) -> Result<Attempt, Error> {
         let most = self.deadline.left().max(NO_WAIT);
-        let cleaned = self.deadline.attempt(most, || {
+        let mut in_vain = false;
+        let cleared = self.deadline.attempt(most, || {
             if !cleanup::if_nobody_else_does(blocker.service_id)? {
                 return Ok(None);
             }
             match self.why_refused()? {
-                Refusal::Held(still) if still.service_id == blocker.service_id => Ok(None),
+                Refusal::Held(still) if still.token == blocker.token => {
+                    in_vain = still.dead;
+                    Ok(None)
+                }
                 _ => Ok(Some(())),
             }
         })?;
-        Ok(cleaned.is_some())
+        Ok(match cleared {
+            Some(()) => Attempt::Cleared,
+            None if in_vain => Attempt::InVain,
+            None => Attempt::Busy,
+        })
     }
 }
 

@@ -41,7 +41,7 @@ struct Service {
 }
 
 /// What became of one service.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 struct Tally {
     locks_released: i64,
     resources_cleaned: i64,
@@ -59,18 +59,20 @@ impl Tally {
     }
 }
 
-/// Cleans a service that the caller's statement has found dead, unless somebody is at it or it has come back to life.
-/// Never waits for the service's gate.
+/// Cleans a service that the caller's statement has found dead. False, and nothing done, if somebody else is at it:
+/// never waits for the service's gate.
 pub fn if_nobody_else_does(service_id: i64) -> Result<bool, Error> {
     if !Gate::of(service_id).try_close()? {
         return Ok(false);
     }
-    Ok(clean(service_id, &Scope::EVERYTHING)?.is_some())
+    clean(service_id, &Scope::EVERYTHING)?;
+    Ok(true)
 }
 
-/// Under the closed gate. `None` if the service is alive after all.
+/// Under the closed gate. `None` if there was nothing to do: the service is alive after all, or another cleanup came first.
 fn clean(service_id: i64, scope: &Scope) -> Result<Option<Tally>, Error> {
-    if !fence::fence(service_id, fence::Who::Dead)? && is_alive(service_id)? {
+    let newly_fenced = fence::fence(service_id, fence::Who::Dead)?;
+    if !newly_fenced && is_alive(service_id)? {
         return Ok(None);
     }
     let scope = scope.of(service_id);
@@ -103,7 +105,8 @@ fn clean(service_id: i64, scope: &Scope) -> Result<Option<Tally>, Error> {
         }
         lock::remove(&statements::FORCE_RELEASE, &[arg(token)])?;
     }
-    Ok(Some(tally))
+    let idle = !newly_fenced && tally == Tally::default();
+    Ok((!idle).then_some(tally))
 }
 
 fn is_alive(service_id: i64) -> Result<bool, Error> {

@@ -9,7 +9,7 @@ use crate::search_path::SearchPath;
 use crate::spi::arg;
 use crate::statements;
 use pgrx::JsonB;
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::rc::Rc;
@@ -32,6 +32,7 @@ pub struct Repairs(HashMap<(String, String), Option<Rc<Repair>>>);
 /// How work in one status on one type of resource is dealt with.
 struct Repair {
     plan: RulePlan,
+    target: Oid,
     /// Has a rule; otherwise it is only looked whether the resource still has the status.
     has_rule: bool,
     role: Oid,
@@ -103,6 +104,7 @@ impl Repair {
         };
         let _role = AsRole::restricted(role);
         Ok(Some(Repair {
+            target,
             has_rule: values.is_some(),
             plan: RulePlan::prepare(target, values.as_ref(), &id, &state)?,
             role,
@@ -115,6 +117,10 @@ impl Repair {
         let _path = SearchPath::set(&self.search_path);
         let matched = self.plan.run(resource_id, status)?;
         match (matched, self.has_rule) {
+            (0, _) if self.may_be_hidden() => Err(Error::Unsupported {
+                what: "row-level security may hide the resource from the rule's role".to_owned(),
+                hint: "Register the rule as a role that sees every row.",
+            }),
             (0, _) => Ok(Outcome::Stale),
             (_, false) => Ok(Outcome::Awaiting),
             (1, true) => Ok(Outcome::Cleaned),
@@ -123,5 +129,12 @@ impl Repair {
                 hint: "The id column must identify one row.",
             }),
         }
+    }
+
+    /// To the rule's role, a row that a policy hides looks as if it were gone.
+    fn may_be_hidden(&self) -> bool {
+        // SAFETY: a catalog look-up of a running transaction, as the rule's role.
+        let security = unsafe { pg_sys::check_enable_rls(self.target, Oid::INVALID, true) };
+        security == pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32
     }
 }

@@ -67,6 +67,8 @@ SELECT volguard.register_service('node-3', 'volume', 'acqdead') AS dead \gset
 SELECT volguard.acquire(:dead, 'acqdead', 'broken', status => 'extending') IS NOT NULL AS got;
 UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE service_id = :dead;
 SELECT volguard.acquire(:alive, 'acqdead', 'broken') AS refused;
+-- A waiter tries it once, not at every wake-up.
+SELECT volguard.acquire(:alive, 'acqdead', 'broken', wait => '2500 ms') AS refused;
 SELECT state, held_locks FROM volguard.service_status WHERE service_id = :dead;
 SELECT status FROM acqdead_volumes WHERE id = 'broken';
 

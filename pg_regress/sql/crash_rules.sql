@@ -160,6 +160,10 @@ SELECT pg_temp.crashed('{v-1}') AS dead \gset
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
 SELECT status FROM rule_volumes;
 GRANT UPDATE ON rule_volumes TO regress_rule_owner;
+-- A row that a policy hides from the rule's role isn't gone.
+ALTER TABLE rule_volumes ENABLE ROW LEVEL SECURITY;
+SELECT state, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :dead);
+ALTER TABLE rule_volumes DISABLE ROW LEVEL SECURITY;
 -- Two rows of one id: a rule repairs one resource or none.
 ALTER TABLE rule_volumes DROP CONSTRAINT rule_volumes_pkey;
 INSERT INTO rule_volumes SELECT * FROM rule_volumes;
