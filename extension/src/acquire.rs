@@ -3,12 +3,12 @@
 use crate::error::Error;
 use crate::export::{export, verb};
 use crate::fence::Gate;
+use crate::refusal::{Blocker, Refusal};
 use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg, transaction_snapshot_only};
 use crate::wait::{Deadline, Line, line};
 use crate::{argument, cleanup, row, service, settings, statements, token};
 use pgrx::datum::{Interval, Uuid};
-use pgrx::pg_sys::ItemPointerData;
 use pgrx::{JsonB, pg_extern};
 use std::time::Duration;
 
@@ -32,16 +32,6 @@ enum Got {
     HeldByRequest(i64),
 }
 
-/// Why an attempt got nothing.
-enum Refusal {
-    /// This very request got the lock before; its reply was lost.
-    HeldByRequest(i64),
-    /// The row in the way.
-    Held(Blocker),
-    /// Nothing is in the way any more.
-    Gone,
-}
-
 /// What came of cleaning up a dead holder.
 enum Attempt {
     Cleared,
@@ -49,17 +39,6 @@ enum Attempt {
     InVain,
     /// Somebody is at it, or has a row locked that it needs.
     Busy,
-}
-
-struct Blocker {
-    token: i64,
-    service_id: i64,
-    dead: bool,
-    /// Dead, and a cleanup would free this row: a plain lock, or work that a crash rule knows.
-    cleanable: bool,
-    /// Until its service's lease ends.
-    lease_left: Duration,
-    row: ItemPointerData,
 }
 
 impl Request {
@@ -163,33 +142,7 @@ impl Request {
     }
 
     fn why_refused(&self) -> Result<Refusal, Error> {
-        let parameters = &self.parameters[..6];
-        let answer = statements::WHY_REFUSED.run(parameters, |rows| {
-            let flag = |column| rows.get::<bool>(0, column).unwrap_or(false);
-            if rows.len() == 0 || flag(0) {
-                return Err(Error::ServiceFenced(self.service_id));
-            }
-            let Some(token) = rows.get::<i64>(0, 2) else {
-                return Ok((flag(1), Refusal::Gone));
-            };
-            if flag(3) && !sabotage::removed(Guard::RequestId) {
-                return Ok((false, Refusal::HeldByRequest(token)));
-            }
-            let left = rows.get::<i64>(0, 7).unwrap_or(0).max(1);
-            let blocker = Blocker {
-                token,
-                service_id: rows.get(0, 5).unwrap_or(0),
-                dead: flag(6),
-                cleanable: flag(6) && flag(8),
-                lease_left: Duration::from_millis(left.cast_unsigned()),
-                row: rows.get(0, 4).expect("a row has a place"),
-            };
-            Ok((flag(1), Refusal::Held(blocker)))
-        })?;
-        match answer? {
-            (true, _) => Err(Error::LeaseExpired(self.service_id)),
-            (false, refusal) => Ok(refusal),
-        }
+        Refusal::find(self.service_id, &self.parameters[..6])
     }
 
     /// Has the holder's service cleaned up. Kept only if that clears the way; otherwise the cleanup would stay uncommitted

@@ -15,6 +15,7 @@ mod fence;
 mod lock;
 mod operator;
 mod owner;
+mod refusal;
 mod repair;
 mod row;
 mod rule;
