@@ -7,6 +7,9 @@ TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 SUMMARY=() PASSED=0 FAILED=0
 LOG=$(mktemp)
 trap 'rm -f "$LOG"' EXIT
+# A command that tidies up before it obeys exits by itself, and the next tier would follow.
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # Adds up what `cargo test` and pg_regress say about themselves.
 count() {

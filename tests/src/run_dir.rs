@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use std::{env, process};
 
 use uuid::Uuid;
@@ -14,8 +14,8 @@ use crate::{Error, workspace};
 
 /// A Unix socket's path has 107 bytes; `/socket/.s.PGSQL.12345.lock` takes some of them.
 const LONGEST: usize = 75;
-/// Logs of failed runs are for the person who reads them today.
-const KEEP_LOGS: Duration = Duration::from_secs(24 * 3600);
+/// More than one whole test run leaves.
+const KEEP_LOGS: usize = 30;
 
 /// Makes a directory that only `user` (and root) can enter: below `target/`, or in the temporary directory if the
 /// working tree lies where `user` can't go or where a socket's path would get too long.
@@ -54,24 +54,27 @@ fn unique_name() -> String {
     format!("volguard-{}-{}", process::id(), &random[..8])
 }
 
-/// Removes what finished runs left: a directory with nothing but a log in it.
+/// Removes what finished runs left, but for the newest: directories with nothing but a log in them.
 fn remove_old_logs(base: &Path) {
-    let old = SystemTime::now() - KEEP_LOGS;
     let Ok(entries) = fs::read_dir(base) else {
         return;
     };
-    for entry in entries
+    let mut finished: Vec<(SystemTime, PathBuf)> = entries
         .flatten()
         .filter(|entry| is_ours(&entry.file_name()))
-    {
-        let log = entry.path().join("log");
-        let modified = log.metadata().and_then(|meta| meta.modified());
-        let alone = fs::read_dir(entry.path()).is_ok_and(|files| files.count() == 1);
-        if alone && modified.is_ok_and(|time| time < old) {
-            // Another run may be doing the same at this moment, and a leftover harms nobody.
-            let _ = fs::remove_file(log).and_then(|()| fs::remove_dir(entry.path()));
-        }
+        .filter_map(|entry| Some((end_of_run(&entry.path())?, entry.path())))
+        .collect();
+    finished.sort_by(|one, other| other.cmp(one));
+    for (_, dir) in finished.into_iter().skip(KEEP_LOGS) {
+        // Another run may be doing the same at this moment, and a leftover harms nobody.
+        let _ = fs::remove_file(dir.join("log")).and_then(|()| fs::remove_dir(dir));
     }
+}
+
+fn end_of_run(dir: &Path) -> Option<SystemTime> {
+    let alone = fs::read_dir(dir).ok()?.count() == 1;
+    let modified = dir.join("log").metadata().ok()?.modified().ok()?;
+    alone.then_some(modified)
 }
 
 /// A name as [`unique_name`] makes them: the temporary directory holds other people's too.
