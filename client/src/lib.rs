@@ -28,6 +28,10 @@ mod session;
 mod statements;
 mod update;
 
+// Their types are part of this crate's interface.
+pub use deadpool_postgres;
+pub use tokio_postgres;
+
 pub use acquire::Acquire;
 pub use cleanup::{CleanedService, Cleanup, CleanupState};
 pub use connect::{ConnectBuilder, StatementMode};
