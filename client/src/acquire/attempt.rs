@@ -23,6 +23,9 @@ type Answer = Result<Option<Lock>, Error>;
 /// How much later than the end of the wait the server may answer.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Between two requests to cancel a statement that goes on.
+const CANCEL_AGAIN: Duration = Duration::from_millis(250);
+
 /// Between two tries whose connection broke.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -208,8 +211,17 @@ impl Attempt {
         self.answer(interruption.answer());
         let volguard = core.volguard.clone();
         let statement_of = client.cancel_token();
-        tokio::spawn(async move { volguard.cancel(&statement_of).await });
-        timeout_at(overdue + GRACE, statement).await.ok()
+        // A request that overtakes the statement finds nothing to cancel, so it is repeated.
+        let call_off = async {
+            loop {
+                volguard.cancel(&statement_of).await;
+                sleep(CANCEL_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            answer = timeout_at(overdue + GRACE, statement) => answer.ok(),
+            () = call_off => None,
+        }
     }
 
     fn call_off(&self, client: Object) {
