@@ -46,7 +46,9 @@ impl Caught {
                           count(*) FILTER (WHERE status IS NULL), count(status) \
                    FROM volguard.lock_status WHERE service_id = $1";
         let totals = client.query_one(sql, &[&service_id]).await?;
-        let sql = "SELECT r.id, r.operation, r.volume_id, v.name, coalesce(r.snapshot_id, r.volume_id) \
+        let sql = "SELECT r.id, r.operation, r.volume_id, v.name, coalesce(r.snapshot_id, r.volume_id), \
+                          EXISTS (SELECT FROM volguard.lock_status AS w WHERE w.service_id = $1 AND w.status IS NOT NULL \
+                                  AND w.resource_id = coalesce(r.snapshot_id, r.volume_id)::text) \
                    FROM volguard.lock_status AS l \
                    JOIN volguard_demo.requests AS r ON r.id::text = l.resource_id AND r.state = 'open' \
                    JOIN volguard_demo.volumes AS v ON v.id = r.volume_id \
@@ -55,13 +57,20 @@ impl Caught {
         for row in client.query(sql, &[&service_id]).await? {
             let volume = row.try_get(2)?;
             let operation: Operation = row.try_get::<_, &str>(1)?.parse()?;
+            // Of two snapshots of one volume the journal tells only that one has begun; its lock tells which.
+            let working: bool = row.try_get(5)?;
+            let step = if working {
+                last_step(storage, volume, service_id, operation)
+            } else {
+                None
+            };
             interrupted.push(Interrupted {
                 request: row.try_get(0)?,
                 operation,
                 volume,
                 volume_name: row.try_get(3)?,
                 subject: row.try_get(4)?,
-                step: last_step(storage, volume, service_id, operation),
+                step,
             });
         }
         Ok(Caught {
