@@ -11,8 +11,8 @@ use std::ptr::NonNull;
 /// Postgres functions that raise errors which belong to the user. Call them only inside [`catching`].
 pub mod raw {
     use pgrx::pg_sys::{
-        Datum, LOCKTAG, LockAcquireResult, Oid, Relation, SPIPlanPtr, Snapshot, TransactionId,
-        XLTW_Oper,
+        Datum, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode, Relation, SPIPlanPtr, Snapshot,
+        TransactionId, XLTW_Oper,
     };
     use std::ffi::{c_char, c_int, c_long};
 
@@ -54,6 +54,7 @@ pub mod raw {
             typioparam: Oid,
             typmod: i32,
         ) -> Datum;
+        pub fn raw_parser(sql: *const c_char, mode: RawParseMode::Type) -> *mut List;
         pub fn ThrowErrorData(edata: *mut pgrx::pg_sys::ErrorData);
         pub fn ReThrowError(edata: *mut pgrx::pg_sys::ErrorData) -> !;
     }

@@ -54,8 +54,16 @@ pub enum Error {
     NoTable(pg_sys::Oid),
     #[error("{name} is {kind}")]
     NotATable { name: String, kind: &'static str },
-    #[error("{path}: type {type_name} has no equality operator")]
-    NoEquality { path: String, type_name: String },
+    #[error("{path}: {problem}")]
+    NoOperator {
+        path: String,
+        problem: String,
+        hint: &'static str,
+    },
+    #[error("{path}: {problem}")]
+    RawSql { path: String, problem: String },
+    #[error("cannot update view {view}")]
+    NotUpdatable { view: String },
     #[error("a trigger suppressed the update of {table}")]
     Suppressed { table: String },
     #[error("canceling statement due to lock timeout")]
@@ -104,7 +112,9 @@ impl Error {
             Error::Ambiguous { .. } => b"21000",
             Error::NoTable(_) => b"42P01",
             Error::NotATable { .. } => b"42809",
-            Error::NoEquality { .. } => b"42883",
+            Error::NoOperator { .. } => b"42883",
+            Error::RawSql { .. } => b"42601",
+            Error::NotUpdatable { .. } => b"55000",
             Error::Suppressed { .. } => b"09000",
             Error::Postgres(error) => return error.sqlstate(),
         }
@@ -136,7 +146,13 @@ impl Error {
             | Error::Undefined { hint, .. } => hint,
             Error::NoTable(_) => "Pass a table by its name, or the OID of one that exists.",
             Error::NotATable { .. } => "Pass a table or a partitioned table.",
-            Error::NoEquality { .. } => "Such a column can be compared with null only, and set.",
+            Error::NoOperator { hint, .. } => hint,
+            Error::RawSql { .. } => {
+                "Write one SQL expression, with every bracket, quote and comment closed; nothing can stand behind it."
+            }
+            Error::NotUpdatable { .. } => {
+                "Only views that Postgres can update by itself are taken, without rules and INSTEAD OF triggers. Name the table behind the view."
+            }
             Error::Suppressed { .. } => {
                 "A BEFORE UPDATE trigger returned NULL for a row that met all conditions."
             }

@@ -13,7 +13,7 @@ const MOST_MEMBERS: usize = 1_600;
 const MOST_NODES: usize = 10_000;
 
 /// What is wrong with a document, and where.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub path: String,
     pub problem: String,

@@ -1,24 +1,29 @@
 //! `conditional_update`: compare-and-swap on any table, and which condition failed.
 //!
 //! From the documents to the answer: [`jsonb`] and [`document`] (JSON, places in it) → [`grammar`] (typed trees, no Postgres) →
-//! [`render`] with [`condition`] and [`value`] (one statement, from what [`target`], [`equality`] and [`unique`] find in
-//! the catalog) → [`bind`] (literals to values) → [`plan`] (prepared and kept) → [`update`] (runs it) → [`outcome`].
-//! [`rule`] goes the same way for crash rules.
+//! [`render`] with [`condition`], [`filter`], [`value`] and [`raw_sql`] (one statement, from what [`target`], [`view`],
+//! [`operators`], [`reading`] and [`unique`] find in the catalog) → [`bind`] with [`literal`] (literals to values) →
+//! [`plan`] (prepared and kept) → [`update`] (runs it) → [`outcome`]. [`rule`] goes the same way for crash rules.
 
 mod bind;
 mod condition;
 mod document;
-mod equality;
+mod filter;
 mod grammar;
 mod jsonb;
+mod literal;
+mod operators;
 mod outcome;
 mod plan;
+mod raw_sql;
+mod reading;
 mod render;
 mod rule;
 mod target;
 mod unique;
 mod update;
 mod value;
+mod view;
 
 pub use rule::{RulePlan, validate_values};
 pub use target::Table;
@@ -26,10 +31,10 @@ pub use target::Table;
 use crate::argument::required;
 use crate::error::Error;
 use crate::export::{export, verb};
-use document::{Fault, Members, Path};
+use document::{Fault, Path};
 use grammar::Columns;
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
-use pgrx::pg_sys::{Datum, FunctionCallInfo, Oid};
+use pgrx::pg_sys::{Datum, FunctionCallInfo, GetCurrentTimestamp, Oid};
 use update::Request;
 
 impl From<Fault> for Error {
@@ -66,47 +71,69 @@ unsafe fn request(fcinfo: FunctionCallInfo) -> Result<Request, Error> {
     // SAFETY: each argument is read as the type that it is declared with.
     unsafe {
         let target = required("target", pg_getarg::<Oid>(fcinfo, 0))?;
-        let read = |number, name: &'static str| members(fcinfo, number, name);
-        let (key, values, expected) = (read(1, "key")?, read(2, "values")?, read(3, "expected")?);
-        for (number, name) in [(4, "filter"), (6, "filter_sql"), (7, "values_sql")] {
-            if pg_getarg_datum(fcinfo, number).is_some() {
-                return Err(not_yet(name));
-            }
-        }
-        Ok(Request {
+        let needed = |number, name| jsonb::members(required(name, document(fcinfo, number))?, name);
+        let given = |number, name| {
+            let document = document(fcinfo, number);
+            document.map(|datum| jsonb::members(datum, name)).transpose()
+        };
+        let (key, values, expected) = (needed(1, "key")?, needed(2, "values")?, needed(3, "expected")?);
+        let (filter, values_sql) = (given(4, "filter")?, given(7, "values_sql")?);
+        let request = Request {
             target,
             key: not_empty("key", grammar::key(key, &Path::root("key"))?)?,
-            values: not_empty("values", grammar::values(values, &Path::root("values"))?)?,
-            expected: grammar::conditions(expected, &Path::root("expected"))?,
+            values: grammar::values(values, &Path::root("values"))?,
+            values_sql: match values_sql {
+                Some(values) => grammar::values_sql(values, &Path::root("values_sql"))?,
+                None => Vec::new(),
+            },
+            expected: grammar::expectations(expected, &Path::root("expected"))?,
+            filter: match filter {
+                Some(filter) => Some(grammar::filter(filter, &Path::root("filter"))?),
+                None => None,
+            },
+            filter_sql: pg_getarg::<String>(fcinfo, 6),
             fence: pg_getarg::<i64>(fcinfo, 5),
-        })
+            now: GetCurrentTimestamp(),
+        };
+        check_values(&request)?;
+        Ok(request)
+    }
+}
+
+/// Something must be set, and nothing twice.
+fn check_values(request: &Request) -> Result<(), Error> {
+    let Request {
+        values, values_sql, ..
+    } = request;
+    if values_sql.is_empty() && values.is_empty() {
+        return Err(empty("values"));
+    }
+    let twice = |name: &String| values.iter().any(|(other, _)| other == name);
+    match values_sql.iter().find(|(name, _)| twice(name)) {
+        None => Ok(()),
+        Some((name, _)) => Err(Path::root("values_sql")
+            .member(name)
+            .fault("is set in values too", "Set each column in one of the two.")
+            .into()),
     }
 }
 
 /// # Safety
-/// Argument `number` is a jsonb.
-unsafe fn members(
-    fcinfo: FunctionCallInfo,
-    number: usize,
-    name: &'static str,
-) -> Result<Members, Error> {
+/// `fcinfo` holds the arguments of `volguard.conditional_update`.
+unsafe fn document(fcinfo: FunctionCallInfo, number: usize) -> Option<Datum> {
     // SAFETY: the caller's promise.
-    unsafe { jsonb::members(required(name, pg_getarg_datum(fcinfo, number))?, name) }
+    unsafe { pg_getarg_datum(fcinfo, number) }
 }
 
 fn not_empty<T>(argument: &'static str, columns: Columns<T>) -> Result<Columns<T>, Error> {
-    if columns.is_empty() {
-        let hint = "Name at least one column.";
-        return Err(Error::invalid(argument, "must not be empty", hint));
+    match columns.is_empty() {
+        true => Err(empty(argument)),
+        false => Ok(columns),
     }
-    Ok(columns)
 }
 
-fn not_yet(argument: &'static str) -> Error {
-    Error::Unsupported {
-        what: format!("{argument} is not supported yet"),
-        hint: "Say it with expected and values, whose documents take conditions on single columns and arithmetic.",
-    }
+fn empty(argument: &'static str) -> Error {
+    Error::invalid(argument, "must not be empty", "Name at least one column.")
 }
 
 export! {

@@ -38,6 +38,10 @@ fn plan(shape: &Shape) -> Result<Rc<Plan>, Error> {
     if let Some(plan) = PLANS.with(|plans| plans.borrow().of.get(shape).cloned()) {
         return Ok(plan);
     }
+    for probe in &shape.probes {
+        // Without parameters, so that SQL of the caller can't see ours.
+        Plan::prepare(&probe.sql, &[]).map_err(|error| error.at(&probe.path))?;
+    }
     let plan = Rc::new(Plan::prepare(&shape.sql, &shape.types)?);
     PLANS.with(|plans| plans.borrow_mut().keep(shape.clone(), Rc::clone(&plan)));
     Ok(plan)

@@ -3,7 +3,7 @@
 //! Everything runs as the current role; whoever runs a rule has switched to the role that answers for it.
 
 use super::document::{Members, Path};
-use super::grammar::{self, Columns, Literal, Scalar, Value};
+use super::grammar::{self, Columns, Expression, Literal, Scalar};
 use super::jsonb;
 use super::plan;
 use super::render::Writer;
@@ -11,7 +11,7 @@ use super::target::Table;
 use crate::catch::attempt;
 use crate::error::Error;
 use crate::spi::Rows;
-use pgrx::pg_sys::{Datum, Oid};
+use pgrx::pg_sys::{self, Datum, Oid, TimestampTz};
 
 /// The argument that a rule's values come in.
 const VALUES: &str = "values";
@@ -21,7 +21,7 @@ const VALUES: &str = "values";
 pub struct RulePlan {
     target: Oid,
     /// Without values, it is only looked whether there is such a row.
-    values: Option<Columns<Value>>,
+    values: Option<Columns<Expression>>,
     id_column: String,
     status_column: String,
 }
@@ -69,14 +69,14 @@ impl RulePlan {
         if !is_possible(&table, &row)? {
             return Ok(0);
         }
-        let mut writer = Writer::new(&table);
+        let mut writer = Writer::new(&table, now());
         match &self.values {
-            Some(values) => writer.update(values, &Path::root(VALUES))?,
-            None => writer.push("SELECT FROM ").push(&table.name).push(" AS t"),
+            Some(values) => writer.update(values, &Vec::new(), &Path::root(VALUES))?,
+            None => writer.push("SELECT FROM ").push(&table.name).push(" AS target"),
         };
-        writer
-            .push(" WHERE ")
-            .key("t", &row, &Path::root("resource"))?;
+        let target = writer.target;
+        let (key, _) = writer.key(target, &row, &Path::root("resource"))?;
+        writer.push(" WHERE ").push(&key);
         let rows = plan::run(&writer.finish().bind()?, Rows::len)?;
         Ok(rows as u64)
     }
@@ -90,22 +90,28 @@ impl RulePlan {
     }
 }
 
-fn read(values: Members) -> Result<Columns<Value>, Error> {
+fn read(values: Members) -> Result<Columns<Expression>, Error> {
     super::not_empty(VALUES, grammar::values(values, &Path::root(VALUES))?)
 }
 
-fn check(table: &Table, values: &Columns<Value>) -> Result<(), Error> {
-    let mut writer = Writer::new(table);
-    writer.update(values, &Path::root(VALUES))?;
+fn check(table: &Table, values: &Columns<Expression>) -> Result<(), Error> {
+    let mut writer = Writer::new(table, now());
+    writer.update(values, &Vec::new(), &Path::root(VALUES))?;
     writer.finish().bind()?;
     Ok(())
+}
+
+fn now() -> TimestampTz {
+    // SAFETY: reads the clock.
+    unsafe { pg_sys::GetCurrentTimestamp() }
 }
 
 /// Do the columns' types take these texts at all? Asked in a subtransaction, since a refusal is an error of Postgres.
 fn is_possible(table: &Table, row: &Columns<Scalar>) -> Result<bool, Error> {
     const DATA_EXCEPTION: &[u8] = b"22";
-    let mut writer = Writer::new(table);
-    writer.key("t", row, &Path::root("resource"))?;
+    let mut writer = Writer::new(table, now());
+    let target = writer.target;
+    writer.key(target, row, &Path::root("resource"))?;
     match attempt(|| writer.finish().bind().map(Some)) {
         Ok(_) => Ok(true),
         Err(Error::Postgres(error)) if error.sqlstate().starts_with(DATA_EXCEPTION) => Ok(false),

@@ -1,14 +1,17 @@
 //! The table that an update is for: its name, its columns, and how its types compare.
 
-use super::document::clipped;
+use super::bind;
+use super::document::{Path, clipped};
+use super::render::Row;
 use super::unique;
+use super::view;
 use crate::catch::{catching, raw};
 use crate::error::Error;
 use pgrx::pg_sys::{self, Oid};
 use std::ffi::{CStr, CString, c_char};
 use std::fmt::Display;
 
-/// A table, locked as an UPDATE locks it until the transaction ends, so that what was looked up stays true.
+/// A table, locked until the transaction ends as a statement on it locks it, so that what was looked up stays true.
 #[derive(Debug)]
 pub struct Table {
     relation: pg_sys::Relation,
@@ -25,28 +28,71 @@ pub struct Column {
     pub type_oid: Oid,
     pub typmod: i32,
     pub collation: Oid,
+    /// Unless a constraint says that it can't be NULL.
+    pub nullable: bool,
+}
+
+impl Row<'_> {
+    /// A column of this row as SQL.
+    pub fn column(&self, column: &Column) -> String {
+        format!("{}.{}", self.alias, column.name)
+    }
 }
 
 impl Table {
+    /// A table to update.
     pub fn open(oid: Oid) -> Result<Self, Error> {
-        // SAFETY: the closure owns nothing; a relation that is there stays open until Drop.
-        let table = unsafe {
-            let mode = pg_sys::RowExclusiveLock as i32;
-            let relation = catching(|| raw::try_relation_open(oid, mode))?;
-            if relation.is_null() {
-                return Err(Error::NoTable(oid));
-            }
-            Table {
-                relation,
-                name: relation_name(oid),
-            }
-        };
+        let table = Table::lock(oid, pg_sys::RowExclusiveLock)?;
         match table.kind() {
             pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => Ok(table),
             kind => Err(Error::NotATable {
                 name: table.name.clone(),
                 kind: describe(kind),
             }),
+        }
+    }
+
+    /// A table to update, or a view that stands for one.
+    pub fn open_or_view(oid: Oid) -> Result<Self, Error> {
+        let table = Table::lock(oid, pg_sys::RowExclusiveLock)?;
+        match table.kind() {
+            pg_sys::RELKIND_VIEW if view::is_updatable(table.relation) => Ok(table),
+            pg_sys::RELKIND_VIEW => Err(Error::NotUpdatable {
+                view: table.name.clone(),
+            }),
+            _ => Table::open(oid),
+        }
+    }
+
+    /// Anything to read from, by a name that means what it means to SQL of the caller.
+    pub fn open_named(name: &str, path: &Path) -> Result<Self, Error> {
+        let place = path.to_string();
+        let datum = bind::read(name, pg_sys::REGCLASSOID, -1, &place)?;
+        let table = Table::lock(Oid::from(datum.value() as u32), pg_sys::AccessShareLock)?;
+        match table.kind() {
+            pg_sys::RELKIND_RELATION
+            | pg_sys::RELKIND_PARTITIONED_TABLE
+            | pg_sys::RELKIND_FOREIGN_TABLE
+            | pg_sys::RELKIND_VIEW
+            | pg_sys::RELKIND_MATVIEW => Ok(table),
+            kind => Err(Error::NotATable {
+                name: format!("{place}: {}", table.name),
+                kind: describe(kind),
+            }),
+        }
+    }
+
+    fn lock(oid: Oid, mode: u32) -> Result<Self, Error> {
+        // SAFETY: the closure owns nothing; a relation that is there stays open until Drop.
+        unsafe {
+            let relation = catching(|| raw::try_relation_open(oid, mode as i32))?;
+            if relation.is_null() {
+                return Err(Error::NoTable(oid));
+            }
+            Ok(Table {
+                relation,
+                name: relation_name(oid),
+            })
         }
     }
 
@@ -92,6 +138,8 @@ impl Table {
                 type_oid: (*form).atttypid,
                 typmod: (*form).atttypmod,
                 collation: (*form).attcollation,
+                // What a parent forbids, its children may have.
+                nullable: !(*form).attnotnull || self.has_children(),
             };
             pg_sys::ReleaseSysCache(tuple);
             (column.number > 0).then_some(column)
@@ -118,9 +166,13 @@ impl Table {
 
     /// Do these columns, none of them NULL, belong to at most one row by a constraint?
     pub fn is_unique(&self, columns: &[Column]) -> bool {
-        // A constraint of a parent says nothing about the rows of its children; one of a partitioned table does.
-        let inherited = self.kind() == pg_sys::RELKIND_RELATION && self.form().relhassubclass;
-        !inherited && unique::any_within(self.relation, columns)
+        let has_indexes = self.kind() != pg_sys::RELKIND_VIEW;
+        has_indexes && !self.has_children() && unique::any_within(self.relation, columns)
+    }
+
+    /// A constraint of a parent says nothing about the rows of its children; one of a partitioned table does.
+    fn has_children(&self) -> bool {
+        self.kind() == pg_sys::RELKIND_RELATION && self.form().relhassubclass
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which columns can't belong to two rows, by the table's unique indexes.
 
-use super::equality::base_type;
+use super::operators::base_type;
 use super::target::Column;
 use pgrx::pg_sys::{self, Datum, Oid};
 

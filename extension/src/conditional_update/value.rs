@@ -1,71 +1,295 @@
-//! Values as SQL: what the columns are set to.
+//! Values as SQL: what columns are set to, or compared with.
 
 use super::document::{Fault, Path};
-use super::equality::base_type;
-use super::grammar::{Arithmetic, Columns, Expression, Literal, Value};
-use super::render::Writer;
+use super::grammar::{Arithmetic, Columns, Expression, Filter, Literal};
+use super::operators::{base_type, type_name};
+use super::render::{Row, Writer};
 use super::target::Column;
 use crate::error::Error;
 use pgrx::pg_sys::{self, Oid};
+use std::ptr;
+
+/// What a value is for, which tells what a literal in it means.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose<'c> {
+    Assignment(&'c Column),
+    Comparison(&'c Column),
+    /// An operand in what is calculated for the column.
+    Arithmetic(&'c Column),
+    /// A part of a text.
+    Text(&'c Column),
+}
+
+impl<'c> Purpose<'c> {
+    fn column(self) -> &'c Column {
+        match self {
+            Purpose::Assignment(column)
+            | Purpose::Comparison(column)
+            | Purpose::Arithmetic(column)
+            | Purpose::Text(column) => column,
+        }
+    }
+}
+
+/// A value as SQL, that can stand beside any operator.
+#[derive(Debug)]
+pub struct Sql {
+    pub text: String,
+    pub type_oid: Oid,
+    pub nullable: bool,
+}
 
 impl<'d> Writer<'d, '_> {
     /// `UPDATE … SET …`
-    pub fn update(&mut self, values: &'d Columns<Value>, path: &Path) -> Result<&mut Self, Error> {
-        let table = self.table;
-        self.push("UPDATE ").push(&table.name).push(" AS t SET ");
-        for (at, (name, value)) in values.iter().enumerate() {
+    pub fn update(
+        &mut self,
+        values: &'d Columns<Expression>,
+        values_sql: &Columns<String>,
+        path: &Path,
+    ) -> Result<&mut Self, Error> {
+        let row = self.target;
+        let mut assignments = Vec::with_capacity(values.len() + values_sql.len());
+        for (name, value) in values {
             let path = path.member(name);
-            let column = table.column(name, &path)?;
-            let value = self.value(value, &column, &path)?;
-            self.push(if at > 0 { ", " } else { "" });
-            self.push(&column.name).push(" = ").push(&value);
+            let column = row.table.column(name, &path)?;
+            let value = self.assigned(row, value, &column, &path)?;
+            assignments.push(format!("{} = {value}", column.name));
         }
+        for (name, sql) in values_sql {
+            let path = Path::root("values_sql");
+            let path = path.member(name);
+            let column = row.table.column(name, &path)?;
+            let value = self.raw_value(sql, &path)?;
+            assignments.push(format!("{} = {value}", column.name));
+        }
+        self.push("UPDATE ").push(&row.table.name).push(" AS ").push(row.alias);
+        self.push(" SET ").push(&assignments.join(", "));
         Ok(self)
     }
 
-    fn value(&mut self, value: &'d Value, column: &Column, path: &Path) -> Result<String, Error> {
-        match value {
-            Value::Scalar(None) => Ok("NULL".to_owned()),
-            // With the column's own length and precision, so that a value that doesn't fit is refused here, by name.
-            Value::Scalar(Some(literal)) => {
-                Ok(self.bind(literal, column.type_oid, column.typmod, path))
-            }
-            Value::Computed(expression) => self.expression(expression, column, path),
-        }
-    }
-
-    /// For `column`, which tells what a string means in it.
-    fn expression(
+    fn assigned(
         &mut self,
-        expression: &'d Expression,
+        row: Row,
+        value: &'d Expression,
         column: &Column,
         path: &Path,
     ) -> Result<String, Error> {
-        match expression {
-            Expression::Column(name) => {
-                let source = self.table.column(name, &path.member("column"))?;
-                Ok(format!("t.{}", source.name))
-            }
-            Expression::Literal(literal) => {
-                let type_oid = operand_type(literal, column, path)?;
-                Ok(self.bind(literal, type_oid, -1, path))
+        match value {
+            Expression::Null => Ok("NULL".to_owned()),
+            value => Ok(self.value(row, value, Purpose::Assignment(column), path)?.text),
+        }
+    }
+
+    /// A value, computed from `row`.
+    pub fn value(
+        &mut self,
+        row: Row,
+        value: &'d Expression,
+        purpose: Purpose,
+        path: &Path,
+    ) -> Result<Sql, Error> {
+        match value {
+            Expression::Null => Ok(null(purpose)),
+            Expression::Literal(literal) => self.literal(literal, purpose, path),
+            Expression::Now => Ok(Sql {
+                text: self.now(&path.member("now")),
+                type_oid: pg_sys::TIMESTAMPTZOID,
+                nullable: false,
+            }),
+            Expression::Column(name) => column(row, name, &path.member("column")),
+            Expression::Outer(name) => {
+                let path = path.member("outer");
+                if self.depth == 0 {
+                    let hint = r#"Inside "exists" it is a column of the row that is updated; elsewhere write {"column": name}."#;
+                    return Err(path.fault("stands outside of any \"exists\"", hint).into());
+                }
+                column(self.target, name, &path)
             }
             Expression::Arithmetic(arithmetic, operands) => {
-                let path = path.member(arithmetic.name());
-                let left = self.expression(&operands[0], column, &path.item(0))?;
-                let right = self.expression(&operands[1], column, &path.item(1))?;
-                Ok(format!("({left} {} {right})", operator(*arithmetic)))
+                self.calculation(row, *arithmetic, operands, purpose.column(), path)
+            }
+            Expression::Concat(parts) => self.concat(row, parts, purpose.column(), path),
+            Expression::Case {
+                branches,
+                otherwise,
+            } => self.case(row, branches, otherwise, purpose, path),
+        }
+    }
+
+    fn literal(
+        &mut self,
+        literal: &'d Literal,
+        purpose: Purpose,
+        path: &Path,
+    ) -> Result<Sql, Error> {
+        let (type_oid, typmod) = match purpose {
+            // With the column's own length and precision, so that a value that doesn't fit is refused here, by name.
+            Purpose::Assignment(column) => (column.type_oid, column.typmod),
+            Purpose::Comparison(column) => (base_type(column.type_oid), -1),
+            Purpose::Arithmetic(column) => (operand_type(literal, column, path)?, -1),
+            Purpose::Text(_) => (pg_sys::TEXTOID, -1),
+        };
+        if literal.is_null_to(base_type(type_oid)) {
+            return Ok(null(purpose));
+        }
+        Ok(Sql {
+            text: self.bind(literal, type_oid, typmod, path),
+            type_oid: base_type(type_oid),
+            nullable: false,
+        })
+    }
+
+    fn calculation(
+        &mut self,
+        row: Row,
+        arithmetic: Arithmetic,
+        operands: &'d [Expression; 2],
+        column: &Column,
+        path: &Path,
+    ) -> Result<Sql, Error> {
+        let path = path.member(arithmetic.name());
+        let purpose = Purpose::Arithmetic(column);
+        let left = self.value(row, &operands[0], purpose, &path.item(0))?;
+        let right = self.value(row, &operands[1], purpose, &path.item(1))?;
+        let symbol = symbol(arithmetic);
+        let type_oid =
+            result_type(symbol, left.type_oid, right.type_oid).ok_or_else(|| Error::NoOperator {
+                path: path.to_string(),
+                problem: format!(
+                    "Postgres can't calculate {} {symbol} {}",
+                    type_name(left.type_oid),
+                    type_name(right.type_oid)
+                ),
+                hint: "Calculate with numbers, or with times and intervals; say anything else with values_sql or filter_sql.",
+            })?;
+        Ok(Sql {
+            text: format!("({} OPERATOR(pg_catalog.{symbol}) {})", left.text, right.text),
+            type_oid,
+            // An operator may be NULL whatever it is given.
+            nullable: true,
+        })
+    }
+
+    fn concat(
+        &mut self,
+        row: Row,
+        parts: &'d [Expression],
+        column: &Column,
+        path: &Path,
+    ) -> Result<Sql, Error> {
+        let path = path.member("concat");
+        let mut texts = Vec::with_capacity(parts.len());
+        for (at, part) in parts.iter().enumerate() {
+            let part = self.value(row, part, Purpose::Text(column), &path.item(at))?;
+            texts.push(format!("{}::pg_catalog.text", part.text));
+        }
+        Ok(Sql {
+            text: format!("({})", texts.join(" OPERATOR(pg_catalog.||) ")),
+            type_oid: pg_sys::TEXTOID,
+            nullable: true,
+        })
+    }
+
+    fn case(
+        &mut self,
+        row: Row,
+        branches: &'d [(Filter, Expression)],
+        otherwise: &'d Expression,
+        purpose: Purpose,
+        path: &Path,
+    ) -> Result<Sql, Error> {
+        let mut sql = "(CASE".to_owned();
+        let mut types = Vec::with_capacity(branches.len() + 1);
+        {
+            let path = path.member("case");
+            for (at, (when, then)) in branches.iter().enumerate() {
+                let path = path.item(at);
+                let when = self.filter(row, when, &path.member("when"))?;
+                let value = self.value(row, then, purpose, &path.member("then"))?;
+                sql.push_str(&format!(" WHEN {when} THEN {}", value.text));
+                types.push(value.type_oid);
+            }
+        }
+        let value = self.value(row, otherwise, purpose, &path.member("else"))?;
+        sql.push_str(&format!(" ELSE {} END)", value.text));
+        types.push(value.type_oid);
+        let type_oid = types[0];
+        if types.iter().all(|other| *other == type_oid) {
+            return Ok(Sql {
+                text: sql,
+                type_oid,
+                nullable: true,
+            });
+        }
+        match purpose {
+            // Postgres finds the common type, and what doesn't fit into the column is an error and not cut.
+            Purpose::Assignment(_) => Ok(Sql {
+                text: sql,
+                type_oid,
+                nullable: true,
+            }),
+            _ => {
+                let type_oid = null(purpose).type_oid;
+                Ok(Sql {
+                    text: format!("({sql}::{})", type_name(type_oid)),
+                    type_oid,
+                    nullable: true,
+                })
             }
         }
     }
 }
 
-fn operator(arithmetic: Arithmetic) -> &'static str {
+fn column(row: Row, name: &str, path: &Path) -> Result<Sql, Error> {
+    let column = row.table.column(name, path)?;
+    Ok(Sql {
+        text: row.column(&column),
+        type_oid: base_type(column.type_oid),
+        nullable: column.nullable,
+    })
+}
+
+/// NULL of the type that the purpose is about: without one, a CASE of nothing but NULL would be of type text.
+fn null(purpose: Purpose) -> Sql {
+    let type_oid = match purpose {
+        Purpose::Text(_) => pg_sys::TEXTOID,
+        purpose => base_type(purpose.column().type_oid),
+    };
+    Sql {
+        text: format!("NULL::{}", type_name(type_oid)),
+        type_oid,
+        nullable: true,
+    }
+}
+
+fn symbol(arithmetic: Arithmetic) -> &'static str {
     match arithmetic {
-        Arithmetic::Add => "OPERATOR(pg_catalog.+)",
-        Arithmetic::Sub => "OPERATOR(pg_catalog.-)",
-        Arithmetic::Mul => "OPERATOR(pg_catalog.*)",
-        Arithmetic::Div => "OPERATOR(pg_catalog./)",
+        Arithmetic::Add => "+",
+        Arithmetic::Sub => "-",
+        Arithmetic::Mul => "*",
+        Arithmetic::Div => "/",
+    }
+}
+
+/// The type of what the operator makes of the two; `None` if there is no such operator, or several as good.
+fn result_type(symbol: &str, left: Oid, right: Oid) -> Option<Oid> {
+    const NO_ERROR: bool = true;
+    let symbol = std::ffi::CString::new(symbol).ok()?;
+    // SAFETY: names that live as long as the call; with the flag no operator is no error. The tuple is released after its
+    // field was copied.
+    unsafe {
+        let names = pg_sys::SystemFuncName(symbol.as_ptr().cast_mut());
+        let operator = pg_sys::oper(ptr::null_mut(), names, left, right, NO_ERROR, -1);
+        if operator.is_null() {
+            return None;
+        }
+        let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_operator>(operator);
+        let result = (*form).oprresult;
+        pg_sys::ReleaseSysCache(operator);
+        match pg_sys::get_typtype(result) as u8 {
+            pg_sys::TYPTYPE_PSEUDO => Some(left),
+            _ => Some(result),
+        }
     }
 }
 
@@ -77,7 +301,7 @@ fn operand_type(literal: &Literal, column: &Column, path: &Path) -> Result<Oid, 
         Literal::Number(digits) if digits.parse::<i64>().is_ok() => Ok(pg_sys::INT8OID),
         Literal::Number(_) => Ok(pg_sys::NUMERICOID),
         Literal::Text(_) if is_about_time(column.type_oid) => Ok(pg_sys::INTERVALOID),
-        Literal::Text(_) | Literal::Boolean(_) => Err(path.fault(
+        Literal::Text(_) | Literal::Boolean(_) | Literal::Json(_) => Err(path.fault(
             format!("column {} takes no string in arithmetic", column.name),
             "Write numbers without quotes; a string is an interval, for columns of a date or time type.",
         )),

@@ -5,14 +5,21 @@ fn members(text: &str, argument: &'static str) -> Members {
 }
 
 fn condition_of(text: &str) -> Result<Condition, Fault> {
-    let mut read = conditions(
+    let mut read = expectations(
         members(&format!(r#"{{"c": {text}}}"#), "expected"),
         &Path::root("expected"),
     )?;
-    Ok(read.remove(0).1)
+    match read.remove(0).1 {
+        Expectation::Scalar(condition) => Ok(condition),
+        Expectation::Composed { condition, .. } => condition,
+    }
 }
 
-fn value_of(text: &str) -> Result<Value, Fault> {
+fn filter_of(text: &str) -> Result<Filter, Fault> {
+    filter(members(text, "filter"), &Path::root("filter"))
+}
+
+fn value_of(text: &str) -> Result<Expression, Fault> {
     let mut read = values(
         members(&format!(r#"{{"c": {text}}}"#), "values"),
         &Path::root("values"),
@@ -126,7 +133,24 @@ fn bad_conditions_are_named() {
             (
                 r#"{"not": 1, "lt": 2}"#,
                 "expected.c.lt",
+                "can't stand beside \"not\"",
+            ),
+            (
+                r#"{"not": 1, "is": 2}"#,
+                "expected.c.is",
                 "unknown operator",
+            ),
+            (r#"{"lt": null}"#, "expected.c.lt", "must not be null"),
+            (r#"{"ge": [1]}"#, "expected.c.ge", "must not be a list"),
+            (
+                r#"{"ge": 1, "null": true}"#,
+                "expected.c.null",
+                "unknown operator",
+            ),
+            (
+                r#"{"eq": {"add": [1, {"case": []}]}}"#,
+                "expected.c.eq.add[1].case",
+                "must be a list of at least one branch",
             ),
             (
                 r#"{"not": {"not": 1}}"#,
@@ -185,12 +209,12 @@ fn values_are_scalars_columns_and_arithmetic() {
     let column = |name: &str| Expression::Column(name.to_owned());
     assert_eq!(
         value_of(r#""deleting""#),
-        Ok(Value::Scalar(text("deleting")))
+        Ok(Expression::Literal(Literal::Text("deleting".to_owned())))
     );
-    assert_eq!(value_of("null"), Ok(Value::Scalar(None)));
+    assert_eq!(value_of("null"), Ok(Expression::Null));
     assert_eq!(
         value_of(r#"{"column": "status"}"#),
-        Ok(Value::Computed(column("status")))
+        Ok(column("status"))
     );
 
     let doubled = Expression::Arithmetic(
@@ -199,13 +223,13 @@ fn values_are_scalars_columns_and_arithmetic() {
     );
     assert_eq!(
         value_of(r#"{"sub": [{"mul": [2, {"column": "size"}]}, "5 minutes"]}"#),
-        Ok(Value::Computed(Expression::Arithmetic(
+        Ok(Expression::Arithmetic(
             Arithmetic::Sub,
             Box::new([
                 doubled,
                 Expression::Literal(Literal::Text("5 minutes".to_owned()))
             ]),
-        )))
+        ))
     );
 }
 
@@ -217,7 +241,7 @@ fn every_arithmetic_operator_has_its_name() {
         ("mul", Arithmetic::Mul),
         ("div", Arithmetic::Div),
     ] {
-        let Ok(Value::Computed(Expression::Arithmetic(read, _))) =
+        let Ok(Expression::Arithmetic(read, _)) =
             value_of(&format!(r#"{{"{name}": [1, 2]}}"#))
         else {
             panic!("{name} was not read as arithmetic");
@@ -284,8 +308,216 @@ fn bad_values_are_named() {
 }
 
 #[test]
+fn comparisons_hold_together() {
+    assert_eq!(
+        condition_of(r#"{"lt": 10, "ge": {"column": "used"}}"#),
+        Ok(Condition::Compared(vec![
+            (
+                Comparison::Ge,
+                Expression::Column("used".to_owned())
+            ),
+            (Comparison::Lt, Expression::Literal(number("10"))),
+        ]))
+    );
+    for (name, comparison) in [
+        ("lt", Comparison::Lt),
+        ("le", Comparison::Le),
+        ("gt", Comparison::Gt),
+        ("ge", Comparison::Ge),
+        ("eq", Comparison::Eq),
+        ("ne", Comparison::Ne),
+    ] {
+        let read = condition_of(&format!(r#"{{"{name}": 1}}"#));
+        let one = Expression::Literal(number("1"));
+        assert_eq!(read, Ok(Condition::Compared(vec![(comparison, one)])));
+        assert_eq!(comparison.name(), name);
+    }
+    assert_eq!(
+        condition_of(r#"{"eq": null}"#),
+        Ok(Condition::Compared(vec![(Comparison::Eq, Expression::Null)]))
+    );
+}
+
+#[test]
+fn a_wrapped_value_is_no_operator() {
+    let one = |literal| Ok(Condition::AnyOf(Choice::One(Some(literal))));
+    let json = |text| Literal::Json(serde_json::from_str(text).unwrap());
+    assert_eq!(
+        condition_of(r#"{"value": {"not": 1}}"#),
+        one(json(r#"{"not": 1}"#))
+    );
+    assert_eq!(condition_of(r#"{"value": null}"#), one(json("null")));
+    assert_eq!(condition_of(r#"{"value": 7}"#), one(number("7")));
+    assert_eq!(
+        condition_of(r#"[1, {"value": [2]}]"#),
+        Ok(Condition::AnyOf(Choice::Many(vec![
+            Some(number("1")),
+            Some(json("[2]"))
+        ])))
+    );
+    assert_eq!(
+        value_of(r#"{"value": {"column": "c"}}"#),
+        Ok(Expression::Literal(json(r#"{"column": "c"}"#)))
+    );
+}
+
+#[test]
+fn what_is_expected_is_kept_as_written() {
+    let mut read = expectations(
+        members(r#"{"c": {"surely": "no operator"}}"#, "expected"),
+        &Path::root("expected"),
+    )
+    .unwrap();
+    let Expectation::Composed { written, condition } = read.remove(0).1 else {
+        panic!("an object is no scalar");
+    };
+    assert_eq!(
+        written,
+        Literal::Json(serde_json::json!({"surely": "no operator"}))
+    );
+    assert_eq!(condition.unwrap_err().path, "expected.c.surely");
+}
+
+#[test]
+fn filters_are_put_together() {
+    let where_a = || {
+        Filter::Where(vec![(
+            "a".to_owned(),
+            Condition::AnyOf(Choice::One(Some(number("1")))),
+        )])
+    };
+    assert_eq!(
+        filter_of(r#"{"any": [{"where": {"a": 1}}, {"not": {"all": []}}]}"#),
+        Ok(Filter::Any(vec![
+            where_a(),
+            Filter::Not(Box::new(Filter::All(vec![])))
+        ]))
+    );
+    assert_eq!(
+        filter_of(
+            r#"{"exists": {"table": "s", "where": {"b": {"eq": {"outer": "id"}}}, "filter": {"where": {"a": 1}}}}"#
+        ),
+        Ok(Filter::Exists(Box::new(Exists {
+            table: "s".to_owned(),
+            conditions: vec![(
+                "b".to_owned(),
+                Condition::Compared(vec![(
+                    Comparison::Eq,
+                    Expression::Outer("id".to_owned())
+                )])
+            )],
+            filter: Some(where_a()),
+        })))
+    );
+}
+
+#[test]
+fn bad_filters_are_named() {
+    refused(
+        filter_of,
+        &[
+            ("{}", "filter", "must name one operator"),
+            (r#"{"all": [], "any": []}"#, "filter", "must name one operator"),
+            (r#"{"and": []}"#, "filter.and", "unknown operator"),
+            (r#"{"all": {}}"#, "filter.all", "must be a list of filters"),
+            (r#"{"not": []}"#, "filter.not", "must be an object"),
+            (
+                r#"{"where": []}"#,
+                "filter.where",
+                "must be an object of columns and conditions",
+            ),
+            (
+                r#"{"where": {"a": {"like": "x"}}}"#,
+                "filter.where.a.like",
+                "unknown operator",
+            ),
+            (r#"{"exists": "s"}"#, "filter.exists", "must be an object"),
+            (r#"{"exists": {}}"#, "filter.exists.table", "is missing"),
+            (
+                r#"{"any": [{"all": []}, {"exists": {"table": 1}}]}"#,
+                "filter.any[1].exists.table",
+                "must be a string",
+            ),
+            (
+                r#"{"exists": {"table": "s", "having": {}}}"#,
+                "filter.exists.having",
+                "unknown member",
+            ),
+            (
+                r#"{"exists": {"table": "s", "filter": {"exists": {"table": "t", "where": {"a": {"eq": {"inner": "b"}}}}}}}"#,
+                "filter.exists.filter.exists.where.a.eq.inner",
+                "unknown operator",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn values_are_joined_chosen_and_dated() {
+    assert_eq!(value_of(r#"{"now": true}"#), Ok(Expression::Now));
+    assert_eq!(
+        value_of(r#"{"concat": ["error_", {"column": "status"}]}"#),
+        Ok(Expression::Concat(vec![
+            Expression::Literal(Literal::Text("error_".to_owned())),
+            Expression::Column("status".to_owned())
+        ]))
+    );
+    assert_eq!(
+        value_of(r#"{"case": [{"when": {"all": []}, "then": 1}]}"#),
+        Ok(Expression::Case {
+            branches: vec![(Filter::All(vec![]), Expression::Literal(number("1")))],
+            otherwise: Box::new(Expression::Null),
+        })
+    );
+    refused(
+        value_of,
+        &[
+            (r#"{"now": false}"#, "values.c.now", "must be true"),
+            (
+                r#"{"concat": []}"#,
+                "values.c.concat",
+                "must be a list of at least one value",
+            ),
+            (
+                r#"{"concat": ["a", null]}"#,
+                "values.c.concat[1]",
+                "must be something to join",
+            ),
+            (
+                r#"{"case": [{"when": {"all": []}}]}"#,
+                "values.c.case[0]",
+                "must have \"when\" and \"then\", and nothing else",
+            ),
+            (
+                r#"{"case": [{"when": {"never": 1}, "then": 1}], "else": 2}"#,
+                "values.c.case[0].when.never",
+                "unknown operator",
+            ),
+            (
+                r#"{"case": [{"when": {"all": []}, "then": 1}], "otherwise": 2}"#,
+                "values.c.otherwise",
+                "unknown operator",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn sql_is_a_string() {
+    let read = |text: &str| values_sql(members(text, "values_sql"), &Path::root("values_sql"));
+    assert_eq!(
+        read(r#"{"a": "1 + 1"}"#),
+        Ok(vec![("a".to_owned(), "1 + 1".to_owned())])
+    );
+    refused(
+        read,
+        &[(r#"{"a": 1}"#, "values_sql.a", "must be a string")],
+    );
+}
+
+#[test]
 fn columns_keep_the_order_of_the_document() {
-    let read = conditions(
+    let read = expectations(
         members(r#"{"b": 1, "a": 2}"#, "expected"),
         &Path::root("expected"),
     )

@@ -1,0 +1,87 @@
+//! Filters: conditions on several columns, and on other tables, put together.
+
+use super::condition::{Condition, condition};
+use super::{Columns, columns, only_member};
+use crate::conditional_update::document::{Fault, Path};
+use serde_json::{Map, Value as Json};
+
+/// Holds or doesn't: a condition that is NULL to SQL does not hold, and so its `not` does.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Filter {
+    All(Vec<Filter>),
+    Any(Vec<Filter>),
+    Not(Box<Filter>),
+    Where(Columns<Condition>),
+    Exists(Box<Exists>),
+}
+
+/// There is a row in another table, or in the same one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Exists {
+    /// As SQL names it: with or without its schema, quoted where it has to be.
+    pub table: String,
+    pub conditions: Columns<Condition>,
+    /// About that row.
+    pub filter: Option<Filter>,
+}
+
+const FILTERS: &str = r#"A filter is {"all": [filters]}, {"any": [filters]}, {"not": filter}, {"where": {column: condition}}, or {"exists": {"table": name, "where": {column: condition}, "filter": filter}}."#;
+
+pub fn filter(json: Json, path: &Path) -> Result<Filter, Fault> {
+    let (operator, argument) = only_member(json, path, FILTERS)?;
+    let path = path.member(&operator);
+    match operator.as_str() {
+        "all" => Ok(Filter::All(filters(argument, &path)?)),
+        "any" => Ok(Filter::Any(filters(argument, &path)?)),
+        "not" => Ok(Filter::Not(Box::new(filter(argument, &path)?))),
+        "where" => Ok(Filter::Where(conditions(argument, &path)?)),
+        "exists" => Ok(Filter::Exists(Box::new(exists(argument, &path)?))),
+        _ => Err(path.fault("unknown operator", FILTERS)),
+    }
+}
+
+fn filters(json: Json, path: &Path) -> Result<Vec<Filter>, Fault> {
+    let Json::Array(items) = json else {
+        return Err(path.fault("must be a list of filters", FILTERS));
+    };
+    let items = items.into_iter().enumerate();
+    items
+        .map(|(at, item)| filter(item, &path.item(at)))
+        .collect()
+}
+
+fn conditions(json: Json, path: &Path) -> Result<Columns<Condition>, Fault> {
+    match json {
+        Json::Object(object) => columns(object, path, condition),
+        _ => Err(path.fault("must be an object of columns and conditions", FILTERS)),
+    }
+}
+
+fn exists(json: Json, path: &Path) -> Result<Exists, Fault> {
+    const TABLE: &str = r#"Name a table, as SQL does: "snapshots", or "billing.invoices"."#;
+    let Json::Object(mut object) = json else {
+        return Err(path.fault("must be an object", FILTERS));
+    };
+    let read = |object: &mut Map<String, Json>, name| object.remove(name);
+    let table = match read(&mut object, "table") {
+        Some(Json::String(table)) => table,
+        Some(_) => return Err(path.member("table").fault("must be a string", TABLE)),
+        None => return Err(path.member("table").fault("is missing", TABLE)),
+    };
+    let conditions = match read(&mut object, "where") {
+        Some(json) => conditions(json, &path.member("where"))?,
+        None => Vec::new(),
+    };
+    let filter = match read(&mut object, "filter") {
+        Some(json) => Some(filter(json, &path.member("filter"))?),
+        None => None,
+    };
+    match object.keys().next() {
+        Some(unknown) => Err(path.member(unknown).fault("unknown member", FILTERS)),
+        None => Ok(Exists {
+            table,
+            conditions,
+            filter,
+        }),
+    }
+}

@@ -1,0 +1,169 @@
+//! Values: what a column is set to, or compared with. What they say of columns is what the row held before the update.
+
+use super::filter::{self, Filter};
+use super::{Literal, literal, only_member, scalar};
+use crate::conditional_update::document::{Fault, Path};
+use serde_json::{Map, Value as Json};
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Expression {
+    Null,
+    Literal(Literal),
+    /// The database's clock, once for all places of a call.
+    Now,
+    Column(String),
+    /// A column of the row that is updated, seen from inside an `exists`.
+    Outer(String),
+    Arithmetic(Arithmetic, Box<[Expression; 2]>),
+    Concat(Vec<Expression>),
+    Case {
+        branches: Vec<(Filter, Expression)>,
+        otherwise: Box<Expression>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    Add,
+    Sub,
+    Mul,
+    Div,
+}
+
+impl Arithmetic {
+    /// The operator's name in documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Arithmetic::Add => "add",
+            Arithmetic::Sub => "sub",
+            Arithmetic::Mul => "mul",
+            Arithmetic::Div => "div",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        [Self::Add, Self::Sub, Self::Mul, Self::Div]
+            .into_iter()
+            .find(|operator| operator.name() == name)
+    }
+}
+
+const VALUES: &str = r#"A value is a scalar, null, {"value": any JSON}, {"column": name}, {"add", "sub", "mul" or "div": [a, b]}, {"concat": [values]}, {"now": true}, or {"case": [{"when": filter, "then": value}], "else": value}."#;
+
+pub fn expression(json: Json, path: &Path) -> Result<Expression, Fault> {
+    match json {
+        Json::Object(object) => operation(object, path),
+        other => Ok(match scalar(other, path, VALUES)? {
+            None => Expression::Null,
+            Some(literal) => Expression::Literal(literal),
+        }),
+    }
+}
+
+fn operation(object: Map<String, Json>, path: &Path) -> Result<Expression, Fault> {
+    if object.contains_key("case") {
+        return case(object, path);
+    }
+    let (operator, argument) = only_member(Json::Object(object), path, VALUES)?;
+    let path = path.member(&operator);
+    match operator.as_str() {
+        "value" => Ok(Expression::Literal(literal(argument))),
+        "column" => name(argument, &path).map(Expression::Column),
+        "outer" => name(argument, &path).map(Expression::Outer),
+        "now" if argument == Json::Bool(true) => Ok(Expression::Now),
+        "now" => Err(path.fault("must be true", r#"Write {"now": true}."#)),
+        "concat" => concat(argument, &path),
+        _ => match Arithmetic::named(&operator) {
+            Some(arithmetic) => calculation(arithmetic, argument, &path),
+            None => Err(path.fault("unknown operator", VALUES)),
+        },
+    }
+}
+
+fn name(argument: Json, path: &Path) -> Result<String, Fault> {
+    match argument {
+        Json::String(column) => Ok(column),
+        _ => Err(path.fault("must be the name of a column", VALUES)),
+    }
+}
+
+const OPERANDS: &str = r#"An operand is a number, an interval such as "5 minutes", {"column": name}, {"now": true}, or arithmetic."#;
+
+fn calculation(arithmetic: Arithmetic, argument: Json, path: &Path) -> Result<Expression, Fault> {
+    let operands = match argument {
+        Json::Array(operands) => <[Json; 2]>::try_from(operands).ok(),
+        _ => None,
+    };
+    let Some([left, right]) = operands else {
+        return Err(path.fault("must be a list of two operands", VALUES));
+    };
+    let operand = |json, at| {
+        let path = path.item(at);
+        match expression(json, &path)? {
+            Expression::Null | Expression::Literal(Literal::Boolean(_) | Literal::Json(_)) => {
+                Err(path.fault("must be something to calculate with", OPERANDS))
+            }
+            operand => Ok(operand),
+        }
+    };
+    let operands = [operand(left, 0)?, operand(right, 1)?];
+    Ok(Expression::Arithmetic(arithmetic, Box::new(operands)))
+}
+
+fn concat(argument: Json, path: &Path) -> Result<Expression, Fault> {
+    const PARTS: &str = r#"Pass a list of strings, numbers, booleans, {"column": name} and other values."#;
+    let parts = match argument {
+        Json::Array(parts) if !parts.is_empty() => parts,
+        _ => return Err(path.fault("must be a list of at least one value", PARTS)),
+    };
+    let part = |(at, json)| {
+        let path = path.item(at);
+        match expression(json, &path)? {
+            Expression::Null | Expression::Literal(Literal::Json(_)) => {
+                Err(path.fault("must be something to join", PARTS))
+            }
+            part => Ok(part),
+        }
+    };
+    let parts = parts.into_iter().enumerate().map(part);
+    Ok(Expression::Concat(parts.collect::<Result<_, _>>()?))
+}
+
+const CASES: &str = r#"Write {"case": [{"when": filter, "then": value}, ...], "else": value}; without "else" it is null."#;
+
+fn case(mut object: Map<String, Json>, path: &Path) -> Result<Expression, Fault> {
+    let branches = object.remove("case").unwrap_or_default();
+    let otherwise = match object.remove("else") {
+        Some(value) => expression(value, &path.member("else"))?,
+        None => Expression::Null,
+    };
+    if let Some(unknown) = object.keys().next() {
+        return Err(path.member(unknown).fault("unknown operator", CASES));
+    }
+    let path = path.member("case");
+    let branches = match branches {
+        Json::Array(branches) if !branches.is_empty() => branches,
+        _ => return Err(path.fault("must be a list of at least one branch", CASES)),
+    };
+    let branches = branches.into_iter().enumerate();
+    Ok(Expression::Case {
+        branches: branches
+            .map(|(at, json)| branch(json, &path.item(at)))
+            .collect::<Result<_, _>>()?,
+        otherwise: Box::new(otherwise),
+    })
+}
+
+fn branch(json: Json, path: &Path) -> Result<(Filter, Expression), Fault> {
+    let Json::Object(mut object) = json else {
+        return Err(path.fault("must be an object", CASES));
+    };
+    let (when, then) = (object.remove("when"), object.remove("then"));
+    let (Some(when), Some(then), true) = (when, then, object.is_empty()) else {
+        return Err(path.fault("must have \"when\" and \"then\", and nothing else", CASES));
+    };
+    Ok((
+        filter::filter(when, &path.member("when"))?,
+        expression(then, &path.member("then"))?,
+    ))
+}

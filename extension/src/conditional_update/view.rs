@@ -1,0 +1,58 @@
+//! Views that an update goes through to a table, and the row locks and looks at conditions with it.
+
+use pgrx::pg_sys::{self, Oid};
+
+/// Does an update of the view become one of a table, by Postgres alone? What a rule or an INSTEAD OF trigger does instead
+/// is done with rows that nobody has locked, and so on conditions that may not hold any more.
+pub fn is_updatable(view: pg_sys::Relation) -> bool {
+    // SAFETY: an open view. The bits of the answer are numbered by command.
+    unsafe {
+        let own = (*view).rd_id;
+        let commands = pg_sys::relation_is_updatable(
+            own,
+            std::ptr::null_mut(),
+            false,
+            std::ptr::null_mut(),
+        );
+        commands & (1 << pg_sys::CmdType::CMD_UPDATE) != 0 && goes_through(view)
+    }
+}
+
+/// # Safety
+/// An open view, made of one relation.
+unsafe fn goes_through(view: pg_sys::Relation) -> bool {
+    // SAFETY: the caller's promise; a view has its rule, by which it is read. The relation behind it is closed again.
+    unsafe {
+        let triggers = (*view).trigdesc;
+        let instead = !triggers.is_null() && (*triggers).trig_update_instead_row;
+        let rules = (*view).rd_rules;
+        if instead || rules.is_null() || (*rules).numLocks != 1 {
+            return false;
+        }
+        let Some(behind) = behind(pg_sys::get_view_query(view)) else {
+            return false;
+        };
+        let behind = pg_sys::relation_open(behind, pg_sys::AccessShareLock as i32);
+        let is_view = (*(*behind).rd_rel).relkind as u8 == pg_sys::RELKIND_VIEW;
+        let through = !is_view || goes_through(behind);
+        pg_sys::relation_close(behind, pg_sys::NoLock as i32);
+        through
+    }
+}
+
+/// The relation that a view is made of.
+///
+/// # Safety
+/// The query of a view.
+unsafe fn behind(query: *mut pg_sys::Query) -> Option<Oid> {
+    // SAFETY: an updatable view's FROM has one item, which refers to the range table.
+    unsafe {
+        let from = (*(*query).jointree).fromlist;
+        if pg_sys::list_length(from) != 1 {
+            return None;
+        }
+        let item = pg_sys::list_nth(from, 0).cast::<pg_sys::RangeTblRef>();
+        let entry = pg_sys::list_nth((*query).rtable, (*item).rtindex - 1);
+        Some((*entry.cast::<pg_sys::RangeTblEntry>()).relid)
+    }
+}
