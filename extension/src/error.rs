@@ -50,8 +50,8 @@ pub enum Error {
     Busy { what: String, hint: &'static str },
     #[error("{what}")]
     Ambiguous { what: String, hint: &'static str },
-    #[error("target {} is not a relation", .0.to_u32())]
-    NoTable(pg_sys::Oid),
+    #[error("{place} {} is not a relation", .oid.to_u32())]
+    NoTable { place: String, oid: pg_sys::Oid },
     #[error("{name} is {kind}")]
     NotATable { name: String, kind: &'static str },
     #[error("{path}: {problem}")]
@@ -110,7 +110,7 @@ impl Error {
             Error::Column { .. } => b"42703",
             Error::Busy { .. } | Error::LockTimeout => b"55P03",
             Error::Ambiguous { .. } => b"21000",
-            Error::NoTable(_) => b"42P01",
+            Error::NoTable { .. } => b"42P01",
             Error::NotATable { .. } => b"42809",
             Error::NoOperator { .. } => b"42883",
             Error::RawSql { .. } => b"42601",
@@ -144,7 +144,7 @@ impl Error {
             Error::Document { hint, .. }
             | Error::Column { hint, .. }
             | Error::Undefined { hint, .. } => hint,
-            Error::NoTable(_) => "Pass a table by its name, or the OID of one that exists.",
+            Error::NoTable { .. } => "Pass a table by its name, or the OID of one that exists.",
             Error::NotATable { .. } => "Pass a table or a partitioned table.",
             Error::NoOperator { hint, .. } => hint,
             Error::RawSql { .. } => {

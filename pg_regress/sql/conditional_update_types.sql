@@ -61,12 +61,19 @@ SELECT type, "set".outcome AS "set", "set"."row" -> c AS reads_as, same.outcome 
        other.unmet = ARRAY[c] AS other, none.unmet = ARRAY[c] AS "null", differs.outcome AS differs
 FROM cases, LATERAL (SELECT 'c' || n AS c) AS "column",
     volguard.conditional_update('anything', '{"id": 1}', jsonb_build_object(c, stored), jsonb_build_object(c, NULL)) AS "set",
-    volguard.conditional_update('anything', '{"id": 1}', '{"id": 1}', jsonb_build_object(c, jsonb_build_array(NULL, other, CASE WHEN type LIKE '%[]' THEN stored ELSE "set"."row" -> c END))) AS same,
+    volguard.conditional_update('anything', '{"id": 1}', '{"id": 1}', filter => jsonb_build_object('where', jsonb_build_object(c,
+        jsonb_build_array(NULL, other, CASE WHEN type LIKE '%[]' THEN stored ELSE "set"."row" -> c END)))) AS same,
     volguard.conditional_update('anything', jsonb_build_object(c, stored), '{"id": 1}') AS key,
     volguard.conditional_update('anything', '{"id": 1}', '{"id": 2}', jsonb_build_object(c, other)) AS other,
     volguard.conditional_update('anything', '{"id": 1}', '{"id": 2}', jsonb_build_object(c, NULL)) AS none,
-    volguard.conditional_update('anything', '{"id": 1}', '{"id": 1}', jsonb_build_object(c, jsonb_build_object('not', other))) AS differs
+    volguard.conditional_update('anything', '{"id": 1}', '{"id": 1}', filter => jsonb_build_object('where', jsonb_build_object(c,
+        jsonb_build_object('not', other)))) AS differs
 ORDER BY n;
+-- The row as read is what is expected, whatever its types; and each column is looked at.
+SELECT outcome, unmet FROM volguard.conditional_update('anything', '{"id": 1}', '{"id": 1}', (SELECT to_jsonb(anything) FROM anything));
+SELECT count(*) AS columns, count(*) FILTER (WHERE unmet = ARRAY[c]) AS noticed
+FROM cases, LATERAL (SELECT 'c' || n AS c) AS "column", (SELECT to_jsonb(anything) AS as_read FROM anything) AS "row",
+    volguard.conditional_update('anything', '{"id": 1}', '{"id": 2}', jsonb_set(as_read, ARRAY[c], other));
 
 -- Equality is the type's own.
 CREATE TABLE named (id cu_ext.citext PRIMARY KEY, code char(5), label text COLLATE no_case, span interval, amount numeric);
@@ -89,14 +96,16 @@ SELECT outcome FROM volguard.conditional_update('tags', '{"tag": "a"}', '{"n": 3
 CREATE TABLE opaque (id integer PRIMARY KEY, j json, p point, x xml, pair named);
 INSERT INTO opaque VALUES (1);
 SELECT "row" FROM volguard.conditional_update('opaque', '{"id": 1}', '{"j": "text", "p": "(1,2)", "x": "<a/>"}', '{"j": null, "p": {"not": []}, "x": [null]}');
-SELECT "row" FROM volguard.conditional_update('opaque', '{"id": 1}', '{"j": false}', '{"j": {"not": null}}');
-SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 2}', '{"j": "text"}'); :code
+SELECT "row" FROM volguard.conditional_update('opaque', '{"id": 1}', '{"j": false}', '{"j": "text", "p": "(1,2)", "x": "<a/>"}', '{"where": {"j": {"not": null}}}');
+SELECT unmet FROM volguard.conditional_update('opaque', '{"id": 1}', '{"j": false}', '{"j": true, "p": "(1,3)", "x": "<b/>"}');
+SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 2}', filter => '{"where": {"j": "text"}}'); :code
 SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 2}', '{"p": {"not": [null, "(1,2)"]}}'); :code
 SELECT outcome FROM volguard.conditional_update('opaque', '{"p": "(1,2)"}', '{"id": 2}'); :code
 -- A composite value whose fields are NULL isn't NULL.
 UPDATE opaque SET pair = ROW(NULL, NULL, NULL, NULL, NULL);
 SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 1}', '{"pair": null}');
 SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 1}', '{"pair": "(,,,,)"}');
+SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 1}', (SELECT to_jsonb(opaque) FROM opaque));
 
 -- Generated and identity columns can be asked for.
 CREATE TABLE made (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a integer, twice integer GENERATED ALWAYS AS (a * 2) STORED);

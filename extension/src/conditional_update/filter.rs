@@ -14,7 +14,11 @@ impl<'d> Writer<'d, '_> {
             Filter::Any(filters) => self.joined(row, filters, (" OR ", "false"), &path.member("any")),
             Filter::Not(filter) => {
                 let inner = self.filter(row, filter, &path.member("not"))?;
-                Ok(format!("({inner} IS NOT TRUE)"))
+                Ok(match **filter {
+                    // Never NULL, and to the planner a join that it can choose an index for.
+                    Filter::Exists(_) => format!("(NOT {inner})"),
+                    _ => format!("({inner} IS NOT TRUE)"),
+                })
             }
             Filter::Where(conditions) => self.conditions(row, conditions, &path.member("where")),
             Filter::Exists(exists) => self.exists(exists, &path.member("exists")),

@@ -16,7 +16,9 @@ pub enum Reading {
     Opaque,
     /// A list: an array.
     List,
-    /// Anything: json, jsonb, a composite type, a type with a cast to json (hstore).
+    /// An object: a composite type.
+    Object,
+    /// Anything: json, jsonb, a type with a cast to json (hstore).
     Document,
 }
 
@@ -28,8 +30,11 @@ impl Reading {
             if pg_sys::get_element_type(type_oid) != Oid::INVALID {
                 return Reading::List;
             }
-            if is_json(type_oid) || pg_sys::type_is_rowtype(type_oid) || casts_to_json(type_oid) {
+            if is_json(type_oid) || casts_to_json(type_oid) {
                 return Reading::Document;
+            }
+            if pg_sys::type_is_rowtype(type_oid) {
+                return Reading::Object;
             }
             let entry = pg_sys::lookup_type_cache(type_oid, pg_sys::TYPECACHE_EQ_OPR as i32);
             match (*entry).eq_opr {
@@ -49,6 +54,7 @@ impl Reading {
         match self {
             Reading::Scalar | Reading::Opaque => false,
             Reading::List => matches!(written, Literal::Json(Json::Array(_))),
+            Reading::Object => matches!(written, Literal::Json(Json::Object(_))),
             Reading::Document => true,
         }
     }

@@ -42,7 +42,7 @@ impl Row<'_> {
 impl Table {
     /// A table to update.
     pub fn open(oid: Oid) -> Result<Self, Error> {
-        let table = Table::lock(oid, pg_sys::RowExclusiveLock)?;
+        let table = Table::lock(oid, pg_sys::RowExclusiveLock, &"target")?;
         match table.kind() {
             pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => Ok(table),
             kind => Err(Error::NotATable {
@@ -54,7 +54,7 @@ impl Table {
 
     /// A table to update, or a view that stands for one.
     pub fn open_or_view(oid: Oid) -> Result<Self, Error> {
-        let table = Table::lock(oid, pg_sys::RowExclusiveLock)?;
+        let table = Table::lock(oid, pg_sys::RowExclusiveLock, &"target")?;
         match table.kind() {
             pg_sys::RELKIND_VIEW if view::is_updatable(table.relation) => Ok(table),
             pg_sys::RELKIND_VIEW => Err(Error::NotUpdatable {
@@ -68,7 +68,8 @@ impl Table {
     pub fn open_named(name: &str, path: &Path) -> Result<Self, Error> {
         let place = path.to_string();
         let datum = bind::read(name, pg_sys::REGCLASSOID, -1, &place)?;
-        let table = Table::lock(Oid::from(datum.value() as u32), pg_sys::AccessShareLock)?;
+        let oid = Oid::from(datum.value() as u32);
+        let table = Table::lock(oid, pg_sys::AccessShareLock, &format!("{place}:"))?;
         match table.kind() {
             pg_sys::RELKIND_RELATION
             | pg_sys::RELKIND_PARTITIONED_TABLE
@@ -82,12 +83,13 @@ impl Table {
         }
     }
 
-    fn lock(oid: Oid, mode: u32) -> Result<Self, Error> {
+    fn lock(oid: Oid, mode: u32, place: &dyn Display) -> Result<Self, Error> {
         // SAFETY: the closure owns nothing; a relation that is there stays open until Drop.
         unsafe {
             let relation = catching(|| raw::try_relation_open(oid, mode as i32))?;
             if relation.is_null() {
-                return Err(Error::NoTable(oid));
+                let place = place.to_string();
+                return Err(Error::NoTable { place, oid });
             }
             Ok(Table {
                 relation,

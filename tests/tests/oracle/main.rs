@@ -10,6 +10,7 @@ use evaluate::{Answer, Case, as_json};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::Value as Json;
 use std::cell::Cell;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Statement};
 use volguard_tests::PrivateServer;
 
@@ -74,19 +75,20 @@ impl Database {
     fn answer(&self, case: &Case) -> Json {
         let meta = case.volume["meta"].as_ref().map(Json::to_string);
         let snapshots: Vec<Json> = case.snapshots.iter().map(as_json).collect();
-        let row = self.client.query_one(
-            &self.ask,
-            &[
-                &as_json(&case.volume),
-                &meta,
-                &Json::from(snapshots),
-                &serde_json::json!({ "id": case.key }),
-                &case.values,
-                &case.expected,
-                &case.filter,
-                &case.filter_sql,
-            ],
-        );
+        let volume = as_json(&case.volume);
+        let snapshots = Json::from(snapshots);
+        let key = serde_json::json!({ "id": case.key });
+        let arguments: [&(dyn ToSql + Sync); 8] = [
+            &volume,
+            &meta,
+            &snapshots,
+            &key,
+            &case.values,
+            &case.expected,
+            &case.filter,
+            &case.filter_sql,
+        ];
+        let row = self.client.query_one(&self.ask, &arguments);
         self.runtime.block_on(row).expect("an answer").get(0)
     }
 }
