@@ -6,7 +6,7 @@ CREATE SCHEMA cu_tables;
 SET search_path = cu_tables;
 CREATE TABLE volumes (gone text, id integer PRIMARY KEY, status text, size integer, owner text DEFAULT 'me');
 ALTER TABLE volumes DROP COLUMN gone;
-INSERT INTO volumes VALUES (1, 'available', 10), (2, 'in-use', 20), (3, 'available', 30, 'you');
+INSERT INTO volumes VALUES (1, 'available', 10, 'me'), (2, 'in-use', 20, 'me'), (3, 'available', 30, 'you');
 
 -- A view that stands for a table: its own columns, its own rows, its check.
 CREATE VIEW mine AS SELECT id AS volume, status, size * 2 AS twice FROM volumes WHERE owner = 'me' WITH CHECK OPTION;
@@ -45,6 +45,7 @@ SELECT volguard.conditional_update('mine', '{"volume": 1}', '{"status": "x"}', f
 RESET ROLE;
 
 -- A plan with everything in it outlives changes of its tables.
+DROP VIEW mine, triggered, ruled, counted, joined CASCADE;
 CREATE TABLE snapshots (id integer PRIMARY KEY, volume_id integer NOT NULL, deleted boolean);
 INSERT INTO snapshots VALUES (1, 2, false);
 PREPARE change AS SELECT outcome, unmet FROM volguard.conditional_update('volumes', '{"id": 2}', '{"size": {"case": [{"when": {"where": {"size": {"lt": 100}}}, "then": {"add": [{"column": "size"}, 1]}}], "else": 0}}',

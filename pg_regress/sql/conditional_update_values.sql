@@ -25,13 +25,11 @@ SELECT outcome FROM volguard.conditional_update('things', '{"id": 1}', '{"at": {
 SELECT at > clock_timestamp() + '59 minutes' AS later FROM things;
 
 -- Cases: the first that holds.
-SELECT size, "row" -> 'status' AS status, "row" -> 'used' AS used
-FROM unnest(ARRAY[NULL, 3, 30, 300]) AS size,
-    volguard.conditional_update('things', '{"id": 1}', jsonb_build_object('size', size)) AS first,
-    LATERAL (SELECT first.outcome) AS done,
-    volguard.conditional_update('things', '{"id": 1}', '{"status": {"case": [{"when": {"where": {"size": {"lt": 10}}}, "then": "small"}, {"when": {"where": {"size": {"lt": 100}}}, "then": {"concat": ["medium ", {"column": "size"}]}},
-        {"when": {"where": {"size": null}}, "then": null}], "else": {"column": "previous"}}, "previous": "large",
-        "used": {"case": [{"when": {"not": {"where": {"size": {"not": null}}}}, "then": 0}]}}');
+SELECT size, answer."row" -> 'status' AS status, answer."row" -> 'used' AS used
+FROM unnest(ARRAY[NULL, 3, 30, 300]) AS size, volguard.conditional_update('things', '{"id": 1}', jsonb_build_object('size', size)) AS first,
+    volguard.conditional_update('things', jsonb_build_object('id', first."row" -> 'id'), '{"status": {"case": [{"when": {"where": {"size": {"lt": 10}}}, "then": "small"},
+        {"when": {"where": {"size": {"lt": 100}}}, "then": {"concat": ["medium ", {"column": "size"}]}}, {"when": {"where": {"size": null}}, "then": null}], "else": {"column": "previous"}},
+        "previous": "large", "used": {"case": [{"when": {"not": {"where": {"size": {"not": null}}}}, "then": 0}]}}') AS answer;
 SELECT "row" -> 'n' AS n FROM volguard.conditional_update('things', '{"id": 1}', '{"n": {"case": [{"when": {"all": []}, "then": {"add": [{"case": [{"when": {"any": []}, "then": 7}], "else": {"column": "size"}}, 0.25]}}]}}');
 SELECT "row" -> 'n' AS n FROM volguard.conditional_update('things', '{"id": 1}', '{"n": {"case": [{"when": {"any": []}, "then": null}]}}');
 SELECT volguard.conditional_update('things', '{"id": 1}', '{"short": {"case": [{"when": {"all": []}, "then": "too long for it"}]}}'); :code

@@ -151,13 +151,13 @@ fn condition(place: Place, kind: Kind, depth: u32) -> BoxedStrategy<Json> {
     let list = || prop::collection::vec(scalar(kind), 0..4).prop_map(Json::from);
     // In `where` a list is one of several for every column, but an array's column in `expected` takes it for the array.
     let choice = prop_oneof![2 => scalar(kind), 2 => list()];
-    let negation = (choice.clone(), prop::option::of(any::<bool>())).prop_map(|(choice, null)| {
+    let negation = (choice.clone(), prop::option::of(any::<bool>())).prop_map(|(choice, holds)| {
         let listed = match &choice {
             Json::Array(items) => items.contains(&Json::Null),
             one => one.is_null(),
         };
-        match null {
-            Some(null) if !(null && listed) => json!({"not": choice, "null": null}),
+        match holds {
+            Some(holds) if !(holds && listed) => json!({"not": choice, "null": holds}),
             _ => json!({"not": choice}),
         }
     });
