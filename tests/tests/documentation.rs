@@ -12,25 +12,31 @@ struct Example {
     promised: Option<String>,
 }
 
+/// The documents, and how many statements each has at least.
+const DOCUMENTS: [(&str, usize); 2] = [("README.md", 10), ("docs/conditional-update.md", 25)];
+
 #[test]
-fn readme_does_what_it_says() {
+fn documents_do_what_they_say() {
     let server = PrivateServer::start().expect("a private server");
-    server
-        .psql_in("postgres", "CREATE DATABASE readme")
-        .expect("a database without the extension");
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let examples = examples(&std::fs::read_to_string(readme).expect("README.md"));
-    assert!(
-        examples.len() > 10,
-        "README.md has lost its SQL: {}",
-        examples.len()
-    );
-    for example in examples {
-        let returned = server
-            .psql_in("readme", &example.sql)
-            .unwrap_or_else(|error| panic!("{}\n{error}", example.sql));
-        if let Some(promised) = example.promised {
-            assert_eq!(as_written(&returned), promised, "{}", example.sql);
+    for (at, (document, at_least)) in DOCUMENTS.into_iter().enumerate() {
+        let database = format!("document_{at}");
+        server
+            .psql_in("postgres", &format!("CREATE DATABASE {database}"))
+            .expect("a database without the extension");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document);
+        let examples = examples(&std::fs::read_to_string(path).expect(document));
+        assert!(
+            examples.len() > at_least,
+            "{document} has lost its SQL: {}",
+            examples.len()
+        );
+        for example in examples {
+            let returned = server
+                .psql_in(&database, &example.sql)
+                .unwrap_or_else(|error| panic!("{document}: {}\n{error}", example.sql));
+            if let Some(promised) = example.promised {
+                assert_eq!(as_written(&returned), promised, "{document}: {}", example.sql);
+            }
         }
     }
 }

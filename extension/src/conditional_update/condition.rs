@@ -197,7 +197,11 @@ fn incomparable(comparison: Comparison, left: Oid, right: Oid, path: &Path) -> E
     }
     Error::NoOperator {
         path: path.to_string(),
-        problem: format!("{} can't be compared with {}", type_name(left), type_name(right)),
+        problem: format!(
+            "{} can't be compared with {}",
+            type_name(left),
+            type_name(right)
+        ),
         hint: "Compare values of types that Postgres has an order for; say other comparisons with filter_sql.",
     }
 }

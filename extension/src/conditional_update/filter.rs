@@ -10,8 +10,12 @@ impl<'d> Writer<'d, '_> {
     /// May be NULL where the filter doesn't hold, as a condition may.
     pub fn filter(&mut self, row: Row, filter: &'d Filter, path: &Path) -> Result<String, Error> {
         match filter {
-            Filter::All(filters) => self.joined(row, filters, (" AND ", "true"), &path.member("all")),
-            Filter::Any(filters) => self.joined(row, filters, (" OR ", "false"), &path.member("any")),
+            Filter::All(filters) => {
+                self.joined(row, filters, (" AND ", "true"), &path.member("all"))
+            }
+            Filter::Any(filters) => {
+                self.joined(row, filters, (" OR ", "false"), &path.member("any"))
+            }
             Filter::Not(filter) => {
                 let inner = self.filter(row, filter, &path.member("not"))?;
                 Ok(match **filter {

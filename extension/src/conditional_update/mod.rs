@@ -74,9 +74,15 @@ unsafe fn request(fcinfo: FunctionCallInfo) -> Result<Request, Error> {
         let needed = |number, name| jsonb::members(required(name, document(fcinfo, number))?, name);
         let given = |number, name| {
             let document = document(fcinfo, number);
-            document.map(|datum| jsonb::members(datum, name)).transpose()
+            document
+                .map(|datum| jsonb::members(datum, name))
+                .transpose()
         };
-        let (key, values, expected) = (needed(1, "key")?, needed(2, "values")?, needed(3, "expected")?);
+        let (key, values, expected) = (
+            needed(1, "key")?,
+            needed(2, "values")?,
+            needed(3, "expected")?,
+        );
         let (filter, values_sql) = (given(4, "filter")?, given(7, "values_sql")?);
         let request = Request {
             target,

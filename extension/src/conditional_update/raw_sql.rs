@@ -54,12 +54,12 @@ fn bracketed(sql: &str, path: &Path) -> Result<String, Error> {
 /// What the text is to the parser; null if it isn't one statement.
 fn parsed(sql: &str, refused: impl Fn(String) -> Error) -> Result<*mut pg_sys::Node, Error> {
     const SYNTAX: &[u8] = b"42";
-    let sql = CString::new(sql).map_err(|_| refused("must not contain a NUL character".to_owned()))?;
+    let sql =
+        CString::new(sql).map_err(|_| refused("must not contain a NUL character".to_owned()))?;
     let text = sql.as_ptr();
     // SAFETY: a C string that outlives the call; the closure owns nothing.
-    let parsed = unsafe {
-        catching(|| raw::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT))
-    };
+    let parsed =
+        unsafe { catching(|| raw::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT)) };
     match parsed {
         // SAFETY: the parser returns a list of RawStmt.
         Ok(list) => unsafe {

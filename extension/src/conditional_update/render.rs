@@ -113,13 +113,7 @@ impl<'d, 't> Writer<'d, 't> {
         self.parameter(Source::Clock(self.now), pg_sys::TIMESTAMPTZOID, -1, path)
     }
 
-    fn parameter(
-        &mut self,
-        source: Source<'d>,
-        type_oid: Oid,
-        typmod: i32,
-        path: &Path,
-    ) -> String {
+    fn parameter(&mut self, source: Source<'d>, type_oid: Oid, typmod: i32, path: &Path) -> String {
         self.parameters.push(Parameter {
             source,
             type_oid,

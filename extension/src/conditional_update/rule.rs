@@ -72,7 +72,10 @@ impl RulePlan {
         let mut writer = Writer::new(&table, now());
         match &self.values {
             Some(values) => writer.update(values, &Vec::new(), &Path::root(VALUES))?,
-            None => writer.push("SELECT FROM ").push(&table.name).push(" AS target"),
+            None => writer
+                .push("SELECT FROM ")
+                .push(&table.name)
+                .push(" AS target"),
         };
         let target = writer.target;
         let (key, _) = writer.key(target, &row, &Path::root("resource"))?;

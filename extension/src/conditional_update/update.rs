@@ -190,7 +190,11 @@ fn suppressed(table: &Table) -> Error {
 /// Runs an update that has to touch one row or none. It may touch more only if a unique index is damaged.
 fn run_on_one(update: &Bound, table: &Table) -> Result<Option<outcome::Row>, Error> {
     let (updated, by_key, row) = plan::run(update, |rows| {
-        (rows.len(), rows.get::<i64>(0, 1), rows.get::<outcome::Row>(0, 0))
+        (
+            rows.len(),
+            rows.get::<i64>(0, 1),
+            rows.get::<outcome::Row>(0, 0),
+        )
     })?;
     if updated > 1 || by_key.is_some_and(|by_key| by_key > 1) {
         return Err(several_rows(table));

@@ -62,7 +62,10 @@ impl<'d> Writer<'d, '_> {
             let value = self.raw_value(sql, &path)?;
             assignments.push(format!("{} = {value}", column.name));
         }
-        self.push("UPDATE ").push(&row.table.name).push(" AS ").push(row.alias);
+        self.push("UPDATE ")
+            .push(&row.table.name)
+            .push(" AS ")
+            .push(row.alias);
         self.push(" SET ").push(&assignments.join(", "));
         Ok(self)
     }
@@ -76,7 +79,9 @@ impl<'d> Writer<'d, '_> {
     ) -> Result<String, Error> {
         match value {
             Expression::Null => Ok("NULL".to_owned()),
-            value => Ok(self.value(row, value, Purpose::Assignment(column), path)?.text),
+            value => Ok(self
+                .value(row, value, Purpose::Assignment(column), path)?
+                .text),
         }
     }
 
@@ -163,7 +168,10 @@ impl<'d> Writer<'d, '_> {
                 hint: "Calculate with numbers, or with times and intervals; say anything else with values_sql or filter_sql.",
             })?;
         Ok(Sql {
-            text: format!("({} OPERATOR(pg_catalog.{symbol}) {})", left.text, right.text),
+            text: format!(
+                "({} OPERATOR(pg_catalog.{symbol}) {})",
+                left.text, right.text
+            ),
             type_oid,
             // An operator may be NULL whatever it is given.
             nullable: true,

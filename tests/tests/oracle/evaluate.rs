@@ -61,7 +61,11 @@ impl Case {
             .collect();
         // As jsonb orders names.
         unmet.sort_by_key(|name| (name.len(), name.clone()));
-        if self.filter.as_ref().is_some_and(|filter| !scope.filter(filter)) {
+        if self
+            .filter
+            .as_ref()
+            .is_some_and(|filter| !scope.filter(filter))
+        {
             unmet.push("filter".to_owned());
         }
         if self.filter_sql.is_some_and(|sql| !scope.sql(sql)) {
@@ -72,7 +76,10 @@ impl Case {
         }
         let mut updated = self.volume.clone();
         for (name, value) in members(&self.values) {
-            let column = *updated.keys().find(|column| *column == name).expect("a column");
+            let column = *updated
+                .keys()
+                .find(|column| *column == name)
+                .expect("a column");
             updated.insert(column, scope.value(value, column == "meta"));
         }
         Answer::Updated(as_json(&updated))
@@ -133,8 +140,16 @@ impl Scope<'_> {
     fn filter(self, filter: &Json) -> bool {
         let (operator, argument) = operator(filter);
         match operator {
-            "all" => argument.as_array().expect("a list").iter().all(|f| self.filter(f)),
-            "any" => argument.as_array().expect("a list").iter().any(|f| self.filter(f)),
+            "all" => argument
+                .as_array()
+                .expect("a list")
+                .iter()
+                .all(|f| self.filter(f)),
+            "any" => argument
+                .as_array()
+                .expect("a list")
+                .iter()
+                .any(|f| self.filter(f)),
             "not" => !self.filter(argument),
             "where" => self.conditions(argument),
             "exists" => self.case.snapshots.iter().any(|row| {
@@ -165,7 +180,13 @@ impl Scope<'_> {
             };
         }
         let (operator, argument) = operator(value);
-        let operand = |at: usize| Some(self.value(&argument[at], false)?.as_i64().expect("a number"));
+        let operand = |at: usize| {
+            Some(
+                self.value(&argument[at], false)?
+                    .as_i64()
+                    .expect("a number"),
+            )
+        };
         match operator {
             "value" => literal(value, is_json),
             "column" => self.row[argument.as_str().expect("a name")].clone(),

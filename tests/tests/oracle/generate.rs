@@ -95,11 +95,21 @@ fn cell(kind: Kind) -> impl Strategy<Value = Cell> {
 fn stored(kind: Kind) -> BoxedStrategy<Json> {
     match kind {
         Kind::Number => (-3_i64..8).prop_map(Json::from).boxed(),
-        Kind::Text => select(vec!["", "a", "b", "B", "a'b\"\\"]).prop_map(Json::from).boxed(),
+        Kind::Text => select(vec!["", "a", "b", "B", "a'b\"\\"])
+            .prop_map(Json::from)
+            .boxed(),
         Kind::Truth => any::<bool>().prop_map(Json::from).boxed(),
         Kind::List => {
-            let items = select(vec![json!("x"), json!("y,\"z\\"), json!(""), json!("NULL"), Json::Null]);
-            prop::collection::vec(items, 0..3).prop_map(Json::from).boxed()
+            let items = select(vec![
+                json!("x"),
+                json!("y,\"z\\"),
+                json!(""),
+                json!("NULL"),
+                Json::Null,
+            ]);
+            prop::collection::vec(items, 0..3)
+                .prop_map(Json::from)
+                .boxed()
         }
         Kind::Anything => select(vec![
             Json::Null,
@@ -143,7 +153,9 @@ fn expectation(place: Place, kind: Kind) -> BoxedStrategy<Json> {
 }
 
 fn object(members: Vec<(&'static str, Json)>) -> Json {
-    let members = members.into_iter().map(|(name, json)| (name.to_owned(), json));
+    let members = members
+        .into_iter()
+        .map(|(name, json)| (name.to_owned(), json));
     Json::Object(members.collect::<Map<_, _>>())
 }
 
@@ -179,7 +191,10 @@ fn comparisons(place: Place, kind: Kind, depth: u32) -> impl Strategy<Value = Js
 
 /// A value that reads the columns of a place.
 fn expression(place: Place, kind: Kind, depth: u32) -> BoxedStrategy<Json> {
-    let columns = place.columns.iter().filter(move |(_, other)| *other == kind);
+    let columns = place
+        .columns
+        .iter()
+        .filter(move |(_, other)| *other == kind);
     let columns: Vec<_> = columns.map(|(name, _)| json!({ "column": name })).collect();
     let outer = VOLUMES.iter().filter(move |(_, other)| *other == kind);
     let outer: Vec<_> = outer.map(|(name, _)| json!({ "outer": name })).collect();
@@ -196,7 +211,10 @@ fn expression(place: Place, kind: Kind, depth: u32) -> BoxedStrategy<Json> {
         return leaf.boxed();
     }
     let case = (
-        prop::collection::vec((filter(place, depth - 1), expression(place, kind, depth - 1)), 1..3),
+        prop::collection::vec(
+            (filter(place, depth - 1), expression(place, kind, depth - 1)),
+            1..3,
+        ),
         prop::option::of(expression(place, kind, depth - 1)),
     )
         .prop_map(|(branches, otherwise)| {
@@ -212,10 +230,14 @@ fn expression(place: Place, kind: Kind, depth: u32) -> BoxedStrategy<Json> {
     };
     let computed = match kind {
         Kind::Number => {
-            let pair = (select(vec!["add", "sub", "mul"]), not_null(kind), not_null(kind))
+            let pair = (
+                select(vec!["add", "sub", "mul"]),
+                not_null(kind),
+                not_null(kind),
+            )
                 .prop_map(|(name, a, b)| object(vec![(name, json!([a, b]))]));
-            let division = (not_null(kind), select(vec![-3, 2, 5]))
-                .prop_map(|(a, b)| json!({"div": [a, b]}));
+            let division =
+                (not_null(kind), select(vec![-3, 2, 5])).prop_map(|(a, b)| json!({"div": [a, b]}));
             prop_oneof![3 => pair, 1 => division].boxed()
         }
         Kind::Text => prop::collection::vec(not_null(kind), 1..4)

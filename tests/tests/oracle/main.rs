@@ -96,9 +96,15 @@ impl Database {
 /// The oracle's answer in the words of `update_result`.
 fn expected(answer: Answer) -> Json {
     match answer {
-        Answer::NotFound => serde_json::json!({"outcome": "not_found", "updated": 0, "row": null, "unmet": []}),
-        Answer::Unmet(unmet) => serde_json::json!({"outcome": "unmet", "updated": 0, "row": null, "unmet": unmet}),
-        Answer::Updated(row) => serde_json::json!({"outcome": "updated", "updated": 1, "row": row, "unmet": []}),
+        Answer::NotFound => {
+            serde_json::json!({"outcome": "not_found", "updated": 0, "row": null, "unmet": []})
+        }
+        Answer::Unmet(unmet) => {
+            serde_json::json!({"outcome": "unmet", "updated": 0, "row": null, "unmet": unmet})
+        }
+        Answer::Updated(row) => {
+            serde_json::json!({"outcome": "updated", "updated": 1, "row": row, "unmet": []})
+        }
     }
 }
 
@@ -127,10 +133,16 @@ fn the_database_answers_as_the_oracle_does() {
         let got = database.answer(&case);
         match got == wanted {
             true => Ok(()),
-            false => Err(TestCaseError::fail(format!("database: {got}\noracle: {wanted}"))),
+            false => Err(TestCaseError::fail(format!(
+                "database: {got}\noracle: {wanted}"
+            ))),
         }
     });
-    println!("{} cases went through, {} were refused", updated.get(), unmet.get());
+    println!(
+        "{} cases went through, {} were refused",
+        updated.get(),
+        unmet.get()
+    );
     if let Err(failure) = result {
         panic!("{failure}");
     }

@@ -44,14 +44,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    const ALL: [Self; 6] = [
-        Self::Lt,
-        Self::Le,
-        Self::Gt,
-        Self::Ge,
-        Self::Eq,
-        Self::Ne,
-    ];
+    const ALL: [Self; 6] = [Self::Lt, Self::Le, Self::Gt, Self::Ge, Self::Eq, Self::Ne];
 
     /// The operator's name in documents.
     pub fn name(self) -> &'static str {

@@ -212,10 +212,7 @@ fn values_are_scalars_columns_and_arithmetic() {
         Ok(Expression::Literal(Literal::Text("deleting".to_owned())))
     );
     assert_eq!(value_of("null"), Ok(Expression::Null));
-    assert_eq!(
-        value_of(r#"{"column": "status"}"#),
-        Ok(column("status"))
-    );
+    assert_eq!(value_of(r#"{"column": "status"}"#), Ok(column("status")));
 
     let doubled = Expression::Arithmetic(
         Arithmetic::Mul,
@@ -241,8 +238,7 @@ fn every_arithmetic_operator_has_its_name() {
         ("mul", Arithmetic::Mul),
         ("div", Arithmetic::Div),
     ] {
-        let Ok(Expression::Arithmetic(read, _)) =
-            value_of(&format!(r#"{{"{name}": [1, 2]}}"#))
+        let Ok(Expression::Arithmetic(read, _)) = value_of(&format!(r#"{{"{name}": [1, 2]}}"#))
         else {
             panic!("{name} was not read as arithmetic");
         };
@@ -312,10 +308,7 @@ fn comparisons_hold_together() {
     assert_eq!(
         condition_of(r#"{"lt": 10, "ge": {"column": "used"}}"#),
         Ok(Condition::Compared(vec![
-            (
-                Comparison::Ge,
-                Expression::Column("used".to_owned())
-            ),
+            (Comparison::Ge, Expression::Column("used".to_owned())),
             (Comparison::Lt, Expression::Literal(number("10"))),
         ]))
     );
@@ -334,7 +327,10 @@ fn comparisons_hold_together() {
     }
     assert_eq!(
         condition_of(r#"{"eq": null}"#),
-        Ok(Condition::Compared(vec![(Comparison::Eq, Expression::Null)]))
+        Ok(Condition::Compared(vec![(
+            Comparison::Eq,
+            Expression::Null
+        )]))
     );
 }
 
@@ -401,10 +397,7 @@ fn filters_are_put_together() {
             table: "s".to_owned(),
             conditions: vec![(
                 "b".to_owned(),
-                Condition::Compared(vec![(
-                    Comparison::Eq,
-                    Expression::Outer("id".to_owned())
-                )])
+                Condition::Compared(vec![(Comparison::Eq, Expression::Outer("id".to_owned()))])
             )],
             filter: Some(where_a()),
         })))
@@ -417,7 +410,11 @@ fn bad_filters_are_named() {
         filter_of,
         &[
             ("{}", "filter", "must name one operator"),
-            (r#"{"all": [], "any": []}"#, "filter", "must name one operator"),
+            (
+                r#"{"all": [], "any": []}"#,
+                "filter",
+                "must name one operator",
+            ),
             (r#"{"and": []}"#, "filter.and", "unknown operator"),
             (r#"{"all": {}}"#, "filter.all", "must be a list of filters"),
             (r#"{"not": []}"#, "filter.not", "must be an object"),
@@ -509,10 +506,7 @@ fn sql_is_a_string() {
         read(r#"{"a": "1 + 1"}"#),
         Ok(vec![("a".to_owned(), "1 + 1".to_owned())])
     );
-    refused(
-        read,
-        &[(r#"{"a": 1}"#, "values_sql.a", "must be a string")],
-    );
+    refused(read, &[(r#"{"a": 1}"#, "values_sql.a", "must be a string")]);
 }
 
 #[test]

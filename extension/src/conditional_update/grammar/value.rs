@@ -111,7 +111,8 @@ fn calculation(arithmetic: Arithmetic, argument: Json, path: &Path) -> Result<Ex
 }
 
 fn concat(argument: Json, path: &Path) -> Result<Expression, Fault> {
-    const PARTS: &str = r#"Pass a list of strings, numbers, booleans, {"column": name} and other values."#;
+    const PARTS: &str =
+        r#"Pass a list of strings, numbers, booleans, {"column": name} and other values."#;
     let parts = match argument {
         Json::Array(parts) if !parts.is_empty() => parts,
         _ => return Err(path.fault("must be a list of at least one value", PARTS)),
