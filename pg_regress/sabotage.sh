@@ -32,6 +32,7 @@ Hold cleanup-meets-fenced-update
 Hold removal-meets-check
 RequestId acquire-meets-acquire
 WriterInProgress cleanup-meets-cleanup
+LockFirst update-meets-other-table
 GUARDS
 rm -rf output_iso
 

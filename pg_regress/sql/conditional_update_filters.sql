@@ -17,7 +17,7 @@ SELECT c AS condition, holds_for(jsonb_build_object('where', jsonb_build_object(
        holds_for(jsonb_build_object('not', jsonb_build_object('where', jsonb_build_object('a', c)))) AS not_for
 FROM unnest(ARRAY['{"lt": 2}', '{"le": 2}', '{"gt": 2}', '{"ge": 2}', '{"eq": 2}', '{"ne": 2}', '{"eq": null}', '{"ne": null}',
                   '{"ge": 2, "lt": 4}', '{"eq": {"column": "b"}}', '{"ne": {"column": "b"}}', '{"lt": {"column": "b"}}', '{"ge": {"column": "b"}}',
-                  '{"gt": {"add": [{"column": "b"}, 0.5]}}', '{"eq": {"mul": [2, {"column": "b"}]}}', '{"eq": {"value": 3}}', '[1, {"value": 4}, null]',
+                  '{"gt": {"add": [{"column": "b"}, 0.5]}}', '{"eq": {"mul": [2, {"column": "b"}]}}', '{"eq": {"value": 3}}', '[1, {"value": 4}, null]', '{"value": null}', '{"not": {"value": null}}', '{"not": [1, {"value": null}]}', '{"eq": {"value": null}}',
                   '{"le": {"case": [{"when": {"where": {"b": null}}, "then": 4}], "else": {"column": "b"}}}']::jsonb[]) WITH ORDINALITY AS t (c, n)
 ORDER BY n;
 SELECT f AS filter, holds_for(f)
@@ -90,6 +90,7 @@ SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": 0}', filter
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": {"outer": "id"}}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": 0}', '{"pool": {"lt": null}}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": 0}', filter => (repeat('{"not": ', 40) || '{"all": []}' || repeat('}', 40))::jsonb); :code
+SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": 0}', filter => jsonb_build_object('any', (SELECT jsonb_agg('{"exists": {"table": "snapshots"}}'::jsonb) FROM generate_series(1, 33)))); :code
 \set VERBOSITY default
 SELECT * FROM volumes ORDER BY id;
 

@@ -23,7 +23,9 @@ fn documents_do_what_they_say() {
         server
             .psql_in("postgres", &format!("CREATE DATABASE {database}"))
             .expect("a database without the extension");
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("..")
+            .join(document);
         let examples = examples(&std::fs::read_to_string(path).expect(document));
         assert!(
             examples.len() > at_least,
@@ -35,7 +37,12 @@ fn documents_do_what_they_say() {
                 .psql_in(&database, &example.sql)
                 .unwrap_or_else(|error| panic!("{document}: {}\n{error}", example.sql));
             if let Some(promised) = example.promised {
-                assert_eq!(as_written(&returned), promised, "{document}: {}", example.sql);
+                assert_eq!(
+                    as_written(&returned),
+                    promised,
+                    "{document}: {}",
+                    example.sql
+                );
             }
         }
     }

@@ -114,7 +114,13 @@ impl<'d> Writer<'d, '_> {
             Condition::NoneOf { choice, null_holds } => {
                 let path = path.member("not");
                 let mut scalars = placed(choice, &path);
-                scalars.retain(|(scalar, _)| scalar.is_some());
+                let type_oid = base_type(column.type_oid);
+                let is_null = |scalar: &Scalar| match scalar {
+                    None => true,
+                    Some(literal) => literal.is_null_to(type_oid),
+                };
+                let null_holds = *null_holds && !scalars.iter().any(|(scalar, _)| is_null(scalar));
+                scalars.retain(|(scalar, _)| !is_null(scalar));
                 let any = self.any_of(row, column, &scalars)?;
                 let name = row.column(column);
                 Ok(match null_holds {

@@ -6,6 +6,9 @@ use super::render::{Row, Writer};
 use super::target::Table;
 use crate::error::Error;
 
+/// How many tables beside its own an update may look at: the planner's work grows faster than they do.
+const MOST_TABLES: usize = 32;
+
 impl<'d> Writer<'d, '_> {
     /// May be NULL where the filter doesn't hold, as a condition may.
     pub fn filter(&mut self, row: Row, filter: &'d Filter, path: &Path) -> Result<String, Error> {
@@ -50,6 +53,12 @@ impl<'d> Writer<'d, '_> {
     fn exists(&mut self, exists: &'d Exists, path: &Path) -> Result<String, Error> {
         let table = Table::open_named(&exists.table, &path.member("table"))?;
         self.others += 1;
+        if self.others > MOST_TABLES {
+            let problem = format!("more than {MOST_TABLES} \"exists\" in one update");
+            return Err(path
+                .fault(problem, "Ask for less at once, or by one view.")
+                .into());
+        }
         let alias = format!("other_{}", self.others);
         let row = Row {
             table: &table,

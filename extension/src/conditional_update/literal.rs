@@ -5,6 +5,7 @@ use super::grammar::Literal;
 use super::operators::{base_type, type_name};
 use super::reading::is_json;
 use super::target::owned;
+use pgrx::PgTupleDesc;
 use pgrx::pg_sys::{self, Oid};
 use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
@@ -116,16 +117,15 @@ fn composite(members: &Map<String, Json>, type_oid: Oid, path: &Path) -> Result<
 
 /// The names and types of a composite type's fields, but for dropped ones.
 fn fields(type_oid: Oid) -> Vec<(String, Oid)> {
-    // SAFETY: a composite type; the descriptor is a copy of ours, with as many attributes as it says.
-    unsafe {
-        let descriptor = pg_sys::lookup_rowtype_tupdesc_copy(type_oid, -1);
-        let attributes = (*descriptor).attrs.as_slice((*descriptor).natts as usize);
-        attributes
-            .iter()
-            .filter(|attribute| !attribute.attisdropped)
-            .map(|attribute| (owned(attribute.attname.data.as_ptr()), attribute.atttypid))
-            .collect()
-    }
+    // SAFETY: a composite type; the descriptor is a copy, which its owner here frees.
+    let descriptor =
+        unsafe { PgTupleDesc::from_pg_is_copy(pg_sys::lookup_rowtype_tupdesc_copy(type_oid, -1)) };
+    descriptor
+        .iter()
+        .filter(|attribute| !attribute.attisdropped)
+        // SAFETY: an attribute's name is a C string.
+        .map(|attribute| unsafe { (owned(attribute.attname.data.as_ptr()), attribute.atttypid) })
+        .collect()
 }
 
 /// As both an array's and a composite value's input take it.

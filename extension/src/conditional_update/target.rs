@@ -42,14 +42,7 @@ impl Row<'_> {
 impl Table {
     /// A table to update.
     pub fn open(oid: Oid) -> Result<Self, Error> {
-        let table = Table::lock(oid, pg_sys::RowExclusiveLock, &"target")?;
-        match table.kind() {
-            pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => Ok(table),
-            kind => Err(Error::NotATable {
-                name: table.name.clone(),
-                kind: describe(kind),
-            }),
-        }
+        Table::lock(oid, pg_sys::RowExclusiveLock, &"target")?.if_table()
     }
 
     /// A table to update, or a view that stands for one.
@@ -60,7 +53,17 @@ impl Table {
             pg_sys::RELKIND_VIEW => Err(Error::NotUpdatable {
                 view: table.name.clone(),
             }),
-            _ => Table::open(oid),
+            _ => table.if_table(),
+        }
+    }
+
+    fn if_table(self) -> Result<Self, Error> {
+        match self.kind() {
+            pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => Ok(self),
+            kind => Err(Error::NotATable {
+                name: self.name.clone(),
+                kind: describe(kind),
+            }),
         }
     }
 
