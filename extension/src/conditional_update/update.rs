@@ -10,7 +10,7 @@ use super::target::Table;
 use crate::error::Error;
 use crate::fence;
 use crate::sabotage::{self, Guard};
-use crate::spi::transaction_snapshot_only;
+use crate::spi::{Rows, transaction_snapshot_only};
 use pgrx::pg_sys::{Oid, TimestampTz};
 
 /// What a caller asks for, read from the documents.
@@ -73,7 +73,7 @@ impl Request {
         writer.push("SELECT FROM ");
         self.where_key(&mut writer)?;
         writer.push(" LIMIT 2 FOR NO KEY UPDATE OF target");
-        match plan::run(&writer.finish().bind()?, |rows| rows.len())? {
+        match plan::run(&writer.finish().bind()?, Rows::len)? {
             0 => Ok(false),
             1 => Ok(true),
             _ => Err(several_rows(table)),

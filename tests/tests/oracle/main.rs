@@ -5,6 +5,7 @@
 
 mod evaluate;
 mod generate;
+mod hostile;
 
 use evaluate::{Answer, Case, as_json};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -70,6 +71,39 @@ impl Database {
             ask,
             runtime,
         }
+    }
+
+    /// What the database says to documents that nobody has checked, and what is left of its tables afterwards.
+    fn reaction(&self, documents: &hostile::Documents) -> (Json, String) {
+        let volume = serde_json::json!({"id": 1, "size": 7, "status": "kept"});
+        let (meta, snapshots) = (None::<String>, serde_json::json!([{"volume_id": 1}]));
+        let filter_sql = None::<&str>;
+        let hostile::Documents {
+            key,
+            values,
+            expected,
+            filter,
+        } = documents;
+        let arguments: [&(dyn ToSql + Sync); 8] = [
+            &volume,
+            &meta,
+            &snapshots,
+            key,
+            values,
+            expected,
+            filter,
+            &filter_sql,
+        ];
+        const LEFT: &str =
+            "SELECT (SELECT count(*) FROM volumes) || ' ' || (SELECT count(*) FROM snapshots)";
+        self.runtime.block_on(async {
+            let answer = self.client.query_one(&self.ask, &arguments).await;
+            let left = self.client.query_one(LEFT, &[]).await;
+            (
+                answer.expect("an answer").get(0),
+                left.expect("both tables").get(0),
+            )
+        })
     }
 
     fn answer(&self, case: &Case) -> Json {
@@ -148,4 +182,32 @@ fn the_database_answers_as_the_oracle_does() {
     }
     // Cases that all end the same way would show little.
     assert!(updated.get() > 100 && unmet.get() > 100);
+}
+
+#[test]
+fn nothing_of_a_document_is_sql() {
+    /// Syntax errors, and what a name would lead to that had not been looked up before.
+    const OF_SQL: [&str; 4] = ["42601", "42P02", "42702", "XX000"];
+    let server = PrivateServer::builder()
+        .durable(false)
+        .start()
+        .expect("a private server");
+    let database = Database::open(&server);
+    let config = Config {
+        failure_persistence: None,
+        ..Config::with_cases(CASES)
+    };
+    let result = TestRunner::new(config).run(&hostile::documents(), |documents| {
+        let (answer, left) = database.reaction(&documents);
+        let outcome = answer["outcome"].as_str().expect("an outcome");
+        // A refusal is rolled back with what was inserted for it: then the tables are as the call before left them.
+        let whole = left == "1 1" || left == "0 0";
+        match whole && !OF_SQL.contains(&outcome) {
+            true => Ok(()),
+            false => Err(TestCaseError::fail(format!("{answer}, left: {left}"))),
+        }
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
 }
