@@ -1,6 +1,6 @@
 //! What the documents mean: conditions, filters and values, as typed trees. No Postgres in here.
 //!
-//! Each document has a file: [`condition`], [`filter`], [`value`].
+//! Each kind has a file: [`condition`], [`mod@filter`], [`value`].
 
 mod condition;
 mod filter;

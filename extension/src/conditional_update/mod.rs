@@ -1,10 +1,11 @@
 //! `conditional_update`: compare-and-swap on any table, and which condition failed.
 //!
 //! From the documents to the answer: [`jsonb`] and [`document`] (JSON, places in it) → [`grammar`] (typed trees, no Postgres) →
-//! [`render`] with [`condition`], [`filter`], [`value`] and [`raw_sql`] (one statement, from what [`target`], [`view`],
+//! [`render`] with [`condition`], [`filter`], [`value`], [`arithmetic`] and [`raw_sql`] (one statement, from what [`target`], [`view`],
 //! [`operators`], [`reading`] and [`unique`] find in the catalog) → [`bind`] with [`literal`] (literals to values) →
 //! [`plan`] (prepared and kept) → [`update`] (runs it) → [`outcome`]. [`rule`] goes the same way for crash rules.
 
+mod arithmetic;
 mod bind;
 mod condition;
 mod document;
@@ -71,9 +72,9 @@ unsafe fn request(fcinfo: FunctionCallInfo) -> Result<Request, Error> {
     // SAFETY: each argument is read as the type that it is declared with.
     unsafe {
         let target = required("target", pg_getarg::<Oid>(fcinfo, 0))?;
-        let needed = |number, name| jsonb::members(required(name, document(fcinfo, number))?, name);
+        let needed = |number, name| jsonb::members(required(name, argument(fcinfo, number))?, name);
         let given = |number, name| {
-            let document = document(fcinfo, number);
+            let document = argument(fcinfo, number);
             document
                 .map(|datum| jsonb::members(datum, name))
                 .transpose()
@@ -126,7 +127,7 @@ fn check_values(request: &Request) -> Result<(), Error> {
 
 /// # Safety
 /// `fcinfo` holds the arguments of `volguard.conditional_update`.
-unsafe fn document(fcinfo: FunctionCallInfo, number: usize) -> Option<Datum> {
+unsafe fn argument(fcinfo: FunctionCallInfo, number: usize) -> Option<Datum> {
     // SAFETY: the caller's promise.
     unsafe { pg_getarg_datum(fcinfo, number) }
 }
