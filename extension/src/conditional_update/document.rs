@@ -99,7 +99,7 @@ impl Members {
         if !text.trim_start().starts_with('{') {
             return Err(path.fault(
                 "must be an object",
-                "Pass an object whose members are named like columns.",
+                r#"Pass a JSON object, such as {"id": 1}."#,
             ));
         }
         let members: Members = serde_json::from_str(text)
@@ -112,7 +112,7 @@ impl Members {
         let Value::Object(object) = value else {
             return Err(path.fault(
                 "must be an object",
-                "Pass an object whose members are named like columns.",
+                r#"Pass a JSON object, such as {"id": 1}."#,
             ));
         };
         let members = object
