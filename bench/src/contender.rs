@@ -2,7 +2,7 @@
 //! new row as JSON.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ pub struct Worker {
     contender: Contender,
     client: Client,
     statement: Statement,
+    backend: i32,
     case: Arc<Case>,
     volumes: Vec<Uuid>,
 }
@@ -46,13 +47,25 @@ impl Worker {
                 client.prepare_typed(sql, &types).await?
             }
         };
+        let backend = client.query_one("SELECT pg_catalog.pg_backend_pid()", &[]);
+        let backend = backend.await?.try_get(0)?;
         Ok(Worker {
             contender,
             client,
             statement,
+            backend,
             case,
             volumes,
         })
+    }
+
+    /// The processor time that the server has spent on this connection.
+    pub fn server_time(&self) -> Result<Duration> {
+        let path = format!("/proc/{}/schedstat", self.backend);
+        let stat = std::fs::read_to_string(&path).context(path)?;
+        let running = stat.split_whitespace().next();
+        let nanoseconds = running.context("schedstat is empty")?.parse()?;
+        Ok(Duration::from_nanos(nanoseconds))
     }
 
     /// Updates one volume after the other until the time is over, and returns how many it did.

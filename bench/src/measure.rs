@@ -14,11 +14,19 @@ use crate::stage::Stage;
 /// The clients of one contender.
 type Team = Vec<Arc<Worker>>;
 
-/// Updates a second, one number a round.
+/// What one turn came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    pub updates_per_second: f64,
+    /// Processor time of the server's processes, in microseconds. What else the machine does leaves it as it is.
+    pub server_time_per_update: f64,
+}
+
+/// The turns of the two, one a round.
 #[derive(Debug)]
 pub struct Pair {
-    pub by_hand: Vec<f64>,
-    pub ours: Vec<f64>,
+    pub by_hand: Vec<Turn>,
+    pub ours: Vec<Turn>,
 }
 
 /// Lets the two take turns on the same rows. Whoever begins changes with the round.
@@ -37,13 +45,13 @@ pub async fn pair(stage: &Stage, case: Case, clients: usize, options: &Options) 
     // The round before the first is not counted: caches and plans of both are cold.
     for round in 0..=options.rounds {
         for contender in order(round) {
-            let (team, speeds) = match contender {
+            let (team, turns) = match contender {
                 Contender::ByHand => (&by_hand, &mut pair.by_hand),
                 Contender::Ours => (&ours, &mut pair.ours),
             };
-            let speed = turn(team, options.turn).await?;
+            let done = turn(team, options.turn).await?;
             if round > 0 {
-                speeds.push(speed);
+                turns.push(done);
             }
         }
     }
@@ -68,9 +76,8 @@ async fn team(stage: &Stage, who: Contender, case: &Arc<Case>, clients: usize) -
     Ok(team)
 }
 
-/// Updates a second of all clients together.
-async fn turn(team: &Team, time: Duration) -> Result<f64> {
-    let start = Instant::now();
+async fn turn(team: &Team, time: Duration) -> Result<Turn> {
+    let (start, before) = (Instant::now(), server_time(team)?);
     let mut running = JoinSet::new();
     for worker in team {
         let worker = Arc::clone(worker);
@@ -80,5 +87,13 @@ async fn turn(team: &Team, time: Duration) -> Result<f64> {
     while let Some(result) = running.join_next().await {
         done += result??;
     }
-    Ok(done as f64 / start.elapsed().as_secs_f64())
+    let (elapsed, server_time) = (start.elapsed(), server_time(team)? - before);
+    Ok(Turn {
+        updates_per_second: done as f64 / elapsed.as_secs_f64(),
+        server_time_per_update: server_time.as_secs_f64() * 1e6 / done as f64,
+    })
+}
+
+fn server_time(team: &Team) -> Result<Duration> {
+    team.iter().map(|worker| worker.server_time()).sum()
 }

@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::measure::Pair;
+use crate::measure::{Pair, Turn};
 use crate::options::Options;
 
 #[derive(Debug)]
@@ -17,7 +17,9 @@ impl Report {
         let heading = format!(
             "{stage}\n\
              {rounds} rounds of {seconds} s for each; medians, and from the lowest round to the highest in brackets.\n\
-             Both are prepared, answer with the new row as JSON, and reach the server by TCP on this machine.\n"
+             Both are prepared, answer with the new row as JSON, and reach the server by TCP on this machine.\n\
+             The server's time is what its processes spend on one update, in microseconds of a processor.\n\
+             \"exists\" by hand looks at other tables as they were before it waited for the row; \"exists, exact\" locks the row first, as conditional_update does.\n"
         );
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN).set_header([
@@ -26,6 +28,8 @@ impl Report {
             "ratio",
             "conditional_update/s",
             "by hand/s",
+            "server's time",
+            "by hand",
         ]);
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -43,16 +47,18 @@ impl Report {
 
     pub fn add(&mut self, update: &str, clients: usize, pair: &Pair) {
         let Pair { by_hand, ours } = pair;
-        let ratios = ours
-            .iter()
-            .zip(by_hand)
-            .map(|(ours, by_hand)| ours / by_hand);
+        let speed = |turn: &Turn| turn.updates_per_second;
+        let time = |turn: &Turn| turn.server_time_per_update;
+        let both = ours.iter().zip(by_hand);
+        let ratios = both.map(|(ours, by_hand)| speed(ours) / speed(by_hand));
         self.table.add_row([
             update.to_owned(),
             clients.to_string(),
             spread(ratios.collect(), 2),
-            spread(ours.clone(), 0),
-            spread(by_hand.clone(), 0),
+            spread(ours.iter().map(speed).collect(), 0),
+            spread(by_hand.iter().map(speed).collect(), 0),
+            spread(ours.iter().map(time).collect(), 0),
+            spread(by_hand.iter().map(time).collect(), 0),
         ]);
     }
 }

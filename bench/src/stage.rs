@@ -30,9 +30,13 @@ impl Stage {
             volumes: Vec::new(),
         };
         let client = stage.connect().await?;
-        // One by one: VACUUM runs in no transaction.
-        for statement in include_str!("../sql/schema.sql").split_inclusive(";\n") {
-            client.batch_execute(statement).await?;
+        client
+            .batch_execute(include_str!("../sql/schema.sql"))
+            .await?;
+        // One by one: it runs in no transaction, and a text of several statements is one.
+        for table in ["volumes", "snapshots"] {
+            let vacuum = format!("VACUUM (ANALYZE, FREEZE) {table}");
+            client.batch_execute(&vacuum).await?;
         }
         let volumes = client.query("SELECT id FROM volumes ORDER BY id", &[]);
         for row in volumes.await? {
