@@ -11,7 +11,7 @@ use super::literal::{IntoLiteral, Literal};
 /// A value computed by the server, of what the row held before the update. See
 /// [`ConditionalUpdate::set`](crate::ConditionalUpdate::set).
 ///
-/// Made by [`column()`], [`now`], [`concat`], [`when`](crate::when), and by arithmetic, as functions or as operators:
+/// Made by [`column()`], [`now`], [`concat()`], [`when`](crate::when), and by arithmetic, as functions or as operators:
 ///
 /// ```
 /// use volguard::{add, column, mul};
