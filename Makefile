@@ -9,7 +9,7 @@ WITH_POSTGRES := VOLGUARD_PACKAGE=$(TARGET)/pgrx-package/debug $(TARGET)/debug/w
 SUDO := $(if $(filter-out 0,$(shell id -u)),--sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build package demo test regress lint rustfmt clippy rustdoc install clean
+.PHONY: help setup build package demo test regress bench lint rustfmt clippy rustdoc install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -36,6 +36,10 @@ test: setup ## everything, from nothing; the last line counts
 regress: build ## golden files and isolation specs; one of them: make regress REGRESS=acquire ISOLATION=
 	$(WITH_POSTGRES) -- $(MAKE) -C pg_regress installcheck
 
+bench: setup ## what volguard costs beside SQL by hand, from nothing, in ten minutes; options: make bench BENCH='--help'
+	cargo build --locked --release -p volguard-bench
+	$(TARGET)/release/volguard-bench $(BENCH)
+
 lint: rustfmt clippy rustdoc ## rustfmt, clippy, rustdoc: no warning allowed
 
 rustfmt:
@@ -47,7 +51,7 @@ clippy:
 # The extension's library has the client's name, so that each overwrites the other's pages; the client's are to stay.
 rustdoc:
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps -p volguard-extension --document-private-items
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps -p volguard -p volguard-tests
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps -p volguard -p volguard-tests -p volguard-bench
 
 install: setup ## put the extension into the Postgres of PG_CONFIG on this machine
 	cargo pgrx install --release $(SUDO) -p volguard-extension --pg-config $(PG_CONFIG)

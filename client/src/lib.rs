@@ -41,6 +41,8 @@ pub use lock::Lock;
 pub use resource::{CrashRule, TrackResource};
 pub use session::{Loss, Registration, Session};
 pub use update::{
-    Condition, ConditionalUpdate, Expression, IntoCondition, IntoExpression, UpdateOutcome,
-    UpdatedRow, add, column, div, mul, not, one_of, sub,
+    Case, Choice, Comparison, Condition, ConditionalUpdate, Exists, Expression, Filter,
+    IntoCondition, IntoExpression, IntoLiteral, Literal, Negate, Negation, UpdateOutcome,
+    UpdatedRow, add, all, any, column, concat, div, eq, exists, ge, gt, is, le, lt, mul, ne, not,
+    now, one_of, outer, sub, value, when,
 };

@@ -175,12 +175,15 @@ pub(crate) static CLEANUP: Statement = Statement {
 
 pub(crate) static CONDITIONAL_UPDATE: Statement = Statement {
     sql: "SELECT outcome, \"row\", unmet FROM volguard.conditional_update(target => $1::pg_catalog.regclass, \
-          key => $2, \"values\" => $3, expected => $4, fence => $5)",
+          key => $2, \"values\" => $3, expected => $4, filter => $5, fence => $6, filter_sql => $7, values_sql => $8)",
     types: &[
         Type::TEXT,
         Type::JSONB,
         Type::JSONB,
         Type::JSONB,
+        Type::JSONB,
         Type::INT8,
+        Type::TEXT,
+        Type::JSONB,
     ],
 };

@@ -1,21 +1,32 @@
 //! Compare-and-swap on one row.
 
+mod case;
+mod comparison;
 mod condition;
 mod document;
+mod exists;
 mod expression;
+mod filter;
+mod literal;
 mod outcome;
+mod request;
 
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 use tokio_postgres::Transaction;
 
-pub use self::condition::{Condition, IntoCondition, not, one_of};
+pub use self::case::{Case, when};
+pub use self::comparison::{Comparison, eq, ge, gt, le, lt, ne};
+pub use self::condition::{Choice, Condition, IntoCondition, Negate, Negation, not, one_of};
 pub(crate) use self::document::document;
-use self::document::scalar;
-pub use self::expression::{Expression, IntoExpression, add, column, div, mul, sub};
+pub use self::exists::{Exists, exists, outer};
+pub use self::expression::{Expression, IntoExpression, add, column, concat, div, mul, now, sub};
+pub use self::filter::{Filter, all, any, is};
+use self::literal::scalar;
+pub use self::literal::{IntoLiteral, Literal, value};
 pub use self::outcome::{UpdateOutcome, UpdatedRow};
+use self::request::{Documents, Request};
 use crate::error::Error;
 use crate::handle::Volguard;
 use crate::lock::{Held, Lock};
@@ -28,7 +39,7 @@ use crate::statements;
 ///
 /// ```no_run
 /// # async fn run(volguard: volguard::Volguard, lock: volguard::Lock) -> Result<(), volguard::Error> {
-/// use volguard::{UpdateOutcome, column, not, one_of};
+/// use volguard::{UpdateOutcome, column, exists, not, one_of, outer};
 ///
 /// let outcome = volguard
 ///     .update("volumes")
@@ -36,6 +47,7 @@ use crate::statements;
 ///     .expect("status", one_of(["available", "error"]))
 ///     .expect("attach_status", not("attached"))
 ///     .expect("migration_status", None::<String>)
+///     .unless(exists("snapshots").where_eq("volume_id", outer("id")).where_eq("deleted", false))
 ///     .set("previous_status", column("status"))
 ///     .set("status", "deleting")
 ///     .set("size", column("size") + 1)
@@ -44,7 +56,7 @@ use crate::statements;
 ///     .await?;
 /// match outcome {
 ///     UpdateOutcome::Updated(row) => println!("now {} GiB", row.get::<i64>("size")?),
-///     UpdateOutcome::Unmet(columns) => println!("refused because of {}", columns.join(", ")),
+///     UpdateOutcome::Unmet(names) => println!("refused because of {}", names.join(", ")),
 ///     UpdateOutcome::NotFound => println!("no such volume"),
 ///     UpdateOutcome::Fenced => println!("somebody else has the lock by now"),
 ///     _ => {}
@@ -57,17 +69,8 @@ use crate::statements;
 pub struct ConditionalUpdate {
     volguard: Volguard,
     table: String,
-    key: Vec<(String, Result<Value, String>)>,
-    expected: Vec<(String, Condition)>,
-    values: Vec<(String, Expression)>,
+    request: Request,
     fence: Option<Arc<Held>>,
-}
-
-/// The documents that the server gets.
-struct Documents {
-    key: Value,
-    expected: Value,
-    values: Value,
 }
 
 impl ConditionalUpdate {
@@ -75,31 +78,85 @@ impl ConditionalUpdate {
         ConditionalUpdate {
             volguard,
             table: table.to_owned(),
-            key: Vec::new(),
-            expected: Vec::new(),
-            values: Vec::new(),
+            request: Request::default(),
             fence: None,
         }
     }
 
     /// Says which row: the one whose column has this value. Several columns together must be unique.
     pub fn key(mut self, column: &str, value: impl Serialize) -> Self {
-        self.key.push((column.to_owned(), scalar(value)));
+        self.request.key.push((column.to_owned(), scalar(value)));
         self
     }
 
-    /// Demands something of a column: a literal (equal; `None` is `NULL`), [`one_of`] several, or [`not()`].
+    /// Demands something of a column: a literal (equal; `None` is `NULL`), [`one_of`] several, [`not()`] them, or a
+    /// comparison such as [`lt`].
+    ///
+    /// A column that can hold any JSON (json, jsonb, a composite type) only takes scalars here: to the server all
+    /// else is what it would have to equal. Demand more of it by [`only_if`](Self::only_if) and [`is`].
     pub fn expect(mut self, column: &str, condition: impl IntoCondition) -> Self {
-        self.expected
+        self.request
+            .expected
             .push((column.to_owned(), condition.into_condition()));
         self
     }
 
-    /// Sets a column: to a literal (`None` is `NULL`), to another [`column()`] as it was before, or to arithmetic
-    /// on them.
+    /// Demands that a filter holds. Several are demanded together; [`UpdateOutcome::Unmet`] names them `filter`.
+    ///
+    /// ```no_run
+    /// # fn on(volguard: volguard::Volguard) -> volguard::ConditionalUpdate {
+    /// use volguard::{column, is, le, one_of};
+    ///
+    /// volguard
+    ///     .update("quotas")
+    ///     .key("project", "p-1")
+    ///     .only_if(is("unlimited", true) | is("used", le(column("limit") - 10)))
+    ///     .set("used", column("used") + 10)
+    /// # }
+    /// ```
+    pub fn only_if(mut self, filter: impl Into<Filter>) -> Self {
+        self.request.filters.push(filter.into());
+        self
+    }
+
+    /// Demands that a filter doesn't hold: [`only_if`](Self::only_if) of its [`not()`].
+    pub fn unless(self, filter: impl Into<Filter>) -> Self {
+        self.only_if(!filter.into())
+    }
+
+    /// Demands what only SQL can say: an expression over `target`, the row as it is. [`UpdateOutcome::Unmet`] names it
+    /// `filter_sql`.
+    ///
+    /// The text goes to the server as it is and runs with the caller's privileges. It has to be known when the program
+    /// is compiled, so that nothing from outside gets into it:
+    ///
+    /// ```no_run
+    /// # fn on(volguard: volguard::Volguard) -> volguard::ConditionalUpdate {
+    /// volguard
+    ///     .update("volumes")
+    ///     .key("id", "v-17")
+    ///     .filter_sql("target.name ~ '^backup-[0-9]+$'")
+    ///     .set("status", "deleting")
+    /// # }
+    /// ```
+    pub fn filter_sql(mut self, sql: &'static str) -> Self {
+        self.request.filters_sql.push(sql);
+        self
+    }
+
+    /// Sets a column: to a literal (`None` is `NULL`), a [`value()`] of JSON, another [`column()`] as it was before,
+    /// or what is computed of them.
     pub fn set(mut self, column: &str, value: impl IntoExpression) -> Self {
-        self.values
+        self.request
+            .values
             .push((column.to_owned(), value.into_expression()));
+        self
+    }
+
+    /// Sets a column to what an SQL expression over `target`, the row before the update, says. The text is subject to
+    /// what is said of [`filter_sql`](Self::filter_sql).
+    pub fn set_sql(mut self, column: &str, sql: &'static str) -> Self {
+        self.request.values_sql.push((column.to_owned(), sql));
         self
     }
 
@@ -113,7 +170,7 @@ impl ConditionalUpdate {
     ///
     /// # Errors
     /// - [`Error::InvalidDocument`] without asking the server: an object or array as a literal, a column named
-    ///   twice;
+    ///   twice, SQL for the filter given twice;
     /// - [`Error::SessionLost`] without asking the server, if the session of the lock is lost that fences it;
     /// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses: 42P01 no such table, 42703 no
     ///   such column, 21000 a key that matches several rows, 42501 without the privilege, a value that the
@@ -126,18 +183,13 @@ impl ConditionalUpdate {
     /// # Cancel safety
     /// When the future is dropped the change may have been made or not.
     pub async fn execute(self) -> Result<UpdateOutcome, Error> {
-        let documents = self.prepare()?;
+        let documents = self.documents()?;
         let client = self.volguard.checkout().await?;
-        let params: statements::Params<'_> = &[
-            &self.table,
-            &documents.key,
-            &documents.values,
-            &documents.expected,
-            &self.token(),
-        ];
+        let token = self.token();
+        let params = documents.params(&self.table, &token);
         let mode = self.volguard.mode();
         let row = statements::CONDITIONAL_UPDATE
-            .row(&client, mode, params)
+            .row(&client, mode, &params)
             .await?;
         self.conclude(&row)
     }
@@ -151,30 +203,20 @@ impl ConditionalUpdate {
     /// # Cancel safety
     /// When the future is dropped the change may or may not be part of the transaction: roll back.
     pub async fn execute_in(self, transaction: &Transaction<'_>) -> Result<UpdateOutcome, Error> {
-        let documents = self.prepare()?;
-        let params: statements::Params<'_> = &[
-            &self.table,
-            &documents.key,
-            &documents.values,
-            &documents.expected,
-            &self.token(),
-        ];
+        let documents = self.documents()?;
+        let token = self.token();
+        let params = documents.params(&self.table, &token);
         let row = statements::CONDITIONAL_UPDATE
-            .row_in(transaction, params)
+            .row_in(transaction, &params)
             .await?;
         self.conclude(&row)
     }
 
-    fn prepare(&self) -> Result<Documents, Error> {
+    fn documents(&self) -> Result<Documents, Error> {
         if let Some(held) = &self.fence {
             held.check()?;
         }
-        let json = |map: Map<String, Value>| Value::Object(map);
-        Ok(Documents {
-            key: json(document(self.key.clone(), |value| value)?),
-            expected: json(document(self.expected.clone(), Condition::into_json)?),
-            values: json(document(self.values.clone(), Expression::into_json)?),
-        })
+        self.request.documents()
     }
 
     fn token(&self) -> Option<i64> {
@@ -191,82 +233,4 @@ impl ConditionalUpdate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use deadpool_postgres::{Manager, Pool};
-    use serde_json::json;
-    use tokio_postgres::NoTls;
-
-    use crate::connect::StatementMode;
-
-    fn update() -> ConditionalUpdate {
-        let manager = Manager::new(tokio_postgres::Config::new(), NoTls);
-        let pool = Pool::builder(manager).build().unwrap();
-        Volguard::from_pool(pool, StatementMode::Prepared).update("volumes")
-    }
-
-    #[tokio::test]
-    async fn builds_the_documents_of_the_contract() {
-        let documents = update()
-            .key("id", 17)
-            .expect("status", one_of([Some("available"), None]))
-            .expect("attach_status", not("attached"))
-            .expect("host", None::<String>)
-            .expect("migration", not(one_of(["a", "b"])).nulls_match(false))
-            .set("previous_status", column("status"))
-            .set("status", "deleting")
-            .set("size", column("size") + 1)
-            .set("free", sub(column("total"), mul(2, column("size"))))
-            .set("node", None::<i32>)
-            .prepare()
-            .unwrap();
-        assert_eq!(documents.key, json!({"id": 17}));
-        assert_eq!(
-            documents.expected,
-            json!({
-                "status": ["available", null],
-                "attach_status": {"not": "attached"},
-                "host": null,
-                "migration": {"not": ["a", "b"], "null": false},
-            })
-        );
-        assert_eq!(
-            documents.values,
-            json!({
-                "previous_status": {"column": "status"},
-                "status": "deleting",
-                "size": {"add": [{"column": "size"}, 1]},
-                "free": {"sub": [{"column": "total"}, {"mul": [2, {"column": "size"}]}]},
-                "node": null,
-            })
-        );
-    }
-
-    fn problem(update: &ConditionalUpdate) -> String {
-        match update.prepare() {
-            Err(Error::InvalidDocument { column, problem }) => format!("{column}: {problem}"),
-            Err(error) => panic!("{error}"),
-            Ok(_) => panic!("accepted"),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_literal_never_becomes_an_operator() {
-        let from_outside = json!({"not": "in-use"});
-        let refused = problem(&update().expect("status", &from_outside));
-        assert!(refused.starts_with("status: "), "{refused}");
-        problem(&update().expect("status", one_of([&from_outside])));
-        problem(&update().set("status", json!({"column": "secret"})));
-        problem(&update().key("id", from_outside));
-        problem(&update().expect("status", ["available", "error"]));
-    }
-
-    #[tokio::test]
-    async fn a_column_named_twice_loses_no_condition() {
-        let refused = problem(&update().expect("status", "a").expect("status", "b"));
-        assert!(refused.starts_with("status: "), "{refused}");
-        problem(&update().set("size", 1).set("size", 2));
-        problem(&update().expect("status", not(not("a"))));
-        problem(&update().expect("status", one_of(["a"]).nulls_match(true)));
-    }
-}
+mod tests;

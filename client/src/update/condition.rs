@@ -1,18 +1,20 @@
-//! What a column must be like.
+//! What a column must be like: one of some values, or none of them.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::document::scalar;
+use super::document::Part;
+use super::exists::Exists;
+use super::filter::Filter;
+use super::literal::{IntoLiteral, Literal};
 
 /// A demand on a column. See [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect).
 #[derive(Debug, Clone)]
-pub struct Condition(Result<Value, String>);
+pub struct Condition(Part);
 
-/// What can be demanded of a column: a [`Condition`], or any literal that serializes to a JSON scalar.
-///
-/// Objects and arrays are refused when the update is executed, so that data can't pose as a condition.
-/// Floating-point numbers that JSON doesn't have (NaN, infinities) serialize to `null`.
+/// What can be demanded of a column: a literal ([`IntoLiteral`]), [`one_of`] several, [`not()`], or a comparison
+/// ([`lt`](crate::lt), [`le`](crate::le), [`gt`](crate::gt), [`ge`](crate::ge), [`eq`](crate::eq),
+/// [`ne`](crate::ne)).
 pub trait IntoCondition {
     /// Makes the condition.
     fn into_condition(self) -> Condition;
@@ -26,25 +28,33 @@ impl IntoCondition for Condition {
 
 impl<T: Serialize> IntoCondition for T {
     fn into_condition(self) -> Condition {
-        Condition(scalar(self))
+        self.into_literal().into_condition()
+    }
+}
+
+impl IntoCondition for Literal {
+    fn into_condition(self) -> Condition {
+        Condition(self.into_json())
     }
 }
 
 impl Condition {
-    /// Whether [`not()`] matches a column that is `NULL`: yes unless told, or unless `NULL` is among what it
-    /// excludes.
-    pub fn nulls_match(self, matches: bool) -> Condition {
-        Condition(self.0.and_then(|json| match json {
-            Value::Object(mut operator) => {
-                operator.insert("null".to_owned(), Value::Bool(matches));
-                Ok(Value::Object(operator))
-            }
-            _ => Err("says `nulls_match` of a condition that is no `not`".to_owned()),
-        }))
+    pub(super) fn new(json: Part) -> Condition {
+        Condition(json)
     }
 
-    pub(super) fn into_json(self) -> Result<Value, String> {
+    pub(super) fn into_json(self) -> Part {
         self.0
+    }
+}
+
+/// Several values, `NULL` among them if it is given. Made by [`one_of`].
+#[derive(Debug, Clone)]
+pub struct Choice(Part);
+
+impl IntoCondition for Choice {
+    fn into_condition(self) -> Condition {
+        Condition(self.0)
     }
 }
 
@@ -56,27 +66,117 @@ impl Condition {
 /// one_of(["available", "error"]);
 /// one_of([Some("available"), None]);
 /// ```
-pub fn one_of<T: Serialize>(choices: impl IntoIterator<Item = T>) -> Condition {
-    let choices: Result<Vec<Value>, String> = choices.into_iter().map(scalar).collect();
-    Condition(choices.map(Value::Array))
+pub fn one_of<T: IntoLiteral>(choices: impl IntoIterator<Item = T>) -> Choice {
+    let choices = choices
+        .into_iter()
+        .map(|one| one.into_literal().into_json());
+    Choice(choices.collect::<Result<Vec<Value>, _>>().map(Value::Array))
 }
 
-/// Holds if the column is none of these: a literal, or [`one_of`] several.
+/// None of some values. Made by [`not()`].
+#[derive(Debug, Clone)]
+pub struct Negation {
+    excluded: Part,
+    nulls_match: Option<bool>,
+}
+
+impl Negation {
+    /// Whether a column that is `NULL` matches. It does unless told, or unless `NULL` is among the excluded: to
+    /// Python, and to whoever doesn't think of `NULL`, nothing is not "attached". To SQL it isn't known:
+    /// `not("attached").nulls_match(false)` is `attach_status <> 'attached'`.
+    pub fn nulls_match(self, matches: bool) -> Negation {
+        Negation {
+            nulls_match: Some(matches),
+            ..self
+        }
+    }
+}
+
+impl IntoCondition for Negation {
+    fn into_condition(self) -> Condition {
+        Condition(self.excluded.map(|excluded| {
+            let mut operator = Map::from_iter([("not".to_owned(), excluded)]);
+            if let Some(matches) = self.nulls_match {
+                operator.insert("null".to_owned(), Value::Bool(matches));
+            }
+            Value::Object(operator)
+        }))
+    }
+}
+
+/// What can be negated: a literal, [`one_of`] several, and filters.
+pub trait Negate {
+    /// What the negation is: a [`Negation`] of values, a [`Filter`] of filters.
+    type Output;
+
+    /// See [`not()`].
+    fn negate(self) -> Self::Output;
+}
+
+impl<T: Serialize> Negate for T {
+    type Output = Negation;
+
+    fn negate(self) -> Negation {
+        self.into_literal().negate()
+    }
+}
+
+impl Negate for Literal {
+    type Output = Negation;
+
+    fn negate(self) -> Negation {
+        Negation {
+            excluded: self.into_json(),
+            nulls_match: None,
+        }
+    }
+}
+
+impl Negate for Choice {
+    type Output = Negation;
+
+    fn negate(self) -> Negation {
+        Negation {
+            excluded: self.0,
+            nulls_match: None,
+        }
+    }
+}
+
+impl Negate for Filter {
+    type Output = Filter;
+
+    fn negate(self) -> Filter {
+        self.negated()
+    }
+}
+
+impl Negate for Exists {
+    type Output = Filter;
+
+    fn negate(self) -> Filter {
+        Filter::from(self).negated()
+    }
+}
+
+/// Holds if the column is none of these (a literal, or [`one_of`] several), or if a [`Filter`] doesn't hold.
 ///
-/// A column that is `NULL` matches, unless `NULL` is among them, or [`Condition::nulls_match`] says no.
+/// A column that is `NULL` matches, unless `NULL` is among what is excluded, or [`Negation::nulls_match`] says no. Of a
+/// filter it is the plain opposite: one that is unknown to SQL doesn't hold, so its negation does.
 ///
 /// ```
-/// use volguard::{not, one_of};
+/// use volguard::{is, not, one_of};
 ///
 /// not("attached");
 /// not(one_of(["attaching", "attached"])).nulls_match(false);
+/// not(is("status", "in-use"));
 /// ```
-pub fn not(condition: impl IntoCondition) -> Condition {
-    Condition(condition.into_condition().0.and_then(|json| match json {
-        Value::Object(_) => Err("negates a negation".to_owned()),
-        excluded => Ok(Value::Object(Map::from_iter([(
-            "not".to_owned(),
-            excluded,
-        )]))),
-    }))
+///
+/// A negation is no value, so it can't be negated once more:
+///
+/// ```compile_fail
+/// volguard::not(volguard::not("attached"));
+/// ```
+pub fn not<T: Negate>(what: T) -> T::Output {
+    what.negate()
 }

@@ -1,23 +1,12 @@
-//! How literals and documents come about.
+//! How documents come about.
 
-use serde::Serialize;
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
 
-/// A literal as the server takes it: a scalar, because an object would read as an operator, and an array as a
-/// list of choices. Data must never turn into either.
-pub(super) fn scalar(value: impl Serialize) -> Result<Value, String> {
-    match serde_json::to_value(value) {
-        Ok(Value::Object(_)) => Err("is given an object, which is no literal".to_owned()),
-        Ok(Value::Array(_)) => {
-            Err("is given an array, which is no literal (use `one_of` for choices)".to_owned())
-        }
-        Ok(scalar) => Ok(scalar),
-        Err(error) => Err(format!("is given a value that is no JSON: {error}")),
-    }
-}
+/// A part of a document, or what is wrong with it: told when the update is executed, so that building it needs no `?`.
+pub(super) type Part = Result<Value, String>;
 
 /// An object of one entry a column. Two for one column would leave only the last.
 pub(crate) fn document<T>(
@@ -26,16 +15,37 @@ pub(crate) fn document<T>(
 ) -> Result<Map<String, Value>, Error> {
     let mut document = Map::new();
     for (column, value) in entries {
-        let result = into_json(value).and_then(|json| match document.entry(column.as_str()) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(json);
-                Ok(())
-            }
-            Entry::Occupied(_) => Err("is named twice".to_owned()),
-        });
-        if let Err(problem) = result {
+        let added = into_json(value).and_then(|json| add(&mut document, &column, json));
+        if let Err(problem) = added {
             return Err(Error::InvalidDocument { column, problem });
         }
     }
     Ok(document)
+}
+
+/// As [`document`], for a document within another.
+pub(super) fn nested(entries: Vec<(String, Part)>) -> Part {
+    document(entries, |part| part)
+        .map(Value::Object)
+        .map_err(|error| match error {
+            Error::InvalidDocument { column, problem } => {
+                format!("names `{column}`, which {problem}")
+            }
+            other => other.to_string(),
+        })
+}
+
+/// An object of one member.
+pub(super) fn operator(name: &str, operand: Value) -> Value {
+    Value::Object(Map::from_iter([(name.to_owned(), operand)]))
+}
+
+fn add(document: &mut Map<String, Value>, name: &str, json: Value) -> Result<(), String> {
+    match document.entry(name) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(json);
+            Ok(())
+        }
+        Entry::Occupied(_) => Err("is named twice".to_owned()),
+    }
 }

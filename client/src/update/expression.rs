@@ -3,13 +3,15 @@
 use std::ops;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::document::scalar;
+use super::document::{Part, operator};
+use super::literal::{IntoLiteral, Literal};
 
-/// A value computed by the server. See [`ConditionalUpdate::set`](crate::ConditionalUpdate::set).
+/// A value computed by the server, of what the row held before the update. See
+/// [`ConditionalUpdate::set`](crate::ConditionalUpdate::set).
 ///
-/// Made by [`column()`] and the arithmetic on it, as functions or as operators:
+/// Made by [`column()`], [`now`], [`concat()`], [`when`](crate::when), and by arithmetic, as functions or as operators:
 ///
 /// ```
 /// use volguard::{add, column, mul};
@@ -18,12 +20,10 @@ use super::document::scalar;
 /// add(column("size"), mul(2, column("spare"))); // the same way, for a literal on the left
 /// ```
 #[derive(Debug, Clone)]
-pub struct Expression(Result<Value, String>);
+pub struct Expression(Part);
 
-/// What a column can be set to: an [`Expression`], or any literal that serializes to a JSON scalar.
-///
-/// Objects and arrays are refused when the update is executed, so that data can't pose as an expression.
-/// Floating-point numbers that JSON doesn't have (NaN, infinities) serialize to `null`.
+/// What a column can be set to, or compared with: an [`Expression`], [`when`](crate::when), or a literal
+/// ([`IntoLiteral`]).
 pub trait IntoExpression {
     /// Makes the expression.
     fn into_expression(self) -> Expression;
@@ -37,19 +37,63 @@ impl IntoExpression for Expression {
 
 impl<T: Serialize> IntoExpression for T {
     fn into_expression(self) -> Expression {
-        Expression(scalar(self))
+        self.into_literal().into_expression()
+    }
+}
+
+impl IntoExpression for Literal {
+    fn into_expression(self) -> Expression {
+        Expression(self.into_json())
     }
 }
 
 impl Expression {
+    pub(super) fn new(json: Part) -> Expression {
+        Expression(json)
+    }
+
+    pub(super) fn operator(name: &str, operand: Value) -> Expression {
+        Expression(Ok(operator(name, operand)))
+    }
+
     pub(crate) fn into_json(self) -> Result<Value, String> {
         self.0
     }
 }
 
-/// A column of the row as it is before the update.
+/// A column of the row as it is before the update; inside [`exists`](crate::exists()), a column of that table.
 pub fn column(name: &str) -> Expression {
-    Expression(Ok(operator("column", Value::from(name))))
+    Expression::operator("column", Value::from(name))
+}
+
+/// The database's clock, the same in all places of one update.
+pub fn now() -> Expression {
+    Expression::operator("now", Value::Bool(true))
+}
+
+/// The texts of `a` and `b`, joined. More are joined by doing it again: `concat(concat(a, b), c)`.
+///
+/// ```
+/// use volguard::{column, concat};
+///
+/// concat("error_", column("status"));
+/// ```
+pub fn concat(a: impl IntoExpression, b: impl IntoExpression) -> Expression {
+    let both = pair(a, b).map(|parts| Value::Array(parts.into_iter().flat_map(joined).collect()));
+    Expression(both.map(|parts| operator("concat", parts)))
+}
+
+/// What is joined already is a list of parts in the one list that they all get into.
+fn joined(part: Value) -> Vec<Value> {
+    match part {
+        Value::Object(mut object) if object.contains_key("concat") => {
+            match object.remove("concat") {
+                Some(Value::Array(parts)) => parts,
+                other => other.into_iter().collect(),
+            }
+        }
+        other => vec![other],
+    }
 }
 
 /// `a + b`.
@@ -105,13 +149,9 @@ impl<T: IntoExpression> ops::Div<T> for Expression {
 }
 
 fn arithmetic(name: &str, a: impl IntoExpression, b: impl IntoExpression) -> Expression {
-    let operands = a
-        .into_expression()
-        .0
-        .and_then(|a| Ok(vec![a, b.into_expression().0?]));
-    Expression(operands.map(|operands| operator(name, Value::Array(operands))))
+    Expression(pair(a, b).map(|operands| operator(name, Value::Array(operands))))
 }
 
-fn operator(name: &str, operand: Value) -> Value {
-    Value::Object(Map::from_iter([(name.to_owned(), operand)]))
+fn pair(a: impl IntoExpression, b: impl IntoExpression) -> Result<Vec<Value>, String> {
+    Ok(vec![a.into_expression().0?, b.into_expression().0?])
 }

@@ -14,7 +14,8 @@ use crate::error::Error;
 pub enum UpdateOutcome {
     /// The row was changed; this is what it is now.
     Updated(UpdatedRow),
-    /// The row is not as expected, in all of these columns.
+    /// The row is not as expected: the columns of which something else was expected, all of them, then `filter` and
+    /// `filter_sql` if those don't hold. Judged under the row's lock, so it was true together.
     Unmet(Vec<String>),
     /// The key matches no row.
     NotFound,

@@ -1,6 +1,7 @@
 //! The client against a server, which `DATABASE_URL` names: `with-postgres -- cargo test -p volguard`.
 
 mod broken_connections;
+mod builder;
 mod cleanup;
 mod dropped_futures;
 mod endings;

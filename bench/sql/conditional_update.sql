@@ -1,0 +1,2 @@
+SELECT outcome, "row", unmet
+FROM volguard.conditional_update('volumes', key => $1, "values" => $2, expected => $3, filter => $4)

@@ -1,0 +1,122 @@
+//! Who does the work: SQL by hand, or `conditional_update`. Both prepared once a connection, and both answer with the
+//! new row as JSON.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Statement};
+use uuid::Uuid;
+
+use crate::case::Case;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contender {
+    ByHand,
+    Ours,
+}
+
+/// A connection that is ready to do one case's updates.
+#[derive(Debug)]
+pub struct Worker {
+    contender: Contender,
+    client: Client,
+    statement: Statement,
+    backend: i32,
+    case: Arc<Case>,
+    volumes: Vec<Uuid>,
+}
+
+impl Worker {
+    pub async fn prepare(
+        contender: Contender,
+        client: Client,
+        case: Arc<Case>,
+        volumes: Vec<Uuid>,
+    ) -> Result<Self> {
+        let statement = match contender {
+            Contender::ByHand => {
+                let types = [Type::UUID, Type::TEXT];
+                client.prepare_typed(case.by_hand, &types).await?
+            }
+            Contender::Ours => {
+                let types = [Type::JSONB, Type::JSONB, Type::JSONB, Type::JSONB];
+                let sql = include_str!("../sql/conditional_update.sql");
+                client.prepare_typed(sql, &types).await?
+            }
+        };
+        let backend = client.query_one("SELECT pg_catalog.pg_backend_pid()", &[]);
+        let backend = backend.await?.try_get(0)?;
+        Ok(Worker {
+            contender,
+            client,
+            statement,
+            backend,
+            case,
+            volumes,
+        })
+    }
+
+    /// The processor time that the server has spent on this connection.
+    pub fn server_time(&self) -> Result<Duration> {
+        let path = format!("/proc/{}/schedstat", self.backend);
+        let stat = std::fs::read_to_string(&path).context(path)?;
+        let running = stat.split_whitespace().next();
+        let nanoseconds = running.context("schedstat is empty")?.parse()?;
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
+    /// Updates one volume after the other until the time is over, and returns how many it did.
+    pub async fn work_until(&self, end: Instant) -> Result<u64> {
+        let rounds = (0_u64..).zip(self.volumes.iter().cycle());
+        for (done, &id) in rounds {
+            if Instant::now() >= end {
+                return Ok(done);
+            }
+            self.update(id, if done % 2 == 0 { "error" } else { "available" })
+                .await?;
+        }
+        bail!("a worker without volumes")
+    }
+
+    /// Updates the first volume and returns the new row.
+    pub async fn sample(&self) -> Result<Value> {
+        // Twice, so that the status before is this one too.
+        self.update(self.volumes[0], "error").await?;
+        self.update(self.volumes[0], "error").await
+    }
+
+    /// Makes the volume's status this one, and returns the new row. Nobody else changes the volume, so a refusal is an
+    /// error.
+    async fn update(&self, id: Uuid, status: &str) -> Result<Value> {
+        match self.contender {
+            Contender::ByHand => self.by_hand(id, status).await,
+            Contender::Ours => self.ours(id, status).await,
+        }
+    }
+
+    async fn by_hand(&self, id: Uuid, status: &str) -> Result<Value> {
+        let row = self
+            .client
+            .query_opt(&self.statement, &[&id, &status])
+            .await?;
+        Ok(row.context("the update by hand was refused")?.try_get(0)?)
+    }
+
+    async fn ours(&self, id: Uuid, status: &str) -> Result<Value> {
+        let key = json!({"id": id.to_string()});
+        let values = json!({"previous_status": {"column": "status"}, "status": status});
+        let Case {
+            expected, filter, ..
+        } = &*self.case;
+        let row = self
+            .client
+            .query_one(&self.statement, &[&key, &values, expected, filter])
+            .await?;
+        let (outcome, unmet): (&str, Option<Vec<&str>>) = (row.try_get(0)?, row.try_get(2)?);
+        ensure!(outcome == "updated", "{outcome}: {unmet:?}");
+        Ok(row.try_get(1)?)
+    }
+}

@@ -1,0 +1,88 @@
+//! What an update asks for, and the documents that say so to the server.
+
+use serde_json::{Map, Value};
+use tokio_postgres::types::ToSql;
+
+use super::condition::Condition;
+use super::document::{Part, document};
+use super::expression::Expression;
+use super::filter::{Filter, together};
+use crate::error::Error;
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Request {
+    pub(super) key: Vec<(String, Part)>,
+    pub(super) expected: Vec<(String, Condition)>,
+    pub(super) filters: Vec<Filter>,
+    pub(super) filters_sql: Vec<&'static str>,
+    pub(super) values: Vec<(String, Expression)>,
+    pub(super) values_sql: Vec<(String, &'static str)>,
+}
+
+/// The arguments of `conditional_update`.
+#[derive(Debug)]
+pub(super) struct Documents {
+    pub(super) key: Value,
+    pub(super) values: Value,
+    pub(super) expected: Value,
+    pub(super) filter: Option<Value>,
+    pub(super) filter_sql: Option<&'static str>,
+    pub(super) values_sql: Option<Value>,
+}
+
+impl Request {
+    pub(super) fn documents(&self) -> Result<Documents, Error> {
+        let json = |map: Map<String, Value>| Value::Object(map);
+        let values_sql = document(self.values_sql.clone(), |sql| Ok(Value::from(sql)))?;
+        Ok(Documents {
+            key: json(document(self.key.clone(), |part| part)?),
+            values: json(document(self.values.clone(), Expression::into_json)?),
+            expected: json(document(self.expected.clone(), Condition::into_json)?),
+            filter: self.filter()?,
+            filter_sql: self.filter_sql()?,
+            values_sql: (!values_sql.is_empty()).then(|| json(values_sql)),
+        })
+    }
+
+    fn filter(&self) -> Result<Option<Value>, Error> {
+        together(self.filters.clone())
+            .transpose()
+            .map_err(|problem| invalid("filter", problem))
+    }
+
+    /// Texts can't be put together safely: one may hold a comment that swallows the rest.
+    fn filter_sql(&self) -> Result<Option<&'static str>, Error> {
+        match self.filters_sql[..] {
+            [] => Ok(None),
+            [sql] => Ok(Some(sql)),
+            _ => Err(invalid("filter_sql", "is given twice".to_owned())),
+        }
+    }
+}
+
+impl Documents {
+    /// In the order of [`CONDITIONAL_UPDATE`](crate::statements::CONDITIONAL_UPDATE).
+    pub(super) fn params<'a>(
+        &'a self,
+        table: &'a String,
+        fence: &'a Option<i64>,
+    ) -> [&'a (dyn ToSql + Sync); 8] {
+        [
+            table,
+            &self.key,
+            &self.values,
+            &self.expected,
+            &self.filter,
+            fence,
+            &self.filter_sql,
+            &self.values_sql,
+        ]
+    }
+}
+
+fn invalid(argument: &str, problem: String) -> Error {
+    Error::InvalidDocument {
+        column: argument.to_owned(),
+        problem,
+    }
+}

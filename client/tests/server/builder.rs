@@ -1,0 +1,178 @@
+//! What the builder of updates can say, the server takes and means the same by.
+
+use serde_json::{Value, json};
+use volguard::{
+    ConditionalUpdate, Filter, IntoCondition, IntoExpression, UpdateOutcome, Volguard, all, any,
+    column, concat, div, eq, exists, ge, gt, is, le, lt, ne, not, now, one_of, outer, sub, value,
+    when,
+};
+
+use crate::support::{Observer, connect, unique};
+
+/// A volume with one snapshot, in tables of its own.
+struct Stage {
+    volguard: Volguard,
+    _observer: Observer,
+    volumes: String,
+    snapshots: String,
+}
+
+impl Stage {
+    async fn set() -> Stage {
+        let observer = Observer::new().await;
+        let volumes = unique("volumes").replace('-', "_");
+        let snapshots = unique("snapshots").replace('-', "_");
+        let create = format!(
+            "CREATE TABLE {volumes} (id int PRIMARY KEY, status text, host text, size int, used int, \
+             tags text[], meta jsonb, changed timestamptz DEFAULT now()); \
+             INSERT INTO {volumes} VALUES (1, 'available', NULL, 10, 4, '{{fast}}', '{{\"a\": 1}}'); \
+             CREATE TABLE {snapshots} (volume_id int, deleted boolean, size int); \
+             INSERT INTO {snapshots} VALUES (1, false, 10)"
+        );
+        observer.run(&create).await;
+        Stage {
+            volguard: connect().await,
+            _observer: observer,
+            volumes,
+            snapshots,
+        }
+    }
+
+    fn update(&self) -> ConditionalUpdate {
+        self.volguard
+            .update(&self.volumes)
+            .key("id", 1)
+            .set("id", 1)
+    }
+
+    /// Whether a filter holds.
+    async fn holds(&self, filter: impl Into<Filter>) -> bool {
+        match self.update().only_if(filter).execute().await.unwrap() {
+            UpdateOutcome::Updated(_) => true,
+            UpdateOutcome::Unmet(names) => {
+                assert_eq!(names, ["filter"]);
+                false
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whether a condition holds, which it does in both places or in none.
+    async fn is(&self, column: &str, condition: impl IntoCondition + Clone) -> bool {
+        let expected = self.update().expect(column, condition.clone());
+        let outcome = expected.execute().await.unwrap();
+        let holds = self.holds(is(column, condition)).await;
+        assert_eq!(holds, outcome.is_updated(), "{outcome:?}");
+        holds
+    }
+
+    /// What a column becomes.
+    async fn becomes(&self, column: &str, value: impl IntoExpression) -> Value {
+        let update = self.volguard.update(&self.volumes).key("id", 1);
+        let outcome = update.set(column, value).execute().await.unwrap();
+        outcome.updated().unwrap().get(column).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn conditions() {
+    let stage = Stage::set().await;
+    assert!(stage.is("status", one_of(["available", "error"])).await);
+    assert!(
+        !stage
+            .is("status", not(one_of(["available", "error"])))
+            .await
+    );
+    assert!(stage.is("host", not("node-1")).await);
+    assert!(!stage.is("host", not("node-1").nulls_match(false)).await);
+    assert!(!stage.is("host", not(one_of([Some("node-1"), None]))).await);
+    assert!(stage.is("tags", value(["fast"])).await);
+    assert!(stage.holds(is("meta", value(json!({"a": 1})))).await);
+    assert!(!stage.holds(is("meta", not(value(json!({"a": 1}))))).await);
+}
+
+#[tokio::test]
+async fn comparisons() {
+    let stage = Stage::set().await;
+    assert!(stage.is("used", lt(column("size"))).await);
+    assert!(stage.is("used", le(div(column("size"), 2))).await);
+    assert!(!stage.is("used", gt(column("size") - 6)).await);
+    assert!(stage.is("used", ge(column("size") - 6).and(lt(5))).await);
+    assert!(stage.is("used", eq(4)).await);
+    assert!(!stage.is("used", ne(4)).await);
+    assert!(stage.is("host", eq(None::<&str>)).await);
+    assert!(!stage.is("host", gt("a")).await);
+    assert!(stage.is("changed", gt(sub(now(), "1 hour"))).await);
+}
+
+#[tokio::test]
+async fn filters() {
+    let stage = Stage::set().await;
+    let (yes, no) = (|| is("status", "available"), || is("size", lt(0)));
+    assert!(stage.holds(all([yes(), yes()])).await);
+    assert!(!stage.holds(all([yes(), no()])).await);
+    assert!(stage.holds(any([no(), yes()])).await);
+    assert!(!stage.holds(no() | no()).await);
+    assert!(stage.holds(yes() & !no()).await);
+    let both = stage.update().only_if(yes()).unless(no());
+    assert!(both.execute().await.unwrap().is_updated());
+    let contradiction = stage.update().only_if(yes()).unless(yes());
+    let outcome = contradiction.execute().await.unwrap();
+    assert_eq!(outcome, UpdateOutcome::Unmet(vec!["filter".to_owned()]));
+}
+
+#[tokio::test]
+async fn other_tables() {
+    let stage = Stage::set().await;
+    let snapshot = || exists(&stage.snapshots).where_eq("volume_id", outer("id"));
+    assert!(stage.holds(snapshot().where_eq("deleted", false)).await);
+    assert!(stage.holds(!snapshot().where_eq("deleted", true)).await);
+    let as_large = is("size", ge(outer("size")));
+    assert!(stage.holds(snapshot().where_filter(as_large)).await);
+    let larger = snapshot().where_is("size", gt(outer("size")));
+    assert!(stage.holds(not(larger)).await);
+    let busy = stage
+        .update()
+        .expect("status", "error")
+        .unless(snapshot().where_eq("deleted", false));
+    let outcome = busy.execute().await.unwrap();
+    let names = ["status", "filter"].map(str::to_owned).to_vec();
+    assert_eq!(outcome, UpdateOutcome::Unmet(names));
+}
+
+#[tokio::test]
+async fn values() {
+    let stage = Stage::set().await;
+    assert_eq!(stage.becomes("used", column("size") * 2 - 1).await, 19);
+    let joined = concat(concat("error_", column("status")), column("id"));
+    assert_eq!(stage.becomes("host", joined).await, "error_available1");
+    let state = when(is("size", lt(10)), "small").when(is("size", lt(100)), "large");
+    assert_eq!(
+        stage.becomes("status", state.otherwise("huge")).await,
+        "large"
+    );
+    let nothing = when(is("size", lt(0)), 1);
+    assert_eq!(stage.becomes("used", nothing).await, Value::Null);
+    let tricky = json!({"column": ["status", null]});
+    assert_eq!(stage.becomes("meta", value(&tricky)).await, tricky);
+    assert_eq!(
+        stage.becomes("tags", value(["a", "b"])).await,
+        json!(["a", "b"])
+    );
+    stage.becomes("changed", now() + "1 day").await;
+    assert!(stage.is("changed", gt(now())).await);
+}
+
+#[tokio::test]
+async fn sql_of_the_callers() {
+    let stage = Stage::set().await;
+    let update = stage
+        .update()
+        .filter_sql("target.status LIKE 'avail%'")
+        .set_sql("used", "target.size % 3");
+    let row = update.execute().await.unwrap().updated().unwrap();
+    assert_eq!(row.get::<i32>("used").unwrap(), 1);
+    let refused = stage.update().filter_sql("target.size > 100");
+    let outcome = refused.execute().await.unwrap();
+    assert_eq!(outcome, UpdateOutcome::Unmet(vec!["filter_sql".to_owned()]));
+}
