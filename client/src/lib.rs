@@ -46,3 +46,8 @@ pub use update::{
     UpdatedRow, add, all, any, column, concat, div, eq, exists, ge, gt, is, le, lt, mul, ne, not,
     now, one_of, outer, sub, value, when,
 };
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
