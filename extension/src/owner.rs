@@ -6,6 +6,7 @@
 use crate::error::Error;
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts the changes of our services table (a new owner, DROP EXTENSION): facts from an earlier generation are stale.
@@ -63,10 +64,9 @@ pub fn role() -> Result<Oid, Error> {
 
 fn look_up() -> Option<Table> {
     let generation = generation();
-    // SAFETY: catalog look-ups of a running transaction; the tuple is released after its one field was copied.
+    let relation = relation(c"services")?;
+    // SAFETY: a catalog look-up of a running transaction; the tuple is released after its one field was copied.
     unsafe {
-        let schema = pg_sys::get_namespace_oid(c"volguard".as_ptr(), true);
-        let relation = pg_sys::get_relname_relid(c"services".as_ptr(), schema);
         let tuple = pg_sys::SearchSysCache1(
             pg_sys::SysCacheIdentifier::RELOID as i32,
             pg_sys::Datum::from(relation),
@@ -83,6 +83,16 @@ fn look_up() -> Option<Table> {
             generation,
         })
     }
+}
+
+/// One of our tables by its name; `None` if the extension isn't there.
+pub fn relation(name: &CStr) -> Option<Oid> {
+    // SAFETY: catalog look-ups of a running transaction, which answer zero for what isn't there.
+    let relation = unsafe {
+        let schema = pg_sys::get_namespace_oid(c"volguard".as_ptr(), true);
+        pg_sys::get_relname_relid(name.as_ptr(), schema)
+    };
+    (relation != Oid::INVALID).then_some(relation)
 }
 
 /// The role that calls us.

@@ -1,6 +1,7 @@
 //! Is somebody writing a row of `workers` at this moment? No snapshot of SQL tells.
 
 use crate::error::Error;
+use crate::owner;
 use pgrx::pg_sys::{self, ItemPointerData, TransactionId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,15 +16,11 @@ pub enum State {
 
 /// Looks at the row version at `place` with the eyes of a unique index: through a dirty snapshot.
 pub fn state(place: &ItemPointerData) -> Result<State, Error> {
+    let workers = owner::relation(c"workers").ok_or(Error::NotInstalled)?;
     // SAFETY: the table is open, and locked against changes of its definition, while the tuple is read; the zeroed
     // snapshot gets the one field that a dirty snapshot needs, and has the other two filled in by the look; the buffer
     // is released when the look pinned it.
     unsafe {
-        let schema = pg_sys::get_namespace_oid(c"volguard".as_ptr(), true);
-        let workers = pg_sys::get_relname_relid(c"workers".as_ptr(), schema);
-        if workers == pg_sys::Oid::INVALID {
-            return Err(Error::NotInstalled);
-        }
         let relation = pg_sys::table_open(workers, pg_sys::AccessShareLock as i32);
         let mut snapshot = pg_sys::SnapshotData {
             snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY,
