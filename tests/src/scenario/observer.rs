@@ -58,6 +58,16 @@ impl Observer {
             .await
     }
 
+    /// Waits until no session runs an acquire. A head that looks at its row for a moment isn't asleep, but it is there.
+    ///
+    /// # Errors
+    /// If it does not come to that.
+    pub async fn until_nobody_acquires(&self) -> anyhow::Result<()> {
+        let how =
+            "state = 'active' AND query LIKE '%volguard.acquire%' AND pid <> pg_backend_pid()";
+        self.until_waiting("sessions that acquire", how, 0).await
+    }
+
     /// How many sessions wait in a line, at its head or behind.
     ///
     /// # Errors

@@ -109,14 +109,14 @@ async fn processes(site: &Site) -> anyhow::Result<()> {
     site.observer().await?.until_settled(SETTLED).await
 }
 
-/// Two inserts at once are rare; a trigger that dawdles makes them certain.
+/// Two inserts at once are rare; a trigger that holds each until the next full second makes them certain.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
     let site = Site::without("Line")?;
     site.psql(
         "ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey;
          CREATE FUNCTION app.dawdle() RETURNS trigger LANGUAGE plpgsql AS
-             'BEGIN PERFORM pg_catalog.pg_sleep(0.05); RETURN NULL; END';
+             'BEGIN PERFORM pg_sleep((1 - extract(epoch FROM clock_timestamp()) % 1)::float8); RETURN NULL; END';
          CREATE TRIGGER dawdle AFTER INSERT ON volguard.workers
              FOR EACH ROW EXECUTE FUNCTION app.dawdle()",
     )?;
