@@ -25,13 +25,17 @@ while read -r guard spec; do
     fi
 done <<'GUARDS'
 Line acquire-meets-acquire
+Line acquire-all-meets-acquire-all
+GiveWay acquire-all-meets-holder
 Gate acquire-meets-fence
 Fence cleanup-meets-heartbeat
 Fence register-meets-register
 Hold cleanup-meets-fenced-update
 Hold removal-meets-check
 RequestId acquire-meets-acquire
+RequestId acquire-all-meets-acquire-all
 WriterInProgress cleanup-meets-cleanup
+WriterInProgress acquire-all-meets-holder
 LockFirst update-meets-other-table
 GUARDS
 rm -rf output_iso

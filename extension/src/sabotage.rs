@@ -22,6 +22,8 @@ pub enum Guard {
     WriterInProgress,
     /// A call for several locks that waits for one keeps nobody from the others.
     GiveWay,
+    /// The end of that patience, when it was overtaken too often.
+    Insist,
     /// The order in which a call for several locks queues for them.
     LineOrder,
     /// A call for several locks takes back a part that it got.
