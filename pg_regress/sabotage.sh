@@ -35,7 +35,6 @@ Hold removal-meets-check
 RequestId acquire-meets-acquire
 RequestId acquire-all-meets-acquire-all
 WriterInProgress cleanup-meets-cleanup
-WriterInProgress acquire-all-meets-holder
 LockFirst update-meets-other-table
 GUARDS
 rm -rf output_iso
