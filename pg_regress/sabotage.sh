@@ -36,6 +36,7 @@ RequestId acquire-meets-acquire
 RequestId acquire-all-meets-acquire-all
 WriterInProgress cleanup-meets-cleanup
 LockFirst update-meets-other-table
+Catalog update-meets-new-catalog
 GUARDS
 rm -rf output_iso
 
