@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio_postgres::Transaction;
 use uuid::Uuid;
 
-use crate::acquire::Request;
+use crate::acquire::Granted;
 use crate::error::Error;
 use crate::queue::{Key, Place};
 use crate::session::{Core, Loss, REPLY_LIMIT, Session, finish};
@@ -44,17 +44,22 @@ pub(crate) struct Held {
 }
 
 impl Lock {
-    pub(crate) fn new(session: Session, request: &Request, token: i64, place: Place) -> Lock {
-        session.core().known().insert(token);
+    pub(crate) fn new(
+        session: Session,
+        request_id: Uuid,
+        granted: Granted,
+        place: Option<Place>,
+    ) -> Lock {
+        session.core().known().insert(granted.token);
         Lock {
             held: Arc::new(Held {
                 session,
-                key: Arc::clone(&request.key),
-                token,
-                request_id: request.id,
+                key: granted.key,
+                token: granted.token,
+                request_id,
                 gone: watch::Sender::new(false),
             }),
-            place: Some(place),
+            place,
             released: false,
         }
     }
@@ -94,10 +99,9 @@ impl Lock {
     /// # Cancel safety
     /// May be dropped and called again at will.
     pub async fn lost(&self) -> Loss {
-        let mut gone = self.held.gone.subscribe();
         tokio::select! {
             loss = self.held.session.lost() => loss,
-            _ = gone.wait_for(|gone| *gone) => Loss::TokenNotHeld,
+            () = self.held.gone() => Loss::TokenNotHeld,
         }
     }
 
@@ -175,21 +179,16 @@ impl Lock {
         finish(async move {
             // Until the answer is there the guard is armed: whatever goes wrong, dropping it repeats the
             // release.
-            let volguard = &self.held.core().volguard;
-            let row = volguard
-                .row_within(REPLY_LIMIT, &statements::RELEASE, &[&self.held.token])
-                .await?;
-            let released = row.try_get(0)?;
-            self.forget_released();
+            let released = self.held.core().release(self.held.token).await?;
+            self.disarm();
             Ok(released)
         })
         .await
     }
 
     /// The server has answered the release.
-    pub(crate) fn forget_released(mut self) {
+    pub(crate) fn disarm(mut self) {
         self.released = true;
-        self.held.core().known().remove(&self.held.token);
     }
 }
 
@@ -225,6 +224,12 @@ impl Held {
     /// Refuses to go on under a session that is lost.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.core().lease.check().map_err(Error::SessionLost)
+    }
+
+    /// Resolves when the server has said that the token is not held.
+    pub(crate) async fn gone(&self) {
+        // The sender lives as long as this value.
+        let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
     }
 
     /// The server has said that the token is not held.

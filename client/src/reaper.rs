@@ -10,13 +10,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use self::errands::{release, settle};
-use crate::queue::{Key, Place};
+use crate::acquire::Request;
+use crate::queue::Place;
 use crate::session::Core;
 
 /// An acquire of which nobody knows whether it left a lock behind.
 #[derive(Debug, Clone)]
 pub(crate) struct Unsettled {
-    pub(crate) key: Arc<Key>,
+    pub(crate) request: Request,
     /// From then on its statement can't be under way on the server any more.
     pub(crate) until: Instant,
 }

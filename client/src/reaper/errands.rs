@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::{Release, Unsettled};
-use crate::acquire::Request;
+use crate::acquire::{Granted, Request};
 use crate::error::Error;
 use crate::session::{Core, REPLY_LIMIT};
 
@@ -37,12 +37,7 @@ pub(super) async fn release(core: Arc<Core>, batch: Vec<Release>) -> Vec<Release
 
 async fn release_now(core: &Core, batch: &[Release]) -> Result<(), Error> {
     let tokens: Vec<i64> = batch.iter().map(|release| release.token).collect();
-    core.release_all(&tokens).await?;
-    let mut known = core.known();
-    tokens.iter().for_each(|token| {
-        known.remove(token);
-    });
-    Ok(())
+    core.release_all(&tokens).await.map(drop)
 }
 
 /// Asks again for each unsettled request, without waiting, and releases what it got.
@@ -73,7 +68,7 @@ async fn settle_one(
     unsettled: Unsettled,
 ) -> Result<Vec<Release>, Error> {
     // Whoever holds or wants the key in this process is not to be robbed of it; there will be another round.
-    let Some(place) = core.lines.try_join(&unsettled.key) else {
+    let Some(mut places) = core.lines.try_join_all(&unsettled.request.keys()) else {
         return Ok(Vec::new());
     };
     if !core.unsettled().contains_key(&id) {
@@ -81,30 +76,27 @@ async fn settle_one(
     }
     let began = Instant::now();
     let _gate = core.gate.read().await;
-    let request = Request {
-        key: Arc::clone(&unsettled.key),
-        id,
-        status: None,
-        details: None,
-    };
-    let found = ask(core, &request).await?;
+    let found = ask(core, &unsettled.request).await?;
     if began >= unsettled.until {
         core.unsettled().remove(&id);
     }
-    let Some(token) = found else {
+    if found.is_empty() {
         return Ok(Vec::new());
-    };
-    tracing::info!(service_id = core.service_id, request_id = %id, token, "releasing what a lost answer left behind");
-    core.known().insert(token);
-    // The place goes with the token: nobody here gets the key before the release is answered.
-    let release_it = Release {
-        token,
-        _place: Some(place),
-    };
-    Ok(release(Arc::clone(core), vec![release_it]).await)
+    }
+    // Each place goes with its token: nobody here gets the key before the release is answered.
+    let mut batch = Vec::with_capacity(found.len());
+    for Granted { key, token } in found {
+        tracing::info!(service_id = core.service_id, request_id = %id, token, "releasing what a lost answer left behind");
+        core.known().insert(token);
+        batch.push(Release {
+            token,
+            _place: places.remove(&key),
+        });
+    }
+    Ok(release(Arc::clone(core), batch).await)
 }
 
-async fn ask(core: &Core, request: &Request) -> Result<Option<i64>, Error> {
+async fn ask(core: &Core, request: &Request) -> Result<Vec<Granted>, Error> {
     let client = core.volguard.checkout().await?;
     let answer = timeout(REPLY_LIMIT, request.send(core, &client, Duration::ZERO)).await;
     match answer {

@@ -41,6 +41,7 @@ mod indexes;
 mod killed;
 mod leaving;
 mod open_transactions;
+mod relaxed;
 mod roles;
 mod search_path;
 mod server;
