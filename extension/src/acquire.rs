@@ -1,19 +1,15 @@
 //! Taking a lock: a conditional insert, by the head of the key's line.
 
+use crate::clearing::{self, Clearing};
 use crate::error::Error;
 use crate::export::{export, verb};
 use crate::fence::Gate;
 use crate::refusal::{Blocker, Refusal};
-use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg, transaction_snapshot_only};
 use crate::wait::{Deadline, Line, line};
-use crate::{argument, cleanup, row, service, settings, statements, token};
+use crate::{argument, service, settings, statements, token};
 use pgrx::datum::{Interval, Uuid};
 use pgrx::{JsonB, pg_extern};
-use std::time::Duration;
-
-/// With a wait of zero, a lock wait that a cleanup on the way runs into ends after this.
-const NO_WAIT: Duration = Duration::from_millis(1);
 
 /// What one call asks for.
 struct Request {
@@ -30,15 +26,6 @@ struct Request {
 enum Got {
     Inserted(i64),
     HeldByRequest(i64),
-}
-
-/// What came of cleaning up a dead holder.
-enum Attempt {
-    Cleared,
-    /// The crash rule failed.
-    InVain,
-    /// Somebody is at it, or has a row locked that it needs.
-    Busy,
 }
 
 impl Request {
@@ -102,29 +89,15 @@ impl Request {
             };
             if blocker.cleanable && settings::auto_cleanup() && hopeless != Some(blocker.token) {
                 match self.clean_up(&blocker)? {
-                    Attempt::Cleared => continue,
-                    Attempt::InVain => hopeless = Some(blocker.token),
-                    Attempt::Busy => {}
+                    Clearing::Cleared => continue,
+                    Clearing::InVain => hopeless = Some(blocker.token),
+                    Clearing::Busy => {}
                 }
             }
             if self.deadline.left().is_zero() {
                 return Ok(None);
             }
-            match row::state(&blocker.row)? {
-                row::State::Unchanged => {}
-                row::State::Gone => continue,
-                // Deleted before we were head, maybe, and then nobody will wake us.
-                row::State::Changing(_) if sabotage::removed(Guard::WriterInProgress) => {}
-                row::State::Changing(writer) => {
-                    line::wait_for_transaction(writer, &self.deadline)?;
-                    continue;
-                }
-            }
-            let mut sleep = self.deadline.sleep()?;
-            if !blocker.dead {
-                sleep = sleep.min(blocker.lease_left);
-            }
-            line::sleep(sleep)?;
+            blocker.wait(&self.deadline)?;
         }
     }
 
@@ -145,29 +118,30 @@ impl Request {
         Refusal::find(self.service_id, &self.parameters[..6])
     }
 
-    /// Has the holder's service cleaned up. Kept only if that clears the way; otherwise the cleanup would stay uncommitted
-    /// for as long as we wait on.
-    fn clean_up(&self, blocker: &Blocker) -> Result<Attempt, Error> {
-        let most = self.deadline.left().max(NO_WAIT);
-        let mut in_vain = false;
-        let cleared = self.deadline.attempt(most, || {
-            if !cleanup::if_nobody_else_does(blocker.service_id)? {
-                return Ok(None);
-            }
-            match self.why_refused()? {
-                Refusal::Held(still) if still.token == blocker.token => {
-                    in_vain = still.dead;
-                    Ok(None)
+    /// Has the holder's service cleaned up.
+    fn clean_up(&self, blocker: &Blocker) -> Result<Clearing, Error> {
+        clearing::clear(&self.deadline, [blocker.service_id], || {
+            Ok(match self.why_refused()? {
+                Refusal::Held(still) if still.token == blocker.token && still.dead => {
+                    Clearing::InVain
                 }
-                _ => Ok(Some(())),
-            }
-        })?;
-        Ok(match cleared {
-            Some(()) => Attempt::Cleared,
-            None if in_vain => Attempt::InVain,
-            None => Attempt::Busy,
+                Refusal::Held(still) if still.token == blocker.token => Clearing::Busy,
+                _ => Clearing::Cleared,
+            })
         })
     }
+}
+
+/// When the wait is over; refused where nothing may wait.
+pub fn deadline(verb: &str, wait: Option<Interval>) -> Result<Deadline, Error> {
+    let deadline = Deadline::after(argument::wait(wait)?);
+    if deadline.may_wait() && transaction_snapshot_only() {
+        return Err(Error::Unsupported {
+            what: format!("{verb} can wait only under READ COMMITTED"),
+            hint: "Use wait => '0', or a transaction at READ COMMITTED.",
+        });
+    }
+    Ok(deadline)
 }
 
 #[pg_extern(sql = false)]
@@ -188,13 +162,7 @@ fn acquire(
         let resource_id = argument::resource_id(resource_id)?;
         let lock_name = argument::lock_name(lock_name)?;
         let status = argument::status(status)?;
-        let deadline = Deadline::after(argument::wait(wait)?);
-        if deadline.may_wait() && transaction_snapshot_only() {
-            return Err(Error::Unsupported {
-                what: "acquire can wait only under READ COMMITTED".to_owned(),
-                hint: "Use wait => '0', or a transaction at READ COMMITTED.",
-            });
-        }
+        let deadline = deadline("acquire", wait)?;
         let cluster = service::acting_for(service_id)?.cluster;
         let mut lines = vec![Line::of_key(
             &cluster,

@@ -20,6 +20,12 @@ pub enum Guard {
     Durable,
     /// The look for a delete in progress, before the head sleeps.
     WriterInProgress,
+    /// A call for several locks that waits for one keeps nobody from the others.
+    GiveWay,
+    /// The order in which a call for several locks queues for them.
+    LineOrder,
+    /// A call for several locks takes back a part that it got.
+    AllOrNone,
     /// The lock on the row before an update looks at other tables.
     LockFirst,
 }

@@ -8,7 +8,6 @@
 mod arithmetic;
 mod bind;
 mod condition;
-mod document;
 mod filter;
 mod grammar;
 mod jsonb;
@@ -30,9 +29,9 @@ pub use rule::{RulePlan, validate_values};
 pub use target::Table;
 
 use crate::argument::required;
+use crate::document::{self, Fault, Path};
 use crate::error::Error;
 use crate::export::{export, verb};
-use document::{Fault, Path};
 use grammar::Columns;
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
 use pgrx::pg_sys::{Datum, FunctionCallInfo, GetCurrentTimestamp, Oid};

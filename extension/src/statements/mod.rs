@@ -10,10 +10,12 @@
 
 mod cleanup;
 mod lock;
+mod lock_set;
 mod service;
 
 pub use cleanup::*;
 pub use lock::*;
+pub use lock_set::*;
 pub use service::*;
 
 use crate::error::Error;

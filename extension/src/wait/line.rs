@@ -32,6 +32,11 @@ impl Line {
         ))
     }
 
+    /// Whoever heads several lines takes them in this order: those of keys before those of work slots, as acquire does.
+    pub fn order(&self) -> (u16, u32, u32) {
+        self.0.order()
+    }
+
     /// Becomes head if nobody is.
     pub fn try_head(&self) -> Result<bool, Error> {
         if sabotage::removed(Guard::Line) {
