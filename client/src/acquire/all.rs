@@ -34,7 +34,8 @@ impl AcquireAll {
 
     /// How long to wait for all of them to become free; not at all unless told. See [`Acquire::wait`](crate::Acquire::wait).
     ///
-    /// While it waits for one, nothing is held, but others may be kept in line for the rest.
+    /// While it waits for one of them it holds none, and keeps none from other processes. Others in this session that
+    /// want one of them wait behind it.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
@@ -52,8 +53,9 @@ impl AcquireAll {
     /// connection that breaks is replaced as for [`Acquire::run`](crate::Acquire::run).
     ///
     /// # Errors
-    /// Those of [`Acquire::run`](crate::Acquire::run). [`Error::Database`] with 22023 also for an empty list, and for one
-    /// that names a lock twice.
+    /// Those of [`Acquire::run`](crate::Acquire::run), and [`Error::MalformedDocument`] for a list that can't be: an empty
+    /// one, a lock in it twice, an empty or over-long name, two statuses for one resource, more locks than the server's
+    /// lock table allows. 22023 says that the request id has got a part of these locks before.
     ///
     /// # Cancel safety
     /// Dropping the future leaves no lock behind, as for [`Acquire::run`](crate::Acquire::run).

@@ -84,8 +84,8 @@ impl Attempt {
             core.heed(error);
         }
         if let Some(until) = self.doubt {
-            let request = self.request.clone().without_work();
-            let unsettled = Unsettled { request, until };
+            let keys = self.request.keys();
+            let unsettled = Unsettled { keys, until };
             core.unsettled().insert(self.request.id, unsettled);
             self.session.reaper().settle();
         }

@@ -33,12 +33,16 @@ pub struct Wanted {
 impl Wanted {
     /// The lock named `""` of a resource.
     pub fn new(resource_type: &str, resource_id: &str) -> Wanted {
+        Wanted::of(Arc::new(Key {
+            resource_type: resource_type.to_owned(),
+            resource_id: resource_id.to_owned(),
+            lock_name: String::new(),
+        }))
+    }
+
+    pub(crate) fn of(key: Arc<Key>) -> Wanted {
         Wanted {
-            key: Arc::new(Key {
-                resource_type: resource_type.to_owned(),
-                resource_id: resource_id.to_owned(),
-                lock_name: String::new(),
-            }),
+            key,
             status: None,
             details: None,
         }
@@ -111,7 +115,7 @@ pub(crate) struct Granted {
 }
 
 impl Request {
-    pub(super) fn one(id: Uuid, wanted: Wanted) -> Request {
+    pub(crate) fn one(id: Uuid, wanted: Wanted) -> Request {
         let what = What::One(wanted);
         Request { id, what }
     }
@@ -127,19 +131,6 @@ impl Request {
             What::All(wanted) => wanted,
         };
         wanted.iter().map(|one| Arc::clone(&one.key)).collect()
-    }
-
-    /// The same request, that only wants to know what it got: should that be nothing, then what it gets now isn't work.
-    pub(super) fn without_work(mut self) -> Request {
-        let wanted = match &mut self.what {
-            What::One(wanted) => std::slice::from_mut(wanted),
-            What::All(wanted) => wanted,
-        };
-        for one in wanted {
-            one.status = None;
-            one.details = None;
-        }
-        self
     }
 
     /// What the server gives, in the order asked for; nothing if not all is free in time.
