@@ -21,6 +21,15 @@ pub enum Cut {
     },
 }
 
+/// Which way a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the server.
+    Request,
+    /// From the server to the client.
+    Reply,
+}
+
 /// A proxy on a port of 127.0.0.1 that passes everything on, except for one accident at a time.
 ///
 /// What one side sends in one go counts as one message: a client that waits for its replies sends one message a
@@ -37,6 +46,8 @@ struct Control {
     plan: Mutex<Plan>,
     /// What has happened to the plan, for those who wait for it.
     news: watch::Sender<News>,
+    /// How many bytes have arrived from either side.
+    bytes: watch::Sender<usize>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,8 +62,21 @@ enum Accident {
     Request { after: usize, cut: Cut },
     /// Cut at the next reply on this connection.
     Reply { connection: usize, keep: usize },
+    /// Cut within what goes that way, on whatever connection, when that many more bytes have passed; and again after as
+    /// many as there were at first.
+    Bytes {
+        direction: Direction,
+        after: usize,
+        again: Again,
+    },
     /// Pass that many more messages of either direction, and then none.
     Hold { after: usize },
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Again {
+    after: usize,
+    times: usize,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,12 +84,6 @@ struct News {
     struck: bool,
     holding: bool,
     open: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Request,
-    Reply,
 }
 
 /// What becomes of one message.
@@ -90,6 +108,7 @@ impl Proxy {
                 open: true,
                 ..News::default()
             }),
+            bytes: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(accept(listener, server_port, Arc::clone(&control)));
         Ok(Self {
@@ -108,6 +127,26 @@ impl Proxy {
     /// Plans a cut at a request: the next one, or the one after `after` more. It replaces what was planned before.
     pub fn cut(&self, after: usize, cut: Cut) {
         self.plan(Accident::Request { after, cut });
+    }
+
+    /// Plans so many cuts, each after that many more bytes that go that way, on whatever connection the last of them is. It
+    /// replaces what was planned before.
+    pub fn cut_within(&self, direction: Direction, after: usize, times: usize) {
+        if let Some(times) = times.checked_sub(1) {
+            self.plan(Accident::Bytes {
+                direction,
+                after,
+                again: Again { after, times },
+            });
+        }
+    }
+
+    /// Resolves when that many more bytes, either way, have arrived here. Not all of them need have been passed on.
+    pub async fn carried(&self, bytes: usize) {
+        let mut carried = self.control.bytes.subscribe();
+        let end = *carried.borrow_and_update() + bytes;
+        // The sender lives as long as this value.
+        let _ = carried.wait_for(|carried| *carried >= end).await;
     }
 
     /// Plans to pass `after` more messages of either direction and then none, until [`resume`](Self::resume).
@@ -190,7 +229,8 @@ async fn pump(
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        let mut verdict = control.judge(direction, connection);
+        control.bytes.send_modify(|bytes| *bytes += length);
+        let mut verdict = control.judge(direction, connection, length);
         if matches!(verdict, Verdict::Hold) {
             control.wait_until_open().await;
             verdict = Verdict::Pass;
@@ -205,12 +245,30 @@ async fn pump(
     }
 }
 
+impl Accident {
+    /// What is to happen after its cut.
+    fn again(self) -> Option<Accident> {
+        let Accident::Bytes {
+            direction, again, ..
+        } = self
+        else {
+            return None;
+        };
+        let times = again.times.checked_sub(1)?;
+        Some(Accident::Bytes {
+            direction,
+            after: again.after,
+            again: Again { times, ..again },
+        })
+    }
+}
+
 impl Control {
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn judge(&self, direction: Direction, connection: usize) -> Verdict {
+    fn judge(&self, direction: Direction, connection: usize, length: usize) -> Verdict {
         let mut plan = self.plan();
         let Some(accident) = plan.accident else {
             return Verdict::Pass;
@@ -218,6 +276,24 @@ impl Control {
         let (next, verdict) = match (accident, direction) {
             (Accident::Hold { after: 0 }, _) => (accident, Verdict::Hold),
             (Accident::Hold { after }, _) => (Accident::Hold { after: after - 1 }, Verdict::Pass),
+            (
+                Accident::Bytes {
+                    direction: planned,
+                    after,
+                    again,
+                },
+                _,
+            ) if planned == direction => match after.checked_sub(length) {
+                Some(after) => {
+                    let rest = Accident::Bytes {
+                        direction,
+                        after,
+                        again,
+                    };
+                    (rest, Verdict::Pass)
+                }
+                None => (accident, Verdict::Cut(after)),
+            },
             (Accident::Request { after: 0, cut }, Direction::Request) => match cut {
                 Cut::Request => (accident, Verdict::Cut(0)),
                 Cut::Reply { keep } => (Accident::Reply { connection, keep }, Verdict::Pass),
@@ -243,7 +319,7 @@ impl Control {
                 news.open = false;
             }),
             Verdict::Cut(_) => {
-                plan.accident = None;
+                plan.accident = accident.again();
                 self.news.send_modify(|news| news.struck = true);
             }
         }
