@@ -1,17 +1,19 @@
 //! The guard of a lock.
 
+mod held;
+
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use tokio_postgres::Transaction;
 use uuid::Uuid;
 
+pub(crate) use self::held::Held;
 use crate::acquire::Granted;
 use crate::error::Error;
-use crate::queue::{Key, Place};
-use crate::session::{Core, Loss, REPLY_LIMIT, Session, finish};
-use crate::statements::{self, Params, Statement};
+use crate::queue::Place;
+use crate::session::{Loss, Session, finish};
+use crate::statements::{self, Params};
 
 /// A lock that this process holds, as far as it knows. Made by [`Session::acquire`].
 ///
@@ -32,17 +34,6 @@ pub struct Lock {
     released: bool,
 }
 
-/// What a fence needs to outlive the guard's borrow.
-#[derive(Debug)]
-pub(crate) struct Held {
-    session: Session,
-    key: Arc<Key>,
-    token: i64,
-    request_id: Uuid,
-    /// The server has said that the token is not held.
-    gone: watch::Sender<bool>,
-}
-
 impl Lock {
     pub(crate) fn new(
         session: Session,
@@ -52,13 +43,7 @@ impl Lock {
     ) -> Lock {
         session.core().known().insert(granted.token);
         Lock {
-            held: Arc::new(Held {
-                session,
-                key: granted.key,
-                token: granted.token,
-                request_id,
-                gone: watch::Sender::new(false),
-            }),
+            held: Arc::new(Held::new(session, request_id, granted)),
             place,
             released: false,
         }
@@ -107,7 +92,7 @@ impl Lock {
 
     /// Whether the lock can't be relied on any more, by this very moment's clock.
     pub fn is_lost(&self) -> bool {
-        *self.held.gone.borrow() || self.held.session.is_lost()
+        self.held.is_lost()
     }
 
     /// Says what is being done under the lock, or with `None` that nothing is that would need cleanup.
@@ -209,49 +194,5 @@ impl Drop for Lock {
             let place = self.place.take();
             self.held.session.reaper().release(self.held.token, place);
         }
-    }
-}
-
-impl Held {
-    pub(crate) fn core(&self) -> &Core {
-        self.session.core()
-    }
-
-    pub(crate) fn token(&self) -> i64 {
-        self.token
-    }
-
-    /// Refuses to go on under a session that is lost.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        self.core().lease.check().map_err(Error::SessionLost)
-    }
-
-    /// Resolves when the server has said that the token is not held.
-    pub(crate) async fn gone(&self) {
-        // The sender lives as long as this value.
-        let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
-    }
-
-    /// The server has said that the token is not held.
-    pub(crate) fn note_gone(&self) {
-        self.gone.send_replace(true);
-    }
-
-    fn note(&self, error: Error) -> Error {
-        if matches!(error, Error::TokenNotHeld(_)) {
-            self.note_gone();
-        }
-        self.core().heed(&error);
-        error
-    }
-
-    async fn ask(&self, statement: &Statement, params: Params<'_>) -> Result<(), Error> {
-        self.check()?;
-        let answer = self
-            .core()
-            .volguard
-            .row_within(REPLY_LIMIT, statement, params)
-            .await;
-        answer.map(drop).map_err(|error| self.note(error))
     }
 }

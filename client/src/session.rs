@@ -140,8 +140,8 @@ impl Session {
     /// Releases on the server what this service holds there and this session does not know of, and says how
     /// many.
     ///
-    /// The session cleans up behind itself without being asked. This is the broom for what it could not see,
-    /// such as a release that a crash of the server undid. It waits for the acquires under way, because their
+    /// The session cleans up behind itself without being asked. This is the broom for what it could not see, such as
+    /// locks taken under its service id by other means. It waits for the acquires under way, because their
     /// tokens aren't known yet, and holds off new ones meanwhile.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ impl Session {
         finish(async move { session.core().reconcile().await }).await
     }
 
-    /// Releases many locks in one statement and one commit, and says how many of them were still held.
+    /// Releases many locks of this session in one statement and one commit, and says how many of them were still held.
     ///
     /// # Errors
     /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the releases are repeated in the background,

@@ -76,6 +76,8 @@ impl Registration {
     /// heartbeat that succeeds after the crash, which has the session release it again. If this process ends before that, the
     /// lock is one of a dead service, with its status if it had one: so bring the resource to its new state before
     /// the release, as one should anyway, and cleanup leaves it alone.
+    ///
+    /// It relies on heartbeats that wait for the disk, as all commits do unless `synchronous_commit` is off for the role.
     pub fn relaxed_release(mut self, relaxed: bool) -> Self {
         self.relaxed_release = relaxed;
         self

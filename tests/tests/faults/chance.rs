@@ -38,6 +38,7 @@ fn any_plan(route: Route) -> anyhow::Result<()> {
         failure_persistence: None,
         // A case that fails takes its time, and may be luck.
         max_shrink_iters: 30,
+        max_shrink_time: 60_000,
         ..Config::default()
     };
     if std::env::var_os("PROPTEST_CASES").is_none() {

@@ -20,12 +20,13 @@ pub struct Process {
 }
 
 impl Process {
-    pub async fn start(site: &Site, host: &str) -> anyhow::Result<Self> {
+    pub async fn start(site: &Site, host: &str, relaxed_release: bool) -> anyhow::Result<Self> {
         let proxy = Proxy::in_front_of(site.port()).await?;
         let url = site.url_by_port(proxy.port());
         let builder = site.builder().url(&url).pool_size(4);
         let volguard = builder.clone().connect().await?;
         let registration = volguard.register(host, "chance").lease(LEASE);
+        let registration = registration.relaxed_release(relaxed_release);
         Ok(Self {
             session: registration.start().await?,
             builder,
@@ -101,6 +102,11 @@ impl Actor {
                 self.note(released).map(drop)
             }
             Step::Forget { held } => self.leave(*held).await.map(drop),
+            Step::Reconcile { until } => {
+                let session = self.process.session.clone();
+                let reconciled = self.run(session.reconcile(), *until).await;
+                self.note(reconciled).map(drop)
+            }
             Step::Start { until } => self.start(*until).await,
             Step::Cut {
                 direction,

@@ -26,6 +26,8 @@ pub enum Step {
     Release { held: usize, until: Moment },
     /// Drops it.
     Forget { held: usize },
+    /// Releases what the process' session doesn't know of, while others acquire.
+    Reconcile { until: Moment },
     /// Another service of the same process, which takes no locks.
     Start { until: Moment },
     /// Cuts the connection of the process over which the byte goes that comes after that many, and so on.
@@ -59,12 +61,13 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let acquire = (keys, 0..60_u64, moment());
     // A statement takes some 100 bytes, its reply as many, logging in over 1,000.
-    let offset = || prop_oneof![4 => 0..250_usize, 1 => 0..2500_usize];
+    let offset = || prop_oneof![3 => 0..60_usize, 3 => 0..250_usize, 1 => 0..2500_usize];
     let direction = prop_oneof![Just(Direction::Request), Just(Direction::Reply)];
     prop_oneof![
         6 => acquire.prop_map(|(keys, wait, until)| Step::Acquire { keys, wait, until }),
         4 => (0..4_usize, moment()).prop_map(|(held, until)| Step::Release { held, until }),
         1 => (0..4_usize).prop_map(|held| Step::Forget { held }),
+        1 => moment().prop_map(|until| Step::Reconcile { until }),
         2 => moment().prop_map(|until| Step::Start { until }),
         3 => (direction, offset(), 1..5_usize)
             .prop_map(|(direction, after, times)| Step::Cut { direction, after, times }),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use volguard_tests::scenario::{Site, Sql, Violation};
@@ -47,8 +47,8 @@ pub async fn play(site: &Site, plan: &Plan, judge: Judge) -> anyhow::Result<Tall
     journal.clear().await?;
     let sql = site.sql().await?;
     let processes = [
-        Arc::new(Process::start(site, &format!("{number}-a")).await?),
-        Arc::new(Process::start(site, &format!("{number}-b")).await?),
+        Arc::new(Process::start(site, &format!("{number}-a"), false).await?),
+        Arc::new(Process::start(site, &format!("{number}-b"), true).await?),
     ];
 
     let mut actors = JoinSet::new();
@@ -81,7 +81,7 @@ pub async fn play(site: &Site, plan: &Plan, judge: Judge) -> anyhow::Result<Tall
     for process in &processes {
         books.add_stray(&process.session.service_id()).await?;
         if judge.broom == Broom::Reconcile {
-            ensure!(process.session.reconcile().await? >= 1, "the stray lock");
+            process.session.reconcile().await?;
         }
     }
     books.balance().await?;
