@@ -9,6 +9,7 @@ use crate::document::Path;
 use crate::error::Error;
 use crate::export::{export, verb};
 use crate::fence::Gate;
+use crate::jsonb::Jsonb;
 use crate::refusal::Blocker;
 use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg};
@@ -20,9 +21,8 @@ use obstacles::{Obstacle, Obstacles};
 use pgrx::datum::{AnyElement, Interval, Uuid};
 use pgrx::iter::TableIterator;
 use pgrx::pg_extern;
-use pgrx::pg_sys::{self, Datum};
+use pgrx::pg_sys;
 use std::collections::HashSet;
-use std::ffi::CStr;
 use std::rc::Rc;
 
 /// What one call asks for.
@@ -202,29 +202,11 @@ fn most_lines() -> usize {
     usize::try_from(entries / 2).unwrap_or(1).max(1)
 }
 
-/// Reads the list. Not by pgrx's `JsonB`, to which a document that nests too deep is a panic.
-///
-/// # Safety
-/// `list` is a jsonb.
-unsafe fn read(list: Datum) -> Result<Vec<Wanted>, Error> {
-    // SAFETY: the caller's promise; once it is detoasted it is in memory as a whole, and its text is a C string.
-    let text = unsafe {
-        let jsonb = pg_sys::pg_detoast_datum(list.cast_mut_ptr()).cast::<pg_sys::Jsonb>();
-        let length = pgrx::varsize(jsonb.cast()) as i32;
-        let root = &raw mut (*jsonb).root;
-        CStr::from_ptr(pg_sys::JsonbToCString(std::ptr::null_mut(), root, length))
-    };
-    let text = text.to_str().map_err(|error| {
-        let path = Path::root("locks");
-        path.fault(error.to_string(), "Use a database whose encoding is UTF8.")
-    })?;
-    Ok(lock_list::parse(text, most_lines())?)
-}
-
 #[pg_extern(sql = false)]
 #[allow(clippy::type_complexity, reason = "the SQL interface")]
 fn acquire_all(
     service_id: Option<i64>,
+    // A document that is taken as it is.
     locks: Option<AnyElement>,
     wait: Option<Interval>,
     request_id: Option<Uuid>,
@@ -240,8 +222,9 @@ fn acquire_all(
     let rows = verb(Vec::new(), || {
         let service_id = argument::required("service_id", service_id)?;
         let list = argument::required("locks", locks)?.datum();
-        // SAFETY: the function is declared with a jsonb there.
-        let locks = unsafe { read(list)? };
+        // SAFETY: the function is declared with a jsonb there, which lives while it runs.
+        let text = unsafe { Jsonb::new(list) }.text(&Path::root("locks"))?;
+        let locks = lock_list::parse(text, most_lines())?;
         let deadline = acquire::deadline("acquire_all", wait)?;
         let cluster = service::acting_for(service_id)?.cluster;
         let request = Request {

@@ -15,6 +15,8 @@ mod document;
 mod error;
 mod export;
 mod fence;
+mod invalidation;
+mod jsonb;
 mod lock;
 mod operator;
 mod owner;
@@ -79,6 +81,6 @@ pgrx::extension_sql_file!(
 pub unsafe extern "C-unwind" fn _PG_init() {
     sabotage::register();
     settings::register();
-    owner::register_invalidation();
+    invalidation::register();
     wait::wake::register();
 }

@@ -21,7 +21,7 @@ pub use party::{Held, Party};
 pub use polls::{Polls, When};
 pub use proxy::{Cut, Direction, Proxy};
 pub use site::{Route, Site, furnish, url};
-pub use sql::{Sql, acquire, sqlstate};
+pub use sql::{Sql, acquire, acquire_all, sqlstate};
 pub use until::{PATIENCE, until};
 pub use violation::Violation;
 pub use worker::{Worker, WorkerOptions};

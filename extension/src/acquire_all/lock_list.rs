@@ -29,27 +29,26 @@ pub fn parse(text: &str, most: usize) -> Result<Vec<Wanted>, Fault> {
     if items.is_empty() {
         return Err(path.fault("must not be empty", "Name at least one lock."));
     }
-    if items.len() > most {
-        return Err(too_many(&path, items.len(), most));
+    let count = items.len();
+    let too_many = || {
+        path.fault(
+            format!(
+                "holds {count} locks; {most} are allowed, where one with a status counts as two"
+            ),
+            "Take fewer at once. A larger max_locks_per_transaction allows more.",
+        )
+    };
+    if count > most {
+        return Err(too_many());
     }
     let read = |(at, item)| lock(item, &path.item(at));
     let locks = items.into_iter().enumerate().map(read);
     let locks = locks.collect::<Result<Vec<Wanted>, Fault>>()?;
-    let lines = locks.len() + locks.iter().filter(|lock| lock.working).count();
-    if lines > most {
-        return Err(too_many(&path, lines, most));
+    if count + locks.iter().filter(|lock| lock.working).count() > most {
+        return Err(too_many());
     }
     unlike(&locks, &path)?;
     Ok(locks)
-}
-
-fn too_many(path: &Path, lines: usize, most: usize) -> Fault {
-    path.fault(
-        format!(
-            "too long: {lines} locks, counting one twice that has a status; {most} are allowed"
-        ),
-        "Take fewer at once. A larger max_locks_per_transaction allows more.",
-    )
 }
 
 fn lock(item: Value, path: &Path) -> Result<Wanted, Fault> {

@@ -46,5 +46,6 @@ mod relaxed;
 mod roles;
 mod search_path;
 mod server;
+mod sets;
 mod waiting;
 mod zombie;

@@ -140,7 +140,9 @@ fn a_status_counts_twice() {
     for (locks, status) in [(MOST + 1, "null"), (MOST / 2 + 1, r#""s""#)] {
         let (path, problem) = fault(&list(locks, status));
         assert_eq!(path, "locks");
-        assert!(problem.ends_with("10 are allowed"), "{problem}");
+        let expected =
+            format!("holds {locks} locks; 10 are allowed, where one with a status counts as two");
+        assert_eq!(problem, expected);
     }
 }
 
