@@ -11,8 +11,8 @@ use std::ptr::NonNull;
 /// Postgres functions that raise errors which belong to the user. Call them only inside [`catching`].
 pub mod raw {
     use pgrx::pg_sys::{
-        Datum, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode, Relation, SPIPlanPtr, Snapshot,
-        TransactionId, XLTW_Oper,
+        CommandId, Datum, HeapTuple, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode, Relation,
+        SPIPlanPtr, ScanKey, Snapshot, SysScanDesc, TransactionId, TupleTableSlot, XLTW_Oper,
     };
     use std::ffi::{c_char, c_int, c_long};
 
@@ -48,6 +48,25 @@ pub mod raw {
         );
         pub fn ProcessInterrupts();
         pub fn LockRelationOid(relation: Oid, mode: c_int);
+        pub fn CommandCounterIncrement();
+        pub fn GetCurrentCommandId(used: bool) -> CommandId;
+        pub fn GetTransactionSnapshot() -> Snapshot;
+        pub fn PushActiveSnapshot(snapshot: Snapshot);
+        pub fn PopActiveSnapshot();
+        pub fn table_open(relation: Oid, mode: c_int) -> Relation;
+        pub fn relation_close(relation: Relation, mode: c_int);
+        pub fn systable_beginscan(
+            heap: Relation,
+            index: Oid,
+            index_ok: bool,
+            snapshot: Snapshot,
+            nkeys: c_int,
+            key: ScanKey,
+        ) -> SysScanDesc;
+        pub fn systable_getnext(scan: SysScanDesc) -> HeapTuple;
+        pub fn systable_endscan(scan: SysScanDesc);
+        pub fn table_slot_create(relation: Relation, list: *mut *mut List) -> *mut TupleTableSlot;
+        pub fn ExecDropSingleTupleTableSlot(slot: *mut TupleTableSlot);
         pub fn try_relation_open(relation: Oid, mode: c_int) -> Relation;
         pub fn OidInputFunctionCall(
             function: Oid,
