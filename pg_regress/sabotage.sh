@@ -28,6 +28,7 @@ Line acquire-meets-acquire
 Line acquire-all-meets-acquire-all
 GiveWay acquire-all-meets-holder
 Gate acquire-meets-fence
+Gate cleanup-meets-release-all
 Fence cleanup-meets-heartbeat
 Fence register-meets-register
 Hold cleanup-meets-fenced-update

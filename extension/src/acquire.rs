@@ -8,8 +8,8 @@ use crate::refusal::{Blocker, Refusal};
 use crate::spi::{Arg, arg, transaction_snapshot_only};
 use crate::wait::{Deadline, Line, line};
 use crate::{argument, service, settings, statements, token};
-use pgrx::datum::{Interval, Uuid};
-use pgrx::{JsonB, pg_extern};
+use pgrx::datum::{AnyElement, Interval, Uuid};
+use pgrx::pg_extern;
 
 /// What one call asks for.
 struct Request {
@@ -154,7 +154,8 @@ fn acquire(
     status: Option<&str>,
     wait: Option<Interval>,
     request_id: Option<Uuid>,
-    details: Option<JsonB>,
+    // Passed on as it is, however deep it nests.
+    details: Option<AnyElement>,
 ) -> Option<i64> {
     verb(None, || {
         let service_id = argument::required("service_id", service_id)?;
@@ -182,7 +183,7 @@ fn acquire(
                 arg(lock_name),
                 status.and_then(arg),
                 request_id.and_then(arg),
-                details.and_then(arg),
+                details.map(|details| details.datum()),
                 arg(token::epoch()),
             ],
             lines,

@@ -80,6 +80,12 @@ pub static NOT_PERMITTED: Statement =
     ),
     );
 
+/// Who holds the tokens `$1`.
+pub static HOLDERS: Statement = Statement::new(
+    &[INT8ARRAYOID],
+    "SELECT DISTINCT w.service_id FROM volguard.workers AS w WHERE w.token {=} ANY ($1) ORDER BY w.service_id",
+);
+
 /// The sub-select is hashed, whatever the planner thinks that `$2` holds; `ALL ($2)` would be searched from the start each time.
 pub static RECONCILE: Statement = Statement::new(
     &[INT8OID, INT8ARRAYOID],

@@ -65,6 +65,12 @@ impl Line {
     }
 }
 
+impl PartialEq for Line {
+    fn eq(&self, other: &Self) -> bool {
+        self.order() == other.order()
+    }
+}
+
 /// Gets ready for [`sleep`]: a wake-up that comes after this is not lost. Look at the row between the two.
 pub fn before_look() -> Result<(), Error> {
     // SAFETY: the backend's own latch.
