@@ -1,5 +1,7 @@
 //! A TCP proxy that loses what it is told to lose.
 
+mod accident;
+
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,26 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How a connection breaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
-    /// The request never arrives.
-    Request,
-    /// The request arrives and is carried out; of the reply only this many bytes get through.
-    Reply {
-        /// How many.
-        keep: usize,
-    },
-}
-
-/// Which way a message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// From the client to the server.
-    Request,
-    /// From the server to the client.
-    Reply,
-}
+use self::accident::{Accident, Again, Verdict};
+pub use self::accident::{Cut, Direction};
 
 /// A proxy on a port of 127.0.0.1 that passes everything on, except for one accident at a time.
 ///
@@ -56,42 +40,11 @@ struct Plan {
     connections: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Accident {
-    /// Cut at a request, when that many more have passed.
-    Request { after: usize, cut: Cut },
-    /// Cut at the next reply on this connection.
-    Reply { connection: usize, keep: usize },
-    /// Cut within what goes that way, on whatever connection, when that many more bytes have passed; and again after as
-    /// many as there were at first.
-    Bytes {
-        direction: Direction,
-        after: usize,
-        again: Again,
-    },
-    /// Pass that many more messages of either direction, and then none.
-    Hold { after: usize },
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Again {
-    after: usize,
-    times: usize,
-}
-
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct News {
     struck: bool,
     holding: bool,
     open: bool,
-}
-
-/// What becomes of one message.
-enum Verdict {
-    Pass,
-    /// This many bytes of it, and then the end.
-    Cut(usize),
-    Hold,
 }
 
 impl Proxy {
@@ -245,24 +198,6 @@ async fn pump(
     }
 }
 
-impl Accident {
-    /// What is to happen after its cut.
-    fn again(self) -> Option<Accident> {
-        let Accident::Bytes {
-            direction, again, ..
-        } = self
-        else {
-            return None;
-        };
-        let times = again.times.checked_sub(1)?;
-        Some(Accident::Bytes {
-            direction,
-            after: again.after,
-            again: Again { times, ..again },
-        })
-    }
-}
-
 impl Control {
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
@@ -273,55 +208,15 @@ impl Control {
         let Some(accident) = plan.accident else {
             return Verdict::Pass;
         };
-        let (next, verdict) = match (accident, direction) {
-            (Accident::Hold { after: 0 }, _) => (accident, Verdict::Hold),
-            (Accident::Hold { after }, _) => (Accident::Hold { after: after - 1 }, Verdict::Pass),
-            (
-                Accident::Bytes {
-                    direction: planned,
-                    after,
-                    again,
-                },
-                _,
-            ) if planned == direction => match after.checked_sub(length) {
-                Some(after) => {
-                    let rest = Accident::Bytes {
-                        direction,
-                        after,
-                        again,
-                    };
-                    (rest, Verdict::Pass)
-                }
-                None => (accident, Verdict::Cut(after)),
-            },
-            (Accident::Request { after: 0, cut }, Direction::Request) => match cut {
-                Cut::Request => (accident, Verdict::Cut(0)),
-                Cut::Reply { keep } => (Accident::Reply { connection, keep }, Verdict::Pass),
-            },
-            (Accident::Request { after, cut }, Direction::Request) => {
-                let after = after - 1;
-                (Accident::Request { after, cut }, Verdict::Pass)
-            }
-            (
-                Accident::Reply {
-                    connection: struck,
-                    keep,
-                },
-                Direction::Reply,
-            ) if struck == connection => (accident, Verdict::Cut(keep)),
-            _ => return Verdict::Pass,
-        };
-        plan.accident = Some(next);
+        let (verdict, next) = accident.meet(direction, connection, length);
+        plan.accident = next;
         match verdict {
             Verdict::Pass => {}
             Verdict::Hold => self.news.send_modify(|news| {
                 news.holding = true;
                 news.open = false;
             }),
-            Verdict::Cut(_) => {
-                plan.accident = accident.again();
-                self.news.send_modify(|news| news.struck = true);
-            }
+            Verdict::Cut(_) => self.news.send_modify(|news| news.struck = true),
         }
         verdict
     }

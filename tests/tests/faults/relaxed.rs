@@ -1,19 +1,23 @@
 //! Releases that don't wait for the disk, and a server that crashes before they get there. Each test has a server of its
 //! own.
 
+mod holder;
+mod stand;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
-use tokio::task::{JoinHandle, JoinSet};
+use anyhow::Context;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
-use volguard::{ConnectBuilder, Session, StatementMode, Volguard};
-use volguard_tests::scenario::{Ledger, Route, Sql, Violation, furnish, until, url};
-use volguard_tests::{PgBouncer, PrivateServer, Profile};
+use volguard_tests::PrivateServer;
+use volguard_tests::scenario::{Ledger, Route, Violation, furnish, until};
 
-use super::server::{manager, power_failure, server};
+use self::holder::{Holder, released};
+use self::stand::Stand;
+use super::server::{manager, power_failure};
 
 /// A heartbeat every 5 seconds: longer than a crash and the restart after it.
 const LEASE: Duration = Duration::from_secs(15);
@@ -23,151 +27,11 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// Fewer than fill a page of the log: the log writer would write that out.
 const LOCKS: usize = 12;
 
-/// A server, and the way to it.
-struct Stand {
-    server: PrivateServer,
-    pooler: Option<PgBouncer>,
-}
-
-impl Stand {
-    fn new(route: Route) -> anyhow::Result<Self> {
-        let server = server(Profile::Debug)?;
-        let pooler = match route {
-            Route::Direct => None,
-            Route::Pooled => Some(PgBouncer::in_front_of(&server.url())?),
-        };
-        Ok(Self { server, pooler })
-    }
-
-    fn builder(&self) -> ConnectBuilder {
-        let (port, mode) = match &self.pooler {
-            None => (self.server.port(), StatementMode::Prepared),
-            Some(pooler) => (pooler.port(), StatementMode::Unnamed),
-        };
-        let url = url("manager", port, "volguard");
-        Volguard::builder().url(&url).statement_mode(mode)
-    }
-
-    async fn session(&self, host: &str) -> anyhow::Result<Session> {
-        let volguard = self.builder().connect().await?;
-        let registration = volguard.register(host, "relaxed").lease(LEASE);
-        Ok(registration.relaxed_release(true).start().await?)
-    }
-
-    async fn superuser(&self) -> anyhow::Result<Sql> {
-        Ok(Sql::connect(&self.server.url()).await?)
-    }
-}
-
-/// Whose releases a crash undoes.
-enum Holder {
-    Client(Session),
-    /// Heartbeats, and looks after nothing.
-    Forgetful {
-        url: String,
-        service: i64,
-        heartbeats: JoinHandle<()>,
-    },
-}
-
-impl Holder {
-    async fn forgetful(stand: &Stand) -> anyhow::Result<Self> {
-        let url = manager(&stand.server);
-        let service = Sql::connect(&url)
-            .await?
-            .register("forgetful", LEASE)
-            .await?;
-        let heartbeats = {
-            let url = url.clone();
-            tokio::spawn(async move {
-                loop {
-                    sleep(LEASE / 3).await;
-                    if let Ok(sql) = Sql::connect(&url).await {
-                        let _ = sql
-                            .number(&format!("SELECT volguard.heartbeat({service}) IS NULL"))
-                            .await;
-                    }
-                }
-            })
-        };
-        Ok(Self::Forgetful {
-            url,
-            service,
-            heartbeats,
-        })
-    }
-
-    fn service(&self) -> i64 {
-        match self {
-            Self::Client(session) => session.service_id(),
-            Self::Forgetful { service, .. } => *service,
-        }
-    }
-
-    /// All of them are held before the first is released: an acquire waits for the disk, and takes earlier releases with it.
-    async fn take_and_release(&self) -> anyhow::Result<()> {
-        match self {
-            Self::Client(session) => {
-                let mut locks = Vec::new();
-                for number in 0..LOCKS {
-                    let lock = session.acquire("volume", &released(number)).wait(LONG);
-                    locks.push(lock.await?.context("free")?);
-                }
-                let half = locks.split_off(LOCKS / 2);
-                for lock in half {
-                    ensure!(lock.release().await?);
-                }
-                ensure!(session.release_all(locks).await? == LOCKS as u64 / 2);
-            }
-            Self::Forgetful { url, service, .. } => {
-                let sql = Sql::connect(url).await?;
-                let mut tokens = Vec::new();
-                for number in 0..LOCKS {
-                    let token = sql.acquire(*service, &released(number), LONG).await?;
-                    tokens.push(token.context("free")?);
-                }
-                sql.run("SET synchronous_commit = off").await?;
-                for token in tokens {
-                    ensure!(sql.release(token).await?);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        if let Self::Forgetful { heartbeats, .. } = self {
-            heartbeats.abort();
-        }
-    }
-}
-
-fn released(number: usize) -> String {
-    format!("released-{number}")
-}
-
-const RELEASED: &str = "SELECT count(*) FROM volguard.workers WHERE resource_id LIKE 'released-%'";
-
-/// Crashes the server after releases until one of these crashes has undone some.
-async fn undo_releases(stand: &mut Stand, holder: &Holder) -> anyhow::Result<()> {
-    // The log writer comes in between now and then, on its own.
-    for _ in 0..5 {
-        holder.take_and_release().await?;
-        ensure!(stand.superuser().await?.number(RELEASED).await? == Some(0));
-        power_failure(&mut stand.server)?;
-        let superuser = stand.superuser().await?;
-        if superuser.number(RELEASED).await? > Some(0) {
-            return Ok(());
-        }
-    }
-    bail!("no crash has undone a release")
-}
-
 /// What a crash has undone is done again once a heartbeat succeeds.
 async fn looked_after(stand: &mut Stand, holder: &Holder) -> anyhow::Result<()> {
-    undo_releases(stand, holder).await?;
+    stand
+        .crash_after(async || holder.take_and_release().await)
+        .await?;
     let superuser = stand.superuser().await?;
     let heartbeat = format!(
         "SELECT heartbeat_at > pg_postmaster_start_time() FROM volguard.services WHERE service_id = {}",
@@ -179,7 +43,7 @@ async fn looked_after(stand: &mut Stand, holder: &Holder) -> anyhow::Result<()> 
     .await?;
     let deadline = Instant::now() + SETTLED;
     loop {
-        let left = superuser.number(RELEASED).await?.unwrap_or_default();
+        let left = stand.left().await?;
         if left == 0 {
             return Ok(());
         }
@@ -233,20 +97,15 @@ async fn without_a_second_release_it_stays() -> anyhow::Result<()> {
 async fn an_orderly_stop_looks_after_it_as_well() -> anyhow::Result<()> {
     let mut stand = Stand::new(Route::Direct)?;
     let session = stand.session("client").await?;
-    for _ in 0..5 {
-        let lock = session
-            .acquire("volume", &released(0))
-            .wait(LONG)
-            .status("busy");
-        assert!(lock.await?.context("free")?.release().await?);
-        power_failure(&mut stand.server)?;
-        if stand.superuser().await?.number(RELEASED).await? > Some(0) {
-            assert_eq!(session.stop().await?, 0);
-            assert_eq!(stand.superuser().await?.number(RELEASED).await?, Some(0));
-            return Ok(());
-        }
-    }
-    bail!("no crash has undone a release")
+    let work = async || {
+        let lock = session.acquire("volume", &released(0)).status("busy");
+        assert!(lock.wait(LONG).await?.context("free")?.release().await?);
+        Ok(())
+    };
+    stand.crash_after(work).await?;
+    assert_eq!(session.stop().await?, 0);
+    assert_eq!(stand.left().await?, 0);
+    Ok(())
 }
 
 /// To the server it is the request that has its lock already, which the session is about to release again.
@@ -256,21 +115,21 @@ async fn a_request_id_that_is_used_again_gets_no_lock_that_is_to_go() -> anyhow:
     let session = stand.session("client").await?;
     let id = Uuid::new_v4();
     let acquire = || session.acquire("volume", "released-0").request_id(id);
-    for _ in 0..5 {
+    let mut last = 0;
+    let work = async || {
         let lock = acquire().wait(LONG).await?.context("free")?;
-        let token = lock.token();
+        last = lock.token();
         assert!(lock.release().await?);
-        power_failure(&mut stand.server)?;
-        if stand.superuser().await?.number(RELEASED).await? > Some(0) {
-            let again = acquire().await?;
-            assert!(again.is_none_or(|again| again.token() > token));
-            let again = acquire().wait(LONG).await?.context("free")?;
-            assert!(again.token() > token);
-            assert!(again.release().await?);
-            return Ok(());
-        }
-    }
-    bail!("no crash has undone a release")
+        Ok(())
+    };
+    stand.crash_after(work).await?;
+    let again = acquire().await?;
+    assert!(again.is_none_or(|again| again.token() > last));
+    let again = acquire().wait(LONG).await?.context("free")?;
+    assert!(again.token() > last);
+    assert!(again.release().await?);
+    session.stop().await?;
+    Ok(())
 }
 
 /// The commit that is relaxed is the release's own: nothing of it stays on the connection.
