@@ -5,9 +5,9 @@ use super::target::{Column, Table};
 use super::unique;
 use crate::catch::{catching, raw};
 use crate::error::Error;
-use crate::owner;
 use crate::spi::Arg;
-use pgrx::pg_sys::{self, Oid, ScanKeyData};
+use crate::{owner, scan};
+use pgrx::pg_sys::{self, HeapTuple, Oid, Relation, ScanKeyData, Snapshot};
 
 /// As many columns as a key may have here; none that is in use has more.
 const MOST_COLUMNS: usize = 4;
@@ -47,30 +47,24 @@ impl RowLock {
         if !self.is_allowed() {
             return Ok(false);
         }
-        let mut keys = [ScanKeyData::default(); MOST_COLUMNS];
-        let count = self.columns.len();
-        for ((place, column), value) in keys.iter_mut().zip(&self.columns).zip(key) {
-            let Some(value) = *value else {
-                return Ok(false);
-            };
-            // SAFETY: an element of ours; the function is one that the index is searched with.
-            unsafe {
-                pg_sys::ScanKeyEntryInitialize(
-                    place,
-                    0,
-                    column.number,
-                    pg_sys::BTEqualStrategyNumber as u16,
-                    Oid::INVALID,
-                    column.collation,
-                    column.equals,
-                    value,
-                );
-            }
-        }
-        let (table, index, keys) = (self.table, self.index, keys.as_mut_ptr());
-        // SAFETY: the keys outlive the call. The transaction holds the table's lock and the catalog is as it was when
-        // the index was found. The closure owns nothing; what it opened when an error jumps out, the abort closes.
-        unsafe { catching(|| lock(table, index, keys, count as i32)) }
+        let (table, index) = (self.table, self.index);
+        let columns = &self.columns;
+        // SAFETY: the transaction holds the table's lock and the catalog is as it was when the index was found. The closure
+        // owns nothing.
+        let locked = unsafe {
+            catching(|| {
+                let mut keys = [ScanKeyData::default(); MOST_COLUMNS];
+                for ((place, column), value) in keys.iter_mut().zip(columns).zip(key) {
+                    let value = (*value)?;
+                    *place = scan::equals(column.number, column.equals, column.collation, value);
+                }
+                let keys = &mut keys[..columns.len()];
+                scan::first(table, index, keys, false, |table, snapshot, row| {
+                    lock(table, snapshot, row)
+                })
+            })?
+        };
+        Ok(locked == Some(true))
     }
 
     /// Who may not update the table must not make others wait for its rows, nor for those that a policy hides from him.
@@ -86,46 +80,34 @@ impl RowLock {
     }
 }
 
+/// Locks a row as it is now. False if it is another one by now, or gone.
+///
 /// # Safety
-/// Inside [`catching`]; `keys` are `count` keys of a unique index of the table, whose lock the transaction holds.
-unsafe fn lock(table: Oid, index: Oid, keys: *mut ScanKeyData, count: i32) -> bool {
+/// As what [`scan::first`] hands a row to.
+unsafe fn lock(relation: Relation, snapshot: Snapshot, row: HeapTuple) -> bool {
     const FLAGS: u32 =
         pg_sys::TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
-    // SAFETY: the caller's promise; all that is opened here is closed here, and the snapshot is the top one until then.
+    // SAFETY: the row was just found, its table is open and the snapshot active.
     unsafe {
-        // As SPI does before a statement, so that what the transaction did just before is seen.
-        raw::CommandCounterIncrement();
-        raw::PushActiveSnapshot(raw::GetTransactionSnapshot());
-        let snapshot = pg_sys::GetActiveSnapshot();
-        let relation = raw::table_open(table, pg_sys::NoLock as i32);
-        let scan = raw::systable_beginscan(relation, index, true, snapshot, count, keys);
-        let row = raw::systable_getnext(scan);
-        let mut locked = false;
-        if !row.is_null() {
-            let slot = raw::table_slot_create(relation, std::ptr::null_mut());
-            let mut place = (*row).t_self;
-            let mut failure = pg_sys::TM_FailureData::default();
-            let tuple_lock = (*(*relation).rd_tableam).tuple_lock;
-            let result = tuple_lock.map(|tuple_lock| {
-                tuple_lock(
-                    relation,
-                    &mut place,
-                    snapshot,
-                    slot,
-                    raw::GetCurrentCommandId(true),
-                    pg_sys::LockTupleMode::LockTupleNoKeyExclusive,
-                    pg_sys::LockWaitPolicy::LockWaitBlock,
-                    FLAGS as u8,
-                    &mut failure,
-                )
-            });
-            // A version that came later may have another key.
-            locked = result == Some(pg_sys::TM_Result::TM_Ok) && !failure.traversed;
-            raw::ExecDropSingleTupleTableSlot(slot);
-        }
-        raw::systable_endscan(scan);
-        raw::relation_close(relation, pg_sys::NoLock as i32);
-        raw::PopActiveSnapshot();
-        locked
+        let slot = raw::table_slot_create(relation, std::ptr::null_mut());
+        let mut place = (*row).t_self;
+        let mut failure = pg_sys::TM_FailureData::default();
+        let tuple_lock = (*(*relation).rd_tableam).tuple_lock;
+        let result = tuple_lock.map(|tuple_lock| {
+            tuple_lock(
+                relation,
+                &mut place,
+                snapshot,
+                slot,
+                raw::GetCurrentCommandId(true),
+                pg_sys::LockTupleMode::LockTupleNoKeyExclusive,
+                pg_sys::LockWaitPolicy::LockWaitBlock,
+                FLAGS as u8,
+                &mut failure,
+            )
+        });
+        raw::ExecDropSingleTupleTableSlot(slot);
+        // A version that came later may have another key.
+        result == Some(pg_sys::TM_Result::TM_Ok) && !failure.traversed
     }
 }
