@@ -14,6 +14,9 @@ volguard-bench [--rounds N] [--seconds S] [--clients N]... [--fsync on|off]
   --seconds S     how long one turn takes (4)
   --clients N     how many at once; several times for several numbers (1 and 16)
   --fsync on|off  whether commits wait for the disk (on)
+
+It starts a server of its own, and so does nothing with DATABASE_URL: the settings are part of what is compared, and
+the server's processor time is read on this machine. VOLGUARD_PACKAGE names a build of the extension and saves making one.
 ";
 
 #[derive(Debug)]
