@@ -10,7 +10,8 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
-use crate::case::Case;
+use super::case::Case;
+use crate::machine;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
@@ -43,7 +44,7 @@ impl Worker {
             }
             Contender::Ours => {
                 let types = [Type::JSONB, Type::JSONB, Type::JSONB, Type::JSONB];
-                let sql = include_str!("../sql/conditional_update.sql");
+                let sql = include_str!("../../sql/updates/conditional_update.sql");
                 client.prepare_typed(sql, &types).await?
             }
         };
@@ -61,11 +62,7 @@ impl Worker {
 
     /// The processor time that the server has spent on this connection.
     pub fn server_time(&self) -> Result<Duration> {
-        let path = format!("/proc/{}/schedstat", self.backend);
-        let stat = std::fs::read_to_string(&path).context(path)?;
-        let running = stat.split_whitespace().next();
-        let nanoseconds = running.context("schedstat is empty")?.parse()?;
-        Ok(Duration::from_nanos(nanoseconds))
+        machine::processor_time(self.backend)
     }
 
     /// Updates one volume after the other until the time is over, and returns how many it did.

@@ -1,0 +1,16 @@
+-- What a careful person would write by hand for locks: columns as volguard.workers has them, as far as a lock needs them; one
+-- unique index, tokens from a sequence, and vacuumed as that table is.
+CREATE SEQUENCE lock_tokens;
+CREATE TABLE locks (
+    cluster       text        NOT NULL,
+    resource_type text        NOT NULL,
+    resource_id   text        NOT NULL,
+    lock_name     text        NOT NULL,
+    token         bigint      NOT NULL DEFAULT pg_catalog.nextval('lock_tokens'),
+    service_id    bigint      NOT NULL,
+    acquired_at   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (cluster, resource_type, resource_id, lock_name)
+) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+
+GRANT SELECT, INSERT, DELETE ON locks TO bench;
+GRANT USAGE ON SEQUENCE lock_tokens TO bench;

@@ -1,0 +1,67 @@
+//! A client that takes and gives back one lock at a time, over a connection of its own.
+
+mod advisory;
+mod etcd;
+mod hand;
+mod redis;
+mod volguard;
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use self::advisory::Advisory;
+use self::etcd::Etcd;
+use self::hand::Hand;
+use self::redis::Redis;
+use self::volguard::Volguard;
+use super::contender::Contender;
+use super::stage::Stage;
+
+/// How soon those who can't wait for a lock ask again.
+const POLL: Duration = Duration::from_millis(1);
+
+#[derive(Debug)]
+pub enum Locker {
+    Volguard(Volguard),
+    Hand(Hand),
+    Advisory(Advisory),
+    Etcd(Etcd),
+    Redis(Redis),
+}
+
+impl Locker {
+    /// The client with this number.
+    pub async fn connect(contender: Contender, stage: &Stage, number: usize) -> Result<Locker> {
+        Ok(match contender {
+            Contender::Volguard => Locker::Volguard(Volguard::connect(stage, number).await?),
+            Contender::Relaxed => Locker::Volguard(Volguard::relaxed(stage, number).await?),
+            Contender::Hand => Locker::Hand(Hand::connect(stage, number).await?),
+            Contender::Advisory => Locker::Advisory(Advisory::connect(stage).await?),
+            Contender::Etcd => Locker::Etcd(Etcd::connect(stage).await?),
+            Contender::Redis => Locker::Redis(Redis::connect(stage).await?),
+        })
+    }
+
+    /// Takes the lock, however long that lasts.
+    pub async fn acquire(&mut self, key: &str) -> Result<()> {
+        match self {
+            Locker::Volguard(locker) => locker.acquire(key).await,
+            Locker::Hand(locker) => locker.acquire(key).await,
+            Locker::Advisory(locker) => locker.acquire(key).await,
+            Locker::Etcd(locker) => locker.acquire(key).await,
+            Locker::Redis(locker) => locker.acquire(key).await,
+        }
+    }
+
+    /// Gives the lock back that it took last. An error if it did not hold it any more.
+    pub async fn release(&mut self, key: &str) -> Result<()> {
+        match self {
+            Locker::Volguard(locker) => locker.release().await,
+            Locker::Hand(locker) => locker.release(key).await,
+            Locker::Advisory(locker) => locker.release(key).await,
+            Locker::Etcd(locker) => locker.release().await,
+            Locker::Redis(locker) => locker.release(key).await,
+        }
+    }
+}

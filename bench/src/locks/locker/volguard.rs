@@ -1,0 +1,99 @@
+//! volguard, as the Rust client calls it.
+
+use anyhow::{Context, Result, ensure};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Statement};
+use uuid::Uuid;
+
+use crate::locks::stage::Stage;
+
+/// In microseconds, as the Rust client sends it.
+const WAIT: i64 = 10_000_000;
+const ACQUIRE_TYPES: [Type; 8] = [
+    Type::INT8,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::TEXT,
+    Type::INT8,
+    Type::UUID,
+    Type::JSONB,
+];
+
+#[derive(Debug)]
+pub struct Volguard {
+    service: i64,
+    client: Client,
+    acquire: Statement,
+    /// Where it releases, if not over the same connection.
+    relaxed: Option<Client>,
+    release: Statement,
+    token: i64,
+}
+
+impl Volguard {
+    /// Each client is a service: a process of its own.
+    pub async fn connect(stage: &Stage, number: usize) -> Result<Volguard> {
+        Volguard::register(stage, &format!("host-{number}"), None).await
+    }
+
+    pub async fn relaxed(stage: &Stage, number: usize) -> Result<Volguard> {
+        let relaxed = stage.connect().await?;
+        relaxed
+            .batch_execute("SET synchronous_commit = off")
+            .await?;
+        Volguard::register(stage, &format!("relaxed-host-{number}"), Some(relaxed)).await
+    }
+
+    async fn register(stage: &Stage, host: &str, relaxed: Option<Client>) -> Result<Volguard> {
+        let client = stage.connect().await?;
+        let register = include_str!("../../../sql/locks/register.sql");
+        let service = client.query_one(register, &[&host]).await?.try_get(0)?;
+        let acquire = include_str!("../../../sql/locks/acquire.sql");
+        let acquire = client.prepare_typed(acquire, &ACQUIRE_TYPES).await?;
+        let release = "SELECT volguard.release(token => $1)";
+        let release = relaxed
+            .as_ref()
+            .unwrap_or(&client)
+            .prepare_typed(release, &[Type::INT8])
+            .await?;
+        Ok(Volguard {
+            service,
+            client,
+            acquire,
+            relaxed,
+            release,
+            token: 0,
+        })
+    }
+
+    pub async fn acquire(&mut self, key: &str) -> Result<()> {
+        let (nothing, no_details) = (None::<&str>, None::<serde_json::Value>);
+        let row = self
+            .client
+            .query_one(
+                &self.acquire,
+                &[
+                    &self.service,
+                    &"volume",
+                    &key,
+                    &"",
+                    &nothing,
+                    &WAIT,
+                    &Uuid::new_v4(),
+                    &no_details,
+                ],
+            )
+            .await?;
+        let token: Option<i64> = row.try_get(0)?;
+        self.token = token.context("not free in time")?;
+        Ok(())
+    }
+
+    pub async fn release(&mut self) -> Result<()> {
+        let client = self.relaxed.as_ref().unwrap_or(&self.client);
+        let row = client.query_one(&self.release, &[&self.token]).await?;
+        ensure!(row.try_get::<_, bool>(0)?, "volguard: the lock was lost");
+        Ok(())
+    }
+}

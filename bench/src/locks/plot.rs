@@ -1,0 +1,129 @@
+//! The figures as a picture: pairs a second over the number of clients, own keys beside the hot key.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use super::contender::Contender;
+use super::score::{Line, Score};
+use super::turn::Load;
+use crate::rounds::Rounds;
+
+const SIZE: (u32, u32) = (1000, 480);
+const FONT: (&str, u32) = ("sans-serif", 14);
+/// Room for the names at the lines' ends, in multiples of the largest number of clients.
+const NAMES: f64 = 6.0;
+
+/// The points of one contender: clients, median, lowest and highest round.
+type Points = Vec<(f64, f64, f64, f64)>;
+
+pub fn plot(score: &Score, contenders: &[Contender], subtitle: &str, path: &Path) -> Result<()> {
+    let area = SVGBackend::new(path, SIZE).into_drawing_area();
+    draw(&area, score, contenders, subtitle).map_err(|error| anyhow!("{}: {error}", path.display()))
+}
+
+fn draw(
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    score: &Score,
+    contenders: &[Contender],
+    subtitle: &str,
+) -> Result<()> {
+    area.fill(&WHITE)?;
+    let area = area.titled(
+        &format!("Locks taken and given back, a second ({subtitle})"),
+        FONT,
+    )?;
+    let highest = score
+        .lines()
+        .map(|line| Rounds::new(line.pairs_per_second()).highest())
+        .fold(1.0, f64::max);
+    let panels = area.split_evenly((1, 2));
+    for (panel, load) in panels.iter().zip([Load::OwnKeys, Load::HotKey]) {
+        let all: Vec<(Contender, Points)> = contenders
+            .iter()
+            .map(|&one| (one, points(score, load, one)))
+            .filter(|(_, points)| !points.is_empty())
+            .collect();
+        if !all.is_empty() {
+            draw_panel(panel, load, &all, highest)?;
+        }
+    }
+    area.present()?;
+    Ok(())
+}
+
+fn draw_panel(
+    panel: &DrawingArea<SVGBackend<'_>, Shift>,
+    load: Load,
+    all: &[(Contender, Points)],
+    highest: f64,
+) -> Result<()> {
+    let clients = all
+        .iter()
+        .flat_map(|(_, points)| points)
+        .map(|point| point.0);
+    let (fewest, most) = (
+        clients.clone().fold(f64::MAX, f64::min),
+        clients.fold(1.0, f64::max),
+    );
+    let mut chart = ChartBuilder::on(panel)
+        .caption(load.name(), FONT)
+        .margin(8)
+        .x_label_area_size(36)
+        .y_label_area_size(56)
+        .build_cartesian_2d(
+            (fewest / 1.2..most * NAMES).log_scale(),
+            (10.0..highest * 1.5).log_scale(),
+        )?;
+    chart
+        .configure_mesh()
+        .x_desc("clients")
+        .label_style(FONT)
+        .light_line_style(WHITE)
+        .x_label_formatter(&|clients| format!("{clients:.0}"))
+        .y_label_formatter(&|pairs| format!("{pairs:.0}"))
+        .draw()?;
+    for (contender, points) in all {
+        let colour = colour(*contender);
+        let medians = points
+            .iter()
+            .map(|&(clients, median, ..)| (clients, median));
+        chart
+            .draw_series(LineSeries::new(medians.clone(), colour.stroke_width(2)).point_size(3))?;
+        chart.draw_series(points.iter().map(|&(clients, _, low, high)| {
+            PathElement::new(
+                vec![(clients, low), (clients, high)],
+                colour.stroke_width(1),
+            )
+        }))?;
+        if let Some(end) = medians.last() {
+            let style = FONT.into_font().color(&colour);
+            let name = contender.name().to_owned();
+            chart.draw_series([EmptyElement::at(end) + Text::new(name, (8, -8), style)])?;
+        }
+    }
+    Ok(())
+}
+
+fn points(score: &Score, load: Load, contender: Contender) -> Points {
+    let wanted = |line: &Line<'_>| line.cell.load == load && line.contender == contender;
+    let point = |line: Line<'_>| {
+        let rounds = Rounds::new(line.pairs_per_second());
+        let (low, high) = (rounds.lowest(), rounds.highest());
+        (line.cell.clients as f64, rounds.median(), low, high)
+    };
+    score.lines().filter(wanted).map(point).collect()
+}
+
+fn colour(contender: Contender) -> RGBColor {
+    match contender {
+        Contender::Volguard => RGBColor(0, 90, 181),
+        Contender::Relaxed => RGBColor(86, 170, 233),
+        Contender::Hand => RGBColor(0, 0, 0),
+        Contender::Advisory => RGBColor(140, 140, 140),
+        Contender::Etcd => RGBColor(213, 94, 0),
+        Contender::Redis => RGBColor(180, 30, 80),
+    }
+}

@@ -1,0 +1,148 @@
+//! Turns: how many locks a contender's clients take in a given time, how long each waits, and who is served how often.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use hdrhistogram::Histogram;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::baton::Baton;
+use super::locker::Locker;
+
+/// How long the last clients in line may take to get their lock when a turn is over.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Own keys are many, as the volumes of a volume manager are.
+const OWN_KEYS: usize = 100;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Load {
+    /// Each client has keys that nobody else wants.
+    OwnKeys,
+    /// All want the same key.
+    HotKey,
+}
+
+impl Load {
+    pub fn name(self) -> &'static str {
+        match self {
+            Load::OwnKeys => "own keys",
+            Load::HotKey => "one hot key",
+        }
+    }
+
+    fn keys_of(self, client: usize) -> Vec<String> {
+        match self {
+            Load::OwnKeys => (0..OWN_KEYS)
+                .map(|key| format!("volume-{client}-{key}"))
+                .collect(),
+            Load::HotKey => vec!["volume-hot".to_owned()],
+        }
+    }
+}
+
+/// What one turn came to.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    pub pairs_per_second: f64,
+    /// How many locks each client got.
+    pub served: Vec<u64>,
+    /// In nanoseconds, from asking to having.
+    pub acquire: Histogram<u64>,
+    /// In nanoseconds, from one client's asking to give back until the next client has it. Of the hot key only.
+    pub hand_over: Histogram<u64>,
+}
+
+/// What one client saw.
+#[derive(Debug)]
+struct Tally {
+    client: usize,
+    served: u64,
+    acquire: Histogram<u64>,
+    hand_over: Histogram<u64>,
+}
+
+/// Lets the clients work for this long. They come back with the result, ready for another turn.
+pub async fn turn(
+    lockers: &mut Vec<Locker>,
+    load: Load,
+    clients: usize,
+    time: Duration,
+) -> Result<Turn> {
+    let baton = Arc::new(Baton::default());
+    let end = Instant::now() + time;
+    let mut running = JoinSet::new();
+    let idle = lockers.split_off(clients);
+    for (client, locker) in lockers.drain(..).enumerate() {
+        running.spawn(work(locker, load, client, Arc::clone(&baton), end));
+    }
+    let mut done = Vec::new();
+    while let Some(result) = timeout(time + PATIENCE, running.join_next())
+        .await
+        .context("the clients have stopped getting anywhere")?
+    {
+        done.push(result??);
+    }
+    done.sort_by_key(|(tally, _)| tally.client);
+    let (mut served, mut acquire, mut hand_over) = (Vec::new(), histogram(), histogram());
+    for (tally, locker) in done {
+        served.push(tally.served);
+        acquire.add(&tally.acquire)?;
+        hand_over.add(&tally.hand_over)?;
+        lockers.push(locker);
+    }
+    lockers.extend(idle);
+    Ok(Turn {
+        pairs_per_second: served.iter().sum::<u64>() as f64 / time.as_secs_f64(),
+        served,
+        acquire,
+        hand_over,
+    })
+}
+
+/// One client's part. What it gets after the end, having been in line before, doesn't count.
+async fn work(
+    mut locker: Locker,
+    load: Load,
+    client: usize,
+    baton: Arc<Baton>,
+    end: Instant,
+) -> Result<(Tally, Locker)> {
+    let mut tally = Tally {
+        client,
+        served: 0,
+        acquire: histogram(),
+        hand_over: histogram(),
+    };
+    for key in load.keys_of(client).iter().cycle() {
+        let asked = Instant::now();
+        if asked >= end {
+            break;
+        }
+        locker.acquire(key).await?;
+        let got = Instant::now();
+        if got < end {
+            tally.served += 1;
+            tally.acquire.saturating_record(nanoseconds(got - asked));
+        }
+        if load == Load::HotKey {
+            let before = baton.take(client)?;
+            if let Some(given) = before.filter(|_| got < end) {
+                tally.hand_over.saturating_record(nanoseconds(got - given));
+            }
+            baton.give();
+        }
+        locker.release(key).await?;
+    }
+    Ok((tally, locker))
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// From a microsecond to a minute, exact to one percent.
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1_000, 60_000_000_000, 2).expect("constant bounds that are valid")
+}
