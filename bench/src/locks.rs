@@ -15,16 +15,16 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use self::locker::Locker;
 use self::score::{Cell, Score};
 use self::stage::Stage;
 use self::targets::Target;
-use self::turn::turn;
 use crate::machine;
 use crate::options::Options;
 use crate::rounds::{Pace, order};
 
 pub use self::contender::Contender;
+pub use self::locker::{Locker, Volguard};
+pub use self::turn::{Load, turn};
 
 /// Twice as many connections to Postgres are used by one of the contenders, and three more contenders use it.
 pub const MOST_CLIENTS: usize = 64;

@@ -21,7 +21,8 @@ done
 
 if [ -n "$pid" ]; then
     kill -TERM "$pid"
-    wait "$pid"
+    # The shell would tell the terminal that it was terminated.
+    wait "$pid" 2>>log
 fi
 if [ "$keep_log" = yes ]; then
     find . -mindepth 1 -maxdepth 1 ! -name log -exec rm -rf {} +

@@ -14,9 +14,10 @@ use self::advisory::Advisory;
 use self::etcd::Etcd;
 use self::hand::Hand;
 use self::redis::Redis;
-use self::volguard::Volguard;
 use super::contender::Contender;
 use super::stage::Stage;
+
+pub use self::volguard::Volguard;
 
 /// How soon those who can't wait for a lock ask again.
 const POLL: Duration = Duration::from_millis(1);
@@ -34,8 +35,15 @@ impl Locker {
     /// The client with this number.
     pub async fn connect(contender: Contender, stage: &Stage, number: usize) -> Result<Locker> {
         Ok(match contender {
-            Contender::Volguard => Locker::Volguard(Volguard::connect(stage, number).await?),
-            Contender::Relaxed => Locker::Volguard(Volguard::relaxed(stage, number).await?),
+            Contender::Volguard => {
+                let host = format!("host-{number}");
+                Locker::Volguard(Volguard::connect(stage.connect().await?, &host).await?)
+            }
+            Contender::Relaxed => {
+                let host = format!("relaxed-host-{number}");
+                let (client, releasing) = (stage.connect().await?, stage.connect().await?);
+                Locker::Volguard(Volguard::relaxed(client, releasing, &host).await?)
+            }
             Contender::Hand => Locker::Hand(Hand::connect(stage, number).await?),
             Contender::Advisory => Locker::Advisory(Advisory::connect(stage).await?),
             Contender::Etcd => Locker::Etcd(Etcd::connect(stage).await?),

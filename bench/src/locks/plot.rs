@@ -11,12 +11,14 @@ use super::score::{Line, Score};
 use super::turn::Load;
 use crate::rounds::Rounds;
 
-const SIZE: (u32, u32) = (1000, 480);
-const FONT: (&str, u32) = ("sans-serif", 14);
-/// Room for the names at the lines' ends, in multiples of the largest number of clients.
-const NAMES: f64 = 6.0;
+const SIZE: (u32, u32) = (1100, 480);
+/// Where the legend begins.
+const LEGEND: i32 = 930;
+const FONT: (&str, u32) = ("sans-serif", 16);
+/// The height of one name in the legend.
+const LINE: i32 = 24;
 
-/// The points of one contender: clients, median, lowest and highest round.
+/// The points of one contender, one at least: clients, median, lowest and highest round.
 type Points = Vec<(f64, f64, f64, f64)>;
 
 pub fn plot(score: &Score, contenders: &[Contender], subtitle: &str, path: &Path) -> Result<()> {
@@ -39,6 +41,8 @@ fn draw(
         .lines()
         .map(|line| Rounds::new(line.pairs_per_second()).highest())
         .fold(1.0, f64::max);
+    let (area, legend) = area.split_horizontally(LEGEND);
+    draw_legend(&legend, contenders)?;
     let panels = area.split_evenly((1, 2));
     for (panel, load) in panels.iter().zip([Load::OwnKeys, Load::HotKey]) {
         let all: Vec<(Contender, Points)> = contenders
@@ -60,21 +64,20 @@ fn draw_panel(
     all: &[(Contender, Points)],
     highest: f64,
 ) -> Result<()> {
-    let clients = all
-        .iter()
-        .flat_map(|(_, points)| points)
-        .map(|point| point.0);
-    let (fewest, most) = (
-        clients.clone().fold(f64::MAX, f64::min),
-        clients.fold(1.0, f64::max),
-    );
+    let clients = all.iter().flat_map(|(_, points)| points);
+    let mut ticks: Vec<f64> = clients.map(|&(clients, ..)| clients).collect();
+    ticks.sort_by(f64::total_cmp);
+    ticks.dedup();
+    let (fewest, most) = (ticks[0], ticks[ticks.len() - 1]);
     let mut chart = ChartBuilder::on(panel)
         .caption(load.name(), FONT)
         .margin(8)
         .x_label_area_size(36)
         .y_label_area_size(56)
         .build_cartesian_2d(
-            (fewest / 1.2..most * NAMES).log_scale(),
+            (fewest / 1.2..most * 1.2)
+                .log_scale()
+                .with_key_points(ticks),
             (10.0..highest * 1.5).log_scale(),
         )?;
     chart
@@ -90,19 +93,26 @@ fn draw_panel(
         let medians = points
             .iter()
             .map(|&(clients, median, ..)| (clients, median));
-        chart
-            .draw_series(LineSeries::new(medians.clone(), colour.stroke_width(2)).point_size(3))?;
+        chart.draw_series(LineSeries::new(medians, colour.stroke_width(2)).point_size(3))?;
         chart.draw_series(points.iter().map(|&(clients, _, low, high)| {
             PathElement::new(
                 vec![(clients, low), (clients, high)],
                 colour.stroke_width(1),
             )
         }))?;
-        if let Some(end) = medians.last() {
-            let style = FONT.into_font().color(&colour);
-            let name = contender.name().to_owned();
-            chart.draw_series([EmptyElement::at(end) + Text::new(name, (8, -8), style)])?;
-        }
+    }
+    Ok(())
+}
+
+fn draw_legend(area: &DrawingArea<SVGBackend<'_>, Shift>, contenders: &[Contender]) -> Result<()> {
+    for (line, &contender) in (2..).zip(contenders) {
+        let (y, colour) = (line * LINE, colour(contender));
+        area.draw(&PathElement::new(
+            vec![(4, y), (24, y)],
+            colour.stroke_width(2),
+        ))?;
+        let style = FONT.into_font().color(&colour);
+        area.draw(&Text::new(contender.name(), (30, y - LINE / 3), style))?;
     }
     Ok(())
 }

@@ -43,10 +43,10 @@ pub fn targets(targets: &[Target]) -> Table {
     table
 }
 
-/// All figures. The ratio is how many times as many pairs volguard did in the same rounds.
+/// All figures. The ratio is how many times as many pairs volguard did in the same rounds as the contender.
 pub fn figures(score: &Score) -> Table {
     let mut table = table(&[
-        "volguard did",
+        "volguard / it",
         "keys",
         "clients",
         "contender",
@@ -69,7 +69,7 @@ pub fn figures(score: &Score) -> Table {
 
 fn row(score: &Score, line: &Line<'_>) -> Vec<String> {
     let ours = score.line(line.cell, Contender::Volguard);
-    let ratio = ours.map(|ours| format!("{} times", line.times(&ours).spread(2)));
+    let ratio = ours.map(|ours| line.times(&ours).spread(2));
     let (acquire, hand_over) = (line.acquire(), line.hand_over());
     let mut row = vec![
         ratio.unwrap_or_default(),

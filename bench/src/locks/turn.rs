@@ -7,13 +7,14 @@ use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::baton::Baton;
 use super::locker::Locker;
 
 /// How long the last clients in line may take to get their lock when a turn is over.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Own keys are many, as the volumes of a volume manager are.
+/// Own keys are many, and lie far from each other, as the volumes of a volume manager do.
 const OWN_KEYS: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,12 +33,14 @@ impl Load {
         }
     }
 
-    fn keys_of(self, client: usize) -> Vec<String> {
+    /// Each client's keys.
+    fn keys(self, clients: usize) -> Vec<Vec<String>> {
+        let new = |count: usize| -> Vec<String> {
+            (0..count).map(|_| Uuid::new_v4().to_string()).collect()
+        };
         match self {
-            Load::OwnKeys => (0..OWN_KEYS)
-                .map(|key| format!("volume-{client}-{key}"))
-                .collect(),
-            Load::HotKey => vec!["volume-hot".to_owned()],
+            Load::OwnKeys => (0..clients).map(|_| new(OWN_KEYS)).collect(),
+            Load::HotKey => vec![new(1); clients],
         }
     }
 }
@@ -74,8 +77,10 @@ pub async fn turn(
     let end = Instant::now() + time;
     let mut running = JoinSet::new();
     let idle = lockers.split_off(clients);
-    for (client, locker) in lockers.drain(..).enumerate() {
-        running.spawn(work(locker, load, client, Arc::clone(&baton), end));
+    let clients = lockers.drain(..).zip(load.keys(clients));
+    for (client, (locker, keys)) in clients.enumerate() {
+        let baton = (load == Load::HotKey).then(|| Arc::clone(&baton));
+        running.spawn(work(locker, client, keys, baton, end));
     }
     let mut done = Vec::new();
     while let Some(result) = timeout(time + PATIENCE, running.join_next())
@@ -104,9 +109,9 @@ pub async fn turn(
 /// One client's part. What it gets after the end, having been in line before, doesn't count.
 async fn work(
     mut locker: Locker,
-    load: Load,
     client: usize,
-    baton: Arc<Baton>,
+    keys: Vec<String>,
+    baton: Option<Arc<Baton>>,
     end: Instant,
 ) -> Result<(Tally, Locker)> {
     let mut tally = Tally {
@@ -115,7 +120,7 @@ async fn work(
         acquire: histogram(),
         hand_over: histogram(),
     };
-    for key in load.keys_of(client).iter().cycle() {
+    for key in keys.iter().cycle() {
         let asked = Instant::now();
         if asked >= end {
             break;
@@ -126,7 +131,7 @@ async fn work(
             tally.served += 1;
             tally.acquire.saturating_record(nanoseconds(got - asked));
         }
-        if load == Load::HotKey {
+        if let Some(baton) = &baton {
             let before = baton.take(client)?;
             if let Some(given) = before.filter(|_| got < end) {
                 tally.hand_over.saturating_record(nanoseconds(got - given));

@@ -5,8 +5,6 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
-use crate::locks::stage::Stage;
-
 /// In microseconds, as the Rust client sends it.
 const WAIT: i64 = 10_000_000;
 const ACQUIRE_TYPES: [Type; 8] = [
@@ -33,20 +31,19 @@ pub struct Volguard {
 
 impl Volguard {
     /// Each client is a service: a process of its own.
-    pub async fn connect(stage: &Stage, number: usize) -> Result<Volguard> {
-        Volguard::register(stage, &format!("host-{number}"), None).await
+    pub async fn connect(client: Client, host: &str) -> Result<Volguard> {
+        Volguard::register(client, host, None).await
     }
 
-    pub async fn relaxed(stage: &Stage, number: usize) -> Result<Volguard> {
-        let relaxed = stage.connect().await?;
-        relaxed
+    /// Releases over the second connection, without waiting for the disk.
+    pub async fn relaxed(client: Client, releasing: Client, host: &str) -> Result<Volguard> {
+        releasing
             .batch_execute("SET synchronous_commit = off")
             .await?;
-        Volguard::register(stage, &format!("relaxed-host-{number}"), Some(relaxed)).await
+        Volguard::register(client, host, Some(releasing)).await
     }
 
-    async fn register(stage: &Stage, host: &str, relaxed: Option<Client>) -> Result<Volguard> {
-        let client = stage.connect().await?;
+    async fn register(client: Client, host: &str, relaxed: Option<Client>) -> Result<Volguard> {
         let register = include_str!("../../../sql/locks/register.sql");
         let service = client.query_one(register, &[&host]).await?.try_get(0)?;
         let acquire = include_str!("../../../sql/locks/acquire.sql");
