@@ -14,3 +14,16 @@ CREATE TABLE locks (
 
 GRANT SELECT, INSERT, DELETE ON locks TO bench;
 GRANT USAGE ON SEQUENCE lock_tokens TO bench;
+
+-- Both tables hold locks that nobody gives back meanwhile: with nothing in them the planner would think nothing of reading them
+-- whole, and go on with that while dead rows pile up.
+INSERT INTO locks (cluster, resource_type, resource_id, lock_name, service_id)
+SELECT 'bench', 'volume', pg_catalog.gen_random_uuid()::text, '', 0
+FROM pg_catalog.generate_series(1, 1000);
+
+INSERT INTO volguard.workers
+    (cluster, resource_type, resource_id, lock_name, token, service_id, acquired_at, updated_at)
+SELECT locks.cluster, locks.resource_type, locks.resource_id, locks.lock_name,
+       (1::bigint << 44) | pg_catalog.nextval('volguard.token_counter'), holder.service_id, locks.acquired_at, locks.acquired_at
+FROM locks,
+     volguard.register_service(host => 'holder', binary_name => 'bench', cluster => 'bench', lease => '1 day') AS holder (service_id);

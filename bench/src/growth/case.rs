@@ -15,8 +15,8 @@ pub struct Case {
     pub heartbeats: bool,
     /// How many locks were taken and given back before.
     pub cycles: u64,
-    /// Whether the clients' backends made their plans before there were any rows, and nothing told them since.
-    pub early_plans: bool,
+    /// Whether the clients' backends made their plans when there was one row, and no vacuum has made them think again.
+    pub planned_for_one: bool,
 }
 
 impl Case {
@@ -27,7 +27,7 @@ impl Case {
             services: FEW_SERVICES,
             heartbeats: false,
             cycles: 0,
-            early_plans: false,
+            planned_for_one: false,
         };
         let sizes = [1_000_000, 10_000_000].into_iter();
         let sizes = sizes.filter(|&rows| rows < most_rows).chain([most_rows]);
@@ -35,10 +35,16 @@ impl Case {
         let mut cases = vec![small];
         cases.extend(large);
         let rows = most_rows.min(1_000_000);
+        let planned_for_one = true;
         cases.extend([
             Case {
                 rows,
-                early_plans: true,
+                planned_for_one,
+                ..small
+            },
+            Case {
+                rows: 0,
+                cycles,
                 ..small
             },
             Case { cycles, ..small },
@@ -58,8 +64,8 @@ impl Case {
 
     pub fn name(&self) -> String {
         let mut name = format!("{} rows", thousands(u64::from(self.rows)));
-        if self.early_plans {
-            name.push_str(", plans made before");
+        if self.planned_for_one {
+            name.push_str(", planned for one");
         }
         if self.cycles > 0 {
             name.push_str(&format!(", after {} cycles", thousands(self.cycles)));
@@ -97,7 +103,7 @@ mod tests {
     #[test]
     fn each_size_is_there_once() {
         let rows = |most| -> Vec<u32> {
-            let plain = |case: &Case| !case.early_plans && !case.heartbeats && case.cycles == 0;
+            let plain = |case: &Case| !case.planned_for_one && !case.heartbeats && case.cycles == 0;
             let cases = Case::all(most, 1).into_iter().filter(plain);
             cases.map(|case| case.rows).collect()
         };

@@ -45,19 +45,20 @@ impl Site {
         let superuser = server.create_database(&database).await?;
         let connect = async || server.connect_as_role(&database).await;
         let services = services(&connect().await?, case.services).await?;
-        let mut team = Team::default();
-        if case.early_plans {
-            // Statistics of a table of one page are what makes a planner think little of an index.
+        let team = if case.planned_for_one {
             fill(&superuser, 1, &services).await?;
             analyze(&superuser).await?;
-            team = Team::connect(&connect, clients).await?;
+            let sql = "ALTER TABLE volguard.workers SET (autovacuum_enabled = off)";
+            superuser.batch_execute(sql).await?;
+            let mut team = Team::connect(&connect, clients).await?;
             team.warm_up().await?;
-        }
-        fill(&superuser, case.rows, &services).await?;
-        if !case.early_plans {
+            fill(&superuser, case.rows, &services).await?;
+            team
+        } else {
+            fill(&superuser, case.rows, &services).await?;
             analyze(&superuser).await?;
-            team = Team::connect(&connect, clients).await?;
-        }
+            Team::connect(&connect, clients).await?
+        };
         let heartbeats = match case.heartbeats {
             true => Some(Heartbeats::prepare(&services, connect).await?),
             false => None,

@@ -51,11 +51,11 @@ impl Stage {
         self.redis.as_ref().context("Redis takes no part")
     }
 
-    /// Removes what the turns before left dead in Postgres' tables.
+    /// Removes what the turns before left dead in Postgres' tables, and tells the planner what is in them.
     pub async fn tidy(&self) -> Result<()> {
         // One by one: it runs in no transaction, and a text of several statements is one.
         for table in ["volguard.workers", "locks"] {
-            let vacuum = format!("VACUUM {table}");
+            let vacuum = format!("VACUUM (ANALYZE) {table}");
             self.superuser.batch_execute(&vacuum).await?;
         }
         Ok(())
