@@ -26,7 +26,7 @@ pub use self::contender::Contender;
 pub use self::locker::{Locker, Volguard};
 pub use self::turn::{Load, turn};
 
-/// Twice as many connections to Postgres are used by one of the contenders, and three more contenders use it.
+/// Four contenders use one Postgres, whose connections are limited.
 pub const MOST_CLIENTS: usize = 64;
 
 /// A contender's clients.

@@ -2,8 +2,8 @@
 //!
 //! [`PrivateServer`] is a throw-away cluster with the volguard extension of this working tree in it, and
 //! [`PgBouncer`] a pooler in front of any server; [`Daemon`] is a server of any other kind. All run as user `postgres`
-//! when the owner is root, and are gone when their owner is, in whatever way it ends. The binary `with-postgres` runs a command under them.
-//! [`scenario`] has what tests of faults are made of.
+//! when the owner is root, and are gone when their owner is, in whatever way it ends. The binary `with-postgres` runs a
+//! command under the first two. [`scenario`] has what tests of faults are made of.
 
 mod daemon;
 mod error;

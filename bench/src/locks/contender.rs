@@ -44,7 +44,7 @@ impl Contender {
                 "acquire and release as the Rust client calls them; waits in the database"
             }
             Contender::Relaxed => {
-                "the same, released over a second connection with synchronous_commit = off"
+                "the same, released with synchronous_commit = off"
             }
             Contender::Hand => {
                 "prepared INSERT ... ON CONFLICT DO NOTHING RETURNING and DELETE; polls every millisecond"

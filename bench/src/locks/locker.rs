@@ -41,8 +41,7 @@ impl Locker {
             }
             Contender::Relaxed => {
                 let host = format!("relaxed-host-{number}");
-                let (client, releasing) = (stage.connect().await?, stage.connect().await?);
-                Locker::Volguard(Volguard::relaxed(client, releasing, &host).await?)
+                Locker::Volguard(Volguard::relaxed(stage.connect().await?, &host).await?)
             }
             Contender::Hand => Locker::Hand(Hand::connect(stage, number).await?),
             Contender::Advisory => Locker::Advisory(Advisory::connect(stage).await?),

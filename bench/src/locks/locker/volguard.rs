@@ -23,8 +23,6 @@ pub struct Volguard {
     service: i64,
     client: Client,
     acquire: Statement,
-    /// Where it releases, if not over the same connection.
-    relaxed: Option<Client>,
     release: Statement,
     token: i64,
 }
@@ -32,33 +30,25 @@ pub struct Volguard {
 impl Volguard {
     /// Each client is a service: a process of its own.
     pub async fn connect(client: Client, host: &str) -> Result<Volguard> {
-        Volguard::register(client, host, None).await
+        Volguard::register(client, host, include_str!("../../../sql/locks/release.sql")).await
     }
 
-    /// Releases over the second connection, without waiting for the disk.
-    pub async fn relaxed(client: Client, releasing: Client, host: &str) -> Result<Volguard> {
-        releasing
-            .batch_execute("SET synchronous_commit = off")
-            .await?;
-        Volguard::register(client, host, Some(releasing)).await
+    /// Releases without waiting for the disk.
+    pub async fn relaxed(client: Client, host: &str) -> Result<Volguard> {
+        let release = include_str!("../../../sql/locks/release_relaxed.sql");
+        Volguard::register(client, host, release).await
     }
 
-    async fn register(client: Client, host: &str, relaxed: Option<Client>) -> Result<Volguard> {
+    async fn register(client: Client, host: &str, release: &str) -> Result<Volguard> {
         let register = include_str!("../../../sql/locks/register.sql");
         let service = client.query_one(register, &[&host]).await?.try_get(0)?;
         let acquire = include_str!("../../../sql/locks/acquire.sql");
         let acquire = client.prepare_typed(acquire, &ACQUIRE_TYPES).await?;
-        let release = "SELECT volguard.release(token => $1)";
-        let release = relaxed
-            .as_ref()
-            .unwrap_or(&client)
-            .prepare_typed(release, &[Type::INT8])
-            .await?;
+        let release = client.prepare_typed(release, &[Type::INT8]).await?;
         Ok(Volguard {
             service,
             client,
             acquire,
-            relaxed,
             release,
             token: 0,
         })
@@ -88,8 +78,10 @@ impl Volguard {
     }
 
     pub async fn release(&mut self) -> Result<()> {
-        let client = self.relaxed.as_ref().unwrap_or(&self.client);
-        let row = client.query_one(&self.release, &[&self.token]).await?;
+        let row = self
+            .client
+            .query_one(&self.release, &[&self.token])
+            .await?;
         ensure!(row.try_get::<_, bool>(0)?, "volguard: the lock was lost");
         Ok(())
     }
