@@ -20,7 +20,7 @@ while read -r verb; do
 done
 
 if [ -n "$pid" ]; then
-    kill -TERM "$pid"
+    kill -TERM "$pid" 2>>log
     # The shell would tell the terminal that it was terminated.
     wait "$pid" 2>>log
 fi

@@ -43,9 +43,7 @@ impl Contender {
             Contender::Volguard => {
                 "acquire and release as the Rust client calls them; waits in the database"
             }
-            Contender::Relaxed => {
-                "the same, released with synchronous_commit = off"
-            }
+            Contender::Relaxed => "the same, released with synchronous_commit = off",
             Contender::Hand => {
                 "prepared INSERT ... ON CONFLICT DO NOTHING RETURNING and DELETE; polls every millisecond"
             }

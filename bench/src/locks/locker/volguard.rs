@@ -78,10 +78,7 @@ impl Volguard {
     }
 
     pub async fn release(&mut self) -> Result<()> {
-        let row = self
-            .client
-            .query_one(&self.release, &[&self.token])
-            .await?;
+        let row = self.client.query_one(&self.release, &[&self.token]).await?;
         ensure!(row.try_get::<_, bool>(0)?, "volguard: the lock was lost");
         Ok(())
     }
