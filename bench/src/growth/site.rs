@@ -13,7 +13,7 @@ use crate::locks::{Load, turn};
 use crate::servers::Postgres;
 
 /// How long the clients work before somebody looks how many cycles they have done.
-const STRETCH: Duration = Duration::from_secs(5);
+const STRETCH: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Site {
@@ -81,10 +81,6 @@ impl Site {
             let clients = lockers.len();
             let turn = turn(lockers, Load::OwnKeys, clients, STRETCH).await?;
             done += turn.served.iter().sum::<u64>();
-            eprint!("\r{done} cycles");
-        }
-        if done > 0 {
-            eprintln!();
         }
         Ok(())
     }
