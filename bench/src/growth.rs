@@ -26,6 +26,7 @@ pub async fn run(options: &Options) -> Result<()> {
     let settings = |server: PrivateServerBuilder| server.setting("shared_buffers", "1GB");
     let server = Postgres::start(options.fsync, settings)?;
     server.create_role().await?;
+    let load = machine::load()?;
     let clients = options.clients(&[1, 16]);
     let most = clients.iter().copied().max().unwrap_or(1);
 
@@ -63,7 +64,7 @@ pub async fn run(options: &Options) -> Result<()> {
         report::sizes(&sites, &tables)
     );
 
-    let record = report.record(&machine, &servers, pace, &sites, &tables);
+    let record = report.record(&machine, load, &servers, pace, &sites, &tables);
     fs::create_dir_all(&options.out).with_context(|| options.out.display().to_string())?;
     let json = options.out.join("growth.json");
     fs::write(&json, format!("{record:#}\n")).with_context(|| json.display().to_string())?;

@@ -36,7 +36,7 @@ pub async fn run(options: &Options) -> Result<()> {
     let pace = options.pace(5, 1.5);
     let contenders = Contender::all(&options.against);
     let stage = Stage::set(options.fsync, &contenders).await?;
-    let servers = stage.describe().await?;
+    let (servers, load) = (stage.describe().await?, machine::load()?);
     println!("{}", report::heading(&servers, &contenders, pace));
 
     let clients = options.clients(&[1, 4, 16, 64]);
@@ -49,7 +49,7 @@ pub async fn run(options: &Options) -> Result<()> {
     );
 
     let machine = machine::describe()?;
-    let record = record::record(&machine, &servers, pace, &score, &targets);
+    let record = record::record(&machine, load, &servers, pace, &score, &targets);
     fs::create_dir_all(&options.out).with_context(|| options.out.display().to_string())?;
     let (json, svg) = (
         options.out.join("locks.json"),

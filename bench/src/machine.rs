@@ -17,6 +17,13 @@ pub fn describe() -> Result<String> {
     Ok(format!("{cores} x {model}, Linux {}", kernel.trim_end()))
 }
 
+/// How many processes wanted a processor in the last minute, on average: what else the machine had to do.
+pub fn load() -> Result<f64> {
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    let minute = load.split_whitespace().next();
+    Ok(minute.context("/proc/loadavg is empty")?.parse()?)
+}
+
 /// The processor time that a process has used.
 pub fn processor_time(pid: i32) -> Result<Duration> {
     let path = format!("/proc/{pid}/schedstat");

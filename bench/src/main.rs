@@ -27,7 +27,7 @@ fn main() -> Result<()> {
 }
 
 async fn run(options: &Options) -> Result<()> {
-    println!("{}", machine::describe()?);
+    println!("{}, load {}", machine::describe()?, machine::load()?);
     for part in &options.parts {
         match part {
             Part::Updates => updates::run(options).await?,

@@ -56,7 +56,7 @@ impl Report {
             .map(|clients| {
                 let (speed, time) = (self.flatness(clients, speed), self.flatness(clients, time));
                 format!(
-                    "{clients} clients: the fastest case does {speed:.2} times the slowest's pairs, and needs {time:.2} times less of the \
+                    "clients: {clients}; the fastest case does {speed:.2} times the slowest's pairs, and needs {time:.2} times less of the \
                      server (goal: {GOAL} at most)"
                 )
             })
@@ -67,6 +67,7 @@ impl Report {
     pub fn record(
         &self,
         machine: &str,
+        load: f64,
         servers: &str,
         pace: Pace,
         sites: &[Site],
@@ -97,6 +98,7 @@ impl Report {
         });
         json!({
             "machine": machine,
+            "load_before": load,
             "servers": servers.lines().collect::<Vec<_>>(),
             "rounds": pace.rounds,
             "seconds_per_turn": pace.turn.as_secs_f64(),

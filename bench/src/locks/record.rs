@@ -10,6 +10,7 @@ use crate::rounds::{Pace, Rounds};
 
 pub fn record(
     machine: &str,
+    load: f64,
     servers: &str,
     pace: Pace,
     score: &Score,
@@ -17,6 +18,7 @@ pub fn record(
 ) -> Value {
     json!({
         "machine": machine,
+        "load_before": load,
         "servers": servers.lines().collect::<Vec<_>>(),
         "rounds": pace.rounds,
         "seconds_per_turn": pace.turn.as_secs_f64(),

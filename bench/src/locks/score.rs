@@ -1,6 +1,7 @@
 //! All turns of a run.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use hdrhistogram::Histogram;
 
@@ -25,6 +26,13 @@ impl Cell {
         cells(Load::OwnKeys, 1)
             .chain(cells(Load::HotKey, 2))
             .collect()
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.clients == 1 { "" } else { "s" };
+        write!(f, "{}, {} client{plural}", self.load.name(), self.clients)
     }
 }
 

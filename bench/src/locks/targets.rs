@@ -50,10 +50,9 @@ impl Target {
 
 fn beside(score: &Score, rival: &Line<'_>, ours: Contender, goal: f64) -> Option<Target> {
     let ours = score.line(rival.cell, ours)?;
-    let Cell { load, clients } = rival.cell;
     let (contender, other) = (ours.contender.name(), rival.contender.name());
     Some(Target {
-        what: format!("{}, {clients} clients: {contender} / {other}", load.name()),
+        what: format!("{}: {contender} / {other}", rival.cell),
         goal,
         ratio: rival.times(&ours),
     })
@@ -66,9 +65,8 @@ fn beside_one_client(score: &Score, hot: &Line<'_>) -> Option<Target> {
         clients: 1,
     };
     let alone = score.line(alone, Contender::Volguard)?;
-    let clients = hot.cell.clients;
     Some(Target {
-        what: format!("one hot key, {clients} clients: volguard / its own pairs with one client"),
+        what: format!("{}: volguard / its own pairs with one client", hot.cell),
         goal: 0.8,
         ratio: alone.times(hot),
     })
