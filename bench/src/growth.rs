@@ -5,7 +5,6 @@ mod heartbeats;
 mod report;
 mod site;
 mod table;
-mod team;
 
 use std::fs;
 

@@ -9,6 +9,7 @@ mod report;
 mod score;
 mod stage;
 mod targets;
+mod team;
 mod turn;
 
 use std::fs;
@@ -23,14 +24,11 @@ use crate::options::Options;
 use crate::rounds::{Pace, order};
 
 pub use self::contender::Contender;
-pub use self::locker::{Locker, Volguard};
+pub use self::team::Team;
 pub use self::turn::{Load, turn};
 
 /// Four contenders use one Postgres, whose connections are limited.
 pub const MOST_CLIENTS: usize = 64;
-
-/// A contender's clients.
-type Team = (Contender, Vec<Locker>);
 
 pub async fn run(options: &Options) -> Result<()> {
     let pace = options.pace(5, 1.5);
@@ -70,7 +68,7 @@ async fn play(
     let most = clients.iter().copied().max().unwrap_or(1);
     let mut teams = Vec::new();
     for &contender in contenders {
-        teams.push(team(stage, contender, most).await?);
+        teams.push((contender, Team::connect(contender, stage, most).await?));
     }
     let mut score = Score::default();
     // The round before the first is short and not counted: caches and plans are cold.
@@ -78,10 +76,10 @@ async fn play(
         eprintln!("round {round} of {}", pace.rounds);
         for cell in Cell::all(clients) {
             for at in order(&(0..teams.len()).collect::<Vec<_>>(), round) {
-                let (contender, lockers) = &mut teams[at];
+                let (contender, team) = &mut teams[at];
                 stage.tidy().await?;
                 let time = if round == 0 { pace.turn / 4 } else { pace.turn };
-                let turn = turn(lockers, cell.load, cell.clients, time);
+                let turn = turn(team, cell.load, cell.clients, time);
                 let turn = turn.await.with_context(|| contender.name())?;
                 if round > 0 {
                     score.add(cell, *contender, turn);
@@ -90,13 +88,4 @@ async fn play(
         }
     }
     Ok(score)
-}
-
-async fn team(stage: &Stage, contender: Contender, clients: usize) -> Result<Team> {
-    let mut lockers = Vec::new();
-    for number in 0..clients {
-        let locker = Locker::connect(contender, stage, number).await;
-        lockers.push(locker.with_context(|| contender.name())?);
-    }
-    Ok((contender, lockers))
 }

@@ -24,13 +24,20 @@ pub fn load() -> Result<f64> {
     Ok(minute.context("/proc/loadavg is empty")?.parse()?)
 }
 
-/// The processor time that a process has used.
+/// The processor time that a process has used, all its threads together.
 pub fn processor_time(pid: i32) -> Result<Duration> {
-    let path = format!("/proc/{pid}/schedstat");
-    let stat = std::fs::read_to_string(&path).context(path)?;
-    let running = stat.split_whitespace().next();
-    let nanoseconds = running.context("schedstat is empty")?.parse()?;
-    Ok(Duration::from_nanos(nanoseconds))
+    let threads = format!("/proc/{pid}/task");
+    let threads = std::fs::read_dir(&threads).context(threads)?;
+    threads
+        .map(|thread| {
+            let path = thread?.path().join("schedstat");
+            let stat =
+                std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let running = stat.split_whitespace().next();
+            let nanoseconds = running.context("schedstat is empty")?.parse()?;
+            Ok(Duration::from_nanos(nanoseconds))
+        })
+        .sum()
 }
 
 /// The first line of what a server says of its version.

@@ -1,6 +1,7 @@
 //! Any server that stays in the foreground and listens on TCP.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::thread;
@@ -16,6 +17,7 @@ use crate::{Error, port, run_dir};
 pub struct Daemon {
     guardian: Guardian,
     port: u16,
+    pid: i32,
 }
 
 impl Daemon {
@@ -38,8 +40,10 @@ impl Daemon {
         let mut daemon = Self {
             guardian,
             port: ports[0],
+            pid: 0,
         };
         daemon.guardian.ask("start")?;
+        daemon.pid = daemon.read_pid()?;
         daemon.until_it_listens()?;
         Ok(daemon)
     }
@@ -48,6 +52,18 @@ impl Daemon {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The server's process.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    fn read_pid(&self) -> Result<i32, Error> {
+        let path = self.guardian.dir().join("pid");
+        let pid = fs::read_to_string(&path).map_err(Error::file(&path))?;
+        Ok(pid.trim().parse().expect("the shell writes a number"))
     }
 
     /// Servers tell in as many ways as there are servers that they are ready, but all answer then.

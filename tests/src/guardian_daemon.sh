@@ -8,6 +8,7 @@ pid=
 start() {
     "$@" >>log 2>&1 &
     pid=$!
+    echo "$pid" >pid
 }
 
 while read -r verb; do

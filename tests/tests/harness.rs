@@ -115,8 +115,10 @@ fn a_daemon_listens_and_leaves_nothing_behind() -> Result {
     })?;
     let place = place.expect("the command was asked for");
     assert!(TcpStream::connect(("127.0.0.1", daemon.port())).is_ok());
-    let port = daemon.port();
+    let (port, process) = (daemon.port(), format!("/proc/{}", daemon.pid()));
+    assert!(Path::new(&process).exists());
     drop(daemon);
+    assert!(!Path::new(&process).exists());
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
     assert!(!place.exists());
     Ok(())

@@ -1,15 +1,15 @@
 //! A database with one case's rows in it, and the clients that work there.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
+use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::case::Case;
 use super::heartbeats::Heartbeats;
 use super::table::Table;
-use super::team::Team;
-use crate::locks::{Load, turn};
+use crate::locks::{Contender, Load, Team, turn};
 use crate::servers::Postgres;
 
 /// How long the clients work before somebody looks how many cycles they have done.
@@ -50,14 +50,14 @@ impl Site {
             analyze(&superuser).await?;
             let sql = "ALTER TABLE volguard.workers SET (autovacuum_enabled = off)";
             superuser.batch_execute(sql).await?;
-            let mut team = Team::connect(&connect, clients).await?;
-            team.warm_up().await?;
+            let mut warm = team(&connect, clients).await?;
+            warm_up(&mut warm).await?;
             fill(&superuser, case.rows, &services).await?;
-            team
+            warm
         } else {
             fill(&superuser, case.rows, &services).await?;
             analyze(&superuser).await?;
-            Team::connect(&connect, clients).await?
+            team(&connect, clients).await?
         };
         let heartbeats = match case.heartbeats {
             true => Some(Heartbeats::prepare(&services, connect).await?),
@@ -76,30 +76,25 @@ impl Site {
 
     /// Does the cycles that are to have been before.
     async fn wear(&mut self) -> Result<()> {
-        let (mut done, lockers) = (0, &mut self.team.lockers);
+        let mut done = 0;
         while done < self.case.cycles {
-            let clients = lockers.len();
-            let turn = turn(lockers, Load::OwnKeys, clients, STRETCH).await?;
+            let clients = self.team.lockers.len();
+            let turn = turn(&mut self.team, Load::OwnKeys, clients, STRETCH).await?;
             done += turn.served.iter().sum::<u64>();
         }
         Ok(())
     }
 
     pub async fn turn(&mut self, clients: usize, time: Duration) -> Result<Turn> {
-        let (start, before) = (Instant::now(), self.team.server_time()?);
-        let work = turn(&mut self.team.lockers, Load::OwnKeys, clients, time);
+        let end = Instant::now() + time;
+        let work = turn(&mut self.team, Load::OwnKeys, clients, time);
         let (turn, beats) = match &self.heartbeats {
-            Some(heartbeats) => {
-                let end = (start + time).into();
-                tokio::try_join!(work, heartbeats.until(end))?
-            }
+            Some(heartbeats) => tokio::try_join!(work, heartbeats.until(end))?,
             None => (work.await?, 0),
         };
-        let server_time = self.team.server_time()? - before;
-        let pairs = turn.served.iter().sum::<u64>() as f64;
         Ok(Turn {
             pairs_per_second: turn.pairs_per_second,
-            server_time_per_pair: server_time.as_secs_f64() * 1e6 / pairs,
+            server_time_per_pair: turn.server_time_per_pair,
             heartbeats_per_second: beats as f64 / time.as_secs_f64(),
         })
     }
@@ -107,6 +102,27 @@ impl Site {
     pub async fn tables(&self) -> Result<Vec<Table>> {
         Table::all(&self.superuser).await
     }
+}
+
+async fn team(connect: &impl AsyncFn() -> Result<Client>, clients: usize) -> Result<Team> {
+    let mut team = Team::default();
+    for number in 0..clients {
+        let client = connect().await?;
+        team.add(Contender::Volguard, client, number).await?;
+    }
+    Ok(team)
+}
+
+/// Has each backend make all its plans.
+async fn warm_up(team: &mut Team) -> Result<()> {
+    for locker in &mut team.lockers {
+        // Beyond the fifth execution Postgres decides whether to go on with one plan.
+        for _ in 0..10 {
+            locker.acquire("warm-up").await?;
+            locker.release("warm-up").await?;
+        }
+    }
+    Ok(())
 }
 
 async fn services(client: &Client, count: u32) -> Result<Vec<i64>> {

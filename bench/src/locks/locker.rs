@@ -8,16 +8,16 @@ mod volguard;
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use tokio_postgres::Client;
 
 use self::advisory::Advisory;
 use self::etcd::Etcd;
 use self::hand::Hand;
 use self::redis::Redis;
+use self::volguard::Volguard;
 use super::contender::Contender;
-use super::stage::Stage;
-
-pub use self::volguard::Volguard;
+use crate::servers;
 
 /// How soon those who can't wait for a lock ask again.
 const POLL: Duration = Duration::from_millis(1);
@@ -32,22 +32,35 @@ pub enum Locker {
 }
 
 impl Locker {
-    /// The client with this number.
-    pub async fn connect(contender: Contender, stage: &Stage, number: usize) -> Result<Locker> {
+    /// The client with this number, of a contender that is in Postgres.
+    pub async fn in_postgres(
+        contender: Contender,
+        client: Client,
+        number: usize,
+    ) -> Result<Locker> {
         Ok(match contender {
             Contender::Volguard => {
                 let host = format!("host-{number}");
-                Locker::Volguard(Volguard::connect(stage.connect().await?, &host).await?)
+                Locker::Volguard(Volguard::connect(client, &host).await?)
             }
             Contender::Relaxed => {
                 let host = format!("relaxed-host-{number}");
-                Locker::Volguard(Volguard::relaxed(stage.connect().await?, &host).await?)
+                Locker::Volguard(Volguard::relaxed(client, &host).await?)
             }
-            Contender::Hand => Locker::Hand(Hand::connect(stage, number).await?),
-            Contender::Advisory => Locker::Advisory(Advisory::connect(stage).await?),
-            Contender::Etcd => Locker::Etcd(Etcd::connect(stage).await?),
-            Contender::Redis => Locker::Redis(Redis::connect(stage).await?),
+            Contender::Hand => Locker::Hand(Hand::connect(client, number).await?),
+            Contender::Advisory => Locker::Advisory(Advisory::connect(client).await?),
+            Contender::Etcd | Contender::Redis => {
+                bail!("{} has a server of its own", contender.name())
+            }
         })
+    }
+
+    pub async fn in_etcd(server: &servers::Etcd) -> Result<Locker> {
+        Ok(Locker::Etcd(Etcd::connect(server).await?))
+    }
+
+    pub async fn in_redis(server: &servers::Redis) -> Result<Locker> {
+        Ok(Locker::Redis(Redis::connect(server).await?))
     }
 
     /// Takes the lock, however long that lasts.

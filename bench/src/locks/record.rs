@@ -43,6 +43,7 @@ fn figures(line: &Line<'_>) -> Value {
         "contender": line.contender.name(),
         "pairs_per_second": spread(&Rounds::new(line.pairs_per_second())),
         "pairs_per_second_by_round": line.pairs_per_second().collect::<Vec<_>>(),
+        "server_microseconds_per_pair": spread(&line.server_time()),
         "acquire_ms": quantiles(&line.acquire()),
     });
     if line.cell.load == Load::HotKey {

@@ -18,6 +18,7 @@ pub fn heading(servers: &str, contenders: &[Contender], pace: Pace) -> String {
     format!(
         "{servers}\n\
          {rounds} rounds of {seconds} s for each; medians, and from the lowest round to the highest in brackets.\n\
+         \"server\" is what the processes that serve the clients spend on a pair, in microseconds of a processor.\n\
          All reach their server by TCP on this machine, each client over a connection of its own.\n\
          {}\n",
         who.join("\n")
@@ -51,6 +52,7 @@ pub fn figures(score: &Score) -> Table {
         "clients",
         "contender",
         "pairs/s",
+        "server, us",
         "acquire p50, ms",
         "p99",
         "hand-over p50, ms",
@@ -77,6 +79,7 @@ fn row(score: &Score, line: &Line<'_>) -> Vec<String> {
         line.cell.clients.to_string(),
         line.contender.name().to_owned(),
         Rounds::new(line.pairs_per_second()).spread(0),
+        line.server_time().spread(0),
         milliseconds(&acquire, 0.5),
         milliseconds(&acquire, 0.99),
     ];

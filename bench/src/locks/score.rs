@@ -76,6 +76,11 @@ impl Line<'_> {
         self.turns.iter().map(|turn| turn.pairs_per_second)
     }
 
+    /// In microseconds.
+    pub fn server_time(&self) -> Rounds {
+        Rounds::new(self.turns.iter().map(|turn| turn.server_time_per_pair))
+    }
+
     /// How many times this one's pairs the other did, round by round.
     pub fn times(&self, other: &Line<'_>) -> Rounds {
         Rounds::ratio(other.pairs_per_second(), self.pairs_per_second())

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::baton::Baton;
 use super::locker::Locker;
+use super::team::Team;
 
 /// How long the last clients in line may take to get their lock when a turn is over.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,6 +50,8 @@ impl Load {
 #[derive(Debug, Clone)]
 pub struct Turn {
     pub pairs_per_second: f64,
+    /// Processor time of the processes that serve the clients, in microseconds.
+    pub server_time_per_pair: f64,
     /// How many locks each client got.
     pub served: Vec<u64>,
     /// In nanoseconds, from asking to having.
@@ -62,22 +65,19 @@ pub struct Turn {
 struct Tally {
     client: usize,
     served: u64,
+    /// With what it got after the end, having been in line before.
+    finished: u64,
     acquire: Histogram<u64>,
     hand_over: Histogram<u64>,
 }
 
 /// Lets the clients work for this long. They come back with the result, ready for another turn.
-pub async fn turn(
-    lockers: &mut Vec<Locker>,
-    load: Load,
-    clients: usize,
-    time: Duration,
-) -> Result<Turn> {
-    let baton = Arc::new(Baton::default());
+pub async fn turn(team: &mut Team, load: Load, clients: usize, time: Duration) -> Result<Turn> {
+    let (baton, before) = (Arc::new(Baton::default()), team.server_time()?);
     let end = Instant::now() + time;
     let mut running = JoinSet::new();
-    let idle = lockers.split_off(clients);
-    let clients = lockers.drain(..).zip(load.keys(clients));
+    let idle = team.lockers.split_off(clients);
+    let clients = team.lockers.drain(..).zip(load.keys(clients));
     for (client, (locker, keys)) in clients.enumerate() {
         let baton = (load == Load::HotKey).then(|| Arc::clone(&baton));
         running.spawn(work(locker, client, keys, baton, end));
@@ -90,23 +90,26 @@ pub async fn turn(
         done.push(result??);
     }
     done.sort_by_key(|(tally, _)| tally.client);
+    let server_time = team.server_time()? - before;
+    let finished: u64 = done.iter().map(|(tally, _)| tally.finished).sum();
     let (mut served, mut acquire, mut hand_over) = (Vec::new(), histogram(), histogram());
     for (tally, locker) in done {
         served.push(tally.served);
         acquire.add(&tally.acquire)?;
         hand_over.add(&tally.hand_over)?;
-        lockers.push(locker);
+        team.lockers.push(locker);
     }
-    lockers.extend(idle);
+    team.lockers.extend(idle);
     Ok(Turn {
         pairs_per_second: served.iter().sum::<u64>() as f64 / time.as_secs_f64(),
+        server_time_per_pair: server_time.as_secs_f64() * 1e6 / finished as f64,
         served,
         acquire,
         hand_over,
     })
 }
 
-/// One client's part. What it gets after the end, having been in line before, doesn't count.
+/// One client's part.
 async fn work(
     mut locker: Locker,
     client: usize,
@@ -117,6 +120,7 @@ async fn work(
     let mut tally = Tally {
         client,
         served: 0,
+        finished: 0,
         acquire: histogram(),
         hand_over: histogram(),
     };
@@ -139,6 +143,7 @@ async fn work(
             baton.give();
         }
         locker.release(key).await?;
+        tally.finished += 1;
     }
     Ok((tally, locker))
 }

@@ -40,6 +40,10 @@ impl Etcd {
         format!("http://127.0.0.1:{}", self.daemon.port())
     }
 
+    pub fn pid(&self) -> i32 {
+        self.daemon.pid()
+    }
+
     pub fn describe(&self) -> String {
         format!("{}, one member, fsync at every change", self.version)
     }

@@ -58,6 +58,12 @@ impl Postgres {
         .await
     }
 
+    /// The process that serves this connection.
+    pub async fn backend(client: &Client) -> Result<i32> {
+        let row = client.query_one("SELECT pg_catalog.pg_backend_pid()", &[]);
+        Ok(row.await?.try_get(0)?)
+    }
+
     /// Version and settings, one a line.
     pub async fn describe(&self) -> Result<String> {
         let client = self.connect().await?;

@@ -44,6 +44,10 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.daemon.port())
     }
 
+    pub fn pid(&self) -> i32 {
+        self.daemon.pid()
+    }
+
     pub fn describe(&self) -> String {
         let version = self.version.split(" sha").next().unwrap_or_default();
         format!("{version}, appendonly = yes, appendfsync = always")

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::case::Case;
 use crate::machine;
+use crate::servers::Postgres;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
@@ -48,8 +49,7 @@ impl Worker {
                 client.prepare_typed(sql, &types).await?
             }
         };
-        let backend = client.query_one("SELECT pg_catalog.pg_backend_pid()", &[]);
-        let backend = backend.await?.try_get(0)?;
+        let backend = Postgres::backend(&client).await?;
         Ok(Worker {
             contender,
             client,

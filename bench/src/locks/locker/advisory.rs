@@ -4,8 +4,6 @@ use anyhow::{Result, ensure};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 
-use crate::locks::stage::Stage;
-
 #[derive(Debug)]
 pub struct Advisory {
     client: Client,
@@ -14,8 +12,7 @@ pub struct Advisory {
 }
 
 impl Advisory {
-    pub async fn connect(stage: &Stage) -> Result<Advisory> {
-        let client = stage.connect().await?;
+    pub async fn connect(client: Client) -> Result<Advisory> {
         let prepare = async |function: &str| {
             let sql = format!("SELECT {function}(pg_catalog.hashtextextended($1, 0))");
             client.prepare_typed(&sql, &[Type::TEXT]).await

@@ -13,7 +13,7 @@ use tonic_prost::ProstCodec;
 use self::messages::{
     LeaseGrantRequest, LeaseGrantResponse, LockRequest, LockResponse, UnlockRequest, UnlockResponse,
 };
-use crate::locks::stage::Stage;
+use crate::servers;
 
 /// In seconds: longer than any run, so that nobody has to be kept alive.
 const LEASE: i64 = 86_400;
@@ -28,10 +28,8 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    pub async fn connect(stage: &Stage) -> Result<Etcd> {
-        let channel = Endpoint::from_shared(stage.etcd()?.url())?
-            .connect()
-            .await?;
+    pub async fn connect(server: &servers::Etcd) -> Result<Etcd> {
+        let channel = Endpoint::from_shared(server.url())?.connect().await?;
         let mut grpc = Grpc::new(channel);
         let request = LeaseGrantRequest { ttl: LEASE };
         let path = "/etcdserverpb.Lease/LeaseGrant";

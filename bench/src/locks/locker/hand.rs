@@ -5,8 +5,6 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 
 use super::POLL;
-use crate::locks::stage::Stage;
-
 #[derive(Debug)]
 pub struct Hand {
     service: i64,
@@ -17,8 +15,7 @@ pub struct Hand {
 }
 
 impl Hand {
-    pub async fn connect(stage: &Stage, number: usize) -> Result<Hand> {
-        let client = stage.connect().await?;
+    pub async fn connect(client: Client, number: usize) -> Result<Hand> {
         let types = [Type::TEXT, Type::INT8];
         let insert = include_str!("../../../sql/locks/insert.sql");
         let insert = client.prepare_typed(insert, &types).await?;

@@ -7,7 +7,7 @@ use redis::{AsyncConnectionConfig, IntoConnectionInfo, Script};
 use uuid::Uuid;
 
 use super::POLL;
-use crate::locks::stage::Stage;
+use crate::servers;
 
 /// In milliseconds.
 const LEASE: u64 = 3_600_000;
@@ -22,10 +22,10 @@ pub struct Redis {
 }
 
 impl Redis {
-    pub async fn connect(stage: &Stage) -> Result<Redis> {
+    pub async fn connect(server: &servers::Redis) -> Result<Redis> {
         // What tokio-postgres and tonic do by themselves.
         let tcp = TcpSettings::default().set_nodelay(true);
-        let server = stage.redis()?.url().into_connection_info()?;
+        let server = server.url().into_connection_info()?;
         let client = redis::Client::open(server.set_tcp_settings(tcp))?;
         // The disk may take its time.
         let patient = AsyncConnectionConfig::new().set_response_timeout(None);
