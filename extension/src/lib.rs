@@ -12,7 +12,9 @@ mod conditional_update;
 mod error;
 mod export;
 mod fence;
+mod invalidation;
 mod lock;
+mod look;
 mod operator;
 mod owner;
 mod refusal;
@@ -20,6 +22,7 @@ mod repair;
 mod row;
 mod rule;
 mod sabotage;
+mod scan;
 mod search_path;
 mod service;
 mod settings;
@@ -76,6 +79,6 @@ pgrx::extension_sql_file!(
 pub unsafe extern "C-unwind" fn _PG_init() {
     sabotage::register();
     settings::register();
-    owner::register_invalidation();
+    invalidation::register();
     wait::wake::register();
 }

@@ -1,14 +1,16 @@
 //! The update itself: one statement that goes through or changes nothing, and the exact reason if it did nothing.
 
-use super::bind::Bound;
 use super::document::Path;
 use super::grammar::{Columns, Expectation, Expression, Filter, Scalar};
 use super::outcome::{self, Outcome};
 use super::plan;
+use super::recipe::Recipe;
+use super::recipes;
 use super::render::{Row, Statement, Writer};
-use super::target::Table;
+use super::signature::Signature;
+use super::target::{Column, Table, relation_name};
 use crate::error::Error;
-use crate::fence;
+use crate::invalidation::generation;
 use crate::sabotage::{self, Guard};
 use crate::spi::{Rows, transaction_snapshot_only};
 use pgrx::pg_sys::{Oid, TimestampTz};
@@ -23,8 +25,6 @@ pub struct Request {
     pub expected: Columns<Expectation>,
     pub filter: Option<Filter>,
     pub filter_sql: Option<String>,
-    /// The token that must be held.
-    pub fence: Option<i64>,
     /// What the database's clock says, the same in each place of the documents.
     pub now: TimestampTz,
 }
@@ -34,50 +34,77 @@ pub struct Request {
 const MOST_ATTEMPTS: usize = 8;
 
 impl Request {
-    /// The fence comes first: a lock on the user's table, held while we wait for a gate, could make a deadlock with the
-    /// cleanup that holds the gate. Then everything is looked up and converted before the first row is touched, so that
-    /// a mistake is found whatever the row is like.
-    pub fn run(&self) -> Result<Outcome, Error> {
-        match self.fence {
-            Some(token) if !fence::hold(token)? => return Ok(Outcome::Fenced),
-            _ => {}
-        }
+    /// Everything is looked up and converted before the first row is touched, so that a mistake is found whatever the
+    /// row is like.
+    pub fn run(&self, signature: Option<Signature>) -> Result<Outcome, Error> {
+        let generation = generation();
         let table = Table::open_or_view(self.target)?;
-        let update = self.update(&table)?.bind()?;
-        if update.reads_more && !self.lock(&table)? {
+        let update = self.update(&table)?;
+        let lock = match update.reads_more {
+            true => self.lock(&table)?,
+            false => None,
+        };
+        if let Some(signature) = signature
+            && !table.is_view()
+        {
+            // What is behind a view may change without the view.
+            let statements = (lock.as_ref(), &update);
+            let recipe = Recipe::new(generation, self, &table, statements, &signature.parts)?;
+            recipes::keep(signature, recipe);
+        }
+        if !locked(lock.as_ref())? {
             return Ok(Outcome::NotFound);
         }
-        for _ in 0..MOST_ATTEMPTS {
-            if let Some(row) = run_on_one(&update, &table)? {
-                return Ok(Outcome::Updated(row));
-            }
-            match self.judge(&table)? {
-                Verdict::NotFound => return Ok(Outcome::NotFound),
-                Verdict::Unmet(names) => return Ok(Outcome::Unmet(names)),
-                Verdict::Met if update.reads_more => {}
-                // The row had changed in between, and now we hold its lock.
-                Verdict::Met => return run_again(&update, &table),
-            }
+        match plan::run(&update, |rows| only_row(rows, self.target))?? {
+            Some(row) => Ok(Outcome::Updated(row)),
+            None => self.explain_on(&table),
         }
-        Err(suppressed(&table))
     }
 
-    /// Locks the row before the update looks at other tables: a statement that has to wait for a row sees the row anew, and
-    /// all else as it was before the wait. Returns whether there is such a row.
-    fn lock(&self, table: &Table) -> Result<bool, Error> {
-        // On one snapshot nothing can be seen anew; a row that has changed is the standard's 40001.
-        if transaction_snapshot_only() || sabotage::removed(Guard::LockFirst) {
-            return Ok(true);
+    /// Why an update has just done nothing; it is done now if there is no reason any more.
+    pub fn explain(&self, reads_more: bool) -> Result<Outcome, Error> {
+        let table = Table::open_or_view(self.target)?;
+        if reads_more && !locked(self.lock(&table)?.as_ref())? {
+            return Ok(Outcome::NotFound);
+        }
+        self.explain_on(&table)
+    }
+
+    fn explain_on(&self, table: &Table) -> Result<Outcome, Error> {
+        for _ in 1..MOST_ATTEMPTS {
+            match self.judge(table)? {
+                Verdict::NotFound => return Ok(Outcome::NotFound),
+                Verdict::Unmet(names) => return Ok(Outcome::Unmet(names)),
+                Verdict::Met => {}
+            }
+            let update = self.update(table)?;
+            if let Some(row) = plan::run(&update, |rows| only_row(rows, self.target))?? {
+                return Ok(Outcome::Updated(row));
+            }
+            if !update.reads_more {
+                // All conditions hold of the row that we have locked: nothing but a trigger can be in the way.
+                break;
+            }
+        }
+        Err(Error::Suppressed {
+            table: table.name.clone(),
+        })
+    }
+
+    /// The lock on the row, for an update that looks at other tables: a statement that has to wait for a row sees the row
+    /// anew, and all else as it was before the wait. So it must not have to wait.
+    fn lock<'d>(&'d self, table: &Table) -> Result<Option<Statement<'d>>, Error> {
+        if sabotage::removed(Guard::LockFirst) {
+            return Ok(None);
         }
         let mut writer = Writer::new(table, self.now);
         writer.push("SELECT FROM ");
-        self.where_key(&mut writer)?;
-        writer.push(" LIMIT 2 FOR NO KEY UPDATE OF target");
-        match plan::run(&writer.finish().bind()?, Rows::len)? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(several_rows(table)),
+        let given = self.where_key(&mut writer)?;
+        if !table.is_unique(&given) {
+            writer.push(" LIMIT 2");
         }
+        writer.push(" FOR NO KEY UPDATE OF target");
+        Ok(Some(writer.finish()))
     }
 
     /// `UPDATE … WHERE key AND conditions RETURNING the row, how many rows the key has`.
@@ -129,15 +156,15 @@ impl Request {
         Ok(conditions)
     }
 
-    /// `table AS target WHERE key`.
-    fn where_key<'d>(&'d self, writer: &mut Writer<'d, '_>) -> Result<(), Error> {
+    /// `table AS target WHERE key`. Returns the columns that must not be NULL.
+    fn where_key<'d>(&'d self, writer: &mut Writer<'d, '_>) -> Result<Vec<Column>, Error> {
         let target = writer.target;
-        let (key, _) = writer.key(target, &self.key, &Path::root("key"))?;
+        let (key, given) = writer.key(target, &self.key, &Path::root("key"))?;
         writer
             .push(&target.table.name)
             .push(" AS target WHERE ")
             .push(&key);
-        Ok(())
+        Ok(given)
     }
 
     /// Evaluates each condition on the row as it is now, under its lock, so that the answer can't be stale.
@@ -151,7 +178,7 @@ impl Request {
             .push(" FROM ");
         self.where_key(&mut writer)?;
         writer.push(" LIMIT 2 FOR NO KEY UPDATE OF target");
-        let (found, unmet) = plan::run(&writer.finish().bind()?, |rows| {
+        let (found, unmet) = plan::run(&writer.finish(), |rows| {
             let failed = |(at, name): (usize, &&str)| {
                 (rows.get(0, at) != Some(true)).then(|| (*name).to_owned())
             };
@@ -162,9 +189,19 @@ impl Request {
             0 => Ok(Verdict::NotFound),
             1 if unmet.is_empty() => Ok(Verdict::Met),
             1 => Ok(Verdict::Unmet(unmet)),
-            _ => Err(several_rows(table)),
+            _ => Err(several_rows(self.target)),
         }
     }
+}
+
+/// Runs the lock, if there is one. False if there is no such row.
+///
+/// Twice: the row that a statement waited for may have another key by now, and another row its key.
+fn locked(lock: Option<&Statement>) -> Result<bool, Error> {
+    let Some(lock) = lock.filter(|_| !transaction_snapshot_only()) else {
+        return Ok(true);
+    };
+    Ok(plan::run(lock, Rows::len)? > 0 || plan::run(lock, Rows::len)? > 0)
 }
 
 enum Verdict {
@@ -173,38 +210,18 @@ enum Verdict {
     Met,
 }
 
-/// All conditions hold of the row that we have locked: now nothing but a trigger can be in the way.
-fn run_again(update: &Bound, table: &Table) -> Result<Outcome, Error> {
-    match run_on_one(update, table)? {
-        Some(row) => Ok(Outcome::Updated(row)),
-        None => Err(suppressed(table)),
+/// The row of an update that has to touch one or none. It may touch more only if a unique index is damaged.
+pub fn only_row(rows: &Rows, target: Oid) -> Result<Option<outcome::Row>, Error> {
+    let by_key = rows.get::<i64>(0, 1);
+    match rows.len() > 1 || by_key.is_some_and(|by_key| by_key > 1) {
+        true => Err(several_rows(target)),
+        false => Ok(rows.get(0, 0)),
     }
 }
 
-fn suppressed(table: &Table) -> Error {
-    Error::Suppressed {
-        table: table.name.clone(),
-    }
-}
-
-/// Runs an update that has to touch one row or none. It may touch more only if a unique index is damaged.
-fn run_on_one(update: &Bound, table: &Table) -> Result<Option<outcome::Row>, Error> {
-    let (updated, by_key, row) = plan::run(update, |rows| {
-        (
-            rows.len(),
-            rows.get::<i64>(0, 1),
-            rows.get::<outcome::Row>(0, 0),
-        )
-    })?;
-    if updated > 1 || by_key.is_some_and(|by_key| by_key > 1) {
-        return Err(several_rows(table));
-    }
-    Ok(row)
-}
-
-fn several_rows(table: &Table) -> Error {
+fn several_rows(target: Oid) -> Error {
     Error::Ambiguous {
-        what: format!("key matches several rows of {}", table.name),
+        what: format!("key matches several rows of {}", relation_name(target)),
         hint: "Name columns in key that identify one row, such as those of the primary key.",
     }
 }
