@@ -145,10 +145,10 @@ pub fn sizes(sites: &[Site], tables: &[Vec<Table>]) -> comfy_table::Table {
                 now.name.clone(),
                 megabytes(fresh.size),
                 megabytes(now.size),
-                ratio(now.size, fresh.size),
+                ratio(now.size, fresh.size, site.case.rows),
                 megabytes(fresh.index_size),
                 megabytes(now.index_size),
-                ratio(now.index_size, fresh.index_size),
+                ratio(now.index_size, fresh.index_size, site.case.rows),
                 now.dead_rows.to_string(),
                 (now.vacuums - fresh.vacuums).to_string(),
                 (now.sequential_scans - fresh.sequential_scans).to_string(),
@@ -180,7 +180,11 @@ fn time(turn: &Turn) -> f64 {
     turn.server_time_per_pair
 }
 
-fn ratio(now: i64, fresh: i64) -> String {
+/// Nothing grows to no multiple of itself.
+fn ratio(now: i64, fresh: i64, rows: u32) -> String {
+    if rows == 0 {
+        return String::new();
+    }
     format!("{:.2}", now as f64 / fresh as f64)
 }
 
