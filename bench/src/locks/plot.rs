@@ -1,5 +1,6 @@
 //! The figures as a picture: pairs a second over the number of clients, own keys beside the hot key.
 
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
@@ -37,10 +38,12 @@ fn draw(
         &format!("Locks taken and given back, a second ({subtitle})"),
         FONT,
     )?;
-    let highest = score
-        .lines()
-        .map(|line| Rounds::new(line.pairs_per_second()).highest())
-        .fold(1.0, f64::max);
+    let figures = || {
+        score
+            .lines()
+            .flat_map(|line| line.pairs_per_second().collect::<Vec<_>>())
+    };
+    let pairs = figures().map(on_log_scale).fold(f64::MAX, f64::min)..figures().fold(1.0, f64::max);
     let (area, legend) = area.split_horizontally(LEGEND);
     draw_legend(&legend, contenders)?;
     let panels = area.split_evenly((1, 2));
@@ -51,7 +54,7 @@ fn draw(
             .filter(|(_, points)| !points.is_empty())
             .collect();
         if !all.is_empty() {
-            draw_panel(panel, load, &all, highest)?;
+            draw_panel(panel, load, &all, &pairs)?;
         }
     }
     area.present()?;
@@ -62,7 +65,7 @@ fn draw_panel(
     panel: &DrawingArea<SVGBackend<'_>, Shift>,
     load: Load,
     all: &[(Contender, Points)],
-    highest: f64,
+    pairs: &Range<f64>,
 ) -> Result<()> {
     let clients = all.iter().flat_map(|(_, points)| points);
     let mut ticks: Vec<f64> = clients.map(|&(clients, ..)| clients).collect();
@@ -78,7 +81,7 @@ fn draw_panel(
             (fewest / 1.2..most * 1.2)
                 .log_scale()
                 .with_key_points(ticks),
-            (10.0..highest * 1.5).log_scale(),
+            (pairs.start / 1.5..pairs.end * 1.5).log_scale(),
         )?;
     chart
         .configure_mesh()
@@ -121,10 +124,16 @@ fn points(score: &Score, load: Load, contender: Contender) -> Points {
     let wanted = |line: &Line<'_>| line.cell.load == load && line.contender == contender;
     let point = |line: Line<'_>| {
         let rounds = Rounds::new(line.pairs_per_second());
-        let (low, high) = (rounds.lowest(), rounds.highest());
-        (line.cell.clients as f64, rounds.median(), low, high)
+        let [low, median, high] =
+            [rounds.lowest(), rounds.median(), rounds.highest()].map(on_log_scale);
+        (line.cell.clients as f64, median, low, high)
     };
     score.lines().filter(wanted).map(point).collect()
+}
+
+/// Nothing at all has no place there.
+fn on_log_scale(pairs: f64) -> f64 {
+    pairs.max(1.0)
 }
 
 fn colour(contender: Contender) -> RGBColor {
