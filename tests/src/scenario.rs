@@ -19,7 +19,7 @@ pub use ledger::Ledger;
 pub use observer::Observer;
 pub use party::{Held, Party};
 pub use polls::{Polls, When};
-pub use proxy::{Cut, Proxy};
+pub use proxy::{Cut, Direction, Proxy};
 pub use site::{Route, Site, furnish, url};
 pub use sql::{Sql, acquire, acquire_all, sqlstate};
 pub use until::{PATIENCE, until};
