@@ -27,7 +27,6 @@ while read -r guard spec; do
     fi
 done <<'GUARDS'
 Line acquire-meets-acquire
-Line acquire-all-meets-acquire-all
 GiveWay acquire-all-meets-holder
 Gate acquire-meets-fence
 Gate cleanup-meets-release-all
