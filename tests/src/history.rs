@@ -1,0 +1,28 @@
+//! What happened, told by both sides, and a judge.
+//!
+//! Clients write down what they ask and what they are answered ([`Log`], one file a process). The database writes down what
+//! took effect ([`journal`]), in its own order: each entry draws its number at the end of its transaction, after everything
+//! else in it and with all its locks held. So of two transactions of which one had to wait for the other, or could only see
+//! what the other left, the later one has the larger number. [`check()`] compares the two and knows nothing of servers.
+
+mod call;
+mod check;
+mod entry;
+pub mod journal;
+mod log;
+mod offence;
+
+pub use call::{Act, Answer, Call};
+pub use check::check;
+pub use entry::{Change, Entry};
+pub use log::{Log, Question, calls};
+pub use offence::{Offence, Rule};
+
+/// What both sides told.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// By the clients, in any order.
+    pub calls: Vec<Call>,
+    /// By the database, in its order.
+    pub journal: Vec<Entry>,
+}
