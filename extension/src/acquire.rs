@@ -6,7 +6,7 @@ use crate::fence::Gate;
 use crate::refusal::{Blocker, Refusal};
 use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg, transaction_snapshot_only};
-use crate::wait::{Deadline, Line, line};
+use crate::wait::{Deadline, Line, Watch, line};
 use crate::{argument, cleanup, row, service, settings, statements, token};
 use pgrx::datum::{Interval, Uuid};
 use pgrx::{JsonB, pg_extern};
@@ -55,6 +55,7 @@ impl Request {
                 self.leave(headed);
                 return Ok(Some(token));
             }
+            let _watch = self.watch()?;
             if !line.become_head(&self.deadline)? {
                 self.leave(headed);
                 return Ok(None);
@@ -85,6 +86,7 @@ impl Request {
     fn insert_as_head(&self) -> Result<Option<Got>, Error> {
         // The row whose cleanup was tried in vain: trying again would only fail, and write, again.
         let mut hopeless = None;
+        let mut watch = None;
         loop {
             line::before_look()?;
             if let Some(token) = self.insert()? {
@@ -110,6 +112,9 @@ impl Request {
             if self.deadline.left().is_zero() {
                 return Ok(None);
             }
+            if watch.is_none() {
+                watch = self.watch()?;
+            }
             match row::state(&blocker.row)? {
                 row::State::Unchanged => {}
                 row::State::Gone => continue,
@@ -126,6 +131,11 @@ impl Request {
             }
             line::sleep(sleep)?;
         }
+    }
+
+    /// For a wait that is about to begin, if there will be one.
+    fn watch(&self) -> Result<Option<Watch>, Error> {
+        self.deadline.may_wait().then(Watch::begin).transpose()
     }
 
     /// One attempt, under the caller's own gate. `None` also when that gate stays closed.

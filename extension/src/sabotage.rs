@@ -20,6 +20,8 @@ pub enum Guard {
     Durable,
     /// The look for a delete in progress, before the head sleeps.
     WriterInProgress,
+    /// The look at the client's connection during a wait.
+    Watch,
     /// The lock on the row before an update looks at other tables.
     LockFirst,
 }

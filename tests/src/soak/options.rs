@@ -28,6 +28,8 @@ pub struct Options {
     pub deck: Vec<Fault>,
     /// Between two faults, on the average.
     pub gap: Duration,
+    /// How many leases a client stays stopped, or a network still: at least, at most.
+    pub standstill: [f64; 2],
     /// How long what is left afterwards may take to end by itself: waits, leases.
     pub calm: Duration,
     /// How the extension is compiled.
@@ -87,6 +89,7 @@ impl Options {
             },
             deck: DECK.to_vec(),
             gap: Duration::from_millis(200),
+            standstill: [0.2, 2.2],
             calm: Duration::from_secs(30),
             profile: Profile::Debug,
             prepare: String::new(),

@@ -85,10 +85,11 @@ impl Outcome {
         }
     }
 
-    /// Whether the judge found this rule broken.
+    /// How often the judge found this rule broken.
     #[must_use]
-    pub fn breaks(&self, rule: Rule) -> bool {
-        self.offences.iter().any(|offence| offence.rule == rule)
+    pub fn breaches(&self, rule: Rule) -> usize {
+        let of_rule = |offence: &&Offence| offence.rule == rule;
+        self.offences.iter().filter(of_rule).count()
     }
 }
 

@@ -1,7 +1,6 @@
 //! Faults, one after the other, and what ends them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use fastrand::Rng;
 use tokio::time::{Instant, sleep_until};
@@ -93,9 +92,10 @@ impl Storm<'_, '_> {
         Ok(true)
     }
 
-    /// After a part of a lease, or so late that it is over.
     fn later(&mut self, remedy: Remedy) {
-        let lasts: Duration = self.options.lease.mul_f64(0.2 + 2.0 * self.rng.f64());
+        let [least, most] = self.options.standstill;
+        let leases = least + (most - least) * self.rng.f64();
+        let lasts = self.options.lease.mul_f64(leases);
         self.remedies.push((Instant::now() + lasts, remedy));
     }
 

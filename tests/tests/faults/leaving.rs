@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::{AbortHandle, JoinHandle};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_postgres::{CancelToken, NoTls};
 use volguard_tests::scenario::{Observer, Route, Site, Sql, Violation, sqlstate, until};
 
@@ -17,7 +17,10 @@ const TIMEOUT: Duration = Duration::from_millis(400);
 /// How a waiter's session, or its statement, ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
+    /// By the protocol's cancel request.
     Cancelled,
+    /// By `pg_cancel_backend`.
+    BackendCancelled,
     Terminated,
     ClientVanished,
     LockTimeout,
@@ -31,16 +34,18 @@ impl Ending {
         match self {
             Ending::LockTimeout => format!("SET lock_timeout = {timeout}"),
             Ending::StatementTimeout => format!("SET statement_timeout = {timeout}"),
-            // Without it Postgres notices a vanished client when it sends the result.
+            // What the wait would set for itself is a second.
             Ending::ClientVanished => "SET client_connection_check_interval = 50".to_owned(),
-            Ending::Cancelled | Ending::Terminated => String::new(),
+            Ending::Cancelled | Ending::BackendCancelled | Ending::Terminated => String::new(),
         }
     }
 
     /// What the waiter is told; nothing if it is gone.
     fn sqlstate(self) -> Option<&'static str> {
         match self {
-            Ending::Cancelled | Ending::StatementTimeout => Some("57014"),
+            Ending::Cancelled | Ending::BackendCancelled | Ending::StatementTimeout => {
+                Some("57014")
+            }
             Ending::LockTimeout => Some("55P03"),
             Ending::Terminated => Some("57P01"),
             Ending::ClientVanished => None,
@@ -54,15 +59,18 @@ impl Ending {
     async fn bring_about(self, victim: &Victim, observer: &Observer) -> anyhow::Result<()> {
         match self {
             Ending::Cancelled => victim.cancel.cancel_query(NoTls).await?,
-            Ending::Terminated => {
-                let terminate = format!("SELECT pg_terminate_backend({})", victim.pid);
-                observer.sql().run(&terminate).await?;
-            }
+            Ending::BackendCancelled => signal("pg_cancel_backend", victim, observer).await?,
+            Ending::Terminated => signal("pg_terminate_backend", victim, observer).await?,
             Ending::ClientVanished => victim.plug.abort(),
             Ending::LockTimeout | Ending::StatementTimeout => {}
         }
         Ok(())
     }
+}
+
+async fn signal(function: &str, victim: &Victim, observer: &Observer) -> anyhow::Result<()> {
+    let signal = format!("SELECT {function}({})", victim.pid);
+    Ok(observer.sql().run(&signal).await?)
 }
 
 struct Victim {
@@ -168,8 +176,50 @@ macro_rules! leaving {
 
 leaving!(
     a_cancelled_statement => Cancelled,
+    a_statement_cancelled_by_an_operator => BackendCancelled,
     a_terminated_session => Terminated,
     a_vanished_client => ClientVanished,
     a_lock_timeout => LockTimeout,
     a_statement_timeout => StatementTimeout,
 );
+
+/// The head and one behind it vanish without a word, with settings as Postgres comes with them.
+async fn the_vanished_are_noticed(site: &Site) -> anyhow::Result<()> {
+    /// A wait looks once a second.
+    const LIMIT: Duration = Duration::from_secs(5);
+    let observer = site.observer().await?;
+    let holder = site.sql().await?;
+    let service = holder.register("holder", LEASE).await?;
+    let token = holder.acquire(service, "v0", LONG).await?.context("free")?;
+    let mut plugs = Vec::new();
+    for number in 0..2 {
+        let sql = site.sql().await?;
+        let service = sql.register(&format!("waiter-{number}"), LEASE).await?;
+        plugs.push(sql.plug());
+        tokio::spawn(async move { sql.acquire(service, "v0", LONG).await });
+        observer.until_in_line(number + 1).await?;
+    }
+    plugs.iter().for_each(AbortHandle::abort);
+    let deadline = Instant::now() + LIMIT;
+    while observer.in_line().await? > 0 {
+        if Instant::now() > deadline {
+            return Err(Violation::LeftBehind("those who wait for nobody".to_owned()).into());
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    holder.release(token).await?;
+    observer.until_settled(SETTLED).await
+}
+
+#[tokio::test]
+async fn vanished_clients_are_noticed() -> anyhow::Result<()> {
+    the_vanished_are_noticed(&Site::new(Route::Direct)?).await
+}
+
+#[tokio::test]
+async fn without_the_watch_nobody_misses_them() -> anyhow::Result<()> {
+    let site = Site::without("Watch")?;
+    let violation = Violation::expected_in(the_vanished_are_noticed(&site).await);
+    assert!(matches!(violation, Violation::LeftBehind(_)), "{violation}");
+    Ok(())
+}

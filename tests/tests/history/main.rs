@@ -10,19 +10,21 @@ use volguard_tests::soak::{Fault, Options, play};
 /// Few clients, few keys, and nothing but this happens to them.
 fn storm(faults: &[Fault]) -> Options {
     let mut options = Options::new(env!("CARGO_BIN_EXE_soak-client").into(), 1);
-    options.duration = Duration::from_secs(6);
+    options.duration = Duration::from_secs(3);
     options.clients = 6;
     options.lease = Duration::from_secs(1);
     options.habits.hot_keys = 2;
     options.deck = faults.to_vec();
     // What is lost for good must not be waited for.
-    options.calm = Duration::from_secs(4);
+    options.calm = Duration::from_secs(2);
     options
 }
 
 async fn breaks(options: &Options, rule: Rule) -> anyhow::Result<()> {
     let outcome = play(options).await?;
-    assert!(outcome.breaks(rule), "{rule:?} holds: {outcome}");
+    let breaches = outcome.breaches(rule);
+    println!("{rule:?} was broken {breaches} times");
+    assert!(breaches > 0, "{rule:?} holds: {outcome}");
     outcome.forget()
 }
 
@@ -43,16 +45,6 @@ async fn without_the_line_and_the_primary_key_two_hold_one_key() -> anyhow::Resu
     breaks(&options, Rule::OneHolder).await
 }
 
-/// Nobody is stopped in the middle of a statement: the zombies write when their locks have long passed on.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_fence_zombies_write() -> anyhow::Result<()> {
-    let mut options = storm(&[Fault::Freeze]);
-    options.habits.fenced = false;
-    options.gap = Duration::from_millis(300);
-    options.duration = Duration::from_secs(10);
-    breaks(&options, Rule::WritesUnderLock).await
-}
-
 /// A client hangs up, releases, and its write is still under way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_hold_a_release_overtakes_a_write() -> anyhow::Result<()> {
@@ -65,20 +57,43 @@ async fn without_hold_a_release_overtakes_a_write() -> anyhow::Result<()> {
     breaks(&options, Rule::WritesUnderLock).await
 }
 
+/// Clients are stopped until they are dead and cleaned up, and go on where they were.
+fn zombies() -> Options {
+    let mut options = storm(&[Fault::Freeze, Fault::Cleanup]);
+    options.duration = Duration::from_secs(5);
+    options.lease = Duration::from_millis(500);
+    options.gap = Duration::from_millis(100);
+    options.standstill = [1.1, 1.6];
+    options
+}
+
+/// Most of the time they hold something.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_fencing_write_the_living_lose_their_locks() -> anyhow::Result<()> {
-    let mut options = storm(&[Fault::Freeze]).without("Fence");
-    options.gap = Duration::from_millis(300);
+async fn without_a_fence_zombies_write() -> anyhow::Result<()> {
+    let mut options = zombies();
+    options.habits.pause = Duration::from_millis(300);
+    options.habits.fenced = false;
+    breaks(&options, Rule::WritesUnderLock).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_mark_of_the_dead_the_living_lose_locks() -> anyhow::Result<()> {
+    let mut options = zombies().without("Fence");
+    options.habits.pause = Duration::from_millis(300);
     breaks(&options, Rule::OnlyTheDeadLoseLocks).await
 }
 
-/// A client is stopped while its acquire is under way, and is dead before that commits.
+/// Most of the time an acquire of theirs is under way, which commits when its service is dead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_gate_the_dead_take_locks() -> anyhow::Result<()> {
-    let faults = [Fault::Freeze, Fault::Cleanup, Fault::Cleanup];
-    let mut options = storm(&faults).without("Gate");
-    options.prepare += &slow_inserts(1.5);
-    options.gap = Duration::from_millis(150);
-    options.duration = Duration::from_secs(10);
+    let mut options = zombies().without("Gate");
+    options.habits.hot_keys = 50;
+    options.clients = 16;
+    options.habits.visitors = 4;
+    // One that wakes up earlier calls its acquire off.
+    options.standstill = [2.2, 2.6];
+    options.duration = Duration::from_secs(8);
+    options.gap = Duration::from_millis(80);
+    options.prepare += &slow_inserts(1.0);
     breaks(&options, Rule::DeadStayDead).await
 }
