@@ -74,6 +74,8 @@ tier 'specs, sabotaged' env -u DATABASE_URL VOLGUARD_PACKAGE="$VOLGUARD_SABOTAGE
 tier 'client' with_server -- cargo test --locked --no-fail-fast -p volguard
 # They start their own, which they may crash.
 tier 'server' cargo test --locked --no-fail-fast -p volguard-tests
+# `make soak` is the same for longer. Cargo has built it with the tests.
+tier 'storm' "$TARGET/debug/soak" --seconds 40 --turns 0
 
 printf '\n%-22s %7s %7s\n' tier passed failed
 printf '%s\n' "${SUMMARY[@]}"

@@ -115,3 +115,22 @@ async fn until_all_wait(sql: &Sql, key: &str, waiters: usize) -> anyhow::Result<
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turns(served: &[usize]) -> Turns {
+        Turns {
+            served: served.to_vec(),
+            took: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn twice_as_often_is_not_fair() {
+        assert!(turns(&[10, 19, 12]).is_fair());
+        assert!(!turns(&[10, 20, 12]).is_fair());
+        assert!(!turns(&[0, 0]).is_fair());
+    }
+}
