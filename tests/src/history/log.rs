@@ -125,3 +125,38 @@ pub fn calls(client: &str, path: &Path) -> anyhow::Result<Vec<Call>> {
     }
     Ok(calls)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn release(token: i64) -> Act {
+        let key = "k".to_owned();
+        Act::Release { key, token }
+    }
+
+    /// A process is killed in the middle of a line.
+    #[test]
+    fn what_was_written_before_a_kill_is_read() -> anyhow::Result<()> {
+        let path = std::env::temp_dir().join(Uuid::new_v4().to_string());
+        let log = Log::create(&path)?;
+        let _unanswered = log.ask(release(1))?;
+        log.ask(release(2))?.answer(Answer::Released)?;
+        (&log.file).write_all(br#"{"Asked":{"number":3,"at"#)?;
+        let read = calls("a", &path);
+        fs::remove_file(&path)?;
+        let read = read?;
+        let [first, second] = &read[..] else {
+            anyhow::bail!("{read:?}");
+        };
+        assert_eq!((&first.act, first.answer), (&release(1), Answer::Nothing));
+        assert_eq!(first.answered, None);
+        assert_eq!(
+            (&second.act, second.answer),
+            (&release(2), Answer::Released)
+        );
+        assert!(first.asked <= second.asked && Some(second.asked) <= second.answered);
+        Ok(())
+    }
+}

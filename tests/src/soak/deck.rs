@@ -95,3 +95,21 @@ impl<'a> Deck<'a> {
         self.left.pop()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_come_before_any_comes_again() {
+        let mut rng = Rng::with_seed(1);
+        let mut deck = Deck::of(DECK);
+        for _ in 0..3 {
+            let mut dealt: Vec<_> = DECK.iter().filter_map(|_| deck.deal(&mut rng)).collect();
+            dealt.sort_unstable();
+            let mut all = DECK.to_vec();
+            all.sort_unstable();
+            assert_eq!(dealt, all);
+        }
+    }
+}
