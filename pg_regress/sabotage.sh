@@ -33,6 +33,7 @@ Hold removal-meets-check
 RequestId acquire-meets-acquire
 WriterInProgress cleanup-meets-cleanup
 LockFirst update-meets-other-table
+Catalog update-meets-new-catalog
 GUARDS
 rm -rf output_iso
 

@@ -47,6 +47,7 @@ pub mod raw {
             oper: XLTW_Oper::Type,
         );
         pub fn ProcessInterrupts();
+        pub fn LockRelationOid(relation: Oid, mode: c_int);
         pub fn try_relation_open(relation: Oid, mode: c_int) -> Relation;
         pub fn OidInputFunctionCall(
             function: Oid,

@@ -12,6 +12,7 @@ mod conditional_update;
 mod error;
 mod export;
 mod fence;
+mod invalidation;
 mod lock;
 mod operator;
 mod owner;
@@ -76,6 +77,6 @@ pgrx::extension_sql_file!(
 pub unsafe extern "C-unwind" fn _PG_init() {
     sabotage::register();
     settings::register();
-    owner::register_invalidation();
+    invalidation::register();
     wait::wake::register();
 }

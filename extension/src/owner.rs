@@ -23,18 +23,8 @@ struct Table {
     generation: u64,
 }
 
-/// Asks Postgres to tell us when our tables change.
-pub fn register_invalidation() {
-    // SAFETY: registered once a backend, at load; the callback never raises.
-    unsafe {
-        pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::from(0));
-    }
-}
-
-/// # Safety
-/// Called by Postgres while it handles invalidations: must neither raise nor touch a catalog.
-#[pgrx::pg_guard]
-unsafe extern "C-unwind" fn relation_changed(_arg: pg_sys::Datum, relation: Oid) {
+/// Takes note of a change of a relation, or of all if the number is zero. Neither raises nor touches a catalog.
+pub fn relation_changed(relation: Oid) {
     let ours = SERVICES_TABLE.try_with(|table| {
         table
             .get()

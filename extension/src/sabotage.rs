@@ -24,6 +24,8 @@ pub enum Guard {
     Watch,
     /// The lock on the row before an update looks at other tables.
     LockFirst,
+    /// The look whether the catalog is what it was when a kept statement was written.
+    Catalog,
 }
 
 #[cfg(not(feature = "sabotage"))]

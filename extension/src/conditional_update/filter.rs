@@ -52,14 +52,14 @@ impl<'d> Writer<'d, '_> {
     /// A sub-query, run with the privileges and the row-level security of the caller like all of the statement.
     fn exists(&mut self, exists: &'d Exists, path: &Path) -> Result<String, Error> {
         let table = Table::open_named(&exists.table, &path.member("table"))?;
-        self.others += 1;
-        if self.others > MOST_TABLES {
+        self.others.push(table.oid());
+        if self.others.len() > MOST_TABLES {
             let problem = format!("more than {MOST_TABLES} \"exists\" in one update");
             return Err(path
                 .fault(problem, "Ask for less at once, or by one view.")
                 .into());
         }
-        let alias = format!("other_{}", self.others);
+        let alias = format!("other_{}", self.others.len());
         let row = Row {
             table: &table,
             alias: &alias,

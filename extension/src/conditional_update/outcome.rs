@@ -3,7 +3,6 @@
 use crate::error::Error;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Oid};
 use pgrx::{FromDatum, IntoDatum};
-use std::ptr;
 
 #[derive(Debug)]
 pub enum Outcome {
@@ -56,13 +55,13 @@ impl Outcome {
         let mut values = fields.map(|field| field.unwrap_or(Datum::null()));
         let mut nulls = fields.map(|field| field.is_none());
         // SAFETY: the caller's promise; the declared type is looked up by its Oid, so no search_path plays a part, and
-        // has the four fields.
+        // has the four fields. Its descriptor belongs to the type cache and is given back.
         unsafe {
-            let mut descriptor = ptr::null_mut();
-            pg_sys::get_call_result_type(fcinfo, ptr::null_mut(), &mut descriptor);
-            let descriptor = pg_sys::BlessTupleDesc(descriptor);
+            let declared = pg_sys::get_func_rettype((*(*fcinfo).flinfo).fn_oid);
+            let descriptor = pg_sys::lookup_rowtype_tupdesc(declared, -1);
             let tuple =
                 pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+            pg_sys::DecrTupleDescRefCount(descriptor);
             Ok(pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data))
         }
     }

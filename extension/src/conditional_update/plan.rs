@@ -3,8 +3,7 @@
 //! A shape has everything that was looked up in the catalog, names and types, so a changed table makes another shape;
 //! what else a plan depends on (indexes, row-level security, the role) Postgres itself watches.
 
-use super::bind::Bound;
-use super::render::Shape;
+use super::render::{Shape, Statement};
 use crate::error::Error;
 use crate::spi::{Plan, Rows, View};
 use std::cell::RefCell;
@@ -29,12 +28,13 @@ thread_local! {
 }
 
 /// Runs a statement on the user's table, as the user and in the user's transaction.
-pub fn run<R>(statement: &Bound, read: impl FnOnce(&Rows) -> R) -> Result<R, Error> {
-    // A copy of the pointer: the statement may fire a trigger that comes back here and has the plans forgotten.
-    plan(&statement.shape)?.run(View::Transaction, &statement.args, read)
+pub fn run<R>(statement: &Statement, read: impl FnOnce(&Rows) -> R) -> Result<R, Error> {
+    let args = statement.bind()?;
+    plan(&statement.shape)?.run(View::Transaction, &args, read)
 }
 
-fn plan(shape: &Shape) -> Result<Rc<Plan>, Error> {
+/// A copy of the pointer: the statement may fire a trigger that comes back here and has the plans forgotten.
+pub fn plan(shape: &Shape) -> Result<Rc<Plan>, Error> {
     if let Some(plan) = PLANS.with(|plans| plans.borrow().of.get(shape).cloned()) {
         return Ok(plan);
     }

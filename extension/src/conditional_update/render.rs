@@ -47,6 +47,8 @@ pub struct Parameter<'d> {
 pub struct Statement<'d> {
     pub shape: Shape,
     pub parameters: Vec<Parameter<'d>>,
+    /// The tables that its filters look at, beside the target.
+    pub others: Vec<Oid>,
     /// Does it read more than the row of its key?
     pub reads_more: bool,
 }
@@ -69,8 +71,8 @@ pub struct Writer<'d, 't> {
     sql: String,
     parameters: Vec<Parameter<'d>>,
     probes: Vec<Probe>,
-    /// How many tables an `exists` was written for.
-    pub others: usize,
+    /// The tables that an `exists` was written for.
+    pub others: Vec<Oid>,
     /// How many of them the part that is being written stands in.
     pub depth: usize,
 }
@@ -87,7 +89,7 @@ impl<'d, 't> Writer<'d, 't> {
             sql: String::with_capacity(512),
             parameters: Vec::new(),
             probes: Vec::new(),
-            others: 0,
+            others: Vec::new(),
             depth: 0,
         }
     }
@@ -128,16 +130,28 @@ impl<'d, 't> Writer<'d, 't> {
         self.probes.push(Probe { sql, path });
     }
 
+    /// Does what is written so far read more than the row of its key?
+    pub fn reads_more(&self) -> bool {
+        !self.others.is_empty() || !self.probes.is_empty()
+    }
+
+    /// Puts a statement of its own before what is written so far.
+    pub fn put_first(&mut self, sql: &str) {
+        self.sql.insert_str(0, "; ");
+        self.sql.insert_str(0, sql);
+    }
+
     pub fn finish(self) -> Statement<'d> {
         let types = self.parameters.iter().map(|parameter| parameter.type_oid);
         Statement {
-            reads_more: self.others > 0 || !self.probes.is_empty(),
+            reads_more: self.reads_more(),
             shape: Shape {
                 types: types.collect(),
                 sql: self.sql,
                 probes: self.probes,
             },
             parameters: self.parameters,
+            others: self.others,
         }
     }
 }

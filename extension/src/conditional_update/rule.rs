@@ -4,7 +4,7 @@
 
 use super::document::{Members, Path};
 use super::grammar::{self, Columns, Expression, Literal, Scalar};
-use super::jsonb;
+use super::jsonb::Jsonb;
 use super::plan;
 use super::render::Writer;
 use super::target::Table;
@@ -32,7 +32,7 @@ pub struct RulePlan {
 /// `values` is a jsonb.
 pub unsafe fn validate_values(target: Oid, values: Datum) -> Result<(), Error> {
     // SAFETY: the caller's promise.
-    let values = read(unsafe { jsonb::members(values, VALUES)? })?;
+    let values = read(unsafe { Jsonb::new(values) }.members(VALUES)?)?;
     check(&Table::open(target)?, &values)
 }
 
@@ -80,7 +80,7 @@ impl RulePlan {
         let target = writer.target;
         let (key, _) = writer.key(target, &row, &Path::root("resource"))?;
         writer.push(" WHERE ").push(&key);
-        let rows = plan::run(&writer.finish().bind()?, Rows::len)?;
+        let rows = plan::run(&writer.finish(), Rows::len)?;
         Ok(rows as u64)
     }
 

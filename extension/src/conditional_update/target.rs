@@ -106,9 +106,13 @@ impl Table {
         unsafe { &*(*self.relation).rd_rel }
     }
 
-    fn oid(&self) -> Oid {
+    pub fn oid(&self) -> Oid {
         // SAFETY: an open relation.
         unsafe { (*self.relation).rd_id }
+    }
+
+    pub fn is_view(&self) -> bool {
+        self.kind() == pg_sys::RELKIND_VIEW
     }
 
     fn kind(&self) -> u8 {
@@ -171,8 +175,7 @@ impl Table {
 
     /// Do these columns, none of them NULL, belong to at most one row by a constraint?
     pub fn is_unique(&self, columns: &[Column]) -> bool {
-        let has_indexes = self.kind() != pg_sys::RELKIND_VIEW;
-        has_indexes && !self.has_children() && unique::any_within(self.relation, columns)
+        !self.is_view() && !self.has_children() && unique::any_within(self.relation, columns)
     }
 
     /// A constraint of a parent says nothing about the rows of its children; one of a partitioned table does.

@@ -1,16 +1,18 @@
 //! The update itself: one statement that goes through or changes nothing, and the exact reason if it did nothing.
 
-use super::bind::Bound;
 use super::document::Path;
 use super::grammar::{Columns, Expectation, Expression, Filter, Scalar};
 use super::outcome::{self, Outcome};
 use super::plan;
+use super::recipe::Recipe;
+use super::recipes;
 use super::render::{Row, Statement, Writer};
-use super::target::Table;
+use super::signature::Signature;
+use super::target::{Table, relation_name};
 use crate::error::Error;
-use crate::fence;
+use crate::invalidation::generation;
 use crate::sabotage::{self, Guard};
-use crate::spi::{Rows, transaction_snapshot_only};
+use crate::spi::Rows;
 use pgrx::pg_sys::{Oid, TimestampTz};
 
 /// What a caller asks for, read from the documents.
@@ -23,8 +25,6 @@ pub struct Request {
     pub expected: Columns<Expectation>,
     pub filter: Option<Filter>,
     pub filter_sql: Option<String>,
-    /// The token that must be held.
-    pub fence: Option<i64>,
     /// What the database's clock says, the same in each place of the documents.
     pub now: TimestampTz,
 }
@@ -34,50 +34,59 @@ pub struct Request {
 const MOST_ATTEMPTS: usize = 8;
 
 impl Request {
-    /// The fence comes first: a lock on the user's table, held while we wait for a gate, could make a deadlock with the
-    /// cleanup that holds the gate. Then everything is looked up and converted before the first row is touched, so that
-    /// a mistake is found whatever the row is like.
-    pub fn run(&self) -> Result<Outcome, Error> {
-        match self.fence {
-            Some(token) if !fence::hold(token)? => return Ok(Outcome::Fenced),
-            _ => {}
-        }
+    /// Everything is looked up and converted before the first row is touched, so that a mistake is found whatever the
+    /// row is like.
+    pub fn run(&self, signature: Option<Signature>) -> Result<Outcome, Error> {
+        let generation = generation();
         let table = Table::open_or_view(self.target)?;
-        let update = self.update(&table)?.bind()?;
-        if update.reads_more && !self.lock(&table)? {
-            return Ok(Outcome::NotFound);
+        let update = self.update(&table)?;
+        let row = plan::run(&update, |rows| only_row(rows, self.target))??;
+        if let Some(signature) = signature
+            && !table.is_view()
+        {
+            // What is behind a view may change without the view.
+            self.keep(generation, &update, signature)?;
         }
-        for _ in 0..MOST_ATTEMPTS {
-            if let Some(row) = run_on_one(&update, &table)? {
-                return Ok(Outcome::Updated(row));
-            }
-            match self.judge(&table)? {
-                Verdict::NotFound => return Ok(Outcome::NotFound),
-                Verdict::Unmet(names) => return Ok(Outcome::Unmet(names)),
-                Verdict::Met if update.reads_more => {}
-                // The row had changed in between, and now we hold its lock.
-                Verdict::Met => return run_again(&update, &table),
-            }
+        match row {
+            Some(row) => Ok(Outcome::Updated(row)),
+            None => self.explain_on(&table),
         }
-        Err(suppressed(&table))
     }
 
-    /// Locks the row before the update looks at other tables: a statement that has to wait for a row sees the row anew, and
-    /// all else as it was before the wait. Returns whether there is such a row.
-    fn lock(&self, table: &Table) -> Result<bool, Error> {
-        // On one snapshot nothing can be seen anew; a row that has changed is the standard's 40001.
-        if transaction_snapshot_only() || sabotage::removed(Guard::LockFirst) {
-            return Ok(true);
+    /// Keeps the statement for the next documents like these, unless the catalog changed while it was written.
+    fn keep(&self, before: u64, update: &Statement, signature: Signature) -> Result<(), Error> {
+        let plan = plan::plan(&update.shape)?;
+        let recipe = Recipe::new(before, self, update, plan, &signature.parts)?;
+        if before == generation() {
+            recipes::keep(signature, recipe);
         }
-        let mut writer = Writer::new(table, self.now);
-        writer.push("SELECT FROM ");
-        self.where_key(&mut writer)?;
-        writer.push(" LIMIT 2 FOR NO KEY UPDATE OF target");
-        match plan::run(&writer.finish().bind()?, Rows::len)? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(several_rows(table)),
+        Ok(())
+    }
+
+    /// Why an update has just done nothing; it is done now if there is no reason any more.
+    pub fn explain(&self) -> Result<Outcome, Error> {
+        self.explain_on(&Table::open_or_view(self.target)?)
+    }
+
+    fn explain_on(&self, table: &Table) -> Result<Outcome, Error> {
+        for _ in 1..MOST_ATTEMPTS {
+            match self.judge(table)? {
+                Verdict::NotFound => return Ok(Outcome::NotFound),
+                Verdict::Unmet(names) => return Ok(Outcome::Unmet(names)),
+                Verdict::Met => {}
+            }
+            let update = self.update(table)?;
+            if let Some(row) = plan::run(&update, |rows| only_row(rows, self.target))?? {
+                return Ok(Outcome::Updated(row));
+            }
+            if !update.reads_more {
+                // All conditions hold of the row that we have locked: nothing but a trigger can be in the way.
+                break;
+            }
         }
+        Err(Error::Suppressed {
+            table: table.name.clone(),
+        })
     }
 
     /// `UPDATE … WHERE key AND conditions RETURNING the row, how many rows the key has`.
@@ -91,7 +100,8 @@ impl Request {
             writer.push(" AND ").push(&condition);
         }
         writer.push(" RETURNING pg_catalog.to_jsonb(target.*)");
-        if !table.is_unique(&given) {
+        let is_unique = table.is_unique(&given);
+        if !is_unique {
             let twin = Row {
                 table,
                 alias: "twin",
@@ -103,6 +113,15 @@ impl Request {
                 .push(" AS twin WHERE ")
                 .push(&key)
                 .push(" LIMIT 2) AS found)");
+        }
+        if writer.reads_more() && !sabotage::removed(Guard::LockFirst) {
+            // A statement that has to wait for a row sees the row anew, and all else as it was before the wait. So the
+            // row is locked by one of its own, before the update takes the snapshot that it looks at other tables with.
+            let limit = if is_unique { "" } else { " LIMIT 2" };
+            let name = &table.name;
+            writer.put_first(&format!(
+                "SELECT FROM {name} AS target WHERE {key}{limit} FOR NO KEY UPDATE OF target"
+            ));
         }
         Ok(writer.finish())
     }
@@ -151,7 +170,7 @@ impl Request {
             .push(" FROM ");
         self.where_key(&mut writer)?;
         writer.push(" LIMIT 2 FOR NO KEY UPDATE OF target");
-        let (found, unmet) = plan::run(&writer.finish().bind()?, |rows| {
+        let (found, unmet) = plan::run(&writer.finish(), |rows| {
             let failed = |(at, name): (usize, &&str)| {
                 (rows.get(0, at) != Some(true)).then(|| (*name).to_owned())
             };
@@ -162,7 +181,7 @@ impl Request {
             0 => Ok(Verdict::NotFound),
             1 if unmet.is_empty() => Ok(Verdict::Met),
             1 => Ok(Verdict::Unmet(unmet)),
-            _ => Err(several_rows(table)),
+            _ => Err(several_rows(self.target)),
         }
     }
 }
@@ -173,38 +192,18 @@ enum Verdict {
     Met,
 }
 
-/// All conditions hold of the row that we have locked: now nothing but a trigger can be in the way.
-fn run_again(update: &Bound, table: &Table) -> Result<Outcome, Error> {
-    match run_on_one(update, table)? {
-        Some(row) => Ok(Outcome::Updated(row)),
-        None => Err(suppressed(table)),
+/// The row of an update that has to touch one or none. It may touch more only if a unique index is damaged.
+pub fn only_row(rows: &Rows, target: Oid) -> Result<Option<outcome::Row>, Error> {
+    let by_key = rows.get::<i64>(0, 1);
+    match rows.len() > 1 || by_key.is_some_and(|by_key| by_key > 1) {
+        true => Err(several_rows(target)),
+        false => Ok(rows.get(0, 0)),
     }
 }
 
-fn suppressed(table: &Table) -> Error {
-    Error::Suppressed {
-        table: table.name.clone(),
-    }
-}
-
-/// Runs an update that has to touch one row or none. It may touch more only if a unique index is damaged.
-fn run_on_one(update: &Bound, table: &Table) -> Result<Option<outcome::Row>, Error> {
-    let (updated, by_key, row) = plan::run(update, |rows| {
-        (
-            rows.len(),
-            rows.get::<i64>(0, 1),
-            rows.get::<outcome::Row>(0, 0),
-        )
-    })?;
-    if updated > 1 || by_key.is_some_and(|by_key| by_key > 1) {
-        return Err(several_rows(table));
-    }
-    Ok(row)
-}
-
-fn several_rows(table: &Table) -> Error {
+fn several_rows(target: Oid) -> Error {
     Error::Ambiguous {
-        what: format!("key matches several rows of {}", table.name),
+        what: format!("key matches several rows of {}", relation_name(target)),
         hint: "Name columns in key that identify one row, such as those of the primary key.",
     }
 }

@@ -1,0 +1,133 @@
+//! A call of `conditional_update`: its arguments, and the way to its answer.
+
+use super::document::Path;
+use super::grammar;
+use super::jsonb::Jsonb;
+use super::outcome::Outcome;
+use super::recipe::Recipe;
+use super::recipes;
+use super::signature::Signature;
+use super::update::Request;
+use super::{empty, not_empty};
+use crate::argument::required;
+use crate::error::Error;
+use crate::fence;
+use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
+use pgrx::pg_sys::{self, FunctionCallInfo, Oid, TimestampTz};
+
+#[derive(Debug)]
+pub struct Call<'c> {
+    pub target: Oid,
+    pub key: Jsonb<'c>,
+    pub values: Jsonb<'c>,
+    pub expected: Jsonb<'c>,
+    pub filter: Option<Jsonb<'c>>,
+    pub filter_sql: Option<String>,
+    pub values_sql: Option<Jsonb<'c>>,
+    /// The token that must be held.
+    pub fence: Option<i64>,
+    /// What the database's clock says, the same in each place of the documents.
+    pub now: TimestampTz,
+}
+
+impl<'c> Call<'c> {
+    /// # Safety
+    /// `fcinfo` holds the arguments of `volguard.conditional_update`, and they and the current memory context live for `'c`.
+    pub unsafe fn read(fcinfo: FunctionCallInfo) -> Result<Self, Error> {
+        // SAFETY: each argument is read as the type that it is declared with.
+        unsafe {
+            let document = |number| pg_getarg_datum(fcinfo, number).map(|datum| Jsonb::new(datum));
+            Ok(Call {
+                target: required("target", pg_getarg::<Oid>(fcinfo, 0))?,
+                key: required("key", document(1))?,
+                values: required("values", document(2))?,
+                expected: required("expected", document(3))?,
+                filter: document(4),
+                fence: pg_getarg::<i64>(fcinfo, 5),
+                filter_sql: pg_getarg::<String>(fcinfo, 6),
+                values_sql: document(7),
+                now: pg_sys::GetCurrentTimestamp(),
+            })
+        }
+    }
+
+    /// By the statement that documents of the same signature came to before, or by reading them.
+    ///
+    /// The fence comes first: a lock on the user's table, held while we wait for a gate, could make a deadlock with the
+    /// cleanup that holds the gate.
+    pub fn run(&self) -> Result<Outcome, Error> {
+        let signature = Signature::of(self);
+        if let Some(signature) = &signature
+            && let Some(recipe) = recipes::find(signature)
+        {
+            if !self.fence_is_held()? {
+                return Ok(Outcome::Fenced);
+            }
+            if recipe.is_current()? {
+                return self.run_known(&recipe, signature);
+            }
+            recipes::forget(signature);
+        }
+        let request = self.request()?;
+        if !self.fence_is_held()? {
+            return Ok(Outcome::Fenced);
+        }
+        request.run(signature)
+    }
+
+    fn run_known(&self, recipe: &Recipe, signature: &Signature) -> Result<Outcome, Error> {
+        match recipe.run(&signature.parts, self.now)? {
+            Some(row) => Ok(Outcome::Updated(row)),
+            None => self.request()?.explain(),
+        }
+    }
+
+    fn fence_is_held(&self) -> Result<bool, Error> {
+        self.fence.map_or(Ok(true), fence::hold)
+    }
+
+    fn request(&self) -> Result<Request, Error> {
+        let key = self.key.members("key")?;
+        let values = self.values.members("values")?;
+        let expected = self.expected.members("expected")?;
+        let given = |document: Option<Jsonb>, name| document.map(|it| it.members(name)).transpose();
+        let filter = given(self.filter, "filter")?;
+        let values_sql = given(self.values_sql, "values_sql")?;
+        let request = Request {
+            target: self.target,
+            key: not_empty("key", grammar::key(key, &Path::root("key"))?)?,
+            values: grammar::values(values, &Path::root("values"))?,
+            values_sql: match values_sql {
+                Some(values) => grammar::values_sql(values, &Path::root("values_sql"))?,
+                None => Vec::new(),
+            },
+            expected: grammar::expectations(expected, &Path::root("expected"))?,
+            filter: match filter {
+                Some(filter) => Some(grammar::filter(filter, &Path::root("filter"))?),
+                None => None,
+            },
+            filter_sql: self.filter_sql.clone(),
+            now: self.now,
+        };
+        check_values(&request)?;
+        Ok(request)
+    }
+}
+
+/// Something must be set, and nothing twice.
+fn check_values(request: &Request) -> Result<(), Error> {
+    let Request {
+        values, values_sql, ..
+    } = request;
+    if values_sql.is_empty() && values.is_empty() {
+        return Err(empty("values"));
+    }
+    let twice = |name: &String| values.iter().any(|(other, _)| other == name);
+    match values_sql.iter().find(|(name, _)| twice(name)) {
+        None => Ok(()),
+        Some((name, _)) => Err(Path::root("values_sql")
+            .member(name)
+            .fault("is set in values too", "Set each column in one of the two.")
+            .into()),
+    }
+}
