@@ -43,6 +43,7 @@ enum Attempt {
 
 impl Request {
     fn acquire(&self) -> Result<Option<i64>, Error> {
+        let mut watch = None;
         for (headed, line) in self.lines.iter().enumerate() {
             if line.try_head()? {
                 continue;
@@ -55,13 +56,13 @@ impl Request {
                 self.leave(headed);
                 return Ok(Some(token));
             }
-            let _watch = self.watch()?;
+            self.begin(&mut watch)?;
             if !line.become_head(&self.deadline)? {
                 self.leave(headed);
                 return Ok(None);
             }
         }
-        let got = self.insert_as_head()?;
+        let got = self.insert_as_head(watch)?;
         match got {
             // Its insert isn't committed yet: the lines stay ours until it is.
             Some(Got::Inserted(token)) => Ok(Some(token)),
@@ -83,12 +84,14 @@ impl Request {
         }
     }
 
-    fn insert_as_head(&self) -> Result<Option<Got>, Error> {
+    fn insert_as_head(&self, mut watch: Option<Watch>) -> Result<Option<Got>, Error> {
         // The row whose cleanup was tried in vain: trying again would only fail, and write, again.
         let mut hopeless = None;
-        let mut watch = None;
         loop {
             line::before_look()?;
+            if let Some(watch) = &watch {
+                watch.look()?;
+            }
             if let Some(token) = self.insert()? {
                 token::make_durable();
                 return Ok(Some(Got::Inserted(token)));
@@ -112,9 +115,7 @@ impl Request {
             if self.deadline.left().is_zero() {
                 return Ok(None);
             }
-            if watch.is_none() {
-                watch = self.watch()?;
-            }
+            self.begin(&mut watch)?;
             match row::state(&blocker.row)? {
                 row::State::Unchanged => {}
                 row::State::Gone => continue,
@@ -133,9 +134,12 @@ impl Request {
         }
     }
 
-    /// For a wait that is about to begin, if there will be one.
-    fn watch(&self) -> Result<Option<Watch>, Error> {
-        self.deadline.may_wait().then(Watch::begin).transpose()
+    /// Watches the client from the first moment of a wait on.
+    fn begin(&self, watch: &mut Option<Watch>) -> Result<(), Error> {
+        if watch.is_none() && self.deadline.may_wait() {
+            *watch = Some(Watch::begin()?);
+        }
+        Ok(())
     }
 
     /// One attempt, under the caller's own gate. `None` also when that gate stays closed.

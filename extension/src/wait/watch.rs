@@ -14,35 +14,59 @@ const INTERVAL: i32 = 1000;
 
 /// While this lives, a client that hangs up ends its session, within [`INTERVAL`].
 pub struct Watch {
-    set: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The interval is ours, to be put back.
+    Lent,
+    /// The session has an interval of its own.
+    Own,
+    /// Nobody to look for, or no way to.
+    Blind,
 }
 
 impl Watch {
     /// Looks at once, and then again and again.
     pub fn begin() -> Result<Watch, Error> {
-        // SAFETY: plain variables of the backend.
-        let set = unsafe { pg_sys::client_connection_check_interval == 0 }
-            && can_tell()
-            && !sabotage::removed(Guard::Watch);
-        let watch = Watch { set };
-        if set {
-            // SAFETY: as above. A pending check is what Postgres' own timer leaves; answering it arms that timer again as
-            // long as the interval is not zero, and one that goes off later finds nothing to do.
-            unsafe {
-                pg_sys::client_connection_check_interval = INTERVAL;
-                pg_sys::CheckClientConnectionPending = 1;
-                pg_sys::InterruptPending = 1;
-            }
-            check_interrupts()?;
+        // SAFETY: a plain variable of the backend.
+        let interval = unsafe { pg_sys::client_connection_check_interval };
+        let state = if !can_tell() || sabotage::removed(Guard::Watch) {
+            State::Blind
+        } else if interval > 0 {
+            State::Own
+        } else {
+            State::Lent
+        };
+        if state == State::Lent {
+            // SAFETY: as above.
+            unsafe { pg_sys::client_connection_check_interval = INTERVAL };
         }
+        let watch = Watch { state };
+        watch.look()?;
         Ok(watch)
+    }
+
+    /// Looks now: before a lock is taken for somebody who may have gone a moment ago.
+    pub fn look(&self) -> Result<(), Error> {
+        if self.state == State::Blind {
+            return Ok(());
+        }
+        // SAFETY: plain variables of the backend. A pending check is what Postgres' own timer leaves behind; answering it
+        // arms that timer again while the interval isn't zero, and one that goes off later finds nothing to do.
+        unsafe {
+            pg_sys::CheckClientConnectionPending = 1;
+            pg_sys::InterruptPending = 1;
+        }
+        check_interrupts()
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if self.set {
-            // SAFETY: as above; zero is what it was, and what the setting still says.
+        if self.state == State::Lent {
+            // SAFETY: as above. Zero is what it was, and what the setting still says.
             unsafe { pg_sys::client_connection_check_interval = 0 };
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::{AbortHandle, JoinHandle};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_postgres::{CancelToken, NoTls};
 use volguard_tests::scenario::{Observer, Route, Site, Sql, Violation, sqlstate, until};
 
@@ -182,44 +182,3 @@ leaving!(
     a_lock_timeout => LockTimeout,
     a_statement_timeout => StatementTimeout,
 );
-
-/// The head and one behind it vanish without a word, with settings as Postgres comes with them.
-async fn the_vanished_are_noticed(site: &Site) -> anyhow::Result<()> {
-    /// A wait looks once a second.
-    const LIMIT: Duration = Duration::from_secs(5);
-    let observer = site.observer().await?;
-    let holder = site.sql().await?;
-    let service = holder.register("holder", LEASE).await?;
-    let token = holder.acquire(service, "v0", LONG).await?.context("free")?;
-    let mut plugs = Vec::new();
-    for number in 0..2 {
-        let sql = site.sql().await?;
-        let service = sql.register(&format!("waiter-{number}"), LEASE).await?;
-        plugs.push(sql.plug());
-        tokio::spawn(async move { sql.acquire(service, "v0", LONG).await });
-        observer.until_in_line(number + 1).await?;
-    }
-    plugs.iter().for_each(AbortHandle::abort);
-    let deadline = Instant::now() + LIMIT;
-    while observer.in_line().await? > 0 {
-        if Instant::now() > deadline {
-            return Err(Violation::LeftBehind("those who wait for nobody".to_owned()).into());
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
-    holder.release(token).await?;
-    observer.until_settled(SETTLED).await
-}
-
-#[tokio::test]
-async fn vanished_clients_are_noticed() -> anyhow::Result<()> {
-    the_vanished_are_noticed(&Site::new(Route::Direct)?).await
-}
-
-#[tokio::test]
-async fn without_the_watch_nobody_misses_them() -> anyhow::Result<()> {
-    let site = Site::without("Watch")?;
-    let violation = Violation::expected_in(the_vanished_are_noticed(&site).await);
-    assert!(matches!(violation, Violation::LeftBehind(_)), "{violation}");
-    Ok(())
-}

@@ -44,5 +44,6 @@ mod open_transactions;
 mod roles;
 mod search_path;
 mod server;
+mod vanished;
 mod waiting;
 mod zombie;
