@@ -3,26 +3,29 @@
 use crate::error::Error;
 use crate::export::{export, verb};
 use crate::fence::Gate;
+use crate::look::{self, Tables};
 use crate::refusal::{Blocker, Refusal};
 use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg, transaction_snapshot_only};
 use crate::wait::{Deadline, Line, Watch, line};
 use crate::{argument, cleanup, row, service, settings, statements, token};
 use pgrx::datum::{Interval, Uuid};
-use pgrx::{JsonB, pg_extern};
+use pgrx::{JsonB, pg_extern, pg_sys};
 use std::time::Duration;
 
 /// With a wait of zero, a lock wait that a cleanup on the way runs into ends after this.
 const NO_WAIT: Duration = Duration::from_millis(1);
 
 /// What one call asks for.
-struct Request {
+struct Request<'a> {
     service_id: i64,
-    /// The statements' parameters, in their order: service, type, id, lock name, status, request, details, epoch.
-    parameters: [Arg; 8],
+    /// cluster, type, id, lock name
+    names: [&'a str; 4],
+    status: Arg,
+    request_id: Arg,
+    details: Arg,
     /// The lines to head, the key's first.
     lines: Vec<Line>,
-    has_request_id: bool,
     deadline: Deadline,
 }
 
@@ -41,7 +44,7 @@ enum Attempt {
     Busy,
 }
 
-impl Request {
+impl Request<'_> {
     fn acquire(&self) -> Result<Option<i64>, Error> {
         let mut watch = None;
         for (headed, line) in self.lines.iter().enumerate() {
@@ -50,7 +53,7 @@ impl Request {
             }
             // The lock may be ours since an earlier try, with others already in line behind it; and a fenced service
             // is told so even if it doesn't want to wait.
-            if (self.has_request_id || !self.deadline.may_wait())
+            if (self.request_id.is_some() || !self.deadline.may_wait())
                 && let Refusal::HeldByRequest(token) = self.why_refused()?
             {
                 self.leave(headed);
@@ -148,15 +151,55 @@ impl Request {
         if !gate.enter_within(&self.deadline)? {
             return Ok(None);
         }
-        let token = statements::ACQUIRE.run(&self.parameters, |rows| rows.get::<i64>(0, 0))?;
+        let tables = Tables::open()?;
+        let token = match self.is_free(&tables)? {
+            true => Some(self.write(token::draw(&tables)?)?),
+            false => None,
+        };
         if token.is_none() {
             gate.leave();
         }
         Ok(token)
     }
 
+    /// By looks that never wait: an insert would, for somebody who is deleting the row.
+    fn is_free(&self, tables: &Tables) -> Result<bool, Error> {
+        let alive = tables.service(self.service_id)? == look::Service::Alive;
+        Ok(alive && !tables.is_taken(self.names, self.status.is_some())?)
+    }
+
+    fn write(&self, token: i64) -> Result<i64, Error> {
+        let [cluster, resource_type, resource_id, lock_name] = self.names;
+        // SAFETY: reads the clock.
+        let now = unsafe { pg_sys::GetCurrentTimestamp() };
+        statements::ACQUIRE.count(&[
+            arg(cluster),
+            arg(resource_type),
+            arg(resource_id),
+            arg(lock_name),
+            arg(token),
+            arg(self.service_id),
+            self.status,
+            self.request_id,
+            self.details,
+            arg(now),
+        ])?;
+        Ok(token)
+    }
+
     fn why_refused(&self) -> Result<Refusal, Error> {
-        Refusal::find(self.service_id, &self.parameters[..6])
+        let [_, resource_type, resource_id, lock_name] = self.names.map(arg);
+        Refusal::find(
+            self.service_id,
+            &[
+                arg(self.service_id),
+                resource_type,
+                resource_id,
+                lock_name,
+                self.status,
+                self.request_id,
+            ],
+        )
     }
 
     /// Has the holder's service cleaned up. Kept only if that clears the way; otherwise the cleanup would stay uncommitted
@@ -221,18 +264,11 @@ fn acquire(
         }
         let request = Request {
             service_id,
-            parameters: [
-                arg(service_id),
-                arg(resource_type),
-                arg(resource_id),
-                arg(lock_name),
-                status.and_then(arg),
-                request_id.and_then(arg),
-                details.and_then(arg),
-                arg(token::epoch()),
-            ],
+            names: [&cluster, resource_type, resource_id, lock_name],
+            status: status.and_then(arg),
+            request_id: request_id.and_then(arg),
+            details: details.and_then(arg),
             lines,
-            has_request_id: request_id.is_some(),
             deadline,
         };
         request.acquire()

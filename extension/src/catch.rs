@@ -11,10 +11,11 @@ use std::ptr::NonNull;
 /// Postgres functions that raise errors which belong to the user. Call them only inside [`catching`].
 pub mod raw {
     use pgrx::pg_sys::{
-        Datum, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode, Relation, SPIPlanPtr, Snapshot,
-        TransactionId, XLTW_Oper,
+        CommandId, Datum, HeapTuple, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode, Relation,
+        SPIPlanPtr, ScanKey, Snapshot, SysScanDesc, TransactionId, TupleDesc, TupleTableSlot,
+        XLTW_Oper,
     };
-    use std::ffi::{c_char, c_int, c_long};
+    use std::ffi::{c_char, c_int, c_long, c_void};
 
     unsafe extern "C-unwind" {
         pub fn SPI_prepare_cursor(
@@ -47,7 +48,52 @@ pub mod raw {
             oper: XLTW_Oper::Type,
         );
         pub fn ProcessInterrupts();
+        pub fn palloc(size: usize) -> *mut c_void;
+        pub fn heap_deform_tuple(
+            tuple: HeapTuple,
+            descriptor: TupleDesc,
+            values: *mut Datum,
+            nulls: *mut bool,
+        );
+        pub fn nextval_internal(sequence: Oid, check_permissions: bool) -> i64;
+        pub fn OidFunctionCall2Coll(
+            function: Oid,
+            collation: Oid,
+            first: Datum,
+            second: Datum,
+        ) -> Datum;
         pub fn LockRelationOid(relation: Oid, mode: c_int);
+        pub fn CommandCounterIncrement();
+        pub fn GetCurrentCommandId(used: bool) -> CommandId;
+        pub fn GetTransactionSnapshot() -> Snapshot;
+        pub fn GetLatestSnapshot() -> Snapshot;
+        pub fn GetActiveSnapshot() -> Snapshot;
+        pub fn PushActiveSnapshot(snapshot: Snapshot);
+        pub fn PopActiveSnapshot();
+        pub fn table_open(relation: Oid, mode: c_int) -> Relation;
+        pub fn relation_close(relation: Relation, mode: c_int);
+        pub fn ScanKeyEntryInitialize(
+            entry: ScanKey,
+            flags: c_int,
+            column: i16,
+            strategy: u16,
+            subtype: Oid,
+            collation: Oid,
+            procedure: Oid,
+            argument: Datum,
+        );
+        pub fn systable_beginscan(
+            heap: Relation,
+            index: Oid,
+            index_ok: bool,
+            snapshot: Snapshot,
+            nkeys: c_int,
+            key: ScanKey,
+        ) -> SysScanDesc;
+        pub fn systable_getnext(scan: SysScanDesc) -> HeapTuple;
+        pub fn systable_endscan(scan: SysScanDesc);
+        pub fn table_slot_create(relation: Relation, list: *mut *mut List) -> *mut TupleTableSlot;
+        pub fn ExecDropSingleTupleTableSlot(slot: *mut TupleTableSlot);
         pub fn try_relation_open(relation: Oid, mode: c_int) -> Relation;
         pub fn OidInputFunctionCall(
             function: Oid,

@@ -1,12 +1,15 @@
 //! Numbers that never come back: fencing tokens, `(WAL timeline << 44) | counter`, and service ids.
 //!
-//! The counter of a token is a sequence, drawn by the inserting statement while its key is held, so each acquisition of a
+//! The counter of a token is a sequence, drawn while its key is held, so each acquisition of a
 //! key has a larger one than the acquisitions before. A sequence can fall behind in one case: a standby that lags is
 //! promoted. Then the timeline is a new one, and it stands in the upper bits.
 //!
 //! A service id must not return either: a zombie whose registration a fail-over lost would heartbeat as somebody else.
 //! Its upper bits count the timelines from the first, so that ids stay small for people until there was a fail-over.
 
+use crate::catch::{catching, raw};
+use crate::error::Error;
+use crate::look::Tables;
 use crate::sabotage::{self, Guard};
 use pgrx::pg_sys;
 
@@ -16,6 +19,14 @@ const COUNTER_BITS: u32 = 44;
 /// The upper bits of a token that is drawn now.
 pub fn epoch() -> i64 {
     i64::from(timeline()) << COUNTER_BITS
+}
+
+/// A new token. Only for a key that is headed and free: a refusal writes nothing.
+pub fn draw(tables: &Tables) -> Result<i64, Error> {
+    let counter = tables.token_counter();
+    // SAFETY: a sequence of ours, so nobody needs a privilege on it; the closure owns nothing.
+    let drawn = unsafe { catching(|| raw::nextval_internal(counter, false))? };
+    Ok(epoch() | drawn)
 }
 
 /// The upper bits of a service id that is drawn now.

@@ -78,7 +78,7 @@ impl<'c> Call<'c> {
     fn run_known(&self, recipe: &Recipe, signature: &Signature) -> Result<Outcome, Error> {
         match recipe.run(&signature.parts, self.now)? {
             Some(row) => Ok(Outcome::Updated(row)),
-            None => self.request()?.explain(),
+            None => self.request()?.explain(recipe.reads_more()),
         }
     }
 

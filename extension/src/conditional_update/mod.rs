@@ -26,6 +26,7 @@ mod reading;
 mod recipe;
 mod recipes;
 mod render;
+mod row_lock;
 mod rule;
 mod signature;
 mod target;

@@ -1,17 +1,21 @@
 //! What documents of one signature come to: the statement, and where its parameters come from.
 
 use super::bind::Input;
+use super::document::Path;
 use super::grammar::{Choice, Condition, Expectation, Expression, Literal};
 use super::jsonb::Part;
 use super::memory::Memory;
 use super::outcome;
+use super::plan;
 use super::render::{Parameter, Source, Statement};
+use super::row_lock::RowLock;
+use super::target::{Column, Table};
 use super::update::{Request, only_row};
 use crate::catch::{catching, raw};
 use crate::error::Error;
 use crate::invalidation::generation;
 use crate::sabotage::{self, Guard};
-use crate::spi::{Arg, Plan, View};
+use crate::spi::{Arg, Plan, Rows, View, transaction_snapshot_only};
 use pgrx::IntoDatum;
 use pgrx::pg_sys::{self, Datum, Oid, TimestampTz};
 use std::ffi::CString;
@@ -24,10 +28,25 @@ pub struct Recipe {
     target: Oid,
     /// The target and what the filters look at, with the modes that the statement locks them in.
     tables: Vec<(Oid, u32)>,
-    plan: Rc<Plan>,
-    arguments: Vec<Argument>,
+    lock: Option<Lock>,
+    update: Prepared,
     /// Where the values are that never change.
     _memory: Memory,
+}
+
+/// How the row is locked before the update.
+#[derive(Debug)]
+struct Lock {
+    /// The short way, where there is one, and which of the update's arguments are the key.
+    directly: Option<(RowLock, Vec<usize>)>,
+    statement: Prepared,
+}
+
+/// A statement with what its parameters get.
+#[derive(Debug)]
+struct Prepared {
+    plan: Rc<Plan>,
+    arguments: Vec<Argument>,
 }
 
 /// What a parameter gets.
@@ -43,31 +62,41 @@ enum Argument {
 }
 
 impl Recipe {
-    /// `generation` is the catalog's from before the statement was written.
+    /// `generation` is the catalog's from before the statements, the lock and the update, were written.
     pub fn new(
         generation: u64,
         request: &Request,
-        statement: &Statement,
-        plan: Rc<Plan>,
+        table: &Table,
+        (lock, update): (Option<&Statement>, &Statement),
         parts: &[Part],
     ) -> Result<Self, Error> {
         let memory = Memory::new();
-        let others = statement.others.iter();
-        let others = others.map(|table| (*table, pg_sys::AccessShareLock));
         let tops = request.tops();
-        let argument = |parameter: &Parameter| Argument::of(parameter, &tops, parts, &memory);
+        let prepared = |statement: &Statement| {
+            let parameters = statement.parameters.iter();
+            let arguments = parameters.map(|it| Argument::of(it, &tops, parts, &memory));
+            Ok::<_, Error>(Prepared {
+                arguments: arguments.collect::<Result<_, _>>()?,
+                plan: plan::plan(&statement.shape)?,
+            })
+        };
+        let lock = match lock {
+            None => None,
+            Some(lock) => Some(Lock {
+                directly: RowLock::new(table, &request.key_columns(table)?)
+                    .and_then(|row| Some((row, places(lock, update)?))),
+                statement: prepared(lock)?,
+            }),
+        };
+        let others = update.others.iter();
+        let others = others.map(|table| (*table, pg_sys::AccessShareLock));
+        let target = (request.target, pg_sys::RowExclusiveLock);
         Ok(Recipe {
             generation,
             target: request.target,
-            tables: std::iter::once((request.target, pg_sys::RowExclusiveLock))
-                .chain(others)
-                .collect(),
-            plan,
-            arguments: statement
-                .parameters
-                .iter()
-                .map(argument)
-                .collect::<Result<_, _>>()?,
+            tables: std::iter::once(target).chain(others).collect(),
+            lock,
+            update: prepared(update)?,
             _memory: memory,
         })
     }
@@ -85,12 +114,61 @@ impl Recipe {
         Ok(self.generation == generation() || sabotage::removed(Guard::Catalog))
     }
 
-    /// Runs the statement with what these documents say. `None` if nothing was updated.
+    /// Does the update look at more than the row?
+    pub fn reads_more(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// Updates the row with what these documents say. `None` if nothing was updated.
     pub fn run(&self, parts: &[Part], now: TimestampTz) -> Result<Option<outcome::Row>, Error> {
-        let arguments = self.arguments.iter().map(|it| it.value(parts, now));
-        let arguments: Vec<Arg> = arguments.collect::<Result<_, _>>()?;
+        let arguments = self.update.bind(parts, now)?;
+        if let Some(lock) = &self.lock
+            && !lock.take(&arguments, parts, now)?
+        {
+            return Ok(None);
+        }
         let row = |rows: &_| only_row(rows, self.target);
-        self.plan.run(View::Transaction, &arguments, row)?
+        self.update.plan.run(View::Transaction, &arguments, row)?
+    }
+}
+
+/// Where the update has the parameters of the lock, which are those of the key.
+fn places(lock: &Statement, update: &Statement) -> Option<Vec<usize>> {
+    let is_same = |one: &Parameter, other: &Parameter| match (one.source, other.source) {
+        (Source::Literal(one_literal), Source::Literal(literal)) => {
+            let types = (one.type_oid, one.typmod) == (other.type_oid, other.typmod);
+            types && std::ptr::eq(one_literal, literal)
+        }
+        _ => false,
+    };
+    let place = |one| update.parameters.iter().position(|it| is_same(one, it));
+    lock.parameters.iter().map(place).collect()
+}
+
+impl Lock {
+    /// False if there is no such row, as far as one statement can tell.
+    fn take(&self, update: &[Arg], parts: &[Part], now: TimestampTz) -> Result<bool, Error> {
+        if transaction_snapshot_only() {
+            return Ok(true);
+        }
+        if let Some((row, places)) = &self.directly {
+            let key: Vec<Arg> = places.iter().map(|at| update[*at]).collect();
+            if row.take(&key)? {
+                return Ok(true);
+            }
+        }
+        let arguments = self.statement.bind(parts, now)?;
+        let found = |rows: &Rows| rows.len() > 0;
+        self.statement
+            .plan
+            .run(View::Transaction, &arguments, found)
+    }
+}
+
+impl Prepared {
+    fn bind(&self, parts: &[Part], now: TimestampTz) -> Result<Vec<Arg>, Error> {
+        let arguments = self.arguments.iter().map(|it| it.value(parts, now));
+        arguments.collect()
     }
 }
 
@@ -131,6 +209,19 @@ impl Argument {
 }
 
 impl Request {
+    /// The key's columns; none if one of them is to be NULL.
+    fn key_columns(&self, table: &Table) -> Result<Vec<Column>, Error> {
+        let path = Path::root("key");
+        let names = match self.key.iter().all(|(_, scalar)| scalar.is_some()) {
+            true => self.key.as_slice(),
+            false => &[],
+        };
+        names
+            .iter()
+            .map(|(name, _)| table.column(name, &path))
+            .collect()
+    }
+
     /// What stands at the top of key, values and expected, if it is a scalar that becomes a parameter.
     fn tops(&self) -> Vec<Option<&Literal>> {
         let key = self.key.iter().map(|(_, scalar)| scalar.as_ref());

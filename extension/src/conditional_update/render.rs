@@ -130,21 +130,10 @@ impl<'d, 't> Writer<'d, 't> {
         self.probes.push(Probe { sql, path });
     }
 
-    /// Does what is written so far read more than the row of its key?
-    pub fn reads_more(&self) -> bool {
-        !self.others.is_empty() || !self.probes.is_empty()
-    }
-
-    /// Puts a statement of its own before what is written so far.
-    pub fn put_first(&mut self, sql: &str) {
-        self.sql.insert_str(0, "; ");
-        self.sql.insert_str(0, sql);
-    }
-
     pub fn finish(self) -> Statement<'d> {
         let types = self.parameters.iter().map(|parameter| parameter.type_oid);
         Statement {
-            reads_more: self.reads_more(),
+            reads_more: !self.others.is_empty() || !self.probes.is_empty(),
             shape: Shape {
                 types: types.collect(),
                 sql: self.sql,

@@ -175,7 +175,16 @@ impl Table {
 
     /// Do these columns, none of them NULL, belong to at most one row by a constraint?
     pub fn is_unique(&self, columns: &[Column]) -> bool {
-        !self.is_view() && !self.has_children() && unique::any_within(self.relation, columns)
+        !self.is_view() && !self.has_children() && unique::any_within(self, columns)
+    }
+
+    /// A table whose rows are all its own.
+    pub fn stands_alone(&self) -> bool {
+        self.kind() == pg_sys::RELKIND_RELATION && !self.has_children()
+    }
+
+    pub fn relation(&self) -> pg_sys::Relation {
+        self.relation
     }
 
     /// A constraint of a parent says nothing about the rows of its children; one of a partitioned table does.

@@ -8,11 +8,11 @@ use super::recipe::Recipe;
 use super::recipes;
 use super::render::{Row, Statement, Writer};
 use super::signature::Signature;
-use super::target::{Table, relation_name};
+use super::target::{Column, Table, relation_name};
 use crate::error::Error;
 use crate::invalidation::generation;
 use crate::sabotage::{self, Guard};
-use crate::spi::Rows;
+use crate::spi::{Rows, transaction_snapshot_only};
 use pgrx::pg_sys::{Oid, TimestampTz};
 
 /// What a caller asks for, read from the documents.
@@ -40,32 +40,34 @@ impl Request {
         let generation = generation();
         let table = Table::open_or_view(self.target)?;
         let update = self.update(&table)?;
-        let row = plan::run(&update, |rows| only_row(rows, self.target))??;
+        let lock = match update.reads_more {
+            true => self.lock(&table)?,
+            false => None,
+        };
         if let Some(signature) = signature
             && !table.is_view()
         {
             // What is behind a view may change without the view.
-            self.keep(generation, &update, signature)?;
+            let statements = (lock.as_ref(), &update);
+            let recipe = Recipe::new(generation, self, &table, statements, &signature.parts)?;
+            recipes::keep(signature, recipe);
         }
-        match row {
+        if !locked(lock.as_ref())? {
+            return Ok(Outcome::NotFound);
+        }
+        match plan::run(&update, |rows| only_row(rows, self.target))?? {
             Some(row) => Ok(Outcome::Updated(row)),
             None => self.explain_on(&table),
         }
     }
 
-    /// Keeps the statement for the next documents like these, unless the catalog changed while it was written.
-    fn keep(&self, before: u64, update: &Statement, signature: Signature) -> Result<(), Error> {
-        let plan = plan::plan(&update.shape)?;
-        let recipe = Recipe::new(before, self, update, plan, &signature.parts)?;
-        if before == generation() {
-            recipes::keep(signature, recipe);
-        }
-        Ok(())
-    }
-
     /// Why an update has just done nothing; it is done now if there is no reason any more.
-    pub fn explain(&self) -> Result<Outcome, Error> {
-        self.explain_on(&Table::open_or_view(self.target)?)
+    pub fn explain(&self, reads_more: bool) -> Result<Outcome, Error> {
+        let table = Table::open_or_view(self.target)?;
+        if reads_more && !locked(self.lock(&table)?.as_ref())? {
+            return Ok(Outcome::NotFound);
+        }
+        self.explain_on(&table)
     }
 
     fn explain_on(&self, table: &Table) -> Result<Outcome, Error> {
@@ -89,6 +91,22 @@ impl Request {
         })
     }
 
+    /// The lock on the row, for an update that looks at other tables: a statement that has to wait for a row sees the row
+    /// anew, and all else as it was before the wait. So it must not have to wait.
+    fn lock<'d>(&'d self, table: &Table) -> Result<Option<Statement<'d>>, Error> {
+        if sabotage::removed(Guard::LockFirst) {
+            return Ok(None);
+        }
+        let mut writer = Writer::new(table, self.now);
+        writer.push("SELECT FROM ");
+        let given = self.where_key(&mut writer)?;
+        if !table.is_unique(&given) {
+            writer.push(" LIMIT 2");
+        }
+        writer.push(" FOR NO KEY UPDATE OF target");
+        Ok(Some(writer.finish()))
+    }
+
     /// `UPDATE … WHERE key AND conditions RETURNING the row, how many rows the key has`.
     fn update<'d>(&'d self, table: &Table) -> Result<Statement<'d>, Error> {
         let mut writer = Writer::new(table, self.now);
@@ -100,8 +118,7 @@ impl Request {
             writer.push(" AND ").push(&condition);
         }
         writer.push(" RETURNING pg_catalog.to_jsonb(target.*)");
-        let is_unique = table.is_unique(&given);
-        if !is_unique {
+        if !table.is_unique(&given) {
             let twin = Row {
                 table,
                 alias: "twin",
@@ -113,15 +130,6 @@ impl Request {
                 .push(" AS twin WHERE ")
                 .push(&key)
                 .push(" LIMIT 2) AS found)");
-        }
-        if writer.reads_more() && !sabotage::removed(Guard::LockFirst) {
-            // A statement that has to wait for a row sees the row anew, and all else as it was before the wait. So the
-            // row is locked by one of its own, before the update takes the snapshot that it looks at other tables with.
-            let limit = if is_unique { "" } else { " LIMIT 2" };
-            let name = &table.name;
-            writer.put_first(&format!(
-                "SELECT FROM {name} AS target WHERE {key}{limit} FOR NO KEY UPDATE OF target"
-            ));
         }
         Ok(writer.finish())
     }
@@ -148,15 +156,15 @@ impl Request {
         Ok(conditions)
     }
 
-    /// `table AS target WHERE key`.
-    fn where_key<'d>(&'d self, writer: &mut Writer<'d, '_>) -> Result<(), Error> {
+    /// `table AS target WHERE key`. Returns the columns that must not be NULL.
+    fn where_key<'d>(&'d self, writer: &mut Writer<'d, '_>) -> Result<Vec<Column>, Error> {
         let target = writer.target;
-        let (key, _) = writer.key(target, &self.key, &Path::root("key"))?;
+        let (key, given) = writer.key(target, &self.key, &Path::root("key"))?;
         writer
             .push(&target.table.name)
             .push(" AS target WHERE ")
             .push(&key);
-        Ok(())
+        Ok(given)
     }
 
     /// Evaluates each condition on the row as it is now, under its lock, so that the answer can't be stale.
@@ -184,6 +192,16 @@ impl Request {
             _ => Err(several_rows(self.target)),
         }
     }
+}
+
+/// Runs the lock, if there is one. False if there is no such row.
+///
+/// Twice: the row that a statement waited for may have another key by now, and another row its key.
+fn locked(lock: Option<&Statement>) -> Result<bool, Error> {
+    let Some(lock) = lock.filter(|_| !transaction_snapshot_only()) else {
+        return Ok(true);
+    };
+    Ok(plan::run(lock, Rows::len)? > 0 || plan::run(lock, Rows::len)? > 0)
 }
 
 enum Verdict {

@@ -1,25 +1,15 @@
 //! Statements on locks.
 
 use super::{Statement, permitted, removed};
-use pgrx::pg_sys::{INT8ARRAYOID, INT8OID, JSONBOID, OIDOID, TEXTOID, UUIDOID};
+use pgrx::pg_sys::{INT8ARRAYOID, INT8OID, JSONBOID, OIDOID, TEXTOID, TIMESTAMPTZOID, UUIDOID};
 
-/// Only as head of the key's line, and of the work slot's if `$5` is given. The two sub-selects keep the insert from
-/// meeting a row that somebody is deleting, for which it would wait.
+/// Only as head of the key's line, and of the work slot's if there is a status, when both are free. Nobody can be in its way
+/// then but somebody who writes the table by hand, and that is an error.
 pub static ACQUIRE: Statement = Statement::new(
-    &[INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, JSONBOID, INT8OID],
+    &[TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, UUIDOID, JSONBOID, TIMESTAMPTZOID],
     "INSERT INTO volguard.workers
-         (cluster, resource_type, resource_id, lock_name, token, service_id, status, request_id, acquired_at, updated_at, details)
-     SELECT s.cluster, $2, $3, $4, $8 {|} pg_catalog.nextval('volguard.token_counter'), s.service_id, $5, $6, t.now, t.now, $7
-     FROM volguard.services AS s, pg_catalog.clock_timestamp() AS t (now)
-     WHERE s.service_id {=} $1 AND s.fenced_at IS NULL AND s.heartbeat_at {+} s.lease {>} t.now
-       AND NOT EXISTS (
-           SELECT FROM volguard.workers AS w
-           WHERE w.cluster {=} s.cluster AND w.resource_type {=} $2 AND w.resource_id {=} $3 AND w.lock_name {=} $4)
-       AND ($5 IS NULL OR NOT EXISTS (
-           SELECT FROM volguard.workers AS w
-           WHERE w.cluster {=} s.cluster AND w.resource_type {=} $2 AND w.resource_id {=} $3 AND w.status IS NOT NULL))
-     ON CONFLICT DO NOTHING
-     RETURNING token",
+         (cluster, resource_type, resource_id, lock_name, token, service_id, status, request_id, details, acquired_at, updated_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
 );
 
 /// Why an acquire got nothing: the caller's own state, and the row in the way (the key's, else the work slot's).
