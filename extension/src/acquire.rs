@@ -7,7 +7,7 @@ use crate::look::{self, Tables};
 use crate::refusal::{Blocker, Refusal};
 use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg, transaction_snapshot_only};
-use crate::wait::{Deadline, Line, Watch, line};
+use crate::wait::{Deadline, Line, client, line};
 use crate::{argument, cleanup, row, service, settings, statements, token};
 use pgrx::datum::{Interval, Uuid};
 use pgrx::{JsonB, pg_extern, pg_sys};
@@ -46,7 +46,7 @@ enum Attempt {
 
 impl Request<'_> {
     fn acquire(&self) -> Result<Option<i64>, Error> {
-        let mut watch = None;
+        let mut waited = false;
         for (headed, line) in self.lines.iter().enumerate() {
             if line.try_head()? {
                 continue;
@@ -59,13 +59,13 @@ impl Request<'_> {
                 self.leave(headed);
                 return Ok(Some(token));
             }
-            self.begin(&mut watch)?;
+            waited = true;
             if !line.become_head(&self.deadline)? {
                 self.leave(headed);
                 return Ok(None);
             }
         }
-        let got = self.insert_as_head(watch)?;
+        let got = self.insert_as_head(waited)?;
         match got {
             // Its insert isn't committed yet: the lines stay ours until it is.
             Some(Got::Inserted(token)) => Ok(Some(token)),
@@ -87,13 +87,14 @@ impl Request<'_> {
         }
     }
 
-    fn insert_as_head(&self, mut watch: Option<Watch>) -> Result<Option<Got>, Error> {
+    fn insert_as_head(&self, mut waited: bool) -> Result<Option<Got>, Error> {
         // The row whose cleanup was tried in vain: trying again would only fail, and write, again.
         let mut hopeless = None;
         loop {
             line::before_look()?;
-            if let Some(watch) = &watch {
-                watch.look()?;
+            // The client may have gone meanwhile, and a lock taken for nobody would be held for a lease.
+            if waited {
+                client::look()?;
             }
             if let Some(token) = self.insert()? {
                 token::make_durable();
@@ -118,7 +119,7 @@ impl Request<'_> {
             if self.deadline.left().is_zero() {
                 return Ok(None);
             }
-            self.begin(&mut watch)?;
+            waited = true;
             match row::state(&blocker.row)? {
                 row::State::Unchanged => {}
                 row::State::Gone => continue,
@@ -135,14 +136,6 @@ impl Request<'_> {
             }
             line::sleep(sleep)?;
         }
-    }
-
-    /// Watches the client from the first moment of a wait on.
-    fn begin(&self, watch: &mut Option<Watch>) -> Result<(), Error> {
-        if watch.is_none() && self.deadline.may_wait() {
-            *watch = Some(Watch::begin()?);
-        }
-        Ok(())
     }
 
     /// One attempt, under the caller's own gate. `None` also when that gate stays closed.

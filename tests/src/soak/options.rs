@@ -45,6 +45,8 @@ pub struct Habits {
     pub hot_keys: usize,
     /// How many tasks a process has.
     pub visitors: usize,
+    /// How often it writes under one lock, at most.
+    pub writes: u8,
     /// The longest pause between two acts under a lock.
     pub pause: Duration,
     /// In how many of a hundred writes the client hangs up before the answer can come.
@@ -83,6 +85,7 @@ impl Options {
             habits: Habits {
                 hot_keys: 4,
                 visitors: 2,
+                writes: 3,
                 pause: Duration::from_millis(4),
                 abandoned: 4,
                 fenced: true,

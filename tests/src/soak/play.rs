@@ -14,6 +14,7 @@ use crate::history::{History, check};
 pub async fn play(options: &Options) -> anyhow::Result<Outcome> {
     let mut stage = Stage::build(options).await?;
     let mut fleet = Fleet::start(options, &stage)?;
+    stage.until_at_work(options.clients).await?;
     let faults = storm(options, &mut stage, &mut fleet).await?;
     fleet.recall().await?;
     stage.calm_down(options.calm).await?;

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Options;
 use crate::history::{Entry, journal};
-use crate::scenario::{Cut, Proxy, Sql, furnish, url};
+use crate::scenario::{Cut, Proxy, Sql, furnish, until, url};
 use crate::{PrivateServer, Profile};
 
 const PROXIES: usize = 4;
@@ -46,6 +46,17 @@ impl Stage {
         let port = proxy.map_or(self.server.port(), Proxy::port);
         let url = url("manager", port, "volguard");
         format!("{url}?application_name={name}")
+    }
+
+    /// Resolves when so many clients have registered.
+    pub(super) async fn until_at_work(&self, clients: usize) -> anyhow::Result<()> {
+        let sql = self.superuser().await?;
+        let registered = "SELECT count(*) FROM volguard.services";
+        until("all clients at work", async || {
+            let registered = sql.number(registered).await?.unwrap_or_default();
+            Ok((registered >= clients as i64).then_some(()))
+        })
+        .await
     }
 
     pub(super) async fn superuser(&self) -> anyhow::Result<Sql> {

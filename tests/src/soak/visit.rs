@@ -57,7 +57,7 @@ impl Visitor {
         let Some(lock) = self.acquire().await? else {
             return Ok(());
         };
-        for _ in 0..self.rng.u8(0..4) {
+        for _ in 0..self.rng.u8(0..=self.habits.writes) {
             self.write(&lock).await?;
             self.pause(&lock).await;
         }
