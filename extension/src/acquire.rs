@@ -8,13 +8,16 @@ use crate::refusal::{Blocker, Refusal};
 use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg, transaction_snapshot_only};
 use crate::wait::{Deadline, Line, client, line};
-use crate::{argument, cleanup, row, service, settings, statements, token};
+use crate::{argument, cleanup, row, service, settings, statements, token, write};
 use pgrx::datum::{Interval, Uuid};
 use pgrx::{JsonB, pg_extern, pg_sys};
 use std::time::Duration;
 
 /// With a wait of zero, a lock wait that a cleanup on the way runs into ends after this.
 const NO_WAIT: Duration = Duration::from_millis(1);
+
+/// The unique index that no two rows with one token get past.
+const TOKEN_KEY: &str = "workers_token_key";
 
 /// What one call asks for.
 struct Request<'a> {
@@ -146,7 +149,7 @@ impl Request<'_> {
         }
         let tables = Tables::open()?;
         let token = match self.is_free(&tables)? {
-            true => Some(self.write(token::draw(&tables)?)?),
+            true => Some(self.write(&tables)?),
             false => None,
         };
         if token.is_none() {
@@ -161,23 +164,35 @@ impl Request<'_> {
         Ok(alive && !tables.is_taken(self.names, self.status.is_some())?)
     }
 
-    fn write(&self, token: i64) -> Result<i64, Error> {
-        let [cluster, resource_type, resource_id, lock_name] = self.names;
+    fn write(&self, tables: &Tables) -> Result<i64, Error> {
+        let token = token::draw(tables)?;
+        let [cluster, resource_type, resource_id, lock_name] = self.names.map(arg);
         // SAFETY: reads the clock.
-        let now = unsafe { pg_sys::GetCurrentTimestamp() };
-        statements::ACQUIRE.count(&[
-            arg(cluster),
-            arg(resource_type),
-            arg(resource_id),
-            arg(lock_name),
-            arg(token),
-            arg(self.service_id),
-            self.status,
-            self.request_id,
-            self.details,
-            arg(now),
-        ])?;
-        Ok(token)
+        let now = arg(unsafe { pg_sys::GetCurrentTimestamp() });
+        let columns = tables.columns();
+        let fields = [
+            (columns.key[0], cluster),
+            (columns.key[1], resource_type),
+            (columns.key[2], resource_id),
+            (columns.key[3], lock_name),
+            (columns.token, arg(token)),
+            (columns.service_id, arg(self.service_id)),
+            (columns.status, self.status),
+            (columns.request_id, self.request_id),
+            (columns.details, self.details),
+            (columns.acquired_at, now),
+            (columns.updated_at, now),
+        ];
+        let written = match write::insert(tables, c"acquire()", fields) {
+            Ok(false) => statements::ACQUIRE.count(&fields.map(|(_, value)| value)[..10]),
+            directly => directly.map(usize::from),
+        };
+        match written {
+            Err(Error::Postgres(error)) if error.constraint() == TOKEN_KEY => {
+                Err(Error::TokenInUse(token))
+            }
+            written => written.map(|_| token),
+        }
     }
 
     fn why_refused(&self) -> Result<Refusal, Error> {

@@ -11,9 +11,9 @@ use std::ptr::NonNull;
 /// Postgres functions that raise errors which belong to the user. Call them only inside [`catching`].
 pub mod raw {
     use pgrx::pg_sys::{
-        CommandId, Datum, HeapTuple, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode, Relation,
-        SPIPlanPtr, ScanKey, Snapshot, SysScanDesc, TransactionId, TupleDesc, TupleTableSlot,
-        XLTW_Oper,
+        CommandId, Datum, EState, HeapTuple, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode,
+        Relation, ResultRelInfo, SPIPlanPtr, ScanKey, Snapshot, SysScanDesc, TransactionId,
+        TupleDesc, TupleTableSlot, TupleTableSlotOps, XLTW_Oper,
     };
     use std::ffi::{c_char, c_int, c_long, c_void};
 
@@ -51,6 +51,30 @@ pub mod raw {
         /// `libpq/libpq.h`, which pgrx doesn't bind.
         pub fn pq_check_connection() -> bool;
         pub fn palloc(size: usize) -> *mut c_void;
+        pub fn palloc0(size: usize) -> *mut c_void;
+        pub fn PreventCommandIfReadOnly(command: *const c_char);
+        pub fn CreateExecutorState() -> *mut EState;
+        pub fn FreeExecutorState(state: *mut EState);
+        pub fn InitResultRelInfo(
+            target: *mut ResultRelInfo,
+            relation: Relation,
+            index: u32,
+            root: *mut ResultRelInfo,
+            instrument: c_int,
+        );
+        pub fn ExecOpenIndices(target: *mut ResultRelInfo, speculative: bool);
+        pub fn ExecCloseIndices(target: *mut ResultRelInfo);
+        pub fn MakeSingleTupleTableSlot(
+            descriptor: TupleDesc,
+            kind: *const TupleTableSlotOps,
+        ) -> *mut TupleTableSlot;
+        pub fn ExecStoreVirtualTuple(slot: *mut TupleTableSlot) -> *mut TupleTableSlot;
+        pub fn ExecSimpleRelationInsert(
+            target: *mut ResultRelInfo,
+            state: *mut EState,
+            slot: *mut TupleTableSlot,
+        );
+        pub fn heap_copytuple(tuple: HeapTuple) -> HeapTuple;
         pub fn heap_deform_tuple(
             tuple: HeapTuple,
             descriptor: TupleDesc,

@@ -68,6 +68,8 @@ pub enum Error {
     Suppressed { table: String },
     #[error("canceling statement due to lock timeout")]
     LockTimeout,
+    #[error("token {0} is in use: the sequence volguard.token_counter has fallen back")]
+    TokenInUse(i64),
     #[error("volguard's tables are missing")]
     NotInstalled,
     /// An error that Postgres raised, kept with every field it came with.
@@ -101,7 +103,7 @@ impl Error {
             Error::ServiceFenced(_) => b"VG001",
             Error::TokenNotHeld(_) => b"VG002",
             Error::Document { .. } => b"VG003",
-            Error::LeaseExpired(_) | Error::ServiceAlive(_) => b"55000",
+            Error::LeaseExpired(_) | Error::ServiceAlive(_) | Error::TokenInUse(_) => b"55000",
             Error::Null { .. } => b"22004",
             Error::Invalid { .. } => b"22023",
             Error::Denied { .. } => b"42501",
@@ -155,6 +157,9 @@ impl Error {
             }
             Error::Suppressed { .. } => {
                 "A BEFORE UPDATE trigger returned NULL for a row that met all conditions."
+            }
+            Error::TokenInUse(_) => {
+                "Have the extension's owner set it beyond every token that was ever drawn: SELECT setval('volguard.token_counter', ...)."
             }
             Error::NotInstalled => "Run CREATE EXTENSION volguard in this database.",
             Error::LockTimeout => "lock_timeout is shorter than the wait that was asked for.",
@@ -230,14 +235,24 @@ impl PgError {
     }
 
     pub fn message(&self) -> String {
-        // SAFETY: as above; the message is null or a C string of the same allocation.
-        unsafe {
-            let message = self.0.as_ref().message;
-            if message.is_null() {
-                return String::new();
-            }
-            CStr::from_ptr(message).to_string_lossy().into_owned()
+        // SAFETY: as above.
+        self.field(unsafe { self.0.as_ref().message })
+    }
+
+    /// The constraint that was violated; empty if it was none.
+    pub fn constraint(&self) -> String {
+        // SAFETY: as above.
+        self.field(unsafe { self.0.as_ref().constraint_name })
+    }
+
+    fn field(&self, text: *const std::ffi::c_char) -> String {
+        if text.is_null() {
+            return String::new();
         }
+        // SAFETY: a C string of the same allocation.
+        unsafe { CStr::from_ptr(text) }
+            .to_string_lossy()
+            .into_owned()
     }
 }
 

@@ -30,6 +30,7 @@ mod spi;
 mod statements;
 mod token;
 mod wait;
+mod write;
 
 pgrx::pg_module_magic!(name, version);
 

@@ -3,10 +3,11 @@
 use crate::error::Error;
 use crate::export::{export, verb};
 use crate::fence::{self, Gate};
+use crate::look::{self, Held, Tables};
 use crate::spi::{Arg, arg};
 use crate::statements::{self, Statement};
 use crate::wait::Line;
-use crate::{argument, owner, service};
+use crate::{argument, owner, service, write};
 use pgrx::pg_extern;
 
 /// Runs a statement that deletes rows of `workers`, and has the heads of their lines woken after the commit.
@@ -14,11 +15,8 @@ pub fn remove(statement: &Statement, args: &[Arg]) -> Result<usize, Error> {
     statement.run(args, |rows| {
         for row in 0..rows.len() {
             let name = |column| rows.get::<String>(row, column).unwrap_or_default();
-            let (cluster, resource_type, resource_id) = (name(0), name(1), name(2));
-            Line::of_key(&cluster, &resource_type, &resource_id, &name(3)).wake_after_commit();
-            if rows.get(row, 4) == Some(true) {
-                Line::of_work(&cluster, &resource_type, &resource_id).wake_after_commit();
-            }
+            let working = rows.get(row, 4) == Some(true);
+            wake(&name(0), &name(1), &name(2), &name(3), working);
         }
         rows.len()
     })
@@ -28,13 +26,42 @@ pub fn remove(statement: &Statement, args: &[Arg]) -> Result<usize, Error> {
 fn release(token: Option<i64>) -> Option<bool> {
     verb(None, || {
         let token = argument::required("token", token)?;
-        let me = arg(owner::caller());
-        if remove(&statements::RELEASE, &[arg(token), me])? == 1 {
-            return Ok(Some(true));
+        let tables = Tables::open()?;
+        let Some(held) = tables.held(token)? else {
+            return Ok(Some(false));
+        };
+        if !service::may_act_for(held.service_id)? {
+            return Err(fence::not_yours(token));
         }
-        refuse_foreign(&[token])?;
-        Ok(Some(false))
+        // Nobody fences the service meanwhile: its work would be for the cleanup.
+        let gate = Gate::of(held.service_id);
+        gate.enter()?;
+        let released = give_back(&tables, token, &held)?;
+        gate.leave();
+        Ok(Some(released))
     })
+}
+
+/// Deletes the row of a token, unless its service is fenced.
+fn give_back(tables: &Tables, token: i64, held: &Held) -> Result<bool, Error> {
+    if tables.service(held.service_id)? == look::Service::Fenced {
+        return Ok(false);
+    }
+    if write::delete(tables, c"release()", &held.place)? {
+        let [cluster, resource_type, resource_id, lock_name] = &held.names;
+        wake(cluster, resource_type, resource_id, lock_name, held.working);
+        return Ok(true);
+    }
+    // The row has changed since, or a trigger has to see it go.
+    Ok(remove(&statements::RELEASE, &[arg(token)])? == 1)
+}
+
+/// Has the heads of the lines woken that a deleted row was in the way of.
+fn wake(cluster: &str, resource_type: &str, resource_id: &str, lock_name: &str, working: bool) {
+    Line::of_key(cluster, resource_type, resource_id, lock_name).wake_after_commit();
+    if working {
+        Line::of_work(cluster, resource_type, resource_id).wake_after_commit();
+    }
 }
 
 #[pg_extern(sql = false)]

@@ -5,7 +5,7 @@ use crate::catch::{catching, raw};
 use crate::error::Error;
 use crate::invalidation::generation;
 use crate::{owner, scan};
-use pgrx::pg_sys::{self, Datum, HeapTuple, Oid, Relation};
+use pgrx::pg_sys::{self, Datum, HeapTuple, ItemPointerData, Oid, Relation};
 use pgrx::{FromDatum, IntoDatum};
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -25,9 +25,23 @@ pub struct Tables {
     workers: Oid,
     workers_key: Oid,
     work_key: Oid,
-    /// cluster, resource_type, resource_id, lock_name, status
-    key_columns: [i16; 5],
+    token_key: Oid,
+    columns: Columns,
     token_counter: Oid,
+}
+
+/// The numbers of the columns of `workers`.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns {
+    /// cluster, resource_type, resource_id, lock_name
+    pub key: [i16; 4],
+    pub token: i16,
+    pub service_id: i16,
+    pub status: i16,
+    pub request_id: i16,
+    pub acquired_at: i16,
+    pub updated_at: i16,
+    pub details: i16,
 }
 
 impl Tables {
@@ -63,6 +77,7 @@ impl Tables {
         // SAFETY: a catalog look-up of a running transaction.
         let column = |table, name: &CStr| unsafe { pg_sys::get_attnum(table, name.as_ptr()) };
         let (services, workers) = (relation(c"services")?, relation(c"workers")?);
+        let of_workers = |name| column(workers, name);
         Ok(Tables {
             generation,
             services,
@@ -72,14 +87,17 @@ impl Tables {
             workers,
             workers_key: index(c"workers_pkey"),
             work_key: index(c"workers_work_key"),
-            key_columns: [
-                c"cluster",
-                c"resource_type",
-                c"resource_id",
-                c"lock_name",
-                c"status",
-            ]
-            .map(|name| column(workers, name)),
+            token_key: index(c"workers_token_key"),
+            columns: Columns {
+                key: [c"cluster", c"resource_type", c"resource_id", c"lock_name"].map(of_workers),
+                token: of_workers(c"token"),
+                service_id: of_workers(c"service_id"),
+                status: of_workers(c"status"),
+                request_id: of_workers(c"request_id"),
+                acquired_at: of_workers(c"acquired_at"),
+                updated_at: of_workers(c"updated_at"),
+                details: of_workers(c"details"),
+            },
             token_counter: relation(c"token_counter")?,
         })
     }
@@ -93,6 +111,17 @@ pub enum Service {
     Expired,
     /// Or unknown.
     Fenced,
+}
+
+/// A row of `workers`.
+#[derive(Debug)]
+pub struct Held {
+    pub place: ItemPointerData,
+    /// cluster, resource_type, resource_id, lock_name
+    pub names: [String; 4],
+    pub service_id: i64,
+    /// It has a status, and so the resource's work slot.
+    pub working: bool,
 }
 
 impl Tables {
@@ -139,7 +168,7 @@ impl Tables {
                 let key = |at: usize| {
                     let equals = Oid::from(pg_sys::F_TEXTEQ);
                     let collation = pg_sys::DEFAULT_COLLATION_OID;
-                    scan::equals(self.key_columns[at], equals, collation, names[at])
+                    scan::equals(self.columns.key[at], equals, collation, names[at])
                 };
                 let mut keys = [key(0), key(1), key(2), key(3)];
                 let (table, index) = (self.workers, self.workers_key);
@@ -151,6 +180,64 @@ impl Tables {
                     && scan::first(table, self.work_key, &mut keys, true, |_, _, _| ()).is_some()
             })
         }
+    }
+
+    /// The row that has the token, and where it is.
+    pub fn held(&self, token: i64) -> Result<Option<Held>, Error> {
+        let Columns {
+            key: [cluster, resource_type, resource_id, lock_name],
+            status,
+            service_id,
+            ..
+        } = self.columns;
+        let numbers = [
+            cluster,
+            resource_type,
+            resource_id,
+            lock_name,
+            service_id,
+            status,
+        ];
+        let equals = Oid::from(pg_sys::F_INT8EQ);
+        // SAFETY: the table is locked, the columns are of these types; the closures own nothing.
+        let row = unsafe {
+            catching(|| {
+                let token = Datum::from(token);
+                let mut keys = [scan::equals(
+                    self.columns.token,
+                    equals,
+                    Oid::INVALID,
+                    token,
+                )];
+                let (table, index) = (self.workers, self.token_key);
+                scan::first(table, index, &mut keys, true, |table, _, row| {
+                    (
+                        (*row).t_self,
+                        fields(table, raw::heap_copytuple(row), numbers),
+                    )
+                })
+            })?
+        };
+        let held = |(place, fields): (_, [Option<Datum>; 6])| {
+            // SAFETY: fields of these types, in a copy of the row.
+            let text = |at: usize| unsafe { String::from_datum(fields[at]?, false) };
+            Some(Held {
+                place,
+                names: [text(0)?, text(1)?, text(2)?, text(3)?],
+                // SAFETY: as above.
+                service_id: unsafe { i64::from_datum(fields[4]?, false)? },
+                working: fields[5].is_some(),
+            })
+        };
+        Ok(row.and_then(held))
+    }
+
+    pub fn workers(&self) -> Oid {
+        self.workers
+    }
+
+    pub fn columns(&self) -> &Columns {
+        &self.columns
     }
 
     /// The sequence that tokens are drawn from.

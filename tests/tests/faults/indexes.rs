@@ -146,7 +146,12 @@ async fn without_the_fence_and_the_incarnation_index_several_live() -> anyhow::R
     Ok(())
 }
 
-/// An operator has reset the sequence, say by a restore: numbers that are in use are passed over.
+fn has_fallen_back(error: &tokio_postgres::Error) -> bool {
+    let report = error.as_db_error();
+    report.is_some_and(|report| report.message().ends_with("has fallen back"))
+}
+
+/// An operator has reset the sequence, say by a restore: a number that is in use is refused, and nobody gets it twice.
 async fn a_counter_that_fell_back(site: &Site) -> anyhow::Result<()> {
     let sql = site.sql().await?;
     let service = sql.register("a", LEASE).await?;
@@ -155,7 +160,12 @@ async fn a_counter_that_fell_back(site: &Site) -> anyhow::Result<()> {
             site.psql("SELECT setval('volguard.token_counter', 1, false)")?;
         }
         let key = format!("v{number}");
-        sql.acquire(service, &key, LEASE).await?.context("free")?;
+        match sql.acquire(service, &key, LEASE).await {
+            Ok(token) => drop(token.context("free")?),
+            // Each try draws a number, so that it is over some day even if nobody sets the sequence right.
+            Err(error) if number >= 10 && has_fallen_back(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     let twice = "SELECT token FROM volguard.lock_status GROUP BY token HAVING count(*) > 1";
     match sql.number(twice).await? {
