@@ -1,9 +1,7 @@
 //! What happened, told by both sides, and a judge.
 //!
-//! Clients write down what they ask and what they are answered ([`Log`], one file a process). The database writes down what
-//! took effect ([`journal`]), in its own order: each entry draws its number at the end of its transaction, after everything
-//! else in it and with all its locks held. So of two transactions of which one had to wait for the other, or could only see
-//! what the other left, the later one has the larger number. [`check()`] compares the two and knows nothing of servers.
+//! Clients write down what they ask and what they are answered ([`Log`], one file a process). What took effect, and in which
+//! order, is read from the database's own log ([`journal`]). [`check()`] compares the two and knows nothing of servers.
 
 mod call;
 mod check;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod effects;
+mod losses;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -10,6 +11,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use self::time::Frontier;
 use super::{Act, Answer, Call, Change, Entry, History, Offence};
 
 /// What is wrong with a history; nothing, if it is as it should be.
@@ -18,7 +20,9 @@ pub fn check(history: &History) -> Vec<Offence> {
     let index = Index::of(&history.journal);
     let mut offences = effects::check(&history.journal);
     offences.extend(answers::check(history, &index));
-    offences.extend(time::check(&history.calls, &index));
+    let over = Frontier::of(&history.calls, &index);
+    offences.extend(time::check(&history.calls, &index, &over));
+    offences.extend(losses::check(history, &over));
     offences
 }
 
@@ -40,7 +44,7 @@ impl<'a> Index<'a> {
                 Change::Taken { request, .. } => taken.entry(request).or_default().push(entry),
                 Change::Freed { token, .. } => drop(freed.insert(token, entry)),
                 Change::Wrote { write, .. } => drop(written.insert(write, entry)),
-                Change::Fenced { .. } => {}
+                Change::Ended { .. } => {}
             }
         }
         Self {

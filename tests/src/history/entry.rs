@@ -24,8 +24,6 @@ pub enum Change {
         key: String,
         /// The row's token.
         token: i64,
-        /// Whether its service was fenced by then, or had left in order.
-        dead: bool,
     },
     /// The resource was written.
     Wrote {
@@ -38,8 +36,8 @@ pub enum Change {
         /// How often the resource has been written by now.
         version: i64,
     },
-    /// A service was fenced.
-    Fenced {
+    /// A service was fenced, or has left in order.
+    Ended {
         /// Which one.
         service: i64,
     },
@@ -48,14 +46,12 @@ pub enum Change {
 /// A change with its place in the database's order.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Drawn at the end of its transaction.
-    pub turn: i64,
+    /// Its place: transactions in the order of their commits, changes as they were made in them.
+    pub turn: u64,
     /// The transaction.
     pub xid: String,
-    /// The database's clock at that moment.
+    /// When it was committed, by the database's clock.
     pub at: String,
-    /// Whose connection it was: an `application_name`.
-    pub by: String,
     /// The change.
     pub change: Change,
 }
@@ -66,9 +62,11 @@ impl fmt::Display for Entry {
             turn,
             xid,
             at,
-            by,
             change,
         } = self;
-        write!(f, "journal {turn}, by {by} in {xid} at {at}: {change:?}")
+        write!(
+            f,
+            "{turn}: transaction {xid}, committed at {at}: {change:?}"
+        )
     }
 }

@@ -25,9 +25,9 @@ pub enum Rule {
     ConfirmedIsDone,
     /// Every lock is released or cleaned in the end.
     ReleasedOrCleaned,
-    /// A lock is taken away only from a service that is dead.
+    /// Who didn't give a lock back loses it only if its service has ended.
     OnlyTheDeadLoseLocks,
-    /// A fenced service takes no lock and writes nothing.
+    /// A service that has ended takes no lock and writes nothing.
     DeadStayDead,
     /// What was answered before something else was asked comes before it in the database's order.
     OrderOfTime,
@@ -48,8 +48,10 @@ impl fmt::Display for Rule {
             Self::RefusedIsNotDone => "a refused write took effect",
             Self::ConfirmedIsDone => "what was confirmed did not take effect",
             Self::ReleasedOrCleaned => "a lock was neither released nor cleaned",
-            Self::OnlyTheDeadLoseLocks => "a lock was taken away from a living service",
-            Self::DeadStayDead => "a fenced service has acted",
+            Self::OnlyTheDeadLoseLocks => {
+                "a living service has lost a lock that it did not give back"
+            }
+            Self::DeadStayDead => "a dead service has acted",
             Self::OrderOfTime => "what was over came after what was asked later",
             Self::OnlyWhatWasAsked => "something happened that nobody had asked for",
         })

@@ -40,8 +40,8 @@ pub struct Tally {
     pub released: usize,
     /// Calls that nobody was told the end of.
     pub unanswered: usize,
-    /// Locks that were cleaned up behind a dead service.
-    pub cleaned: usize,
+    /// Services that were fenced or have left.
+    pub ended: usize,
     /// Entries of the journal.
     pub entries: usize,
 }
@@ -52,7 +52,6 @@ impl Tally {
             let answers = history.calls.iter().map(|call| &call.answer);
             answers.filter(|answer| wanted(answer)).count()
         };
-        let dead = |change: &Change| matches!(change, Change::Freed { dead: true, .. });
         Self {
             calls: history.calls.len(),
             acquired: count(|answer| matches!(answer, Answer::Token(_))),
@@ -65,8 +64,8 @@ impl Tally {
                 .filter(|call| call.answer == Answer::Nothing)
                 .filter(|call| !matches!(call.act, Act::Release { .. }))
                 .count(),
-            cleaned: (history.journal.iter())
-                .filter(|entry| dead(&entry.change))
+            ended: (history.journal.iter())
+                .filter(|entry| matches!(entry.change, Change::Ended { .. }))
                 .count(),
             entries: history.journal.len(),
         }
@@ -103,7 +102,7 @@ impl fmt::Display for Outcome {
             refused,
             released,
             unanswered,
-            cleaned,
+            ended,
             entries,
         } = self.tally;
         writeln!(
@@ -113,7 +112,7 @@ impl fmt::Display for Outcome {
         )?;
         writeln!(
             f,
-            "  locks     {acquired} acquired, {not_free} not free, {released} released, {cleaned} cleaned up"
+            "  locks     {acquired} acquired, {not_free} not free, {released} released; {ended} services ended"
         )?;
         writeln!(f, "  writes    {written} written, {refused} refused")?;
         writeln!(f, "  {unanswered} acquires and writes without an answer")?;

@@ -26,9 +26,12 @@ impl Stage {
         let server = PrivateServer::builder()
             .profile(options.profile)
             .setting("max_connections", "600")
+            .setting("wal_level", "logical")
             .start()?;
         furnish(&server)?;
-        server.psql(journal::SETUP)?;
+        for step in journal::SETUP {
+            server.psql(step)?;
+        }
         let keys = "INSERT INTO app.resources (id)
                     SELECT kind || number FROM generate_series(0, 999) AS number, (VALUES ('hot-'), ('node-')) AS k (kind)";
         server.psql(keys)?;

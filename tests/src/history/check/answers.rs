@@ -91,7 +91,7 @@ fn unasked(history: &History) -> Vec<Offence> {
     let unasked = history.journal.iter().filter(|entry| match entry.change {
         Change::Taken { request: id, .. } | Change::Wrote { write: id, .. } => !asked.contains(&id),
         // A reaper frees, a cleanup fences, and neither keeps a log.
-        Change::Freed { .. } | Change::Fenced { .. } => false,
+        Change::Freed { .. } | Change::Ended { .. } => false,
     });
     unasked
         .map(|entry| Offence::new(Rule::OnlyWhatWasAsked, [entry as &dyn Display]))

@@ -17,7 +17,7 @@ struct State<'a> {
     takers: HashMap<i64, &'a Entry>,
     last_write: HashMap<&'a str, &'a Entry>,
     writes: HashMap<Uuid, &'a Entry>,
-    fenced: HashMap<i64, &'a Entry>,
+    ended: HashMap<i64, &'a Entry>,
     offences: Vec<Offence>,
 }
 
@@ -26,14 +26,14 @@ pub(super) fn check(journal: &[Entry]) -> Vec<Offence> {
     for entry in journal {
         match &entry.change {
             Change::Taken { key, .. } => state.taken(entry, key),
-            Change::Freed { key, token, dead } => state.freed(entry, key, *token, *dead),
+            Change::Freed { key, token } => state.freed(entry, key, *token),
             Change::Wrote { key, .. } => state.wrote(entry, key),
-            Change::Fenced { service } => {
-                state.fenced.entry(*service).or_insert(entry);
+            Change::Ended { service } => {
+                state.ended.entry(*service).or_insert(entry);
             }
         }
     }
-    let left: HashSet<i64> = state.holders.values().flatten().map(|e| e.turn).collect();
+    let left: HashSet<u64> = state.holders.values().flatten().map(|e| e.turn).collect();
     for entry in journal.iter().filter(|entry| left.contains(&entry.turn)) {
         state.report(Rule::ReleasedOrCleaned, &[entry]);
     }
@@ -58,25 +58,22 @@ impl<'a> State<'a> {
         {
             self.report(Rule::TokensGrow, &[last, entry]);
         }
-        if let Some(fence) = self.fenced.get(&service).copied() {
-            self.report(Rule::DeadStayDead, &[fence, entry]);
+        if let Some(end) = self.ended.get(&service).copied() {
+            self.report(Rule::DeadStayDead, &[end, entry]);
         }
         self.holders.entry(key).or_default().push(entry);
         self.last_taken.insert(key, entry);
         self.takers.insert(token, entry);
     }
 
-    fn freed(&mut self, entry: &'a Entry, key: &'a str, token: i64, dead: bool) {
+    fn freed(&mut self, entry: &'a Entry, key: &'a str, token: i64) {
         let holders = self.holders.entry(key).or_default();
         let Some(place) = holders.iter().position(|taken| token_of(taken) == token) else {
             let taken = self.takers.get(&token).copied();
             let events: Vec<&Entry> = taken.into_iter().chain([entry]).collect();
             return self.report(Rule::FreedOnce, &events);
         };
-        let taken = holders.remove(place);
-        if !dead && taken.by != entry.by {
-            self.report(Rule::OnlyTheDeadLoseLocks, &[taken, entry]);
-        }
+        holders.remove(place);
     }
 
     fn wrote(&mut self, entry: &'a Entry, key: &'a str) {
@@ -101,7 +98,7 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Was the token of this write held, by a service that was not fenced, and that of this key?
+    /// Was the token of this write held, by a service that had not ended, and that of this key?
     fn authorised(&mut self, entry: &'a Entry, key: &str, token: i64) {
         let holders = self.holders.get(key).into_iter().flatten();
         if !holders.into_iter().any(|taken| token_of(taken) == token) {
@@ -119,9 +116,9 @@ impl<'a> State<'a> {
             return;
         };
         if let Change::Taken { service, .. } = taken.change
-            && let Some(fence) = self.fenced.get(&service).copied()
+            && let Some(end) = self.ended.get(&service).copied()
         {
-            self.report(Rule::DeadStayDead, &[taken, fence, entry]);
+            self.report(Rule::DeadStayDead, &[taken, end, entry]);
         }
     }
 }
@@ -131,7 +128,7 @@ fn token_of(entry: &Entry) -> i64 {
         Change::Taken { token, .. } | Change::Freed { token, .. } | Change::Wrote { token, .. } => {
             token
         }
-        Change::Fenced { .. } => 0,
+        Change::Ended { .. } => 0,
     }
 }
 
@@ -145,6 +142,6 @@ fn version_of(entry: &Entry) -> i64 {
 fn key_of(entry: &Entry) -> &str {
     match &entry.change {
         Change::Taken { key, .. } | Change::Freed { key, .. } | Change::Wrote { key, .. } => key,
-        Change::Fenced { .. } => "",
+        Change::Ended { .. } => "",
     }
 }

@@ -20,13 +20,12 @@ fn service(client: &str) -> i64 {
 }
 
 impl Story {
-    fn entry(&mut self, by: &str, change: Change) {
-        let turn = self.history.journal.len() as i64 + 1;
+    fn entry(&mut self, change: Change) {
+        let turn = self.history.journal.len() as u64 + 1;
         self.history.journal.push(Entry {
             turn,
             xid: format!("{}", 700 + turn),
             at: String::new(),
-            by: by.to_owned(),
             change,
         });
     }
@@ -70,7 +69,7 @@ impl Story {
             service: service(client),
             request,
         };
-        self.entry(client, change);
+        self.entry(change);
         self
     }
 
@@ -88,7 +87,7 @@ impl Story {
     ) -> &mut Self {
         let write = Uuid::new_v4();
         self.ask_to_write(client, key, token, write, answer);
-        self.wrote(client, key, token, version, write)
+        self.wrote(key, token, version, write)
     }
 
     fn ask_to_write(
@@ -108,27 +107,20 @@ impl Story {
         self
     }
 
-    fn wrote(
-        &mut self,
-        client: &str,
-        key: &str,
-        token: i64,
-        version: i64,
-        write: Uuid,
-    ) -> &mut Self {
+    fn wrote(&mut self, key: &str, token: i64, version: i64, write: Uuid) -> &mut Self {
         let change = Change::Wrote {
             key: key.to_owned(),
             token,
             write,
             version,
         };
-        self.entry(client, change);
+        self.entry(change);
         self
     }
 
     fn release(&mut self, client: &str, key: &str, token: i64) -> &mut Self {
         self.ask_to_release(client, key, token, Answer::Released);
-        self.freed(client, key, token, false)
+        self.freed(key, token)
     }
 
     fn ask_to_release(&mut self, client: &str, key: &str, token: i64, answer: Answer) -> &mut Self {
@@ -140,24 +132,20 @@ impl Story {
         self
     }
 
-    fn freed(&mut self, by: &str, key: &str, token: i64, dead: bool) -> &mut Self {
-        let change = Change::Freed {
-            key: key.to_owned(),
-            token,
-            dead,
-        };
-        self.entry(by, change);
+    fn freed(&mut self, key: &str, token: i64) -> &mut Self {
+        let key = key.to_owned();
+        self.entry(Change::Freed { key, token });
         self
     }
 
-    /// `by` cleans up the service of `client`, which holds this.
-    fn clean(&mut self, by: &str, client: &str, key: &str, token: i64) -> &mut Self {
-        self.fence(by, client).freed(by, key, token, true)
+    /// The service of `client`, which holds this, is cleaned up.
+    fn clean(&mut self, client: &str, key: &str, token: i64) -> &mut Self {
+        self.end(client).freed(key, token)
     }
 
-    fn fence(&mut self, by: &str, client: &str) -> &mut Self {
+    fn end(&mut self, client: &str) -> &mut Self {
         let service = service(client);
-        self.entry(by, Change::Fenced { service });
+        self.entry(Change::Ended { service });
         self
     }
 

@@ -53,7 +53,7 @@ fn a_zombie_that_is_fenced() {
     let mut story = Story::default();
     story
         .take("a", "k", 1)
-        .clean("b", "a", "k", 1)
+        .clean("a", "k", 1)
         .take("b", "k", 2)
         .write("b", "k", 2, 1);
     story.ask_to_write("a", "k", 1, Uuid::new_v4(), Answer::Refused);
@@ -70,7 +70,7 @@ fn an_unanswered_write_that_took_effect() {
     story
         .take("a", "k", 1)
         .write_answered("a", "k", 1, 1, Answer::Nothing)
-        .clean("b", "a", "k", 1);
+        .clean("a", "k", 1);
     passes(&story);
 }
 
@@ -94,7 +94,7 @@ fn an_unanswered_write_that_took_effect_late() {
         .ask_to_write("a", "k", 1, late, Answer::Nothing);
     story
         .write("a", "k", 1, 1)
-        .wrote("a", "k", 1, 2, late)
+        .wrote("k", 1, 2, late)
         .release("a", "k", 1);
     passes(&story);
 }
@@ -105,7 +105,7 @@ fn an_unanswered_acquire_that_got_the_lock() {
     let mut story = Story::default();
     story
         .take_answered("a", "k", 1, Answer::Nothing)
-        .clean("b", "a", "k", 1);
+        .clean("a", "k", 1);
     passes(&story);
 }
 
@@ -125,7 +125,7 @@ fn an_acquire_in_vain_whose_lock_is_given_back_behind_the_scenes() {
     let mut story = Story::default();
     story
         .take_answered("a", "k", 1, Answer::NotFree)
-        .freed("a", "k", 1, false);
+        .freed("k", 1);
     passes(&story);
 }
 
@@ -140,7 +140,7 @@ fn a_request_that_was_served_twice() {
         .taken("a", "k", 1, request)
         .release("a", "k", 1);
     story.take("b", "l", 2).release("b", "l", 2);
-    story.taken("a", "k", 3, request).freed("a", "k", 3, false);
+    story.taken("a", "k", 3, request).freed("k", 3);
     passes(&story);
 }
 
@@ -151,7 +151,7 @@ fn an_unanswered_release() {
     story
         .take("a", "k", 1)
         .ask_to_release("a", "k", 1, Answer::Nothing)
-        .freed("a", "k", 1, false);
+        .freed("k", 1);
     story.ask_to_release("a", "k", 1, Answer::NotHeld);
     passes(&story);
 }
@@ -167,6 +167,16 @@ fn calls_at_once() {
     story.history.calls[0].answered = story.history.calls[1].answered;
     story.taken("b", "l", 1, second).taken("a", "k", 2, first);
     story.release("a", "k", 2).release("b", "l", 1);
+    passes(&story);
+}
+
+/// Its locks go with it, in the same transaction.
+#[test]
+fn a_service_that_leaves_in_order() {
+    let mut story = Story::default();
+    story.take("a", "k", 1).freed("k", 1).end("a");
+    let xid = story.history.journal[1].xid.clone();
+    story.history.journal[2].xid = xid;
     passes(&story);
 }
 
