@@ -40,8 +40,11 @@ soak: setup build ## long lines and a storm of faults, with a verdict on what ha
 regress: build ## golden files and isolation specs; one of them: make regress REGRESS=acquire ISOLATION=
 	$(WITH_POSTGRES) -- $(MAKE) -C pg_regress installcheck
 
-bench: setup ## what volguard costs beside SQL by hand, from nothing, in ten minutes; options: make bench BENCH='--help'
-	cargo build --locked --release -p volguard-bench
+# Without options it is the figures and the plot of docs/ that are made anew.
+bench: BENCH ?= --out docs/benchmarks
+bench: ## what volguard costs beside SQL by hand, etcd and Redis, from nothing; options: make bench BENCH='--help'
+	@tests/setup.sh bench
+	cargo build --locked --profile bench -p volguard-bench
 	$(TARGET)/release/volguard-bench $(BENCH)
 
 lint: rustfmt clippy rustdoc ## rustfmt, clippy, rustdoc: no warning allowed

@@ -25,12 +25,16 @@ while read -r guard spec; do
     fi
 done <<'GUARDS'
 Line acquire-meets-acquire
+Line acquire-all-meets-acquire-all
+GiveWay acquire-all-meets-holder
 Gate acquire-meets-fence
+Gate cleanup-meets-release-all
 Fence cleanup-meets-heartbeat
 Fence register-meets-register
 Hold cleanup-meets-fenced-update
 Hold removal-meets-check
 RequestId acquire-meets-acquire
+RequestId acquire-all-meets-acquire-all
 WriterInProgress cleanup-meets-cleanup
 LockFirst update-meets-other-table
 Catalog update-meets-new-catalog

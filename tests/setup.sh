@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the demo need, and nothing that is there already: `make setup`.
+# With the argument `bench`, also the servers that the benchmarks compare with.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -11,6 +12,9 @@ PG_CONFIG=${PG_CONFIG:-$DEBIAN_PG_CONFIG}
 PACKAGES=(build-essential pkg-config libssl-dev libclang-dev pgbouncer)
 if [[ $PG_CONFIG == "$DEBIAN_PG_CONFIG" ]]; then
     PACKAGES+=(postgresql-15 postgresql-server-dev-15)
+fi
+if [[ ${1:-} == bench ]]; then
+    PACKAGES+=(etcd-server redis-server)
 fi
 
 die() {

@@ -39,6 +39,9 @@ without_starting_services
 apt-get install --simulate "$@" >/dev/null 2>&1 || apt-get update -q
 install "$@" || { apt-get update -q && install "$@"; }
 
-case " $* " in
-*" pgbouncer "*) update-rc.d pgbouncer disable >/dev/null ;;
-esac
+for package in "$@"; do
+    case $package in
+    pgbouncer | redis-server) update-rc.d "$package" disable >/dev/null ;;
+    etcd-server) update-rc.d etcd disable >/dev/null ;;
+    esac
+done

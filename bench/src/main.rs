@@ -1,22 +1,19 @@
-//! What volguard costs beside the same work in hand-written SQL, on one private server, in one run.
+//! What volguard costs beside the limit and beside what people use today.
 //!
-//! Both do their work in turns, several rounds of them, so that what else the machine does meets both alike: the ratio
-//! is the result, the absolute numbers are the machine's.
+//! Within a part everybody takes turns, several rounds of them in one run, so that what else the machine does meets all
+//! alike: ratios are the result, the absolute numbers are the machine's.
 
-mod case;
-mod contender;
-mod measure;
+mod growth;
+mod locks;
+mod machine;
 mod options;
-mod report;
-mod stage;
+mod rounds;
+mod servers;
+mod updates;
 
 use anyhow::Result;
 
-use crate::case::Case;
-use crate::measure::pair;
-use crate::options::Options;
-use crate::report::Report;
-use crate::stage::Stage;
+use crate::options::{Options, Part};
 
 fn main() -> Result<()> {
     let Some(options) = Options::from_args()? else {
@@ -30,16 +27,13 @@ fn main() -> Result<()> {
 }
 
 async fn run(options: &Options) -> Result<()> {
-    let stage = Stage::set(options.fsync).await?;
-    let mut report = Report::new(stage.describe().await?, options);
-    println!("{}", report.heading());
-    for case in Case::all() {
-        for &clients in &options.clients {
-            eprintln!("{}, {clients} at once", case.name);
-            let pair = pair(&stage, case.clone(), clients, options).await?;
-            report.add(case.name, clients, &pair);
+    println!("{}, load {}", machine::describe()?, machine::load()?);
+    for part in &options.parts {
+        match part {
+            Part::Updates => updates::run(options).await?,
+            Part::Locks => locks::run(options).await?,
+            Part::Growth => growth::run(options).await?,
         }
     }
-    println!("{}", report.table());
     Ok(())
 }

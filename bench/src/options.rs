@@ -1,67 +1,149 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use lexopt::prelude::*;
 
-use crate::stage::MOST_CLIENTS;
+use crate::locks::Contender;
+use crate::rounds::Pace;
+use crate::{locks, updates};
 
 pub const HELP: &str = "\
-volguard-bench [--rounds N] [--seconds S] [--clients N]... [--fsync on|off]
+volguard-bench [updates] [locks] [growth] [options]
 
-  --rounds N      how often the two take turns (7)
-  --seconds S     how long one turn takes (4)
-  --clients N     how many at once; several times for several numbers (1 and 16)
-  --fsync on|off  whether commits wait for the disk (on)
+  updates         conditional_update beside the same update by hand
+  locks           acquire and release beside SQL by hand, advisory locks, etcd and Redis
+  growth          acquire and release with ever more rows, after many cycles, among many services
+                  (updates and locks, if none is named)
+
+  --rounds N      how often everybody takes a turn (updates 7, locks 5, growth 5)
+  --seconds S     how long one turn takes (updates 4, locks 1.5, growth 2)
+  --clients N     how many at once; several times for several numbers (updates 1 and 16, locks 1, 4, 16, 64, growth 1 and 16)
+  --fsync on|off  whether Postgres' commits wait for the disk (on)
+  --out DIR       where the files of `locks` and `growth` go (target/bench)
+
+  --against NAME  locks: only beside these: hand, advisory, etcd, redis; several times for several
+
+  --most-rows N   growth: the largest number of rows (1000000); ten million take some minutes to fill in
+  --cycles N      growth: how many times a lock was taken and released before (300000)
+
+It starts servers of its own, and so does nothing with DATABASE_URL: their settings are part of what is compared, and
+the server's processor time is read on this machine. VOLGUARD_PACKAGE names a build of the extension and saves making one.
 ";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Updates,
+    Locks,
+    Growth,
+}
 
 #[derive(Debug)]
 pub struct Options {
-    pub rounds: usize,
-    pub turn: Duration,
-    pub clients: Vec<usize>,
+    pub parts: Vec<Part>,
+    rounds: Option<usize>,
+    turn: Option<Duration>,
+    clients: Vec<usize>,
     pub fsync: bool,
+    pub out: PathBuf,
+    pub against: Vec<Contender>,
+    pub most_rows: u32,
+    pub cycles: u64,
 }
 
 impl Options {
     /// `None` if it is the help that is asked for.
     pub fn from_args() -> Result<Option<Options>> {
         let mut options = Options {
-            rounds: 7,
-            turn: Duration::from_secs(4),
+            parts: Vec::new(),
+            rounds: None,
+            turn: None,
             clients: Vec::new(),
             fsync: true,
+            out: PathBuf::from("target/bench"),
+            against: Vec::new(),
+            most_rows: 1_000_000,
+            cycles: 300_000,
         };
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = args.next()? {
             match arg {
-                Long("rounds") => options.rounds = args.value()?.parse()?,
+                Value(name) => options.parts.push(name.parse_with(part)?),
+                Long("rounds") => options.rounds = Some(args.value()?.parse()?),
                 Long("seconds") => {
-                    options.turn = Duration::try_from_secs_f64(args.value()?.parse()?)?;
+                    let seconds = args.value()?.parse()?;
+                    options.turn = Some(Duration::try_from_secs_f64(seconds)?);
                 }
                 Long("clients") => options.clients.push(args.value()?.parse()?),
                 Long("fsync") => options.fsync = args.value()?.parse_with(switch)?,
+                Long("out") => options.out = args.value()?.into(),
+                Long("against") => options.against.push(args.value()?.parse_with(rival)?),
+                Long("most-rows") => options.most_rows = args.value()?.parse()?,
+                Long("cycles") => options.cycles = args.value()?.parse()?,
                 Short('h') | Long("help") => return Ok(None),
                 _ => return Err(arg.unexpected().into()),
             }
         }
-        if options.clients.is_empty() {
-            options.clients = vec![1, 16];
+        if options.parts.is_empty() {
+            options.parts = vec![Part::Updates, Part::Locks];
         }
+        if options.against.is_empty() {
+            options.against = Contender::RIVALS.to_vec();
+        }
+        options.clients.sort_unstable();
         options.check()?;
         Ok(Some(options))
     }
 
+    /// The rounds asked for, or else these.
+    pub fn pace(&self, rounds: usize, seconds: f64) -> Pace {
+        Pace {
+            rounds: self.rounds.unwrap_or(rounds),
+            turn: self.turn.unwrap_or(Duration::from_secs_f64(seconds)),
+        }
+    }
+
+    /// The numbers of clients asked for, or else these.
+    pub fn clients(&self, or_else: &[usize]) -> Vec<usize> {
+        if self.clients.is_empty() {
+            return or_else.to_vec();
+        }
+        self.clients.clone()
+    }
+
     fn check(&self) -> Result<()> {
-        if self.rounds == 0 || self.turn.is_zero() {
+        if self.rounds == Some(0) || self.turn.is_some_and(|turn| turn.is_zero()) {
             bail!("one round at least, of more than no time");
         }
-        if !self.clients.iter().all(|n| (1..=MOST_CLIENTS).contains(n)) {
-            bail!("from 1 to {MOST_CLIENTS} clients");
+        let most = match self.parts.contains(&Part::Updates) {
+            true => updates::MOST_CLIENTS,
+            false => locks::MOST_CLIENTS,
+        };
+        if !self.clients.iter().all(|n| (1..=most).contains(n)) {
+            bail!("from 1 to {most} clients");
+        }
+        if self.most_rows < 1000 || self.cycles == 0 {
+            bail!("a thousand rows and one cycle at least");
         }
         Ok(())
     }
+}
+
+fn part(text: &str) -> Result<Part, &'static str> {
+    match text {
+        "updates" => Ok(Part::Updates),
+        "locks" => Ok(Part::Locks),
+        "growth" => Ok(Part::Growth),
+        _ => Err("updates, locks or growth"),
+    }
+}
+
+fn rival(text: &str) -> Result<Contender, &'static str> {
+    let named = |rival: &Contender| rival.name() == text;
+    let rival = Contender::RIVALS.into_iter().find(named);
+    rival.ok_or("hand, advisory, etcd or redis")
 }
 
 fn switch(text: &str) -> Result<bool, &'static str> {

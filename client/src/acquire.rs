@@ -1,64 +1,58 @@
-//! Asking for a lock: the request, and the line inside this process.
+//! Asking for a lock, or for several at once, and the line inside this process.
 
+mod all;
 mod attempt;
+mod request;
 
 use std::future::IntoFuture;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::ClientWrapper;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+pub use self::all::AcquireAll;
 use self::attempt::Attempt;
+pub use self::request::Wanted;
+pub(crate) use self::request::{Granted, Request};
 use crate::error::Error;
-use crate::interval::micros;
 use crate::lock::Lock;
-use crate::queue::{Key, Place};
+use crate::queue::{Key, Places};
 use crate::session::{Core, Loss, Session};
-use crate::statements;
 
 /// A lock about to be asked for. Made by [`Session::acquire`]; `.await` it, or call [`run`](Acquire::run).
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct Acquire {
     session: Session,
-    key: Key,
-    status: Option<String>,
+    wanted: Wanted,
     wait: Duration,
     request_id: Option<Uuid>,
-    details: Option<Value>,
 }
 
 impl Acquire {
     pub(crate) fn new(session: Session, resource_type: &str, resource_id: &str) -> Acquire {
         Acquire {
             session,
-            key: Key {
-                resource_type: resource_type.to_owned(),
-                resource_id: resource_id.to_owned(),
-                lock_name: String::new(),
-            },
-            status: None,
+            wanted: Wanted::new(resource_type, resource_id),
             wait: Duration::ZERO,
             request_id: None,
-            details: None,
         }
     }
 
     /// Which lock of the resource, if it has several that don't exclude each other. Empty unless told.
     pub fn lock_name(mut self, name: &str) -> Self {
-        self.key.lock_name = name.to_owned();
+        self.wanted = self.wanted.lock_name(name);
         self
     }
 
     /// What is being done under the lock. A lock with a status outlives its holder until the resource is
     /// cleaned up; there is one at most per resource.
     pub fn status(mut self, status: &str) -> Self {
-        self.status = Some(status.to_owned());
+        self.wanted = self.wanted.status(status);
         self
     }
 
@@ -81,7 +75,7 @@ impl Acquire {
 
     /// Whatever people should see beside the lock in the view `lock_status`.
     pub fn details(mut self, details: Value) -> Self {
-        self.details = Some(details);
+        self.wanted = self.wanted.details(details);
         self
     }
 
@@ -108,73 +102,49 @@ impl Acquire {
     /// in the background. The place in the line is lost.
     pub async fn run(self) -> Result<Option<Lock>, Error> {
         // All that identifies the request is settled before the first await.
-        let now = Instant::now();
-        let deadline = now.checked_add(self.wait).unwrap_or(now + FOREVER);
-        let request = Request {
-            key: Arc::new(self.key),
-            id: self.request_id.unwrap_or_else(Uuid::new_v4),
-            status: self.status,
-            details: self.details,
-        };
-
-        let core = self.session.core();
-        core.lease.check().map_err(Error::SessionLost)?;
-        let Some(place) = place(core, &request.key, deadline).await? else {
-            return Ok(None);
-        };
-        let (reply, answer) = oneshot::channel();
-        let attempt = Attempt::new(self.session, request, deadline, reply);
-        tokio::spawn(attempt.run(place));
-        // Without an answer the runtime is shutting down.
-        answer
-            .await
-            .unwrap_or(Err(Error::SessionLost(Loss::Stopped)))
+        let id = self.request_id.unwrap_or_else(Uuid::new_v4);
+        let request = Request::one(id, self.wanted);
+        let locks = ask(self.session, request, self.wait).await?;
+        Ok(locks.and_then(|mut locks| locks.pop()))
     }
 }
 
-/// The head of this process' line for the key, or nothing if it isn't reached in time.
-async fn place(core: &Core, key: &Arc<Key>, deadline: Instant) -> Result<Option<Place>, Error> {
-    if let Some(place) = core.lines.try_join(key) {
-        return Ok(Some(place));
+/// What the request gets, or `None` if it isn't free in time.
+async fn ask(
+    session: Session,
+    request: Request,
+    wait: Duration,
+) -> Result<Option<Vec<Lock>>, Error> {
+    let now = Instant::now();
+    let deadline = now.checked_add(wait).unwrap_or(now + FOREVER);
+    let core = session.core();
+    core.lease.check().map_err(Error::SessionLost)?;
+    let Some(places) = places(core, &request.keys(), deadline).await? else {
+        return Ok(None);
+    };
+    let (reply, answer) = oneshot::channel();
+    let attempt = Attempt::new(session, request, deadline, reply);
+    tokio::spawn(attempt.run(places));
+    // Without an answer the runtime is shutting down.
+    answer
+        .await
+        .unwrap_or(Err(Error::SessionLost(Loss::Stopped)))
+}
+
+/// The head of this process' line for each key, or nothing if not all are reached in time.
+async fn places(
+    core: &Core,
+    keys: &[Arc<Key>],
+    deadline: Instant,
+) -> Result<Option<Places>, Error> {
+    if let Some(places) = core.lines.try_join_all(keys) {
+        return Ok(Some(places));
     }
     tokio::select! {
         biased;
         () = sleep_until(deadline) => Ok(None),
         loss = core.lease.lost() => Err(Error::SessionLost(loss)),
-        place = core.lines.join(key) => Ok(Some(place)),
-    }
-}
-
-/// One request for one lock, which keeps its id however often it is sent.
-#[derive(Debug, Clone)]
-pub(crate) struct Request {
-    pub(crate) key: Arc<Key>,
-    pub(crate) id: Uuid,
-    pub(crate) status: Option<String>,
-    pub(crate) details: Option<Value>,
-}
-
-impl Request {
-    pub(crate) async fn send(
-        &self,
-        core: &Core,
-        client: &ClientWrapper,
-        wait: Duration,
-    ) -> Result<Option<i64>, tokio_postgres::Error> {
-        let params: statements::Params<'_> = &[
-            &core.service_id,
-            &self.key.resource_type,
-            &self.key.resource_id,
-            &self.key.lock_name,
-            &self.status,
-            &micros(wait),
-            &self.id,
-            &self.details,
-        ];
-        statements::ACQUIRE
-            .row(client, core.volguard.mode(), params)
-            .await?
-            .try_get(0)
+        places = core.lines.join_all(keys) => Ok(Some(places)),
     }
 }
 

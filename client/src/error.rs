@@ -43,7 +43,7 @@ pub enum Error {
     /// A condition or value can't be put into a document: nothing was sent.
     #[error("`{column}` {problem}")]
     InvalidDocument {
-        /// The column that the condition or value is for, or `filter`, or `filter_sql`.
+        /// The column that the condition or value is for, or `expected` (a whole row), `filter`, `filter_sql`.
         column: String,
         /// What is wrong with it.
         problem: String,

@@ -3,7 +3,7 @@
 //!
 //! - [`Volguard`] is the handle on a database.
 //! - [`Session`] is this process as a registered service, kept alive by heartbeats.
-//! - [`Lock`] guards one resource; its token fences whoever held it before.
+//! - [`Lock`] guards one resource; its token fences whoever held it before. A [`LockSet`] guards several.
 //! - [`ConditionalUpdate`] changes a row only if it is as expected, and says what was not.
 //! - [`Cleanup`] repairs what dead services left.
 //!
@@ -21,6 +21,7 @@ mod error;
 mod handle;
 mod interval;
 mod lock;
+mod lock_set;
 mod queue;
 mod reaper;
 mod resource;
@@ -32,12 +33,13 @@ mod update;
 pub use deadpool_postgres;
 pub use tokio_postgres;
 
-pub use acquire::Acquire;
+pub use acquire::{Acquire, AcquireAll, Wanted};
 pub use cleanup::{CleanedService, Cleanup, CleanupState};
 pub use connect::{ConnectBuilder, StatementMode};
 pub use error::Error;
 pub use handle::Volguard;
 pub use lock::Lock;
+pub use lock_set::LockSet;
 pub use resource::{CrashRule, TrackResource};
 pub use session::{Loss, Registration, Session};
 pub use update::{

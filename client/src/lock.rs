@@ -1,17 +1,19 @@
 //! The guard of a lock.
 
+mod held;
+
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use tokio_postgres::Transaction;
 use uuid::Uuid;
 
-use crate::acquire::Request;
+pub(crate) use self::held::Held;
+use crate::acquire::Granted;
 use crate::error::Error;
-use crate::queue::{Key, Place};
-use crate::session::{Core, Loss, REPLY_LIMIT, Session, finish};
-use crate::statements::{self, Params, Statement};
+use crate::queue::Place;
+use crate::session::{Loss, Session, finish};
+use crate::statements::{self, Params};
 
 /// A lock that this process holds, as far as it knows. Made by [`Session::acquire`].
 ///
@@ -32,29 +34,17 @@ pub struct Lock {
     released: bool,
 }
 
-/// What a fence needs to outlive the guard's borrow.
-#[derive(Debug)]
-pub(crate) struct Held {
-    session: Session,
-    key: Arc<Key>,
-    token: i64,
-    request_id: Uuid,
-    /// The server has said that the token is not held.
-    gone: watch::Sender<bool>,
-}
-
 impl Lock {
-    pub(crate) fn new(session: Session, request: &Request, token: i64, place: Place) -> Lock {
-        session.core().known().insert(token);
+    pub(crate) fn new(
+        session: Session,
+        request_id: Uuid,
+        granted: Granted,
+        place: Option<Place>,
+    ) -> Lock {
+        session.core().known().insert(granted.token);
         Lock {
-            held: Arc::new(Held {
-                session,
-                key: Arc::clone(&request.key),
-                token,
-                request_id: request.id,
-                gone: watch::Sender::new(false),
-            }),
-            place: Some(place),
+            held: Arc::new(Held::new(session, request_id, granted)),
+            place,
             released: false,
         }
     }
@@ -94,16 +84,15 @@ impl Lock {
     /// # Cancel safety
     /// May be dropped and called again at will.
     pub async fn lost(&self) -> Loss {
-        let mut gone = self.held.gone.subscribe();
         tokio::select! {
             loss = self.held.session.lost() => loss,
-            _ = gone.wait_for(|gone| *gone) => Loss::TokenNotHeld,
+            () = self.held.gone() => Loss::TokenNotHeld,
         }
     }
 
     /// Whether the lock can't be relied on any more, by this very moment's clock.
     pub fn is_lost(&self) -> bool {
-        *self.held.gone.borrow() || self.held.session.is_lost()
+        self.held.is_lost()
     }
 
     /// Says what is being done under the lock, or with `None` that nothing is that would need cleanup.
@@ -175,21 +164,16 @@ impl Lock {
         finish(async move {
             // Until the answer is there the guard is armed: whatever goes wrong, dropping it repeats the
             // release.
-            let volguard = &self.held.core().volguard;
-            let row = volguard
-                .row_within(REPLY_LIMIT, &statements::RELEASE, &[&self.held.token])
-                .await?;
-            let released = row.try_get(0)?;
-            self.forget_released();
+            let released = self.held.core().release(self.held.token).await?;
+            self.disarm();
             Ok(released)
         })
         .await
     }
 
     /// The server has answered the release.
-    pub(crate) fn forget_released(mut self) {
+    pub(crate) fn disarm(mut self) {
         self.released = true;
-        self.held.core().known().remove(&self.held.token);
     }
 }
 
@@ -210,43 +194,5 @@ impl Drop for Lock {
             let place = self.place.take();
             self.held.session.reaper().release(self.held.token, place);
         }
-    }
-}
-
-impl Held {
-    pub(crate) fn core(&self) -> &Core {
-        self.session.core()
-    }
-
-    pub(crate) fn token(&self) -> i64 {
-        self.token
-    }
-
-    /// Refuses to go on under a session that is lost.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        self.core().lease.check().map_err(Error::SessionLost)
-    }
-
-    /// The server has said that the token is not held.
-    pub(crate) fn note_gone(&self) {
-        self.gone.send_replace(true);
-    }
-
-    fn note(&self, error: Error) -> Error {
-        if matches!(error, Error::TokenNotHeld(_)) {
-            self.note_gone();
-        }
-        self.core().heed(&error);
-        error
-    }
-
-    async fn ask(&self, statement: &Statement, params: Params<'_>) -> Result<(), Error> {
-        self.check()?;
-        let answer = self
-            .core()
-            .volguard
-            .row_within(REPLY_LIMIT, statement, params)
-            .await;
-        answer.map(drop).map_err(|error| self.note(error))
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What is locked.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub(crate) resource_type: String,
     pub(crate) resource_id: String,
@@ -29,6 +29,9 @@ pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
     _ticket: Ticket,
 }
+
+/// The heads of several lines.
+pub(crate) type Places = HashMap<Arc<Key>, Place>;
 
 /// Standing in a key's line, as its head or behind.
 #[derive(Debug)]
@@ -65,6 +68,26 @@ impl Lines {
         })
     }
 
+    /// Joins the lines of all these keys and resolves as the head of each.
+    ///
+    /// # Cancel safety
+    /// A dropped future has left all of them.
+    pub(crate) async fn join_all(self: &Arc<Self>, keys: &[Arc<Key>]) -> Places {
+        let mut places = Places::with_capacity(keys.len());
+        for key in in_order(keys) {
+            places.insert(Arc::clone(key), self.join(key).await);
+        }
+        places
+    }
+
+    /// The head of all the lines, if nobody holds or wants any of the keys.
+    pub(crate) fn try_join_all(self: &Arc<Self>, keys: &[Arc<Key>]) -> Option<Places> {
+        in_order(keys)
+            .into_iter()
+            .map(|key| Some((Arc::clone(key), self.try_join(key)?)))
+            .collect()
+    }
+
     fn ticket(self: &Arc<Self>, key: &Arc<Key>) -> (Ticket, Arc<Semaphore>) {
         let mut heads = self.lock();
         let head = heads
@@ -81,6 +104,14 @@ impl Lines {
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<Key>, Arc<Semaphore>>> {
         self.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The order in which everybody joins several lines, so that no two wait for each other; each line once.
+fn in_order(keys: &[Arc<Key>]) -> Vec<&Arc<Key>> {
+    let mut keys: Vec<_> = keys.iter().collect();
+    keys.sort();
+    keys.dedup();
+    keys
 }
 
 impl Drop for Ticket {
@@ -155,6 +186,46 @@ mod tests {
         assert!(given_up.is_err());
         assert_eq!(left(&lines), 1);
         drop(head);
+        assert_eq!(left(&lines), 0);
+    }
+
+    #[tokio::test]
+    async fn all_lines_or_none() {
+        let lines = Arc::new(Lines::default());
+        let busy = lines.try_join(&key("2")).unwrap();
+        let wanted = ["3", "1", "2", "3"].map(key);
+        assert!(lines.try_join_all(&wanted).is_none());
+        assert_eq!(left(&lines), 1);
+        drop(busy);
+        let places = lines.try_join_all(&wanted).unwrap();
+        assert_eq!(places.len(), 3);
+        assert!(
+            ["1", "2", "3"]
+                .map(key)
+                .iter()
+                .all(|key| lines.try_join(key).is_none())
+        );
+    }
+
+    /// In the order of their names alone, each would get its first line and wait for the other's.
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_in_a_circle() {
+        let lines = Arc::new(Lines::default());
+        let mut running = tokio::task::JoinSet::new();
+        for turn in 0..20 {
+            let lines = Arc::clone(&lines);
+            running.spawn(async move {
+                let mut keys = ["1", "2", "3"].map(key);
+                keys.rotate_left(turn % 3);
+                for _ in 0..10 {
+                    let _places = lines.join_all(&keys).await;
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        timeout(Duration::from_secs(1), running.join_all())
+            .await
+            .expect("no circle");
         assert_eq!(left(&lines), 0);
     }
 

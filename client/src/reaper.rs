@@ -13,10 +13,10 @@ use self::errands::{release, settle};
 use crate::queue::{Key, Place};
 use crate::session::Core;
 
-/// An acquire of which nobody knows whether it left a lock behind.
+/// An acquire of which nobody knows whether it left locks behind.
 #[derive(Debug, Clone)]
 pub(crate) struct Unsettled {
-    pub(crate) key: Arc<Key>,
+    pub(crate) keys: Vec<Arc<Key>>,
     /// From then on its statement can't be under way on the server any more.
     pub(crate) until: Instant,
 }

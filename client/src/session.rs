@@ -4,6 +4,7 @@ mod core;
 mod heartbeat;
 mod lease;
 mod registration;
+mod unflushed;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use crate::acquire::Acquire;
+use crate::acquire::{Acquire, AcquireAll, Wanted};
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::reaper::Reaper;
@@ -95,6 +96,22 @@ impl Session {
         Acquire::new(self.clone(), resource_type, resource_id)
     }
 
+    /// Prepares to take several locks at once, all or none. Nothing happens before the result is awaited.
+    ///
+    /// ```no_run
+    /// # async fn run(session: volguard::Session) -> Result<(), volguard::Error> {
+    /// if let Some(set) = session.acquire_all([("volume", "v-17"), ("volume", "v-18")]).await? {
+    ///     // ... work on both ...
+    ///     set.release().await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn acquire_all<T: Into<Wanted>>(&self, wanted: impl IntoIterator<Item = T>) -> AcquireAll {
+        let wanted = wanted.into_iter().map(Into::into).collect();
+        AcquireAll::new(self.clone(), wanted)
+    }
+
     /// Resolves when the session is lost, and says why. At once, if it is.
     ///
     /// # Cancel safety
@@ -123,8 +140,8 @@ impl Session {
     /// Releases on the server what this service holds there and this session does not know of, and says how
     /// many.
     ///
-    /// The session cleans up behind itself without being asked. This is the broom for what it could not see,
-    /// such as a release that a crash of the server undid. It waits for the acquires under way, because their
+    /// The session cleans up behind itself without being asked. This is the broom for what it could not see, such as
+    /// locks taken under its service id by other means. It waits for the acquires under way, because their
     /// tokens aren't known yet, and holds off new ones meanwhile.
     ///
     /// # Errors
@@ -138,7 +155,7 @@ impl Session {
         finish(async move { session.core().reconcile().await }).await
     }
 
-    /// Releases many locks in one statement and one commit, and says how many of them were still held.
+    /// Releases many locks of this session in one statement and one commit, and says how many of them were still held.
     ///
     /// # Errors
     /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the releases are repeated in the background,
@@ -151,7 +168,7 @@ impl Session {
         finish(async move {
             let tokens: Vec<i64> = locks.iter().map(Lock::token).collect();
             let released = session.core().release_all(&tokens).await?;
-            locks.into_iter().for_each(Lock::forget_released);
+            locks.into_iter().for_each(Lock::disarm);
             Ok(released)
         })
         .await
@@ -179,6 +196,7 @@ impl Session {
             let settled = async {
                 drop(core.gate.write().await);
                 self.reaper().flush().await;
+                core.release_again(core.unflushed()).await;
             };
             let patience = deadline.min(Instant::now() + STOP_PATIENCE);
             if timeout_at(patience, settled).await.is_err() {

@@ -115,6 +115,12 @@ pub(crate) static ACQUIRE: Statement = Statement {
     ],
 };
 
+pub(crate) static ACQUIRE_ALL: Statement = Statement {
+    sql: "SELECT resource_type, resource_id, lock_name, token FROM volguard.acquire_all(service_id => $1, locks => $2, \
+          wait => $3 OPERATOR(pg_catalog.*) pg_catalog.interval '1 microsecond', request_id => $4)",
+    types: &[Type::INT8, Type::JSONB, Type::INT8, Type::UUID],
+};
+
 pub(crate) static RELEASE: Statement = Statement {
     sql: "SELECT volguard.release(token => $1)",
     types: &[Type::INT8],
@@ -122,6 +128,17 @@ pub(crate) static RELEASE: Statement = Statement {
 
 pub(crate) static RELEASE_ALL: Statement = Statement {
     sql: "SELECT volguard.release_all(tokens => $1)",
+    types: &[Type::INT8_ARRAY],
+};
+
+// The setting is the transaction's, which is this statement: nothing of it stays on a connection that may be a pooler's.
+pub(crate) static RELEASE_RELAXED: Statement = Statement {
+    sql: "SELECT volguard.release(token => $1) FROM pg_catalog.set_config('synchronous_commit', 'off', true)",
+    types: &[Type::INT8],
+};
+
+pub(crate) static RELEASE_ALL_RELAXED: Statement = Statement {
+    sql: "SELECT volguard.release_all(tokens => $1) FROM pg_catalog.set_config('synchronous_commit', 'off', true)",
     types: &[Type::INT8_ARRAY],
 };
 

@@ -10,6 +10,7 @@ mod filter;
 mod literal;
 mod outcome;
 mod request;
+mod unchanged;
 
 use std::sync::Arc;
 
@@ -101,6 +102,40 @@ impl ConditionalUpdate {
         self
     }
 
+    /// Demands that the columns of `row` are what they were when it was read: optimistic concurrency. `row` is what
+    /// `to_jsonb(volumes)` gave, or anything that serializes to an object of columns; columns that it lacks may have
+    /// changed.
+    ///
+    /// ```no_run
+    /// # async fn run(volguard: volguard::Volguard) -> Result<(), Box<dyn std::error::Error>> {
+    /// use volguard::UpdateOutcome;
+    ///
+    /// let client = volguard.pool().get().await?;
+    /// let read = "SELECT to_jsonb(volumes) FROM volumes WHERE id = 17";
+    /// let row: serde_json::Value = client.query_one(read, &[]).await?.try_get(0)?;
+    /// drop(client);
+    /// // ... think about it ...
+    /// let update = volguard.update("volumes").key("id", 17).expect_unchanged(&row).set("size", 20);
+    /// if let UpdateOutcome::Unmet(columns) = update.execute().await? {
+    ///     println!("changed meanwhile: {}", columns.join(", "));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// `NULL` is equal to `NULL`, and in a column of JSON also to JSON's `null`, which reads the same. A
+    /// [`serde_json::Value`] keeps every digit of a number; a struct keeps what its fields can: a `numeric` read as `f64`
+    /// may never be unchanged, one read as a `String` is. Times within arrays and JSON are text in the session's
+    /// `TimeZone`.
+    ///
+    /// A column is named once: a further [`expect`](Self::expect) of it is refused when the update is executed; demand
+    /// more of it by [`only_if`](Self::only_if) and [`is`]. The row has to come from the database, not from outside:
+    /// unlike a literal, a list or an object in it is not refused, and in a column that can't hold one it is a condition.
+    pub fn expect_unchanged(mut self, row: impl Serialize) -> Self {
+        self.request.expected.extend(unchanged::columns(row));
+        self
+    }
+
     /// Demands that a filter holds. Several are demanded together; [`UpdateOutcome::Unmet`] names them `filter`.
     ///
     /// ```no_run
@@ -170,7 +205,7 @@ impl ConditionalUpdate {
     ///
     /// # Errors
     /// - [`Error::InvalidDocument`] without asking the server: an object or array as a literal, a column named
-    ///   twice, SQL for the filter given twice;
+    ///   twice, SQL for the filter given twice, a row that is no object;
     /// - [`Error::SessionLost`] without asking the server, if the session of the lock is lost that fences it;
     /// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses: 42P01 no such table, 42703 no
     ///   such column, 21000 a key that matches several rows, 42501 without the privilege, a value that the

@@ -1,20 +1,16 @@
 //! Taking a lock: a conditional insert, by the head of the key's line.
 
+use crate::clearing::{self, Clearing};
 use crate::error::Error;
 use crate::export::{export, verb};
 use crate::fence::Gate;
 use crate::look::{self, Tables};
 use crate::refusal::{Blocker, Refusal};
-use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg, transaction_snapshot_only};
-use crate::wait::{Deadline, Line, client, line};
-use crate::{argument, cleanup, row, service, settings, statements, token, write};
-use pgrx::datum::{Interval, Uuid};
-use pgrx::{JsonB, pg_extern, pg_sys};
-use std::time::Duration;
-
-/// With a wait of zero, a lock wait that a cleanup on the way runs into ends after this.
-const NO_WAIT: Duration = Duration::from_millis(1);
+use crate::wait::{Deadline, Line, line};
+use crate::{argument, service, settings, statements, token, write};
+use pgrx::datum::{AnyElement, Interval, Uuid};
+use pgrx::{pg_extern, pg_sys};
 
 /// The unique index that no two rows with one token get past.
 const TOKEN_KEY: &str = "workers_token_key";
@@ -38,18 +34,8 @@ enum Got {
     HeldByRequest(i64),
 }
 
-/// What came of cleaning up a dead holder.
-enum Attempt {
-    Cleared,
-    /// The crash rule failed.
-    InVain,
-    /// Somebody is at it, or has a row locked that it needs.
-    Busy,
-}
-
 impl Request<'_> {
     fn acquire(&self) -> Result<Option<i64>, Error> {
-        let mut waited = false;
         for (headed, line) in self.lines.iter().enumerate() {
             if line.try_head()? {
                 continue;
@@ -62,13 +48,12 @@ impl Request<'_> {
                 self.leave(headed);
                 return Ok(Some(token));
             }
-            waited = true;
             if !line.become_head(&self.deadline)? {
                 self.leave(headed);
                 return Ok(None);
             }
         }
-        let got = self.insert_as_head(waited)?;
+        let got = self.insert_as_head()?;
         match got {
             // Its insert isn't committed yet: the lines stay ours until it is.
             Some(Got::Inserted(token)) => Ok(Some(token)),
@@ -90,15 +75,11 @@ impl Request<'_> {
         }
     }
 
-    fn insert_as_head(&self, mut waited: bool) -> Result<Option<Got>, Error> {
+    fn insert_as_head(&self) -> Result<Option<Got>, Error> {
         // The row whose cleanup was tried in vain: trying again would only fail, and write, again.
         let mut hopeless = None;
         loop {
             line::before_look()?;
-            // The client may have gone meanwhile, and a lock taken for nobody would be held for a lease.
-            if waited {
-                client::look()?;
-            }
             if let Some(token) = self.insert()? {
                 token::make_durable();
                 return Ok(Some(Got::Inserted(token)));
@@ -114,30 +95,15 @@ impl Request<'_> {
             };
             if blocker.cleanable && settings::auto_cleanup() && hopeless != Some(blocker.token) {
                 match self.clean_up(&blocker)? {
-                    Attempt::Cleared => continue,
-                    Attempt::InVain => hopeless = Some(blocker.token),
-                    Attempt::Busy => {}
+                    Clearing::Cleared => continue,
+                    Clearing::InVain => hopeless = Some(blocker.token),
+                    Clearing::Busy => {}
                 }
             }
             if self.deadline.left().is_zero() {
                 return Ok(None);
             }
-            waited = true;
-            match row::state(&blocker.row)? {
-                row::State::Unchanged => {}
-                row::State::Gone => continue,
-                // Deleted before we were head, maybe, and then nobody will wake us.
-                row::State::Changing(_) if sabotage::removed(Guard::WriterInProgress) => {}
-                row::State::Changing(writer) => {
-                    line::wait_for_transaction(writer, &self.deadline)?;
-                    continue;
-                }
-            }
-            let mut sleep = self.deadline.sleep()?;
-            if !blocker.dead {
-                sleep = sleep.min(blocker.lease_left);
-            }
-            line::sleep(sleep)?;
+            blocker.wait(&self.deadline)?;
         }
     }
 
@@ -210,29 +176,30 @@ impl Request<'_> {
         )
     }
 
-    /// Has the holder's service cleaned up. Kept only if that clears the way; otherwise the cleanup would stay uncommitted
-    /// for as long as we wait on.
-    fn clean_up(&self, blocker: &Blocker) -> Result<Attempt, Error> {
-        let most = self.deadline.left().max(NO_WAIT);
-        let mut in_vain = false;
-        let cleared = self.deadline.attempt(most, || {
-            if !cleanup::if_nobody_else_does(blocker.service_id)? {
-                return Ok(None);
-            }
-            match self.why_refused()? {
-                Refusal::Held(still) if still.token == blocker.token => {
-                    in_vain = still.dead;
-                    Ok(None)
+    /// Has the holder's service cleaned up.
+    fn clean_up(&self, blocker: &Blocker) -> Result<Clearing, Error> {
+        clearing::clear(&self.deadline, [blocker.service_id], || {
+            Ok(match self.why_refused()? {
+                Refusal::Held(still) if still.token == blocker.token && still.dead => {
+                    Clearing::InVain
                 }
-                _ => Ok(Some(())),
-            }
-        })?;
-        Ok(match cleared {
-            Some(()) => Attempt::Cleared,
-            None if in_vain => Attempt::InVain,
-            None => Attempt::Busy,
+                Refusal::Held(still) if still.token == blocker.token => Clearing::Busy,
+                _ => Clearing::Cleared,
+            })
         })
     }
+}
+
+/// When the wait is over; refused where nothing may wait.
+pub fn deadline(verb: &str, wait: Option<Interval>) -> Result<Deadline, Error> {
+    let deadline = Deadline::after(argument::wait(wait)?);
+    if deadline.may_wait() && transaction_snapshot_only() {
+        return Err(Error::Unsupported {
+            what: format!("{verb} can wait only under READ COMMITTED"),
+            hint: "Use wait => '0', or a transaction at READ COMMITTED.",
+        });
+    }
+    Ok(deadline)
 }
 
 #[pg_extern(sql = false)]
@@ -245,7 +212,8 @@ fn acquire(
     status: Option<&str>,
     wait: Option<Interval>,
     request_id: Option<Uuid>,
-    details: Option<JsonB>,
+    // Passed on as it is, however deep it nests.
+    details: Option<AnyElement>,
 ) -> Option<i64> {
     verb(None, || {
         let service_id = argument::required("service_id", service_id)?;
@@ -253,13 +221,7 @@ fn acquire(
         let resource_id = argument::resource_id(resource_id)?;
         let lock_name = argument::lock_name(lock_name)?;
         let status = argument::status(status)?;
-        let deadline = Deadline::after(argument::wait(wait)?);
-        if deadline.may_wait() && transaction_snapshot_only() {
-            return Err(Error::Unsupported {
-                what: "acquire can wait only under READ COMMITTED".to_owned(),
-                hint: "Use wait => '0', or a transaction at READ COMMITTED.",
-            });
-        }
+        let deadline = deadline("acquire", wait)?;
         let cluster = service::acting_for(service_id)?.cluster;
         let mut lines = vec![Line::of_key(
             &cluster,
@@ -275,7 +237,7 @@ fn acquire(
             names: [&cluster, resource_type, resource_id, lock_name],
             status: status.and_then(arg),
             request_id: request_id.and_then(arg),
-            details: details.and_then(arg),
+            details: details.map(|details| details.datum()),
             lines,
             deadline,
         };

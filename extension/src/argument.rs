@@ -5,9 +5,12 @@ use pgrx::datum::Interval;
 use std::time::Duration;
 
 /// The longest name, in bytes. Together a key's names must fit into an index entry (2,704 bytes).
-const LONGEST_NAME: usize = 255;
+pub const LONGEST_NAME: usize = 255;
 /// Resources may be named by a path or a URL.
-const LONGEST_RESOURCE_ID: usize = 1024;
+pub const LONGEST_RESOURCE_ID: usize = 1024;
+
+/// What is wrong with a name, and what to do about it.
+pub type Flaw = (String, &'static str);
 
 pub fn required<T>(argument: &'static str, value: Option<T>) -> Result<T, Error> {
     value.ok_or(Error::Null { argument })
@@ -88,24 +91,30 @@ fn is_infinite(interval: &Interval) -> bool {
 }
 
 fn at_most<'a>(argument: &'static str, text: &'a str, longest: usize) -> Result<&'a str, Error> {
-    if text.len() > longest {
-        let problem = format!("is {} bytes long; {longest} are allowed", text.len());
-        return Err(Error::invalid(
-            argument,
-            problem,
-            "Use a shorter name, or a hash of it.",
-        ));
-    }
-    Ok(text)
+    without(argument, too_long(text, longest), text)
 }
 
 fn not_empty<'a>(argument: &'static str, text: &'a str) -> Result<&'a str, Error> {
-    if text.is_empty() {
-        return Err(Error::invalid(
-            argument,
-            "must not be empty",
-            "Pass a name.",
-        ));
+    without(argument, empty(text), text)
+}
+
+fn without<'a>(
+    argument: &'static str,
+    flaw: Option<Flaw>,
+    text: &'a str,
+) -> Result<&'a str, Error> {
+    match flaw {
+        Some((problem, hint)) => Err(Error::invalid(argument, problem, hint)),
+        None => Ok(text),
     }
-    Ok(text)
+}
+
+pub fn too_long(text: &str, longest: usize) -> Option<Flaw> {
+    let problem = || format!("is {} bytes long; {longest} are allowed", text.len());
+    (text.len() > longest).then(|| (problem(), "Use a shorter name, or a hash of it."))
+}
+
+pub fn empty(text: &str) -> Option<Flaw> {
+    text.is_empty()
+        .then(|| ("must not be empty".to_owned(), "Pass a name."))
 }

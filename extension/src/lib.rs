@@ -5,14 +5,18 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod acquire;
+mod acquire_all;
 mod argument;
 mod catch;
 mod cleanup;
+mod clearing;
 mod conditional_update;
+mod document;
 mod error;
 mod export;
 mod fence;
 mod invalidation;
+mod jsonb;
 mod lock;
 mod look;
 mod operator;

@@ -33,11 +33,14 @@ fn release(token: Option<i64>) -> Option<bool> {
         if !service::may_act_for(held.service_id)? {
             return Err(fence::not_yours(token));
         }
-        // Nobody fences the service meanwhile: its work would be for the cleanup.
+        // Nobody fences the service before we commit: its work would be for the cleanup, and one that deletes the rows of
+        // several releases in another order could deadlock with us.
         let gate = Gate::of(held.service_id);
         gate.enter()?;
         let released = give_back(&tables, token, &held)?;
-        gate.leave();
+        if !released {
+            gate.leave();
+        }
         Ok(Some(released))
     })
 }
@@ -69,6 +72,10 @@ fn release_all(tokens: Option<Vec<Option<i64>>>) -> Option<i64> {
     verb(None, || {
         let tokens = token_list(tokens)?;
         refuse_foreign(&tokens)?;
+        // A cleanup deletes the same rows in another order: one of the two waits at the gate, or they could deadlock.
+        for service_id in holders(&tokens)? {
+            Gate::of(service_id).enter()?;
+        }
         let released = remove(
             &statements::RELEASE_ALL,
             &[arg(tokens), arg(owner::caller())],
@@ -84,6 +91,14 @@ fn refuse_foreign(tokens: &[i64]) -> Result<(), Error> {
         Some(token) => Err(fence::not_yours(token)),
         None => Ok(()),
     }
+}
+
+/// The services that hold the tokens, in the order in which their gates are taken.
+fn holders(tokens: &[i64]) -> Result<Vec<i64>, Error> {
+    statements::HOLDERS.run(&[arg(tokens.to_vec())], |rows| {
+        let service = |row| rows.get::<i64>(row, 0);
+        (0..rows.len()).filter_map(service).collect()
+    })
 }
 
 fn token_list(tokens: Option<Vec<Option<i64>>>) -> Result<Vec<i64>, Error> {

@@ -3,7 +3,8 @@
 use crate::error::Error;
 use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, Rows};
-use crate::statements;
+use crate::wait::{Deadline, line};
+use crate::{row, statements};
 use pgrx::pg_sys::ItemPointerData;
 use std::time::Duration;
 
@@ -47,18 +48,43 @@ impl Refusal {
             }
             _ if expired => Err(Error::LeaseExpired(service_id)),
             None => Ok(Refusal::Gone),
-            Some(token) => {
-                let dead = flag(6);
-                let left = rows.get::<i64>(0, 7).unwrap_or(0).max(1);
-                Ok(Refusal::Held(Blocker {
-                    token,
-                    service_id: rows.get(0, 5).unwrap_or(0),
-                    dead,
-                    cleanable: dead && flag(8),
-                    lease_left: Duration::from_millis(left.cast_unsigned()),
-                    row: rows.get(0, 4).expect("a row has a place"),
-                }))
+            Some(token) => Ok(Refusal::Held(Blocker::read(token, rows, 0))),
+        }
+    }
+}
+
+impl Blocker {
+    /// Reads what the statements on refusals say, in the same columns, about the row in the way.
+    pub fn read(token: i64, rows: &Rows, at: usize) -> Self {
+        let flag = |column| rows.get::<bool>(at, column).unwrap_or(false);
+        let dead = flag(6);
+        let left = rows.get::<i64>(at, 7).unwrap_or(0).max(1);
+        Blocker {
+            token,
+            service_id: rows.get(at, 5).unwrap_or(0),
+            dead,
+            cleanable: dead && flag(8),
+            lease_left: Duration::from_millis(left.cast_unsigned()),
+            row: rows.get(at, 4).expect("a row has a place"),
+        }
+    }
+
+    /// Lets the head of its line wait until it may be gone: look again then.
+    pub fn wait(&self, deadline: &Deadline) -> Result<(), Error> {
+        match row::state(&self.row)? {
+            row::State::Unchanged => {}
+            row::State::Gone => return Ok(()),
+            // Deleted before we were head, maybe, and then nobody will wake us.
+            row::State::Changing(_) if sabotage::removed(Guard::WriterInProgress) => {}
+            row::State::Changing(writer) => {
+                line::wait_for_transaction(writer, deadline)?;
+                return Ok(());
             }
         }
+        let mut sleep = deadline.sleep()?;
+        if !self.dead {
+            sleep = sleep.min(self.lease_left);
+        }
+        line::sleep(sleep)
     }
 }

@@ -22,6 +22,14 @@ pub enum Guard {
     WriterInProgress,
     /// The look at the client's connection during a wait.
     Watch,
+    /// A call for several locks that waits for one keeps nobody from the others.
+    GiveWay,
+    /// The end of that patience, when it was overtaken too often.
+    Insist,
+    /// The order in which a call for several locks queues for them.
+    LineOrder,
+    /// A call for several locks takes back a part that it got.
+    AllOrNone,
     /// The lock on the row before an update looks at other tables.
     LockFirst,
     /// The look whether the catalog is what it was when a kept statement was written.

@@ -7,9 +7,9 @@ use crate::lock;
 use crate::spi::arg;
 use crate::wait::tag::{Kind, Mode, Tag};
 use crate::{argument, owner, settings, statements, token};
-use pgrx::datum::Interval;
+use pgrx::datum::{AnyElement, Interval};
+use pgrx::pg_extern;
 use pgrx::pg_sys::Oid;
-use pgrx::{JsonB, pg_extern};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -98,7 +98,8 @@ fn register_service(
     binary_name: Option<&str>,
     cluster: Option<&str>,
     lease: Option<Interval>,
-    details: Option<JsonB>,
+    // Passed on as it is, however deep it nests.
+    details: Option<AnyElement>,
 ) -> Option<i64> {
     verb(None, || {
         let host = argument::name("host", host)?;
@@ -119,7 +120,7 @@ fn register_service(
                 arg(binary_name),
                 arg(lease),
                 arg(owner::caller()),
-                details.and_then(arg),
+                details.map(|details| details.datum()),
                 arg(token::service_epoch()),
             ],
             |rows| rows.get(0, 0),

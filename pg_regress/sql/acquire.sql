@@ -71,6 +71,9 @@ SELECT volguard.acquire(:one, 'volume', 'n', lock_name => NULL); :code
 SELECT volguard.acquire(:one, 'volume', 'n', wait => NULL); :code
 SELECT volguard.acquire(:one, 'volume', 'null', status => NULL, request_id => NULL, details => NULL) IS NOT NULL AS got;
 
+-- Details nest as deep as jsonb does.
+SELECT volguard.acquire(:one, 'volume', 'deep', details => (repeat('[', 1000) || repeat(']', 1000))::jsonb) IS NOT NULL AS got;
+
 -- Empty names. An empty lock name is the resource's one lock.
 SELECT volguard.acquire(:one, '', 'n'); :code
 SELECT volguard.acquire(:one, 'volume', ''); :code

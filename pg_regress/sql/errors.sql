@@ -11,7 +11,7 @@ BEGIN
     message := 'not refused';
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT, more = PG_EXCEPTION_DETAIL;
-    message := regexp_replace(message || coalesce(nullif(': ' || more, ': '), ''), '(service|token) \d+', '\1 N');
+    message := regexp_replace(message || coalesce(nullif(': ' || more, ': '), ''), '(service|token|locks;) \d+', '\1 N');
 END
 $$;
 CREATE ROLE regress_errors_stranger;
@@ -20,6 +20,7 @@ CREATE TABLE errors_volumes (id text, status text);
 SELECT volguard.track_resource('errors', 'errors_volumes');
 SELECT volguard.register_service('node-1', 'volume', 'errors') AS alive, volguard.register_service('node-2', 'volume', 'errors') AS late, volguard.register_service('node-3', 'volume', 'errors') AS fenced \gset
 SELECT volguard.acquire(:alive, 'errors', 'e-1', 'work', 'creating') AS work, volguard.acquire(:alive, 'errors', 'e-1') AS plain, volguard.acquire(:fenced, 'errors', 'e-2') AS dead \gset
+SELECT volguard.acquire(:alive, 'errors', 'e-4', request_id => '00000000-0000-0000-0000-000000000001') AS requested \gset
 UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE service_id = :late;
 UPDATE volguard.services SET fenced_at = now() WHERE service_id = :fenced;
 \x on
@@ -35,6 +36,10 @@ UPDATE volguard.services SET fenced_at = now() WHERE service_id = :fenced;
 :ask('SELECT volguard.heartbeat(NULL)');
 :ask(format('SELECT volguard.acquire(%s, '''', ''e-3'')', :alive));
 :ask(format('SELECT volguard.acquire(%s, ''errors'', ''e-3'', wait => ''-1 s'')', :alive));
+:ask(format('SELECT * FROM volguard.acquire_all(%s, ''[]'')', :alive));
+:ask(format('SELECT * FROM volguard.acquire_all(%s, ''[{"resource_type": "errors"}]'')', :alive));
+:ask(format('SELECT * FROM volguard.acquire_all(%s, (SELECT jsonb_agg(''{}''::jsonb) FROM generate_series(1, 100000)))', :alive));
+:ask(format('SELECT * FROM volguard.acquire_all(%s, ''[{"resource_type": "errors", "resource_id": "e-2"}, {"resource_type": "errors", "resource_id": "e-4"}]'', request_id => ''00000000-0000-0000-0000-000000000001'')', :alive));
 :ask('SELECT volguard.on_crash(''errors-not-tracked'', ''creating'', NULL)');
 :ask('SELECT volguard.track_resource(''errors'', ''errors_volumes'', ''uuid'')');
 SET lock_timeout = '10 ms';

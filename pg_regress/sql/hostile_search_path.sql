@@ -83,6 +83,8 @@ SELECT volguard.register_service('node-1', 'volume', 'hostile', '1 min', '{}') A
 SELECT volguard.acquire(:service, 'hostile', 'h-1') AS token \gset
 SELECT volguard.acquire(:service, 'hostile', 'h-2', 'lock', 'creating', '1 ms', '00000000-0000-0000-0000-000000000001', '{}') AS work \gset
 SELECT volguard.acquire(:service, 'hostile', 'h-2', 'other', 'creating', '1 ms') AS refused, volguard.heartbeat(:service), volguard.set_status(:work, 'deleting'), volguard.set_status(:work, NULL), volguard.assert_held(:work);
+SELECT resource_id FROM volguard.acquire_all(:service, '[{"resource_type": "hostile", "resource_id": "h-3", "status": "creating", "details": {}}, {"resource_type": "hostile", "resource_id": "h-4"}]', '1 ms');
+SELECT resource_id FROM volguard.acquire_all(:service, '[{"resource_type": "hostile", "resource_id": "h-3"}, {"resource_type": "hostile", "resource_id": "h-5"}]', '1 ms', '00000000-0000-0000-0000-000000000001');
 SELECT volguard.reconcile(:service, ARRAY[:token, :work]), volguard.release(:token), volguard.release_all(ARRAY[:work]), volguard.release(:work), volguard.force_release(:work, 'none'), volguard.reset_resource('hostile', 'h-2');
 SELECT volguard.track_resource('hostile', 'public.hostile_volumes'), volguard.on_crash('hostile', 'creating', '{"status": "error"}'), volguard.on_crash('hostile', 'deleting', NULL);
 SELECT volguard.acquire(:service, 'hostile', 'v-1', status => 'creating') IS NOT NULL AS got, volguard.acquire(:service, 'hostile', 'v-2', status => 'creating') IS NOT NULL AS got, volguard.deregister_service(:service);

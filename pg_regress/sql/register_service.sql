@@ -35,6 +35,8 @@ SET volguard.service_down_time = '7 s';
 SELECT volguard.register_service('reg-null', 'backup', cluster => NULL, lease => NULL, details => NULL) AS plain \gset
 RESET volguard.service_down_time;
 SELECT cluster, lease, details FROM volguard.services WHERE service_id = :plain;
+-- Details nest as deep as jsonb does.
+SELECT volguard.register_service('reg-deep', 'backup', details => (repeat('[', 1000) || repeat(']', 1000))::jsonb) IS NOT NULL AS registered;
 
 -- Empty and over-long names. The limit is in bytes; what is just short enough is taken as it is.
 SELECT volguard.register_service('', 'backup', 'reg-bad'); :code

@@ -26,6 +26,7 @@ SELECT volguard.deregister_service(:teams);
 SELECT volguard.register_service('node-1', 'volume', 'roles');
 SELECT volguard.acquire(:teams, 'roles', 'r-4');
 SELECT volguard.acquire(:teams, 'roles', 'r-4', wait => '1 min');
+SELECT * FROM volguard.acquire_all(:teams, '[{"resource_type": "roles", "resource_id": "r-4"}]');
 SELECT volguard.reconcile(:teams, '{}');
 SELECT volguard.release(:plain);
 SELECT volguard.release_all(ARRAY[:other, :plain]);

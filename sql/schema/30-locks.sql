@@ -3,6 +3,11 @@ CREATE FUNCTION volguard.acquire(service_id bigint, resource_type text, resource
 RETURNS bigint VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_acquire';
 COMMENT ON FUNCTION volguard.acquire IS 'Takes a lock and returns its token, or NULL if it was not free within wait.';
 
+CREATE FUNCTION volguard.acquire_all(service_id bigint, locks jsonb, wait interval DEFAULT '0', request_id uuid DEFAULT NULL)
+RETURNS TABLE (resource_type text, resource_id text, lock_name text, token bigint)
+VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_acquire_all';
+COMMENT ON FUNCTION volguard.acquire_all IS 'Takes all locks of a list and returns their tokens, or no row if they were not all free within wait.';
+
 CREATE FUNCTION volguard.set_status(token bigint, status text)
 RETURNS void VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_set_status';
 COMMENT ON FUNCTION volguard.set_status IS 'Says how far the work under a lock is; NULL makes it a plain lock. VG002 unless held.';

@@ -93,6 +93,7 @@ impl PgBouncer {
              pool_mode = transaction\n\
              default_pool_size = 40\n\
              max_client_conn = 500\n\
+             server_login_retry = 1\n\
              auth_type = scram-sha-256\n\
              auth_file = userlist.txt\n\
              auth_user = {user}\n\

@@ -13,7 +13,11 @@ struct Example {
 }
 
 /// The documents, and how many statements each has at least.
-const DOCUMENTS: [(&str, usize); 2] = [("README.md", 10), ("docs/conditional-update.md", 25)];
+const DOCUMENTS: [(&str, usize); 3] = [
+    ("README.md", 10),
+    ("docs/conditional-update.md", 25),
+    ("docs/acquire-all.md", 8),
+];
 
 #[test]
 fn documents_do_what_they_say() {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_postgres::{Config, NoTls};
-use volguard_tests::{PgBouncer, PrivateServer};
+use volguard_tests::{Daemon, PgBouncer, PrivateServer};
 
 type Result = std::result::Result<(), Box<dyn Error>>;
 
@@ -96,6 +97,39 @@ async fn roles_of_their_own_pass_through_the_pooler() -> Result {
     let rows = client.simple_query("SELECT current_user").await?;
     assert!(format!("{rows:?}").contains("bob"));
     Ok(())
+}
+
+#[test]
+fn a_daemon_listens_and_leaves_nothing_behind() -> Result {
+    let mut place = None;
+    let daemon = Daemon::start("listener", |dir, [port, _]| {
+        place = Some(dir.to_owned());
+        let listen = r#"
+            use IO::Socket::INET;
+            my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => shift, Listen => 1) or die $!;
+            sleep while 1;
+        "#;
+        ["perl", "-e", listen, &port.to_string()]
+            .map(Into::into)
+            .to_vec()
+    })?;
+    let place = place.expect("the command was asked for");
+    assert!(TcpStream::connect(("127.0.0.1", daemon.port())).is_ok());
+    let (port, process) = (daemon.port(), format!("/proc/{}", daemon.pid()));
+    assert!(Path::new(&process).exists());
+    drop(daemon);
+    assert!(!Path::new(&process).exists());
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+    assert!(!place.exists());
+    Ok(())
+}
+
+#[test]
+fn a_daemon_that_ends_at_once_is_an_error_with_its_last_words() {
+    let words = ["sh", "-c", "echo no such luck; exit 1"];
+    let daemon = Daemon::start("daemon", |_, _| words.map(Into::into).to_vec());
+    let error = daemon.expect_err("nobody listens").to_string();
+    assert!(error.contains("no such luck"), "{error}");
 }
 
 #[test]

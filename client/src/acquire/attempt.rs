@@ -11,14 +11,14 @@ use deadpool_postgres::Object;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::Request;
+use super::{Granted, Request};
 use crate::error::{Error, outcome_unknown};
 use crate::lock::Lock;
-use crate::queue::Place;
+use crate::queue::Places;
 use crate::reaper::Unsettled;
 use crate::session::{Loss, Session};
 
-type Answer = Result<Option<Lock>, Error>;
+type Answer = Result<Option<Vec<Lock>>, Error>;
 
 /// How much later than the end of the wait the server may answer.
 const GRACE: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ const CANCEL_AGAIN: Duration = Duration::from_millis(250);
 /// Between two tries whose connection broke.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// A request at the head of its line.
+/// A request at the head of its lines.
 pub(super) struct Attempt {
     session: Session,
     request: Request,
@@ -49,11 +49,11 @@ enum Interruption {
 
 /// What one statement came to.
 enum Outcome {
-    Token(i64),
+    Granted(Vec<Granted>),
     NotFree,
     /// Nothing is held.
     Failed(Error),
-    /// A token may be held, now or as soon as the statement gets through.
+    /// Locks may be held, now or as soon as the statement gets through.
     Unknown(Error),
 }
 
@@ -73,19 +73,19 @@ impl Attempt {
         }
     }
 
-    pub(super) async fn run(mut self, place: Place) {
+    pub(super) async fn run(mut self, places: Places) {
         let core = Arc::clone(self.session.core());
         // Whoever asks again under the id of an unsettled request takes over what that request got, and the
         // doubt.
         let inherited = core.unsettled().remove(&self.request.id);
         self.doubt = inherited.map(|unsettled| unsettled.until);
-        let answer = self.drive(place).await;
+        let answer = self.drive(places).await;
         if let Err(error) = &answer {
             core.heed(error);
         }
         if let Some(until) = self.doubt {
-            let key = Arc::clone(&self.request.key);
-            let unsettled = Unsettled { key, until };
+            let keys = self.request.keys();
+            let unsettled = Unsettled { keys, until };
             core.unsettled().insert(self.request.id, unsettled);
             self.session.reaper().settle();
         }
@@ -99,7 +99,7 @@ impl Attempt {
         }
     }
 
-    async fn drive(&mut self, place: Place) -> Answer {
+    async fn drive(&mut self, places: Places) -> Answer {
         let core = Arc::clone(self.session.core());
         let seat = match self.seat().await {
             Ok(seat) => seat,
@@ -112,11 +112,13 @@ impl Attempt {
         let mut again = false;
         loop {
             let error = match self.ask(seat.is_some()).await {
-                Outcome::Token(token) => {
-                    let lock = Lock::new(self.session.clone(), &self.request, token, place);
-                    // Too late: dropped, which releases it.
+                Outcome::Granted(granted) => {
+                    let came_back = granted.iter().any(|one| core.is_released(one.token));
+                    let locks = self.guard(granted, places);
+                    // What is not handed over is dropped, which releases it: too late, or the id is that of an earlier
+                    // request whose lock is still being released.
                     core.lease.check().map_err(Error::SessionLost)?;
-                    return Ok(Some(lock));
+                    return Ok((!came_back).then_some(locks));
                 }
                 Outcome::NotFree => return Ok(None),
                 Outcome::Failed(error) => return Err(error),
@@ -132,6 +134,16 @@ impl Attempt {
             }
             again = true;
         }
+    }
+
+    fn guard(&self, granted: Vec<Granted>, mut places: Places) -> Vec<Lock> {
+        granted
+            .into_iter()
+            .map(|one| {
+                let place = places.remove(&one.key);
+                Lock::new(self.session.clone(), self.request.id, one, place)
+            })
+            .collect()
     }
 
     fn nobody_listens(&self) -> bool {
@@ -174,8 +186,8 @@ impl Attempt {
         };
         let overdue = Instant::now() + wait + GRACE;
         let outcome = match self.send(&client, wait, overdue).await {
-            Some(Ok(Some(token))) => Outcome::Token(token),
-            Some(Ok(None)) => Outcome::NotFree,
+            Some(Ok(granted)) if granted.is_empty() => Outcome::NotFree,
+            Some(Ok(granted)) => Outcome::Granted(granted),
             Some(Err(error)) if outcome_unknown(&error) => Outcome::Unknown(error.into()),
             Some(Err(error)) => Outcome::Failed(Error::from_acquire(error)),
             None => Outcome::Unknown(Error::NoReply),
@@ -199,7 +211,7 @@ impl Attempt {
         client: &Object,
         wait: Duration,
         overdue: Instant,
-    ) -> Option<Result<Option<i64>, tokio_postgres::Error>> {
+    ) -> Option<Result<Vec<Granted>, tokio_postgres::Error>> {
         let core = Arc::clone(self.session.core());
         let request = self.request.clone();
         let mut statement = pin!(request.send(&core, client, wait));

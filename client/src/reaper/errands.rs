@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::{Release, Unsettled};
-use crate::acquire::Request;
+use crate::acquire::{Granted, Request, Wanted};
 use crate::error::Error;
 use crate::session::{Core, REPLY_LIMIT};
 
@@ -37,12 +37,7 @@ pub(super) async fn release(core: Arc<Core>, batch: Vec<Release>) -> Vec<Release
 
 async fn release_now(core: &Core, batch: &[Release]) -> Result<(), Error> {
     let tokens: Vec<i64> = batch.iter().map(|release| release.token).collect();
-    core.release_all(&tokens).await?;
-    let mut known = core.known();
-    tokens.iter().for_each(|token| {
-        known.remove(token);
-    });
-    Ok(())
+    core.release_all(&tokens).await.map(drop)
 }
 
 /// Asks again for each unsettled request, without waiting, and releases what it got.
@@ -54,57 +49,56 @@ pub(super) async fn settle(core: Arc<Core>) -> Vec<Release> {
         .collect();
     let mut left = Vec::new();
     for (id, unsettled) in requests {
-        match settle_one(&core, id, unsettled).await {
-            Ok(found) => left.extend(found),
-            Err(error) => {
-                core.heed(&error);
-                tracing::debug!(request_id = %id, %error, "a request is still unsettled");
-            }
-        }
+        left.extend(settle_one(&core, id, unsettled).await);
     }
     left
 }
 
-/// `Ok` with a release that failed. The request stays on the list until a look that begins when its statement
-/// is certainly over.
-async fn settle_one(
-    core: &Arc<Core>,
-    id: Uuid,
-    unsettled: Unsettled,
-) -> Result<Vec<Release>, Error> {
+/// Returns what could not be released. The request stays on the list until a look that begins when its statement is
+/// certainly over.
+async fn settle_one(core: &Arc<Core>, id: Uuid, unsettled: Unsettled) -> Vec<Release> {
     // Whoever holds or wants the key in this process is not to be robbed of it; there will be another round.
-    let Some(place) = core.lines.try_join(&unsettled.key) else {
-        return Ok(Vec::new());
+    let Some(mut places) = core.lines.try_join_all(&unsettled.keys) else {
+        return Vec::new();
     };
     if !core.unsettled().contains_key(&id) {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let began = Instant::now();
     let _gate = core.gate.read().await;
-    let request = Request {
-        key: Arc::clone(&unsettled.key),
-        id,
-        status: None,
-        details: None,
-    };
-    let found = ask(core, &request).await?;
-    if began >= unsettled.until {
+    let mut found = Vec::new();
+    let mut all_asked = true;
+    // One by one: of a request for several locks an operator may have taken some away.
+    for key in unsettled.keys {
+        let request = Request::one(id, Wanted::of(key));
+        match ask(core, &request).await {
+            Ok(granted) => found.extend(granted),
+            Err(error) => {
+                core.heed(&error);
+                tracing::debug!(request_id = %id, %error, "a request is still unsettled");
+                all_asked = false;
+                break;
+            }
+        }
+    }
+    if all_asked && began >= unsettled.until {
         core.unsettled().remove(&id);
     }
-    let Some(token) = found else {
-        return Ok(Vec::new());
-    };
-    tracing::info!(service_id = core.service_id, request_id = %id, token, "releasing what a lost answer left behind");
-    core.known().insert(token);
-    // The place goes with the token: nobody here gets the key before the release is answered.
-    let release_it = Release {
-        token,
-        _place: Some(place),
-    };
-    Ok(release(Arc::clone(core), vec![release_it]).await)
+    if found.is_empty() {
+        return Vec::new();
+    }
+    // Each place goes with its token: nobody here gets the key before the release is answered.
+    let mut batch = Vec::with_capacity(found.len());
+    for Granted { key, token } in found {
+        tracing::info!(service_id = core.service_id, request_id = %id, token, "releasing what a lost answer left behind");
+        core.known().insert(token);
+        let _place = places.remove(&key);
+        batch.push(Release { token, _place });
+    }
+    release(Arc::clone(core), batch).await
 }
 
-async fn ask(core: &Core, request: &Request) -> Result<Option<i64>, Error> {
+async fn ask(core: &Core, request: &Request) -> Result<Vec<Granted>, Error> {
     let client = core.volguard.checkout().await?;
     let answer = timeout(REPLY_LIMIT, request.send(core, &client, Duration::ZERO)).await;
     match answer {

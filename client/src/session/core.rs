@@ -9,11 +9,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use super::lease::{Lease, Loss};
+use super::unflushed::Unflushed;
 use crate::error::Error;
 use crate::handle::Volguard;
 use crate::queue::Lines;
 use crate::reaper::Unsettled;
-use crate::statements;
+use crate::statements::{self, Statement};
 
 /// How long the server may take to answer a statement that waits for nothing but rows.
 pub(crate) const REPLY_LIMIT: Duration = Duration::from_secs(30);
@@ -31,10 +32,17 @@ pub(crate) struct Core {
     pub(crate) beat_now: Notify,
     known: Mutex<HashSet<i64>>,
     unsettled: Mutex<HashMap<Uuid, Unsettled>>,
+    /// Only if releases don't wait for the disk.
+    unflushed: Option<Unflushed>,
 }
 
 impl Core {
-    pub(super) fn new(volguard: Volguard, service_id: i64, lease: Lease) -> Core {
+    pub(super) fn new(
+        volguard: Volguard,
+        service_id: i64,
+        lease: Lease,
+        relaxed_release: bool,
+    ) -> Core {
         Core {
             volguard,
             service_id,
@@ -44,6 +52,7 @@ impl Core {
             beat_now: Notify::new(),
             known: Mutex::default(),
             unsettled: Mutex::default(),
+            unflushed: relaxed_release.then(Unflushed::default),
         }
     }
 
@@ -69,12 +78,85 @@ impl Core {
         }
     }
 
-    pub(crate) async fn release_all(&self, tokens: &[i64]) -> Result<u64, Error> {
+    pub(crate) async fn release(&self, token: i64) -> Result<bool, Error> {
+        let statement = match self.unflushed {
+            Some(_) => &statements::RELEASE_RELAXED,
+            None => &statements::RELEASE,
+        };
         let row = self
             .volguard
-            .row_within(REPLY_LIMIT, &statements::RELEASE_ALL, &[&tokens])
+            .row_within(REPLY_LIMIT, statement, &[&token])
+            .await?;
+        self.note_released(&[token]);
+        Ok(row.try_get(0)?)
+    }
+
+    pub(crate) async fn release_all(&self, tokens: &[i64]) -> Result<u64, Error> {
+        let statement = match self.unflushed {
+            Some(_) => &statements::RELEASE_ALL_RELAXED,
+            None => &statements::RELEASE_ALL,
+        };
+        let released = self.release_by(statement, tokens).await?;
+        self.note_released(tokens);
+        Ok(released)
+    }
+
+    async fn release_by(&self, statement: &Statement, tokens: &[i64]) -> Result<u64, Error> {
+        let row = self
+            .volguard
+            .row_within(REPLY_LIMIT, statement, &[&tokens])
             .await?;
         count(&row)
+    }
+
+    /// The server has answered for these tokens, whether or not they were held.
+    fn note_released(&self, tokens: &[i64]) {
+        if let Some(unflushed) = &self.unflushed
+            && unflushed.add(tokens)
+        {
+            self.beat_now.notify_one();
+        }
+        let mut known = self.known();
+        tokens.iter().for_each(|token| {
+            known.remove(token);
+        });
+    }
+
+    /// Whether this token was released before, and a crash of the server may have brought it back.
+    pub(crate) fn is_released(&self, token: i64) -> bool {
+        self.unflushed
+            .as_ref()
+            .is_some_and(|unflushed| unflushed.contains(token))
+    }
+
+    /// What has been released without waiting for the disk, up to now.
+    pub(super) fn unflushed(&self) -> Vec<i64> {
+        self.unflushed
+            .as_ref()
+            .map(Unflushed::all)
+            .unwrap_or_default()
+    }
+
+    /// Releases again what was [`unflushed`](Self::unflushed) before something was flushed.
+    pub(super) async fn release_again(&self, tokens: Vec<i64>) {
+        let Some(unflushed) = self.unflushed.as_ref().filter(|_| !tokens.is_empty()) else {
+            return;
+        };
+        let service_id = self.service_id;
+        match self.release_by(&statements::RELEASE_ALL, &tokens).await {
+            Ok(found) => {
+                unflushed.remove(&tokens);
+                if found > 0 {
+                    tracing::warn!(
+                        service_id,
+                        found,
+                        "released what a crash of the server brought back"
+                    );
+                }
+            }
+            // The next heartbeat does it.
+            Err(error) => tracing::debug!(service_id, %error, "releases are still to be confirmed"),
+        }
     }
 
     pub(super) async fn reconcile(&self) -> Result<u64, Error> {

@@ -296,9 +296,45 @@ fn a_literal_never_becomes_an_operator() {
 }
 
 #[test]
+fn a_row_as_read_is_what_is_expected() {
+    let text = r#"{"a": null, "b": [1], "c": {"not": 1}, "d": 0.12345678901234567890123, "e": 9223372036854775807}"#;
+    let row: Value = serde_json::from_str(text).unwrap();
+    let built = documents(&update().expect("f", not(1)).expect_unchanged(&row));
+    let mut expected = row;
+    expected["f"] = json!({"not": 1});
+    assert_eq!(built.expected, expected);
+    assert!(
+        built
+            .expected
+            .to_string()
+            .contains("0.12345678901234567890123")
+    );
+}
+
+#[test]
+fn what_is_no_row_is_refused() {
+    #[derive(Serialize)]
+    struct Nameless(i32, i32);
+    for refused in [
+        update().expect_unchanged([("a", 1)]),
+        update().expect_unchanged(Nameless(1, 2)),
+        update().expect_unchanged(None::<Value>),
+        update().expect_unchanged(json!({"a": 1}).to_string()),
+        update().expect_unchanged(std::collections::HashMap::from([((1, 2), 3)])),
+    ] {
+        let problem = problem(&refused);
+        let begin = "expected: is given a row that is no ";
+        assert!(problem.starts_with(begin), "{problem}");
+    }
+}
+
+#[test]
 fn what_is_said_twice_loses_nothing() {
+    let row = || json!({"c": 1});
     for refused in [
         update().expect("c", "a").expect("c", "b"),
+        update().expect_unchanged(row()).expect("c", 1),
+        update().expect_unchanged(row()).expect_unchanged(row()),
         update().set("c", 1).set("c", 2),
         update().set_sql("c", "1").set_sql("c", "2"),
         update().expect("c", lt(1).and(lt(2))),

@@ -12,7 +12,7 @@ use crate::support::{Observer, connect, unique};
 /// A volume with one snapshot, in tables of its own.
 struct Stage {
     volguard: Volguard,
-    _observer: Observer,
+    observer: Observer,
     volumes: String,
     snapshots: String,
 }
@@ -32,7 +32,7 @@ impl Stage {
         observer.run(&create).await;
         Stage {
             volguard: connect().await,
-            _observer: observer,
+            observer,
             volumes,
             snapshots,
         }
@@ -43,6 +43,12 @@ impl Stage {
             .update(&self.volumes)
             .key("id", 1)
             .set("id", 1)
+    }
+
+    async fn read(&self) -> Value {
+        let client = self.volguard.pool().get().await.unwrap();
+        let sql = format!("SELECT to_jsonb(t) FROM {} t", self.volumes);
+        client.query_typed(&sql, &[]).await.unwrap()[0].get(0)
     }
 
     /// Whether a filter holds.
@@ -175,4 +181,53 @@ async fn sql_of_the_callers() {
     let refused = stage.update().filter_sql("target.size > 100");
     let outcome = refused.execute().await.unwrap();
     assert_eq!(outcome, UpdateOutcome::Unmet(vec!["filter_sql".to_owned()]));
+}
+
+/// Every column as read, whatever its type.
+#[tokio::test]
+async fn a_row_as_read() {
+    let stage = Stage::set().await;
+    let types = format!(
+        "ALTER TABLE {} ADD amount numeric, ADD ratio float8, ADD big int8, ADD raw bytea, ADD part point, \
+         ADD nothing jsonb, ADD null_of_json jsonb",
+        stage.volumes
+    );
+    stage.observer.run(&types).await;
+    let fill = format!(
+        "UPDATE {} SET amount = 0.12345678901234567890123, ratio = 0.1 + 0.2, big = 9223372036854775807, raw = '\\xff', \
+         part = '(1,2)', null_of_json = 'null', meta = '{{\"not\": null}}'",
+        stage.volumes
+    );
+    stage.observer.run(&fill).await;
+
+    let row = stage.read().await;
+    let unchanged = stage.update().expect_unchanged(&row);
+    assert!(unchanged.execute().await.unwrap().is_updated());
+    // A condition on this column would hold.
+    let meta = stage.becomes("meta", value(json!({"a": 1}))).await;
+    assert_eq!(meta, json!({"a": 1}));
+    stage.becomes("host", "node-1").await;
+    stage.becomes("big", column("big") - 1).await;
+    let stale = stage.update().expect_unchanged(&row);
+    let changed = ["big", "host", "meta"].map(str::to_owned).to_vec();
+    let outcome = stale.execute().await.unwrap();
+    assert_eq!(outcome, UpdateOutcome::Unmet(changed));
+}
+
+/// A struct is a row of fewer columns: what it lacks may change.
+#[tokio::test]
+async fn a_part_of_a_row_as_read() {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Part {
+        status: String,
+        host: Option<String>,
+    }
+    let stage = Stage::set().await;
+    let part: Part = serde_json::from_value(stage.read().await).unwrap();
+    stage.becomes("size", 11).await;
+    let update = || stage.update().expect_unchanged(&part);
+    assert!(update().execute().await.unwrap().is_updated());
+    stage.becomes("host", "node-1").await;
+    let outcome = update().execute().await.unwrap();
+    assert_eq!(outcome, UpdateOutcome::Unmet(vec!["host".to_owned()]));
 }

@@ -7,6 +7,7 @@ mod dropped_futures;
 mod endings;
 mod errors;
 mod line;
+mod lock_set;
 mod locks;
 mod sessions;
 mod support;

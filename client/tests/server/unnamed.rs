@@ -30,6 +30,8 @@ async fn everything(volguard: &Volguard) {
     let outcome = update.fenced_by(&lock).execute().await.unwrap();
     assert_eq!(outcome, UpdateOutcome::NotFound);
     assert!(lock.release().await.unwrap());
+    let both = session.acquire_all([("volume", "1"), ("volume", "2")]);
+    assert_eq!(both.await.unwrap().unwrap().release().await.unwrap(), 2);
     session.reconcile().await.unwrap();
     let nowhere = Cleanup::all().host("nowhere");
     assert!(volguard.cleanup(nowhere).await.unwrap().is_empty());

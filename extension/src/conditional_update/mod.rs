@@ -12,10 +12,8 @@ mod arithmetic;
 mod bind;
 mod call;
 mod condition;
-mod document;
 mod filter;
 mod grammar;
-mod jsonb;
 mod literal;
 mod memory;
 mod operators;
@@ -40,25 +38,10 @@ pub use target::Table;
 
 use crate::error::Error;
 use crate::export::{export, verb};
+use crate::{document, jsonb};
 use call::Call;
-use document::Fault;
 use grammar::Columns;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
-
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        let Fault {
-            path,
-            problem,
-            hint,
-        } = fault;
-        Error::Document {
-            path,
-            problem,
-            hint,
-        }
-    }
-}
 
 /// Written by hand instead of by `pg_extern`: the documents are taken as they are, so that one that is too deep is our error,
 /// and the result's type is the one that the function declares.

@@ -68,11 +68,18 @@ pub static NOT_PERMITTED: Statement =
     ),
     );
 
+/// Who holds the tokens `$1`.
+pub static HOLDERS: Statement = Statement::new(
+    &[INT8ARRAYOID],
+    "SELECT DISTINCT w.service_id FROM volguard.workers AS w WHERE w.token {=} ANY ($1) ORDER BY w.service_id",
+);
+
+/// The sub-select is hashed, whatever the planner thinks that `$2` holds; `ALL ($2)` would be searched from the start each time.
 pub static RECONCILE: Statement = Statement::new(
     &[INT8OID, INT8ARRAYOID],
     concat!(
         "DELETE FROM volguard.workers AS w
-         WHERE w.service_id {=} $1 AND w.crashed_service_id IS NULL AND w.token {<>} ALL ($2) ",
+         WHERE w.service_id {=} $1 AND w.crashed_service_id IS NULL AND NOT w.token {=} ANY (SELECT pg_catalog.unnest($2)) ",
         removed!()
     ),
 );

@@ -10,16 +10,19 @@
 
 mod cleanup;
 mod lock;
+mod lock_set;
 mod service;
 
 pub use cleanup::*;
 pub use lock::*;
+pub use lock_set::*;
 pub use service::*;
 
 use crate::error::Error;
 use crate::owner::AsRole;
 use crate::spi::{Arg, Plan, Rows, View};
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
+use std::ptr;
 use std::sync::OnceLock;
 
 /// One statement of ours.
@@ -43,6 +46,7 @@ impl Statement {
     /// Runs it as the owner of the tables, on what is committed by now.
     pub fn run<R>(&self, args: &[Arg], read: impl FnOnce(&Rows) -> R) -> Result<R, Error> {
         let _owner = AsRole::owner()?;
+        let _planning = Planning::for_growing_tables();
         let plan = match self.plan.get() {
             Some(plan) => plan,
             None => {
@@ -56,6 +60,39 @@ impl Statement {
     /// Runs it for how many rows it returned or touched.
     pub fn count(&self, args: &[Arg]) -> Result<usize, Error> {
         self.run(args, Rows::len)
+    }
+}
+
+/// Plans are made for tables that will grow, while this lives.
+///
+/// A plan is kept, and made when a statement first runs in a backend. If the table happens to be empty by then, reading all
+/// of it looks cheapest, and goes on to be done when it has a million rows.
+struct Planning {
+    seqscan: bool,
+    jit: bool,
+}
+
+impl Planning {
+    fn for_growing_tables() -> Self {
+        // SAFETY: plain variables of the backend, read when a plan is made. Drop puts them back, also when a panic unwinds,
+        // so that the settings and the variables agree again.
+        unsafe {
+            Planning {
+                seqscan: ptr::replace(&raw mut pg_sys::enable_seqscan, false),
+                // Where reading all is the only way it counts as so dear that the plan would be compiled.
+                jit: ptr::replace(&raw mut pg_sys::jit_enabled, false),
+            }
+        }
+    }
+}
+
+impl Drop for Planning {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe {
+            pg_sys::enable_seqscan = self.seqscan;
+            pg_sys::jit_enabled = self.jit;
+        }
     }
 }
 

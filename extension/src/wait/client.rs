@@ -2,7 +2,8 @@
 //!
 //! Postgres looks at the connection of a running statement only if `client_connection_check_interval` is set, and by default
 //! it isn't. A waiter whose client has died would then keep its place and, in the end, take the lock for nobody. So the
-//! head [looks](look) whenever it has slept, and who waits for a lock of Postgres does so under a [`Watch`].
+//! head [looks](look) whenever it has slept, and whoever waits for a lock of Postgres does so under a [`Watch`] and looks when it
+//! has it.
 
 use crate::catch::{catching, check_interrupts, raw};
 use crate::error::Error;

@@ -2,7 +2,7 @@
 
 use crate::catch::attempt;
 use crate::error::Error;
-use crate::wait::client::Watch;
+use crate::wait::client::{self, Watch};
 use pgrx::pg_sys;
 use std::ptr;
 use std::time::{Duration, Instant};
@@ -65,8 +65,11 @@ impl Deadline {
         if left.is_zero() {
             return Ok(None);
         }
-        let _watch = Watch::begin()?;
-        self.attempt(left, || body().map(Some))
+        let watch = Watch::begin()?;
+        let result = self.attempt(left, || body().map(Some))?;
+        drop(watch);
+        client::look()?;
+        Ok(result)
     }
 
     /// Runs `body` with each lock wait in it bounded by `most`. What it did is undone if it returns none, or if a lock

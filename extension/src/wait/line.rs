@@ -3,6 +3,7 @@
 use crate::catch::{catching, check_interrupts, raw};
 use crate::error::Error;
 use crate::sabotage::{self, Guard};
+use crate::wait::client;
 use crate::wait::deadline::Deadline;
 use crate::wait::tag::{Kind, Mode, Tag};
 use crate::wait::wake;
@@ -30,6 +31,11 @@ impl Line {
             Kind::WorkLine,
             &[cluster, resource_type, resource_id],
         ))
+    }
+
+    /// Whoever heads several lines takes them in this order: those of keys before those of work slots, as acquire does.
+    pub fn order(&self) -> (u16, u32, u32) {
+        self.0.order()
     }
 
     /// Becomes head if nobody is.
@@ -60,6 +66,12 @@ impl Line {
     }
 }
 
+impl PartialEq for Line {
+    fn eq(&self, other: &Self) -> bool {
+        self.order() == other.order()
+    }
+}
+
 /// Gets ready for [`sleep`]: a wake-up that comes after this is not lost. Look at the row between the two.
 pub fn before_look() -> Result<(), Error> {
     // SAFETY: the backend's own latch.
@@ -67,7 +79,7 @@ pub fn before_look() -> Result<(), Error> {
     check_interrupts()
 }
 
-/// Sleeps until woken, but for `most` and a second at the longest.
+/// Sleeps until woken, but for `most` and a second at the longest. Ends the session if its client has gone meanwhile.
 pub fn sleep(most: Duration) -> Result<(), Error> {
     let most = most.min(SAFETY_POLL);
     // A tenth of a millisecond left must not become a busy loop.
@@ -82,7 +94,8 @@ pub fn sleep(most: Duration) -> Result<(), Error> {
             pg_sys::PG_WAIT_EXTENSION,
         )
     };
-    check_interrupts()
+    check_interrupts()?;
+    client::look()
 }
 
 /// Waits for a transaction to end; false if the time ran out first.

@@ -57,6 +57,12 @@ impl Tag {
         Self::of_number(kind, hash.digest())
     }
 
+    /// Whoever takes several locks takes them in this order.
+    pub fn order(&self) -> (u16, u32, u32) {
+        let tag = &self.0;
+        (tag.locktag_field4, tag.locktag_field2, tag.locktag_field3)
+    }
+
     /// Takes the lock if that needs no waiting.
     pub fn try_lock(&self, mode: Mode) -> Result<bool, Error> {
         self.acquire(mode, true)

@@ -1,5 +1,7 @@
 //! A TCP proxy that loses what it is told to lose.
 
+mod accident;
+
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,17 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How a connection breaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
-    /// The request never arrives.
-    Request,
-    /// The request arrives and is carried out; of the reply only this many bytes get through.
-    Reply {
-        /// How many.
-        keep: usize,
-    },
-}
+use self::accident::{Accident, Again, Verdict};
+pub use self::accident::{Cut, Direction};
 
 /// A proxy on a port of 127.0.0.1 that passes everything on, except for one accident at a time.
 ///
@@ -39,6 +32,8 @@ struct Control {
     cuts: AtomicU64,
     /// What has happened to the plan, for those who wait for it.
     news: watch::Sender<News>,
+    /// How many bytes have arrived from either side.
+    bytes: watch::Sender<usize>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,35 +42,11 @@ struct Plan {
     connections: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Accident {
-    /// Cut at a request, when that many more have passed.
-    Request { after: usize, cut: Cut },
-    /// Cut at the next reply on this connection.
-    Reply { connection: usize, keep: usize },
-    /// Pass that many more messages of either direction, and then none.
-    Hold { after: usize },
-}
-
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct News {
     struck: bool,
     holding: bool,
     open: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Request,
-    Reply,
-}
-
-/// What becomes of one message.
-enum Verdict {
-    Pass,
-    /// This many bytes of it, and then the end.
-    Cut(usize),
-    Hold,
 }
 
 impl Proxy {
@@ -93,6 +64,7 @@ impl Proxy {
                 open: true,
                 ..News::default()
             }),
+            bytes: watch::Sender::new(0),
         });
         let accepting = tokio::spawn(accept(listener, server_port, Arc::clone(&control)));
         Ok(Self {
@@ -111,6 +83,26 @@ impl Proxy {
     /// Plans a cut at a request: the next one, or the one after `after` more. It replaces what was planned before.
     pub fn cut(&self, after: usize, cut: Cut) {
         self.plan(Accident::Request { after, cut });
+    }
+
+    /// Plans so many cuts, each after that many more bytes that go that way, on whatever connection the last of them is. It
+    /// replaces what was planned before.
+    pub fn cut_within(&self, direction: Direction, after: usize, times: usize) {
+        if let Some(times) = times.checked_sub(1) {
+            self.plan(Accident::Bytes {
+                direction,
+                after,
+                again: Again { after, times },
+            });
+        }
+    }
+
+    /// Resolves when that many more bytes, either way, have arrived here. Not all of them need have been passed on.
+    pub async fn carried(&self, bytes: usize) {
+        let mut carried = self.control.bytes.subscribe();
+        let end = *carried.borrow_and_update() + bytes;
+        // The sender lives as long as this value.
+        let _ = carried.wait_for(|carried| *carried >= end).await;
     }
 
     /// Plans to pass `after` more messages of either direction and then none, until [`resume`](Self::resume).
@@ -199,7 +191,8 @@ async fn pump(
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        let mut verdict = control.judge(direction, connection);
+        control.bytes.send_modify(|bytes| *bytes += length);
+        let mut verdict = control.judge(direction, connection, length);
         if matches!(verdict, Verdict::Hold) {
             control.wait_until_open().await;
             verdict = Verdict::Pass;
@@ -219,32 +212,13 @@ impl Control {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn judge(&self, direction: Direction, connection: usize) -> Verdict {
+    fn judge(&self, direction: Direction, connection: usize, length: usize) -> Verdict {
         let mut plan = self.plan();
         let Some(accident) = plan.accident else {
             return Verdict::Pass;
         };
-        let (next, verdict) = match (accident, direction) {
-            (Accident::Hold { after: 0 }, _) => (accident, Verdict::Hold),
-            (Accident::Hold { after }, _) => (Accident::Hold { after: after - 1 }, Verdict::Pass),
-            (Accident::Request { after: 0, cut }, Direction::Request) => match cut {
-                Cut::Request => (accident, Verdict::Cut(0)),
-                Cut::Reply { keep } => (Accident::Reply { connection, keep }, Verdict::Pass),
-            },
-            (Accident::Request { after, cut }, Direction::Request) => {
-                let after = after - 1;
-                (Accident::Request { after, cut }, Verdict::Pass)
-            }
-            (
-                Accident::Reply {
-                    connection: struck,
-                    keep,
-                },
-                Direction::Reply,
-            ) if struck == connection => (accident, Verdict::Cut(keep)),
-            _ => return Verdict::Pass,
-        };
-        plan.accident = Some(next);
+        let (verdict, next) = accident.meet(direction, connection, length);
+        plan.accident = next;
         match verdict {
             Verdict::Pass => {}
             Verdict::Hold => self.news.send_modify(|news| {
@@ -252,7 +226,6 @@ impl Control {
                 news.open = false;
             }),
             Verdict::Cut(_) => {
-                plan.accident = None;
                 self.cuts.fetch_add(1, Ordering::Relaxed);
                 self.news.send_modify(|news| news.struck = true);
             }

@@ -111,6 +111,26 @@ impl Sql {
         self.number(&acquire(service, key, wait)).await
     }
 
+    /// Takes the locks of several resources of the type `volume`, all or none: their ids and tokens, in the order asked.
+    ///
+    /// # Errors
+    /// The server's, or the network's.
+    pub async fn acquire_all(
+        &self,
+        service: i64,
+        keys: &[String],
+        wait: Duration,
+    ) -> Result<Vec<(String, i64)>, Error> {
+        let rows = self.rows(&acquire_all(service, keys, wait)).await?;
+        let lock = |row: Vec<Option<String>>| {
+            let mut row = row.into_iter().flatten();
+            let key = row.next().expect("an id");
+            let token = row.next().and_then(|token| token.parse().ok());
+            (key, token.expect("a token"))
+        };
+        Ok(rows.into_iter().map(lock).collect())
+    }
+
     /// Gives a lock back.
     ///
     /// # Errors
@@ -147,6 +167,17 @@ impl Sql {
 pub fn acquire(service: i64, key: &str, wait: Duration) -> String {
     let wait = wait.as_millis();
     format!("SELECT volguard.acquire({service}, 'volume', '{key}', wait => '{wait} ms')")
+}
+
+/// The statement that takes the locks of several resources of the type `volume`.
+#[must_use]
+pub fn acquire_all(service: i64, keys: &[String], wait: Duration) -> String {
+    let (keys, wait) = (keys.join(","), wait.as_millis());
+    format!(
+        "SELECT resource_id, token FROM volguard.acquire_all({service}, wait => '{wait} ms', locks => (
+             SELECT jsonb_agg(jsonb_build_object('resource_type', 'volume', 'resource_id', key) ORDER BY place)
+             FROM unnest('{{{keys}}}'::text[]) WITH ORDINALITY AS k (key, place)))"
+    )
 }
 
 /// The SQLSTATE that the server refused with; the error itself, in words, if there is none.

@@ -37,6 +37,25 @@ pub enum Violation {
     /// What must not wait has waited, or the other way round.
     #[error("{0}")]
     Waiting(&'static str),
+    /// Callers waited for each other in a circle.
+    #[error("a deadlock: {0}")]
+    Deadlock(String),
+    /// Some of the locks of a call that takes all or none.
+    #[error("a call for {asked} locks got {got}")]
+    Part {
+        /// How many were asked for.
+        asked: usize,
+        /// How many were got.
+        got: usize,
+    },
+    /// One hardly had a turn while others had many.
+    #[error("served {served} times, while others were served {others} times each")]
+    Starved {
+        /// How often it was served.
+        served: usize,
+        /// How often each of the others was.
+        others: usize,
+    },
     /// Later than promised.
     #[error("{what} took {took:?} of {limit:?} at most")]
     Late {

@@ -19,6 +19,7 @@ by_both_routes!(
     acquire,
     acquire_that_waits_in_the_database,
     acquire_that_waits_in_the_process,
+    acquire_all,
     release,
     release_all,
     set_status,
@@ -99,6 +100,24 @@ async fn acquire_that_waits_in_the_process(site: &Site) -> anyhow::Result<()> {
         assert!(waiting.await?.is_none());
         stage.is_clean().await?;
     }
+    stage.end().await
+}
+
+async fn acquire_all(site: &Site) -> anyhow::Result<()> {
+    let stage = Stage::new(site).await?;
+    everywhere(async |place| {
+        let keys = ["v2", "v0", "v1"].map(|key| ("volume", key));
+        let set = stage
+            .run(place, stage.session.acquire_all(keys).run())
+            .await;
+        let ended = set.is_some();
+        if let Some(set) = set {
+            set?.context("nobody else wants them")?.release().await?;
+        }
+        stage.is_clean().await?;
+        Ok(ended)
+    })
+    .await?;
     stage.end().await
 }
 

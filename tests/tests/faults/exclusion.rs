@@ -110,16 +110,17 @@ async fn processes(site: &Site) -> anyhow::Result<()> {
 }
 
 /// Two inserts at once are rare; a trigger that holds each until the next full second makes them certain.
+pub const TWO_AT_ONCE: &str =
+    "ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey;
+     CREATE FUNCTION app.dawdle() RETURNS trigger LANGUAGE plpgsql AS
+         'BEGIN PERFORM pg_sleep((1 - extract(epoch FROM clock_timestamp()) % 1)::float8); RETURN NULL; END';
+     CREATE TRIGGER dawdle AFTER INSERT ON volguard.workers
+         FOR EACH ROW EXECUTE FUNCTION app.dawdle()";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
     let site = Site::without("Line")?;
-    site.psql(
-        "ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey;
-         CREATE FUNCTION app.dawdle() RETURNS trigger LANGUAGE plpgsql AS
-             'BEGIN PERFORM pg_sleep((1 - extract(epoch FROM clock_timestamp()) % 1)::float8); RETURN NULL; END';
-         CREATE TRIGGER dawdle AFTER INSERT ON volguard.workers
-             FOR EACH ROW EXECUTE FUNCTION app.dawdle()",
-    )?;
+    site.psql(TWO_AT_ONCE)?;
     let parties = plain(&site, 8).await?;
     let violation = Violation::expected_in(contest(&site, parties, 20).await);
     assert!(

@@ -32,6 +32,7 @@ macro_rules! by_both_routes {
 /// What cargo built of `src/bin/lock_worker.rs`.
 const LOCK_WORKER: &str = env!("CARGO_BIN_EXE_lock-worker");
 
+mod chance;
 mod cut;
 mod dead;
 mod dropped;
@@ -41,9 +42,11 @@ mod indexes;
 mod killed;
 mod leaving;
 mod open_transactions;
+mod relaxed;
 mod roles;
 mod search_path;
 mod server;
+mod sets;
 mod vanished;
 mod waiting;
 mod zombie;

@@ -12,7 +12,7 @@ const LEASE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(30);
 
 /// A server whose commits are only durable if they wait for the disk: its WAL writer comes too late for every test.
-fn server(profile: Profile) -> anyhow::Result<PrivateServer> {
+pub fn server(profile: Profile) -> anyhow::Result<PrivateServer> {
     let server = PrivateServer::builder()
         .profile(profile)
         .setting("wal_writer_delay", "10s")
@@ -22,11 +22,11 @@ fn server(profile: Profile) -> anyhow::Result<PrivateServer> {
     Ok(server)
 }
 
-fn manager(server: &PrivateServer) -> String {
+pub fn manager(server: &PrivateServer) -> String {
     url("manager", server.port(), "volguard")
 }
 
-fn power_failure(server: &mut PrivateServer) -> anyhow::Result<()> {
+pub fn power_failure(server: &mut PrivateServer) -> anyhow::Result<()> {
     server.crash()?;
     Ok(server.restart()?)
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use tokio::task::JoinSet;
 
-use crate::case::Case;
-use crate::contender::{Contender, Worker};
-use crate::options::Options;
-use crate::stage::Stage;
+use super::case::Case;
+use super::contender::{Contender, Worker};
+use super::stage::Stage;
+use crate::rounds::{Pace, order};
 
 /// The clients of one contender.
 type Team = Vec<Arc<Worker>>;
@@ -30,7 +30,7 @@ pub struct Pair {
 }
 
 /// Lets the two take turns on the same rows. Whoever begins changes with the round.
-pub async fn pair(stage: &Stage, case: Case, clients: usize, options: &Options) -> Result<Pair> {
+pub async fn pair(stage: &Stage, case: Case, clients: usize, pace: Pace) -> Result<Pair> {
     let case = Arc::new(case);
     let by_hand = team(stage, Contender::ByHand, &case, clients).await?;
     let ours = team(stage, Contender::Ours, &case, clients).await?;
@@ -43,26 +43,19 @@ pub async fn pair(stage: &Stage, case: Case, clients: usize, options: &Options) 
         ours: Vec::new(),
     };
     // The round before the first is not counted: caches and plans of both are cold.
-    for round in 0..=options.rounds {
-        for contender in order(round) {
+    for round in 0..=pace.rounds {
+        for contender in order(&[Contender::ByHand, Contender::Ours], round) {
             let (team, turns) = match contender {
                 Contender::ByHand => (&by_hand, &mut pair.by_hand),
                 Contender::Ours => (&ours, &mut pair.ours),
             };
-            let done = turn(team, options.turn).await?;
+            let done = turn(team, pace.turn).await?;
             if round > 0 {
                 turns.push(done);
             }
         }
     }
     Ok(pair)
-}
-
-fn order(round: usize) -> [Contender; 2] {
-    match round % 2 {
-        0 => [Contender::ByHand, Contender::Ours],
-        _ => [Contender::Ours, Contender::ByHand],
-    }
 }
 
 async fn team(stage: &Stage, who: Contender, case: &Arc<Case>, clients: usize) -> Result<Team> {

@@ -10,7 +10,9 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
-use crate::case::Case;
+use super::case::Case;
+use crate::machine;
+use crate::servers::Postgres;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
@@ -43,12 +45,11 @@ impl Worker {
             }
             Contender::Ours => {
                 let types = [Type::JSONB, Type::JSONB, Type::JSONB, Type::JSONB];
-                let sql = include_str!("../sql/conditional_update.sql");
+                let sql = include_str!("../../sql/updates/conditional_update.sql");
                 client.prepare_typed(sql, &types).await?
             }
         };
-        let backend = client.query_one("SELECT pg_catalog.pg_backend_pid()", &[]);
-        let backend = backend.await?.try_get(0)?;
+        let backend = Postgres::backend(&client).await?;
         Ok(Worker {
             contender,
             client,
@@ -61,11 +62,7 @@ impl Worker {
 
     /// The processor time that the server has spent on this connection.
     pub fn server_time(&self) -> Result<Duration> {
-        let path = format!("/proc/{}/schedstat", self.backend);
-        let stat = std::fs::read_to_string(&path).context(path)?;
-        let running = stat.split_whitespace().next();
-        let nanoseconds = running.context("schedstat is empty")?.parse()?;
-        Ok(Duration::from_nanos(nanoseconds))
+        machine::processor_time(self.backend)
     }
 
     /// Updates one volume after the other until the time is over, and returns how many it did.

@@ -62,10 +62,9 @@ impl<'c> Jsonb<'c> {
         }
     }
 
-    /// Reads the document. Not by pgrx's `JsonB`, to which a document that nests too deep is a panic.
-    pub fn members(self, argument: &str) -> Result<Members, Error> {
-        let path = Path::root(argument);
-        // SAFETY: in memory as a whole; its text is a C string.
+    /// Its text. Not by pgrx's `JsonB`, to which a document that nests too deep is a panic.
+    pub fn text(self, path: &Path) -> Result<&'c str, Error> {
+        // SAFETY: in memory as a whole; its text is a C string in the current memory context.
         let text = unsafe {
             let length = pgrx::varsize(self.jsonb.cast()) as i32;
             let root = &raw mut (*self.jsonb).root;
@@ -74,7 +73,13 @@ impl<'c> Jsonb<'c> {
         let text = text.to_str().map_err(|error| {
             path.fault(error.to_string(), "Use a database whose encoding is UTF8.")
         })?;
-        Ok(Members::parse(text, &path)?)
+        Ok(text)
+    }
+
+    /// Reads a document that must be an object.
+    pub fn members(self, argument: &str) -> Result<Members, Error> {
+        let path = Path::root(argument);
+        Ok(Members::parse(self.text(&path)?, &path)?)
     }
 
     /// Hands each name to `each`, with what stands beside it, in the document's order. False if it is no object.

@@ -17,7 +17,7 @@ impl Case {
         [
             Case {
                 name: "three conditions",
-                by_hand: include_str!("../sql/three_conditions.sql"),
+                by_hand: include_str!("../../sql/updates/three_conditions.sql"),
                 expected: json!({
                     "status": ["available", "error"],
                     "attach_status": {"not": "attached"},
@@ -27,13 +27,13 @@ impl Case {
             },
             Case {
                 name: "exists",
-                by_hand: include_str!("../sql/exists.sql"),
+                by_hand: include_str!("../../sql/updates/exists.sql"),
                 expected: json!({"status": ["available", "error"]}),
                 filter: Some(no_snapshots()),
             },
             Case {
                 name: "exists, exact",
-                by_hand: include_str!("../sql/exists_under_lock.sql"),
+                by_hand: include_str!("../../sql/updates/exists_under_lock.sql"),
                 expected: json!({"status": ["available", "error"]}),
                 filter: Some(no_snapshots()),
             },

@@ -1,0 +1,1 @@
+SELECT volguard.release(token => $1)

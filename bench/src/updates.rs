@@ -1,0 +1,33 @@
+//! What `conditional_update` costs beside the same update in hand-written SQL, on one server.
+
+mod case;
+mod contender;
+mod report;
+mod stage;
+mod turn;
+
+use anyhow::Result;
+
+use self::case::Case;
+use self::report::Report;
+use self::stage::Stage;
+use self::turn::pair;
+use crate::options::Options;
+
+pub use self::stage::MOST_CLIENTS;
+
+pub async fn run(options: &Options) -> Result<()> {
+    let pace = options.pace(7, 4.0);
+    let stage = Stage::set(options.fsync).await?;
+    let mut report = Report::new(stage.describe().await?, pace);
+    println!("{}", report.heading());
+    for case in Case::all() {
+        for clients in options.clients(&[1, 16]) {
+            eprintln!("{}, {clients} at once", case.name);
+            let pair = pair(&stage, case.clone(), clients, pace).await?;
+            report.add(case.name, clients, &pair);
+        }
+    }
+    println!("{}", report.table());
+    Ok(())
+}

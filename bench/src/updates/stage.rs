@@ -1,0 +1,57 @@
+//! The server and the rows that a benchmark runs on.
+
+use anyhow::Result;
+use tokio_postgres::Client;
+use uuid::Uuid;
+use volguard_tests::PrivateServerBuilder;
+
+use crate::servers::Postgres;
+
+/// The rows are split evenly between so many.
+pub const MOST_CLIENTS: usize = 16;
+
+#[derive(Debug)]
+pub struct Stage {
+    server: Postgres,
+    volumes: Vec<Uuid>,
+}
+
+impl Stage {
+    pub async fn set(fsync: bool) -> Result<Stage> {
+        // Nor is a vacuum to come in the middle of one contender's turn.
+        let settings = |server: PrivateServerBuilder| server.setting("autovacuum", "off");
+        let server = Postgres::start(fsync, settings)?;
+        let mut stage = Stage {
+            server,
+            volumes: Vec::new(),
+        };
+        let client = stage.connect().await?;
+        client
+            .batch_execute(include_str!("../../sql/updates/schema.sql"))
+            .await?;
+        // One by one: it runs in no transaction, and a text of several statements is one.
+        for table in ["volumes", "snapshots"] {
+            let vacuum = format!("VACUUM (ANALYZE, FREEZE) {table}");
+            client.batch_execute(&vacuum).await?;
+        }
+        let volumes = client.query("SELECT id FROM volumes ORDER BY id", &[]);
+        for row in volumes.await? {
+            stage.volumes.push(row.try_get(0)?);
+        }
+        Ok(stage)
+    }
+
+    pub async fn connect(&self) -> Result<Client> {
+        self.server.connect().await
+    }
+
+    /// The volumes of one of the clients, which no other touches: the subject is the statement's cost, not contention.
+    pub fn volumes_of(&self, client: usize) -> &[Uuid] {
+        let share = self.volumes.len() / MOST_CLIENTS;
+        &self.volumes[client * share..][..share]
+    }
+
+    pub async fn describe(&self) -> Result<String> {
+        self.server.describe().await
+    }
+}

@@ -1,0 +1,81 @@
+//! What is known of a lock, for its guard and for the fences that outlive the guard's borrow.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::acquire::Granted;
+use crate::error::Error;
+use crate::queue::Key;
+use crate::session::{Core, REPLY_LIMIT, Session};
+use crate::statements::{Params, Statement};
+
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(super) session: Session,
+    pub(super) key: Arc<Key>,
+    pub(super) token: i64,
+    pub(super) request_id: Uuid,
+    /// The server has said that the token is not held.
+    gone: watch::Sender<bool>,
+}
+
+impl Held {
+    pub(super) fn new(session: Session, request_id: Uuid, granted: Granted) -> Held {
+        Held {
+            session,
+            key: granted.key,
+            token: granted.token,
+            request_id,
+            gone: watch::Sender::new(false),
+        }
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        self.session.core()
+    }
+
+    pub(crate) fn token(&self) -> i64 {
+        self.token
+    }
+
+    /// Refuses to go on under a session that is lost.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.core().lease.check().map_err(Error::SessionLost)
+    }
+
+    /// By this very moment's clock.
+    pub(super) fn is_lost(&self) -> bool {
+        *self.gone.borrow() || self.session.is_lost()
+    }
+
+    /// Resolves when the server has said that the token is not held.
+    pub(crate) async fn gone(&self) {
+        // The sender lives as long as this value.
+        let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
+    }
+
+    /// The server has said that the token is not held.
+    pub(crate) fn note_gone(&self) {
+        self.gone.send_replace(true);
+    }
+
+    pub(super) fn note(&self, error: Error) -> Error {
+        if matches!(error, Error::TokenNotHeld(_)) {
+            self.note_gone();
+        }
+        self.core().heed(&error);
+        error
+    }
+
+    pub(super) async fn ask(&self, statement: &Statement, params: Params<'_>) -> Result<(), Error> {
+        self.check()?;
+        let answer = self
+            .core()
+            .volguard
+            .row_within(REPLY_LIMIT, statement, params)
+            .await;
+        answer.map(drop).map_err(|error| self.note(error))
+    }
+}

@@ -1,0 +1,111 @@
+//! One guard for several locks.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::task::Poll;
+
+use crate::error::Error;
+use crate::lock::Lock;
+use crate::session::{Loss, Session};
+
+/// Several locks that this process holds, as far as it knows. Made by [`Session::acquire_all`].
+///
+/// ```no_run
+/// # async fn run(volguard: volguard::Volguard, session: volguard::Session) -> Result<(), volguard::Error> {
+/// use std::time::Duration;
+/// use volguard::Wanted;
+///
+/// let wanted = [
+///     Wanted::new("volume", "v-17").status("copying"),
+///     Wanted::new("volume", "v-18").status("creating"),
+/// ];
+/// let Some(set) = session.acquire_all(wanted).wait(Duration::from_secs(5)).await? else {
+///     return Ok(()); // somebody else had one of them all the time
+/// };
+/// let [source, target] = set.locks() else { unreachable!("two were asked for") };
+/// println!("fencing tokens {} and {}", source.token(), target.token());
+/// let update = volguard.update("volumes").key("id", target.resource_id()).set("status", "available");
+/// if update.fenced_by(target).execute().await?.is_updated() {
+///     set.release().await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Each of its locks is a [`Lock`] like any other: keep an eye on them by [`lost`](LockSet::lost) and
+/// [`is_lost`](LockSet::is_lost), and fence by each one's own token.
+///
+/// [`release`](LockSet::release) frees them in one commit. Those of a set that is dropped are released in the background,
+/// as a dropped [`Lock`] is.
+#[must_use = "locks that are dropped are released"]
+pub struct LockSet {
+    session: Session,
+    locks: Vec<Lock>,
+}
+
+impl LockSet {
+    pub(crate) fn new(session: Session, locks: Vec<Lock>) -> LockSet {
+        LockSet { session, locks }
+    }
+
+    /// The locks, in the order in which they were asked for.
+    pub fn locks(&self) -> &[Lock] {
+        &self.locks
+    }
+
+    /// The locks one by one, each to be released by itself.
+    pub fn into_locks(self) -> Vec<Lock> {
+        self.locks
+    }
+
+    /// Resolves when one of the locks can't be relied on any more, and says why: see [`Lock::lost`]. Which one it is,
+    /// [`Lock::is_lost`] tells.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again at will.
+    pub async fn lost(&self) -> Loss {
+        let mut gone: Vec<_> = self
+            .locks
+            .iter()
+            .map(|lock| Box::pin(lock.held().gone()))
+            .collect();
+        let one_is_gone = poll_fn(|cx| {
+            match gone
+                .iter_mut()
+                .any(|gone| gone.as_mut().poll(cx).is_ready())
+            {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        });
+        tokio::select! {
+            loss = self.session.lost() => loss,
+            () = one_is_gone => Loss::TokenNotHeld,
+        }
+    }
+
+    /// Whether one of the locks can't be relied on any more, by this very moment's clock.
+    pub fn is_lost(&self) -> bool {
+        self.locks.iter().any(Lock::is_lost)
+    }
+
+    /// Frees all the locks in one commit, and says how many of them were still held.
+    ///
+    /// # Errors
+    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the release is then repeated in the background, as if the
+    /// set had been dropped.
+    ///
+    /// # Cancel safety
+    /// Goes on in the background when the future is dropped.
+    pub async fn release(self) -> Result<u64, Error> {
+        self.session.release_all(self.locks).await
+    }
+}
+
+impl fmt::Debug for LockSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockSet")
+            .field("locks", &self.locks)
+            .finish_non_exhaustive()
+    }
+}

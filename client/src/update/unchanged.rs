@@ -1,0 +1,21 @@
+//! A row as it was read.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::condition::Condition;
+
+/// A condition a column, as it stands: the server takes for a value what a column of its type reads as.
+pub(super) fn columns(row: impl Serialize) -> Vec<(String, Condition)> {
+    let problem = match serde_json::to_value(row) {
+        Ok(Value::Object(columns)) => {
+            let conditions = columns
+                .into_iter()
+                .map(|(column, value)| (column, Condition::new(Ok(value))));
+            return conditions.collect();
+        }
+        Ok(_) => "is given a row that is no object of columns".to_owned(),
+        Err(error) => format!("is given a row that is no JSON: {error}"),
+    };
+    vec![("expected".to_owned(), Condition::new(Err(problem)))]
+}

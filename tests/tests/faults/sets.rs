@@ -1,0 +1,321 @@
+//! Several locks at once, wanted by many: all or none, no deadlock, and everybody's turn comes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use volguard_tests::scenario::{Ledger, Route, Site, Sql, Violation, sqlstate};
+
+const LEASE: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_secs(10);
+
+by_both_routes!(
+    overlapping_sets,
+    hot_keys_together,
+    holders_that_die,
+    waiters_that_leave,
+    a_counter_that_fell_back,
+);
+
+fn keys(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("v{number}")).collect()
+}
+
+/// Some of the keys in some order, neither of which two callers agree on.
+fn shuffled(keys: &[String], caller: usize, round: usize) -> Vec<String> {
+    // The lowest bits of a linear congruence repeat soon.
+    let mut state = (caller * 7919 + round * 104_729) as u64;
+    let mut random = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut keys = keys.to_vec();
+    for at in (1..keys.len()).rev() {
+        keys.swap(at, random(at + 1));
+    }
+    keys.truncate(1 + random(4));
+    keys
+}
+
+/// A deadlock is what the server calls by that name.
+fn judged(error: tokio_postgres::Error) -> anyhow::Error {
+    match &*sqlstate(&error) {
+        "40P01" => Violation::Deadlock(error.to_string()).into(),
+        _ => error.into(),
+    }
+}
+
+/// Many take sets that overlap, each in an order of its own, and visit what they hold.
+async fn overlapping_sets(site: &Site) -> anyhow::Result<()> {
+    const CALLERS: usize = 8;
+    const ROUNDS: usize = 25;
+    let keys = keys(6);
+    let ledger = Ledger::open(&site.url()).await?;
+    ledger.add(&keys).await?;
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (sql, own) = (site.sql().await?, Ledger::open(&site.url()).await?);
+        let service = sql.register(&format!("node-{caller}"), LEASE).await?;
+        let keys = keys.clone();
+        callers.spawn(async move {
+            let mut visits = 0;
+            for round in 0..ROUNDS {
+                let set = shuffled(&keys, caller, round);
+                visits += visit_all(&sql, service, &own, &set).await?;
+            }
+            anyhow::Ok(visits)
+        });
+    }
+    let mut visits = 0;
+    while let Some(caller) = callers.join_next().await {
+        visits += caller??;
+    }
+    assert_eq!(ledger.audit().await?, visits);
+    site.observer().await?.until_settled(SETTLED).await
+}
+
+async fn visit_all(
+    sql: &Sql,
+    service: i64,
+    ledger: &Ledger,
+    set: &[String],
+) -> anyhow::Result<u64> {
+    let held = sql.acquire_all(service, set, WAIT).await.map_err(judged)?;
+    anyhow::ensure!(!held.is_empty(), "not free in time");
+    assert!(held.iter().map(|(key, _)| key).eq(set), "{held:?}");
+    for (key, token) in &held {
+        ledger.visit(key, *token).await?;
+    }
+    let tokens: Vec<String> = held.iter().map(|(_, token)| token.to_string()).collect();
+    let release = format!("SELECT volguard.release_all('{{{}}}')", tokens.join(","));
+    let released = sql.number(&release).await?;
+    anyhow::ensure!(released == Some(held.len() as i64), "a lock was gone");
+    Ok(held.len() as u64)
+}
+
+/// Each waits with some of its locks' lines headed, from the start. In one order for all there is no circle in that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_gives_nothing_up_keeps_the_order() -> anyhow::Result<()> {
+    overlapping_sets(&Site::without("GiveWay")?).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_order_there_are_deadlocks() -> anyhow::Result<()> {
+    let site = Site::without("GiveWay,LineOrder")?;
+    let violation = Violation::expected_in(overlapping_sets(&site).await);
+    assert!(matches!(violation, Violation::Deadlock(_)), "{violation}");
+    Ok(())
+}
+
+/// Two inserts at once are rare; a trigger that holds each until the next full second makes them certain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
+    let site = Site::without("Line")?;
+    site.psql(
+        "ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey;
+         CREATE FUNCTION app.dawdle() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN PERFORM pg_sleep((1 - extract(epoch FROM clock_timestamp()) % 1)::float8); RETURN NULL; END';
+         CREATE TRIGGER dawdle AFTER INSERT ON volguard.workers
+             FOR EACH STATEMENT EXECUTE FUNCTION app.dawdle()",
+    )?;
+    let violation = Violation::expected_in(overlapping_sets(&site).await);
+    assert!(
+        matches!(violation, Violation::TwoHolders { .. }),
+        "{violation}"
+    );
+    Ok(())
+}
+
+/// Two keys that are never free, since several hand each of them on, and one caller who wants both. What others get meanwhile
+/// is counted, and not the time that it takes.
+async fn hot_keys_together(site: &Site) -> anyhow::Result<()> {
+    const VISITORS: usize = 4;
+    const TURNS: usize = 300;
+    const LEAST: usize = 10;
+    let keys = keys(2);
+    let all_are_there = Arc::new(AtomicBool::new(true));
+    let mut visitors = JoinSet::new();
+    for (number, key) in keys.iter().cycle().take(2 * VISITORS).enumerate() {
+        let (sql, key, all_are_there) = (site.sql().await?, key.clone(), all_are_there.clone());
+        let service = sql.register(&format!("visitor-{number}"), LEASE).await?;
+        visitors.spawn(async move {
+            for _ in 0..TURNS {
+                let token = sql.acquire(service, &key, WAIT).await?.context("in time")?;
+                sql.release(token).await?;
+            }
+            all_are_there.store(false, Ordering::Relaxed);
+            anyhow::Ok(())
+        });
+    }
+    let sql = site.sql().await?;
+    let service = sql.register("both", LEASE).await?;
+    let mut served = 0;
+    while all_are_there.load(Ordering::Relaxed) {
+        let held = sql.acquire_all(service, &keys, WAIT).await?;
+        anyhow::ensure!(!held.is_empty(), "not free in time");
+        served += usize::from(all_are_there.load(Ordering::Relaxed));
+        for (_, token) in held {
+            sql.release(token).await?;
+        }
+    }
+    while let Some(visitor) = visitors.join_next().await {
+        visitor??;
+    }
+    if served < LEAST {
+        return Err(Violation::Starved {
+            served,
+            others: TURNS,
+        }
+        .into());
+    }
+    site.observer().await?.until_settled(SETTLED).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_insisting_it_starves() -> anyhow::Result<()> {
+    let site = Site::without("Insist")?;
+    let violation = Violation::expected_in(hot_keys_together(&site).await);
+    let starved = matches!(violation, Violation::Starved { .. });
+    assert!(starved, "{violation}");
+    Ok(())
+}
+
+/// The holders of two locks die one after the other; who waits for both gets them when the second lease is over.
+async fn holders_that_die(site: &Site) -> anyhow::Result<()> {
+    const FIRST: Duration = Duration::from_millis(800);
+    const SECOND: Duration = Duration::from_millis(1600);
+    /// What a wake-up at the end of a lease may take.
+    const GRACE: Duration = Duration::from_secs(1);
+    let sql = site.sql().await?;
+    let patient = sql.register("patient", LEASE).await?;
+    let (first, second) = (
+        sql.register("first", FIRST).await?,
+        sql.register("second", SECOND).await?,
+    );
+    let registered = Instant::now();
+    let keys = keys(3);
+    sql.acquire(first, &keys[0], LEASE).await?.context("free")?;
+    sql.acquire(second, &keys[2], LEASE)
+        .await?
+        .context("free")?;
+    let held = sql.acquire_all(patient, &keys, WAIT).await?;
+    let took = registered.elapsed();
+    assert_eq!(held.len(), keys.len());
+    if took < SECOND - Duration::from_millis(100) {
+        return Err(
+            Violation::Early(format!("the second lease was not over after {took:?}")).into(),
+        );
+    }
+    if took > SECOND + GRACE {
+        let (what, limit) = ("waiting for two dead holders", SECOND + GRACE);
+        return Err(Violation::Late { what, took, limit }.into());
+    }
+    let dead = "SELECT count(*) FROM volguard.service_status WHERE state = 'fenced'";
+    assert_eq!(sql.number(dead).await?, Some(2));
+    Ok(())
+}
+
+/// Waiters are terminated and cancelled while they wait for a lock, or behind somebody who does.
+async fn waiters_that_leave(site: &Site) -> anyhow::Result<()> {
+    let keys = keys(3);
+    let sql = site.sql().await?;
+    let holder = sql.register("holder", LEASE).await?;
+    let token = sql
+        .acquire(holder, &keys[1], LEASE)
+        .await?
+        .context("free")?;
+    let mut waiters = JoinSet::new();
+    for number in 0..4 {
+        let (waiter, keys) = (site.sql().await?, keys.clone());
+        let service = waiter.register(&format!("waiter-{number}"), LEASE).await?;
+        waiters.spawn(async move { waiter.acquire_all(service, &keys, WAIT).await });
+    }
+    let observer = site.observer().await?;
+    observer.until_in_line(4).await?;
+    for (left, leave) in [(3, "terminate"), (2, "cancel"), (1, "terminate")] {
+        let leave = format!(
+            "SELECT pg_{leave}_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND state = 'active' AND query LIKE '%volguard.acquire_all%'
+               AND pid <> pg_backend_pid() ORDER BY query_start LIMIT 1"
+        );
+        observer.sql().run(&leave).await?;
+        let left_by = waiters.join_next().await.context("a waiter")??;
+        assert!(left_by.is_err(), "{left_by:?}");
+        observer.until_in_line(left).await?;
+    }
+    assert!(sql.release(token).await?);
+    let held = waiters.join_next().await.context("the last waiter")???;
+    for (_, token) in held {
+        assert!(sql.release(token).await?);
+    }
+    observer.until_settled(SETTLED).await
+}
+
+/// An operator has reset the sequence: a number that is in use stops an insert half way.
+async fn a_counter_that_fell_back(site: &Site) -> anyhow::Result<()> {
+    let sql = site.sql().await?;
+    let service = sql.register("a", LEASE).await?;
+    let keys = keys(4);
+    site.psql("SELECT setval('volguard.token_counter', 100)")?;
+    sql.acquire(service, "in-use", LEASE)
+        .await?
+        .context("free")?;
+    site.psql(
+        "SELECT setval('volguard.token_counter', last_value - 3) FROM volguard.token_counter",
+    )?;
+    for wait in [Duration::ZERO, WAIT] {
+        let got = sql.acquire_all(service, &keys, wait).await?.len();
+        let held = "SELECT count(*) FROM volguard.lock_status WHERE resource_id <> 'in-use'";
+        let held = sql.number(held).await?.unwrap_or_default() as usize;
+        let all_or_none = [0, keys.len()].contains(&got) && got == held;
+        if !all_or_none {
+            let asked = keys.len();
+            return Err(Violation::Part { asked, got: held }.into());
+        }
+        if wait == WAIT {
+            assert_eq!(got, keys.len());
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_taking_a_part_back_some_are_held() -> anyhow::Result<()> {
+    let site = Site::without("AllOrNone")?;
+    let violation = Violation::expected_in(a_counter_that_fell_back(&site).await);
+    assert!(matches!(violation, Violation::Part { .. }), "{violation}");
+    Ok(())
+}
+
+/// A call that is refused leaves nothing, and keeps nobody from what it did not get.
+#[tokio::test]
+async fn a_refusal_leaves_nothing() -> anyhow::Result<()> {
+    let site = Site::new(Route::Direct)?;
+    let (sql, keys) = (site.sql().await?, keys(3));
+    let holder = sql.register("holder", LEASE).await?;
+    let token = sql
+        .acquire(holder, &keys[1], LEASE)
+        .await?
+        .context("free")?;
+    let other = site.sql().await?;
+    let service = other.register("other", LEASE).await?;
+    other.run("BEGIN").await?;
+    for wait in [Duration::ZERO, Duration::from_millis(50)] {
+        assert!(other.acquire_all(service, &keys, wait).await?.is_empty());
+    }
+    // Its transaction is still open.
+    let rest = [keys[0].clone(), keys[2].clone()];
+    let held = sql.acquire_all(holder, &rest, Duration::ZERO).await?;
+    assert_eq!(held.len(), 2);
+    other.run("COMMIT").await?;
+    for token in held.iter().map(|(_, token)| *token).chain([token]) {
+        assert!(sql.release(token).await?);
+    }
+    site.observer().await?.until_settled(SETTLED).await
+}
