@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use volguard_tests::scenario::{Ledger, Route, Site, Sql, Violation, sqlstate};
+use volguard_tests::scenario::{Ledger, Route, Site, Sql, Violation, sqlstate, until};
 
 const LEASE: Duration = Duration::from_secs(60);
 const WAIT: Duration = Duration::from_secs(60);
@@ -238,13 +238,22 @@ async fn waiters_that_leave(site: &Site) -> anyhow::Result<()> {
     }
     let observer = site.observer().await?;
     observer.until_in_line(4).await?;
-    for (left, leave) in [(3, "terminate"), (2, "cancel"), (1, "terminate")] {
+    // The head of a line sleeps; who stands behind it waits for a lock.
+    for (left, leave, waits_for) in [
+        (3, "terminate", "Extension"),
+        (2, "cancel", "Lock"),
+        (1, "terminate", "Extension"),
+    ] {
         let leave = format!(
             "SELECT pg_{leave}_backend(pid) FROM pg_stat_activity
-             WHERE datname = current_database() AND state = 'active' AND query LIKE '%volguard.acquire_all%'
-               AND pid <> pg_backend_pid() ORDER BY query_start LIMIT 1"
+             WHERE datname = current_database() AND wait_event_type = '{waits_for}'
+               AND query LIKE '%volguard.acquire_all%' AND pid <> pg_backend_pid() LIMIT 1"
         );
-        observer.sql().run(&leave).await?;
+        // A head that looks at its row isn't asleep at that moment.
+        until("somebody to leave", async || {
+            Ok(observer.sql().holds(&leave).await?.then_some(()))
+        })
+        .await?;
         let left_by = waiters.join_next().await.context("a waiter")??;
         assert!(left_by.is_err(), "{left_by:?}");
         observer.until_in_line(left).await?;
