@@ -9,7 +9,7 @@ WITH_POSTGRES := VOLGUARD_PACKAGE=$(TARGET)/pgrx-package/debug $(TARGET)/debug/w
 SUDO := $(if $(filter-out 0,$(shell id -u)),--sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build package demo test regress bench lint rustfmt clippy rustdoc install clean
+.PHONY: help setup build package demo test soak regress bench lint rustfmt clippy rustdoc install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -32,6 +32,10 @@ demo: setup build ## three volume managers on a private Postgres, one killed, on
 
 test: setup ## everything, from nothing; the last line counts
 	tests/run.sh
+
+soak: setup build ## long lines and a storm of faults, with a verdict on what happened; options: make soak SOAK='--seconds 3600'
+	cargo build --locked -p volguard-tests --bin soak --bin soak-client
+	VOLGUARD_PACKAGE=$(TARGET)/pgrx-package/debug $(TARGET)/debug/soak $(SOAK)
 
 regress: build ## golden files and isolation specs; one of them: make regress REGRESS=acquire ISOLATION=
 	$(WITH_POSTGRES) -- $(MAKE) -C pg_regress installcheck

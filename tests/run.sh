@@ -74,6 +74,8 @@ tier 'specs, sabotaged' env -u DATABASE_URL VOLGUARD_PACKAGE="$VOLGUARD_SABOTAGE
 tier 'client' with_server -- cargo test --locked --no-fail-fast -p volguard
 # They start their own, which they may crash.
 tier 'server' cargo test --locked --no-fail-fast -p volguard-tests
+# `make soak` is the same for longer. Cargo has built it with the tests.
+tier 'storm' "$TARGET/debug/soak" --seconds 40 --turns 0
 # Too short to measure anything: that the contenders do the same, are refused nothing, and have a lock one at a time.
 tier 'benchmark, short' cargo run --locked -p volguard-bench -- updates locks growth --against hand --against advisory \
     --rounds 1 --seconds 0.2 --clients 1 --clients 4 --most-rows 2000 --cycles 500

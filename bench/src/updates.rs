@@ -9,6 +9,7 @@ mod turn;
 use anyhow::Result;
 
 use self::case::Case;
+use self::contender::Form;
 use self::report::Report;
 use self::stage::Stage;
 use self::turn::pair;
@@ -23,9 +24,11 @@ pub async fn run(options: &Options) -> Result<()> {
     println!("{}", report.heading());
     for case in Case::all() {
         for clients in options.clients(&[1, 16]) {
-            eprintln!("{}, {clients} at once", case.name);
-            let pair = pair(&stage, case.clone(), clients, pace).await?;
-            report.add(case.name, clients, &pair);
+            for form in Form::ALL {
+                eprintln!("{}, {}, {clients} at once", case.name, form.name());
+                let pair = pair(&stage, case.clone(), form, clients, pace).await?;
+                report.add(case.name, form, clients, &pair);
+            }
         }
     }
     println!("{}", report.table());

@@ -48,6 +48,8 @@ pub mod raw {
             oper: XLTW_Oper::Type,
         );
         pub fn ProcessInterrupts();
+        /// `libpq/libpq.h`, which pgrx doesn't bind.
+        pub fn pq_check_connection() -> bool;
         pub fn palloc(size: usize) -> *mut c_void;
         pub fn palloc0(size: usize) -> *mut c_void;
         pub fn PreventCommandIfReadOnly(command: *const c_char);

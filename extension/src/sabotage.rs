@@ -20,6 +20,8 @@ pub enum Guard {
     Durable,
     /// The look for a delete in progress, before the head sleeps.
     WriterInProgress,
+    /// The look at the client's connection during a wait.
+    Watch,
     /// A call for several locks that waits for one keeps nobody from the others.
     GiveWay,
     /// The end of that patience, when it was overtaken too often.

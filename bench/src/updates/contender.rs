@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
@@ -17,7 +17,27 @@ use crate::servers::Postgres;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
     ByHand,
-    Ours,
+    Ours(Form),
+}
+
+/// How the conditions reach `conditional_update`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// In the prepared statement.
+    Written,
+    /// As parameters.
+    Passed,
+}
+
+impl Form {
+    pub const ALL: [Form; 2] = [Form::Written, Form::Passed];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Form::Written => "in the statement",
+            Form::Passed => "parameters",
+        }
+    }
 }
 
 /// A connection that is ready to do one case's updates.
@@ -43,7 +63,11 @@ impl Worker {
                 let types = [Type::UUID, Type::TEXT];
                 client.prepare_typed(case.by_hand, &types).await?
             }
-            Contender::Ours => {
+            Contender::Ours(Form::Written) => {
+                let types = [Type::JSONB, Type::JSONB];
+                client.prepare_typed(case.written, &types).await?
+            }
+            Contender::Ours(Form::Passed) => {
                 let types = [Type::JSONB, Type::JSONB, Type::JSONB, Type::JSONB];
                 let sql = include_str!("../../sql/updates/conditional_update.sql");
                 client.prepare_typed(sql, &types).await?
@@ -90,7 +114,7 @@ impl Worker {
     async fn update(&self, id: Uuid, status: &str) -> Result<Value> {
         match self.contender {
             Contender::ByHand => self.by_hand(id, status).await,
-            Contender::Ours => self.ours(id, status).await,
+            Contender::Ours(form) => self.ours(form, id, status).await,
         }
     }
 
@@ -102,15 +126,27 @@ impl Worker {
         Ok(row.context("the update by hand was refused")?.try_get(0)?)
     }
 
-    async fn ours(&self, id: Uuid, status: &str) -> Result<Value> {
+    async fn ours(&self, form: Form, id: Uuid, status: &str) -> Result<Value> {
         let key = json!({"id": id.to_string()});
         let values = json!({"previous_status": {"column": "status"}, "status": status});
+        match form {
+            Form::Written => {
+                let parameters: [&(dyn ToSql + Sync); 2] = [&key, &values];
+                let row = self.client.query_one(&self.statement, &parameters);
+                let row: Option<Value> = row.await?.try_get(0)?;
+                row.context("conditional_update refused")
+            }
+            Form::Passed => self.passed(&key, &values).await,
+        }
+    }
+
+    async fn passed(&self, key: &Value, values: &Value) -> Result<Value> {
         let Case {
             expected, filter, ..
         } = &*self.case;
         let row = self
             .client
-            .query_one(&self.statement, &[&key, &values, expected, filter])
+            .query_one(&self.statement, &[key, values, expected, filter])
             .await?;
         let (outcome, unmet): (&str, Option<Vec<&str>>) = (row.try_get(0)?, row.try_get(2)?);
         ensure!(outcome == "updated", "{outcome}: {unmet:?}");

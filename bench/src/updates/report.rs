@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::contender::Form;
 use super::turn::{Pair, Turn};
 use crate::rounds::{Pace, Rounds};
 
@@ -24,6 +25,7 @@ impl Report {
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN).set_header([
             "update",
+            "documents",
             "clients",
             "ratio",
             "conditional_update/s",
@@ -31,7 +33,7 @@ impl Report {
             "server's time",
             "by hand",
         ]);
-        for column in table.column_iter_mut().skip(1) {
+        for column in table.column_iter_mut().skip(2) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         Report { heading, table }
@@ -45,12 +47,13 @@ impl Report {
         &self.table
     }
 
-    pub fn add(&mut self, update: &str, clients: usize, pair: &Pair) {
+    pub fn add(&mut self, update: &str, form: Form, clients: usize, pair: &Pair) {
         let Pair { by_hand, ours } = pair;
         let speed = |turn: &Turn| turn.updates_per_second;
         let time = |turn: &Turn| turn.server_time_per_update;
         self.table.add_row([
             update.to_owned(),
+            form.name().to_owned(),
             clients.to_string(),
             Rounds::ratio(ours.iter().map(speed), by_hand.iter().map(speed)).spread(2),
             Rounds::new(ours.iter().map(speed)).spread(0),

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use tokio::task::JoinSet;
 
 use super::case::Case;
-use super::contender::{Contender, Worker};
+use super::contender::{Contender, Form, Worker};
 use super::stage::Stage;
 use crate::rounds::{Pace, order};
 
@@ -30,10 +30,16 @@ pub struct Pair {
 }
 
 /// Lets the two take turns on the same rows. Whoever begins changes with the round.
-pub async fn pair(stage: &Stage, case: Case, clients: usize, pace: Pace) -> Result<Pair> {
+pub async fn pair(
+    stage: &Stage,
+    case: Case,
+    form: Form,
+    clients: usize,
+    pace: Pace,
+) -> Result<Pair> {
     let case = Arc::new(case);
     let by_hand = team(stage, Contender::ByHand, &case, clients).await?;
-    let ours = team(stage, Contender::Ours, &case, clients).await?;
+    let ours = team(stage, Contender::Ours(form), &case, clients).await?;
     ensure!(
         by_hand[0].sample().await? == ours[0].sample().await?,
         "they do not do the same"
@@ -44,10 +50,10 @@ pub async fn pair(stage: &Stage, case: Case, clients: usize, pace: Pace) -> Resu
     };
     // The round before the first is not counted: caches and plans of both are cold.
     for round in 0..=pace.rounds {
-        for contender in order(&[Contender::ByHand, Contender::Ours], round) {
+        for contender in order(&[Contender::ByHand, Contender::Ours(form)], round) {
             let (team, turns) = match contender {
                 Contender::ByHand => (&by_hand, &mut pair.by_hand),
-                Contender::Ours => (&ours, &mut pair.ours),
+                Contender::Ours(_) => (&ours, &mut pair.ours),
             };
             let done = turn(team, pace.turn).await?;
             if round > 0 {

@@ -2,6 +2,7 @@
 
 use crate::catch::attempt;
 use crate::error::Error;
+use crate::wait::client::{self, Watch};
 use pgrx::pg_sys;
 use std::ptr;
 use std::time::{Duration, Instant};
@@ -57,13 +58,18 @@ impl Deadline {
         Ok(left.min(until_timeout))
     }
 
-    /// Runs `body` with every lock wait in it bounded by the time left; `None` if that ran out.
+    /// Runs `body` with every lock wait in it bounded by the time left; `None` if that ran out. Ends the session if its client
+    /// goes meanwhile.
     pub fn bound<T>(&self, body: impl FnOnce() -> Result<T, Error>) -> Result<Option<T>, Error> {
         let left = self.left();
         if left.is_zero() {
             return Ok(None);
         }
-        self.attempt(left, || body().map(Some))
+        let watch = Watch::begin()?;
+        let result = self.attempt(left, || body().map(Some))?;
+        drop(watch);
+        client::look()?;
+        Ok(result)
     }
 
     /// Runs `body` with each lock wait in it bounded by `most`. What it did is undone if it returns none, or if a lock

@@ -3,6 +3,7 @@
 use crate::catch::{catching, check_interrupts, raw};
 use crate::error::Error;
 use crate::sabotage::{self, Guard};
+use crate::wait::client;
 use crate::wait::deadline::Deadline;
 use crate::wait::tag::{Kind, Mode, Tag};
 use crate::wait::wake;
@@ -78,7 +79,7 @@ pub fn before_look() -> Result<(), Error> {
     check_interrupts()
 }
 
-/// Sleeps until woken, but for `most` and a second at the longest.
+/// Sleeps until woken, but for `most` and a second at the longest. Ends the session if its client has gone meanwhile.
 pub fn sleep(most: Duration) -> Result<(), Error> {
     let most = most.min(SAFETY_POLL);
     // A tenth of a millisecond left must not become a busy loop.
@@ -93,7 +94,8 @@ pub fn sleep(most: Duration) -> Result<(), Error> {
             pg_sys::PG_WAIT_EXTENSION,
         )
     };
-    check_interrupts()
+    check_interrupts()?;
+    client::look()
 }
 
 /// Waits for a transaction to end; false if the time ran out first.

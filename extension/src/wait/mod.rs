@@ -2,8 +2,9 @@
 //!
 //! Who waits for a key takes its [`mod@line`]: a heavyweight lock that Postgres queues first come, first served. Whoever has
 //! it is the head, tries the insert, and sleeps on its latch. A release looks the head up and sets that latch after its
-//! commit ([`wake`]). Each wait for a lock is bounded by the time left ([`deadline`]).
+//! commit ([`wake`]). Each wait for a lock is bounded by the time left ([`deadline`]), and ends when the client hangs up ([`client`]).
 
+pub mod client;
 pub mod deadline;
 pub mod line;
 pub mod tag;

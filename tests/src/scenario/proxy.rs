@@ -3,6 +3,7 @@
 mod accident;
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,6 +29,7 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Control {
     plan: Mutex<Plan>,
+    cuts: AtomicU64,
     /// What has happened to the plan, for those who wait for it.
     news: watch::Sender<News>,
     /// How many bytes have arrived from either side.
@@ -57,6 +59,7 @@ impl Proxy {
         let port = listener.local_addr()?.port();
         let control = Arc::new(Control {
             plan: Mutex::default(),
+            cuts: AtomicU64::new(0),
             news: watch::Sender::new(News {
                 open: true,
                 ..News::default()
@@ -119,6 +122,12 @@ impl Proxy {
     #[must_use]
     pub fn has_struck(&self) -> bool {
         self.control.news.borrow().struck
+    }
+
+    /// How many cuts have been made.
+    #[must_use]
+    pub fn cuts(&self) -> u64 {
+        self.control.cuts.load(Ordering::Relaxed)
     }
 
     /// Resolves when a message is being held back.
@@ -216,7 +225,10 @@ impl Control {
                 news.holding = true;
                 news.open = false;
             }),
-            Verdict::Cut(_) => self.news.send_modify(|news| news.struck = true),
+            Verdict::Cut(_) => {
+                self.cuts.fetch_add(1, Ordering::Relaxed);
+                self.news.send_modify(|news| news.struck = true);
+            }
         }
         verdict
     }

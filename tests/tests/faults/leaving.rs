@@ -17,7 +17,10 @@ const TIMEOUT: Duration = Duration::from_millis(400);
 /// How a waiter's session, or its statement, ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
+    /// By the protocol's cancel request.
     Cancelled,
+    /// By `pg_cancel_backend`.
+    BackendCancelled,
     Terminated,
     ClientVanished,
     LockTimeout,
@@ -31,16 +34,18 @@ impl Ending {
         match self {
             Ending::LockTimeout => format!("SET lock_timeout = {timeout}"),
             Ending::StatementTimeout => format!("SET statement_timeout = {timeout}"),
-            // Without it Postgres notices a vanished client when it sends the result.
+            // What the wait would set for itself is a second.
             Ending::ClientVanished => "SET client_connection_check_interval = 50".to_owned(),
-            Ending::Cancelled | Ending::Terminated => String::new(),
+            Ending::Cancelled | Ending::BackendCancelled | Ending::Terminated => String::new(),
         }
     }
 
     /// What the waiter is told; nothing if it is gone.
     fn sqlstate(self) -> Option<&'static str> {
         match self {
-            Ending::Cancelled | Ending::StatementTimeout => Some("57014"),
+            Ending::Cancelled | Ending::BackendCancelled | Ending::StatementTimeout => {
+                Some("57014")
+            }
             Ending::LockTimeout => Some("55P03"),
             Ending::Terminated => Some("57P01"),
             Ending::ClientVanished => None,
@@ -54,15 +59,18 @@ impl Ending {
     async fn bring_about(self, victim: &Victim, observer: &Observer) -> anyhow::Result<()> {
         match self {
             Ending::Cancelled => victim.cancel.cancel_query(NoTls).await?,
-            Ending::Terminated => {
-                let terminate = format!("SELECT pg_terminate_backend({})", victim.pid);
-                observer.sql().run(&terminate).await?;
-            }
+            Ending::BackendCancelled => signal("pg_cancel_backend", victim, observer).await?,
+            Ending::Terminated => signal("pg_terminate_backend", victim, observer).await?,
             Ending::ClientVanished => victim.plug.abort(),
             Ending::LockTimeout | Ending::StatementTimeout => {}
         }
         Ok(())
     }
+}
+
+async fn signal(function: &str, victim: &Victim, observer: &Observer) -> anyhow::Result<()> {
+    let signal = format!("SELECT {function}({})", victim.pid);
+    Ok(observer.sql().run(&signal).await?)
 }
 
 struct Victim {
@@ -168,6 +176,7 @@ macro_rules! leaving {
 
 leaving!(
     a_cancelled_statement => Cancelled,
+    a_statement_cancelled_by_an_operator => BackendCancelled,
     a_terminated_session => Terminated,
     a_vanished_client => ClientVanished,
     a_lock_timeout => LockTimeout,

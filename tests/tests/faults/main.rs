@@ -47,5 +47,6 @@ mod roles;
 mod search_path;
 mod server;
 mod sets;
+mod vanished;
 mod waiting;
 mod zombie;

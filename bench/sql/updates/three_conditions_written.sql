@@ -1,0 +1,3 @@
+-- The new row, or NULL if a condition didn't hold.
+SELECT (volguard.conditional_update('volumes', key => $1, "values" => $2,
+        expected => '{"status": ["available", "error"], "attach_status": {"not": "attached"}, "migration_status": null}'))."row"

@@ -1,0 +1,79 @@
+//! The judge.
+
+mod answers;
+mod effects;
+mod losses;
+#[cfg(test)]
+mod tests;
+mod time;
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use self::time::Frontier;
+use super::{Act, Answer, Call, Change, Entry, History, Offence};
+
+/// What is wrong with a history; nothing, if it is as it should be.
+#[must_use]
+pub fn check(history: &History) -> Vec<Offence> {
+    let index = Index::of(&history.journal);
+    let mut offences = effects::check(&history.journal);
+    offences.extend(answers::check(history, &index));
+    let over = Frontier::of(&history.calls, &index);
+    offences.extend(time::check(&history.calls, &index, &over));
+    offences.extend(losses::check(history, &over));
+    offences
+}
+
+/// Where to find what a call brought about.
+struct Index<'a> {
+    /// More than one for a request that was sent again when its connection broke: the first sending may still wait in
+    /// line when the second has been served, and then be served itself.
+    taken: HashMap<Uuid, Vec<&'a Entry>>,
+    freed: HashMap<i64, &'a Entry>,
+    written: HashMap<Uuid, &'a Entry>,
+}
+
+impl<'a> Index<'a> {
+    fn of(journal: &'a [Entry]) -> Self {
+        let mut taken = HashMap::<_, Vec<_>>::new();
+        let (mut freed, mut written) = (HashMap::new(), HashMap::new());
+        for entry in journal {
+            match entry.change {
+                Change::Taken { request, .. } => taken.entry(request).or_default().push(entry),
+                Change::Freed { token, .. } => drop(freed.insert(token, entry)),
+                Change::Wrote { write, .. } => drop(written.insert(write, entry)),
+                Change::Ended { .. } => {}
+            }
+        }
+        Self {
+            taken,
+            freed,
+            written,
+        }
+    }
+
+    /// What the call brought about, if anything. A lock that was freed counts for a release only if that was confirmed:
+    /// somebody else may have freed it.
+    fn effect(&self, call: &Call) -> Option<&'a Entry> {
+        match &call.act {
+            Act::Acquire { request, .. } => self.won(request, call.answer),
+            Act::Write { write, .. } => self.written.get(write).copied(),
+            Act::Release { token, .. } if call.answer == Answer::Released => {
+                self.freed.get(token).copied()
+            }
+            Act::Release { .. } => None,
+        }
+    }
+
+    /// The lock that the request was told to have won, else the first that it did win.
+    fn won(&self, request: &Uuid, answer: Answer) -> Option<&'a Entry> {
+        let taken = self.taken.get(request)?;
+        let told = taken.iter().find(|entry| match entry.change {
+            Change::Taken { token, .. } => answer == Answer::Token(token),
+            _ => false,
+        });
+        told.or(taken.first()).copied()
+    }
+}

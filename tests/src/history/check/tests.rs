@@ -1,0 +1,159 @@
+//! Histories made by hand: good ones, which must pass, and bad ones, each of which must be told for what it is.
+
+mod bad;
+mod good;
+
+use uuid::Uuid;
+
+use super::super::{Act, Answer, Call, Change, Entry, History, Rule, check};
+
+/// Writes a history down, in the database's order; each call takes ten nanoseconds and begins when told, or after the last.
+#[derive(Default)]
+struct Story {
+    history: History,
+    clock: u64,
+}
+
+/// The service of a client: `a` is 1, `b` is 2.
+fn service(client: &str) -> i64 {
+    i64::from(client.as_bytes()[0] - b'a') + 1
+}
+
+impl Story {
+    fn entry(&mut self, change: Change) {
+        let turn = self.history.journal.len() as u64 + 1;
+        self.history.journal.push(Entry {
+            turn,
+            xid: format!("{}", 700 + turn),
+            at: String::new(),
+            change,
+        });
+    }
+
+    fn call(&mut self, client: &str, act: Act, answer: Answer) {
+        self.clock += 20;
+        self.history.calls.push(Call {
+            client: client.to_owned(),
+            act,
+            asked: self.clock,
+            answered: (answer != Answer::Nothing).then_some(self.clock + 10),
+            answer,
+        });
+    }
+
+    /// Something takes effect and is confirmed as it should be.
+    fn take(&mut self, client: &str, key: &str, token: i64) -> &mut Self {
+        self.take_answered(client, key, token, Answer::Token(token))
+    }
+
+    fn take_answered(&mut self, client: &str, key: &str, token: i64, answer: Answer) -> &mut Self {
+        let request = Uuid::new_v4();
+        self.ask_for(client, key, request, answer);
+        self.taken(client, key, token, request)
+    }
+
+    fn ask_for(&mut self, client: &str, key: &str, request: Uuid, answer: Answer) -> &mut Self {
+        let act = Act::Acquire {
+            key: key.to_owned(),
+            request,
+            service: service(client),
+        };
+        self.call(client, act, answer);
+        self
+    }
+
+    fn taken(&mut self, client: &str, key: &str, token: i64, request: Uuid) -> &mut Self {
+        let change = Change::Taken {
+            key: key.to_owned(),
+            token,
+            service: service(client),
+            request,
+        };
+        self.entry(change);
+        self
+    }
+
+    fn write(&mut self, client: &str, key: &str, token: i64, version: i64) -> &mut Self {
+        self.write_answered(client, key, token, version, Answer::Written)
+    }
+
+    fn write_answered(
+        &mut self,
+        client: &str,
+        key: &str,
+        token: i64,
+        version: i64,
+        answer: Answer,
+    ) -> &mut Self {
+        let write = Uuid::new_v4();
+        self.ask_to_write(client, key, token, write, answer);
+        self.wrote(key, token, version, write)
+    }
+
+    fn ask_to_write(
+        &mut self,
+        client: &str,
+        key: &str,
+        token: i64,
+        write: Uuid,
+        answer: Answer,
+    ) -> &mut Self {
+        let act = Act::Write {
+            key: key.to_owned(),
+            token,
+            write,
+        };
+        self.call(client, act, answer);
+        self
+    }
+
+    fn wrote(&mut self, key: &str, token: i64, version: i64, write: Uuid) -> &mut Self {
+        let change = Change::Wrote {
+            key: key.to_owned(),
+            token,
+            write,
+            version,
+        };
+        self.entry(change);
+        self
+    }
+
+    fn release(&mut self, client: &str, key: &str, token: i64) -> &mut Self {
+        self.ask_to_release(client, key, token, Answer::Released);
+        self.freed(key, token)
+    }
+
+    fn ask_to_release(&mut self, client: &str, key: &str, token: i64, answer: Answer) -> &mut Self {
+        let act = Act::Release {
+            key: key.to_owned(),
+            token,
+        };
+        self.call(client, act, answer);
+        self
+    }
+
+    fn freed(&mut self, key: &str, token: i64) -> &mut Self {
+        let key = key.to_owned();
+        self.entry(Change::Freed { key, token });
+        self
+    }
+
+    /// The service of `client`, which holds this, is cleaned up.
+    fn clean(&mut self, client: &str, key: &str, token: i64) -> &mut Self {
+        self.end(client).freed(key, token)
+    }
+
+    fn end(&mut self, client: &str) -> &mut Self {
+        let service = service(client);
+        self.entry(Change::Ended { service });
+        self
+    }
+
+    /// The rules that it breaks, without repetition.
+    fn broken(&self) -> Vec<Rule> {
+        let mut rules: Vec<Rule> = check(&self.history).iter().map(|o| o.rule).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        rules
+    }
+}

@@ -1,0 +1,193 @@
+use super::*;
+
+fn passes(story: &Story) {
+    let offences = check(&story.history);
+    assert!(offences.is_empty(), "{}", offences[0]);
+}
+
+#[test]
+fn nothing() {
+    passes(&Story::default());
+}
+
+#[test]
+fn one_after_the_other() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 1)
+        .write("a", "k", 1, 1)
+        .write("a", "k", 1, 2)
+        .release("a", "k", 1);
+    story
+        .take("b", "k", 2)
+        .write("b", "k", 2, 3)
+        .release("b", "k", 2);
+    passes(&story);
+}
+
+#[test]
+fn different_keys_at_once() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 2)
+        .take("b", "l", 1)
+        .write("b", "l", 1, 1)
+        .write("a", "k", 2, 1);
+    story.release("a", "k", 2).release("b", "l", 1);
+    passes(&story);
+}
+
+#[test]
+fn a_refusal() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 1)
+        .ask_for("b", "k", Uuid::new_v4(), Answer::NotFree)
+        .release("a", "k", 1);
+    passes(&story);
+}
+
+/// The holder dies, is cleaned up, and comes back to be refused.
+#[test]
+fn a_zombie_that_is_fenced() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 1)
+        .clean("a", "k", 1)
+        .take("b", "k", 2)
+        .write("b", "k", 2, 1);
+    story.ask_to_write("a", "k", 1, Uuid::new_v4(), Answer::Refused);
+    story
+        .ask_to_release("a", "k", 1, Answer::NotHeld)
+        .release("b", "k", 2);
+    passes(&story);
+}
+
+/// Its writer was cut off, or killed: it may have taken effect.
+#[test]
+fn an_unanswered_write_that_took_effect() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 1)
+        .write_answered("a", "k", 1, 1, Answer::Nothing)
+        .clean("a", "k", 1);
+    passes(&story);
+}
+
+#[test]
+fn an_unanswered_write_that_did_not() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 1)
+        .ask_to_write("a", "k", 1, Uuid::new_v4(), Answer::Nothing);
+    story.write("a", "k", 1, 1).release("a", "k", 1);
+    passes(&story);
+}
+
+/// It was asked first, and took effect after what was asked and answered later.
+#[test]
+fn an_unanswered_write_that_took_effect_late() {
+    let mut story = Story::default();
+    let late = Uuid::new_v4();
+    story
+        .take("a", "k", 1)
+        .ask_to_write("a", "k", 1, late, Answer::Nothing);
+    story
+        .write("a", "k", 1, 1)
+        .wrote("k", 1, 2, late)
+        .release("a", "k", 1);
+    passes(&story);
+}
+
+/// The answer of an acquire was lost; nobody knows of the lock, until it is cleaned.
+#[test]
+fn an_unanswered_acquire_that_got_the_lock() {
+    let mut story = Story::default();
+    story
+        .take_answered("a", "k", 1, Answer::Nothing)
+        .clean("a", "k", 1);
+    passes(&story);
+}
+
+#[test]
+fn an_unanswered_acquire_that_got_nothing() {
+    let mut story = Story::default();
+    story
+        .ask_for("a", "k", Uuid::new_v4(), Answer::Nothing)
+        .take("b", "k", 1)
+        .release("b", "k", 1);
+    passes(&story);
+}
+
+/// The first try got the lock, the answer was lost, the second came too late: the client's reaper gives it back.
+#[test]
+fn an_acquire_in_vain_whose_lock_is_given_back_behind_the_scenes() {
+    let mut story = Story::default();
+    story
+        .take_answered("a", "k", 1, Answer::NotFree)
+        .freed("k", 1);
+    passes(&story);
+}
+
+/// The connection broke while it waited; asked again it was served, and its forgotten self after it. Or it was the client
+/// that asked once more, to find out whether it held something.
+#[test]
+fn a_request_that_was_served_twice() {
+    let mut story = Story::default();
+    let request = Uuid::new_v4();
+    story
+        .ask_for("a", "k", request, Answer::Token(1))
+        .taken("a", "k", 1, request)
+        .release("a", "k", 1);
+    story.take("b", "l", 2).release("b", "l", 2);
+    story.taken("a", "k", 3, request).freed("k", 3);
+    passes(&story);
+}
+
+/// The caller learns only by the second try that the first one was done.
+#[test]
+fn an_unanswered_release() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 1)
+        .ask_to_release("a", "k", 1, Answer::Nothing)
+        .freed("k", 1);
+    story.ask_to_release("a", "k", 1, Answer::NotHeld);
+    passes(&story);
+}
+
+/// Two calls at once may take effect in any order.
+#[test]
+fn calls_at_once() {
+    let mut story = Story::default();
+    let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
+    story
+        .ask_for("a", "k", first, Answer::Token(2))
+        .ask_for("b", "l", second, Answer::Token(1));
+    story.history.calls[0].answered = story.history.calls[1].answered;
+    story.taken("b", "l", 1, second).taken("a", "k", 2, first);
+    story.release("a", "k", 2).release("b", "l", 1);
+    passes(&story);
+}
+
+/// Its locks go with it, in the same transaction.
+#[test]
+fn a_service_that_leaves_in_order() {
+    let mut story = Story::default();
+    story.take("a", "k", 1).freed("k", 1).end("a");
+    let xid = story.history.journal[1].xid.clone();
+    story.history.journal[2].xid = xid;
+    passes(&story);
+}
+
+/// A counter that jumps, as after a crash.
+#[test]
+fn tokens_with_gaps() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 1)
+        .release("a", "k", 1)
+        .take("a", "k", 34)
+        .release("a", "k", 34);
+    passes(&story);
+}

@@ -1,0 +1,72 @@
+//! One entry of the database's journal.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+/// What took effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A row of `workers` was inserted.
+    Taken {
+        /// The resource.
+        key: String,
+        /// The row's token.
+        token: i64,
+        /// The row's service.
+        service: i64,
+        /// The request that it was inserted for.
+        request: Uuid,
+    },
+    /// A row of `workers` was deleted.
+    Freed {
+        /// The resource.
+        key: String,
+        /// The row's token.
+        token: i64,
+    },
+    /// The resource was written.
+    Wrote {
+        /// The resource.
+        key: String,
+        /// The token in whose name.
+        token: i64,
+        /// Which write it was.
+        write: Uuid,
+        /// How often the resource has been written by now.
+        version: i64,
+    },
+    /// A service was fenced, or has left in order.
+    Ended {
+        /// Which one.
+        service: i64,
+    },
+}
+
+/// A change with its place in the database's order.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its place: transactions in the order of their commits, changes as they were made in them.
+    pub turn: u64,
+    /// The transaction.
+    pub xid: String,
+    /// When it was committed, by the database's clock.
+    pub at: String,
+    /// The change.
+    pub change: Change,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            turn,
+            xid,
+            at,
+            change,
+        } = self;
+        write!(
+            f,
+            "{turn}: transaction {xid}, committed at {at}: {change:?}"
+        )
+    }
+}

@@ -1,0 +1,89 @@
+//! A rule, and what broke it.
+
+use std::fmt;
+
+/// What must hold of every history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rule {
+    /// Of one key there is one holder at most.
+    OneHolder,
+    /// The tokens of a key strictly grow.
+    TokensGrow,
+    /// What is freed was held.
+    FreedOnce,
+    /// A resource is written only with a token that is held at that moment.
+    WritesUnderLock,
+    /// And only with a token of its own.
+    WritesWithOwnToken,
+    /// Each write builds on the one before.
+    NoLostUpdate,
+    /// No write takes effect twice.
+    WrittenOnce,
+    /// What was refused did not take effect.
+    RefusedIsNotDone,
+    /// What was confirmed took effect, as it was confirmed.
+    ConfirmedIsDone,
+    /// Every lock is released or cleaned in the end.
+    ReleasedOrCleaned,
+    /// Who didn't give a lock back loses it only if its service has ended.
+    OnlyTheDeadLoseLocks,
+    /// A service that has ended takes no lock and writes nothing.
+    DeadStayDead,
+    /// What was answered before something else was asked comes before it in the database's order.
+    OrderOfTime,
+    /// Nothing happens that nobody asked for.
+    OnlyWhatWasAsked,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OneHolder => "two hold one key",
+            Self::TokensGrow => "a token is not larger than an earlier one of its key",
+            Self::FreedOnce => "a lock was freed that was not held",
+            Self::WritesUnderLock => "a write took effect whose token was not held",
+            Self::WritesWithOwnToken => "a write took effect with the token of another key",
+            Self::NoLostUpdate => "a write did not build on the one before",
+            Self::WrittenOnce => "a write took effect twice",
+            Self::RefusedIsNotDone => "a refused write took effect",
+            Self::ConfirmedIsDone => "what was confirmed did not take effect",
+            Self::ReleasedOrCleaned => "a lock was neither released nor cleaned",
+            Self::OnlyTheDeadLoseLocks => {
+                "a living service has lost a lock that it did not give back"
+            }
+            Self::DeadStayDead => "a dead service has acted",
+            Self::OrderOfTime => "what was over came after what was asked later",
+            Self::OnlyWhatWasAsked => "something happened that nobody had asked for",
+        })
+    }
+}
+
+/// A rule that a history breaks.
+#[derive(Debug, Clone)]
+pub struct Offence {
+    /// The rule.
+    pub rule: Rule,
+    /// The events that break it, in words.
+    pub events: Vec<String>,
+}
+
+impl Offence {
+    pub(super) fn new<'a>(
+        rule: Rule,
+        events: impl IntoIterator<Item = &'a dyn fmt::Display>,
+    ) -> Self {
+        Self {
+            rule,
+            events: events.into_iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Offence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.rule)?;
+        self.events
+            .iter()
+            .try_for_each(|event| write!(f, "\n    {event}"))
+    }
+}

@@ -1,0 +1,22 @@
+//! Dozens of client processes at work on few keys while everything around them breaks, and a verdict on what came of it.
+//!
+//! [`play`] starts a server, proxies and clients (`src/bin/soak_client.rs`), lets it storm, waits for the calm, and
+//! has [`history`](crate::history) judge what clients and database have written down.
+
+mod client;
+mod deck;
+mod fairness;
+mod fleet;
+mod options;
+mod outcome;
+mod play;
+mod stage;
+mod storm;
+mod visit;
+
+pub use client::run_client;
+pub use deck::Fault;
+pub use fairness::{Turns, take_turns};
+pub use options::{ClientOptions, Habits, Options};
+pub use outcome::{Outcome, Tally};
+pub use play::play;

@@ -1,0 +1,83 @@
+//! A client process: it works until its stdin ends.
+
+use std::io::{Read, stdin};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use volguard::{Session, Volguard};
+
+use super::ClientOptions;
+use super::visit::Visitor;
+use crate::history::Log;
+
+/// Before it asks again a server that is down.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// How long it may take to get a connection, and to leave in order.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Registers a session, works under it, and registers again when it is lost.
+///
+/// # Errors
+/// Those of its log; those of calls are what it writes there.
+pub async fn run_client(options: ClientOptions) -> anyhow::Result<()> {
+    let log = Arc::new(Log::create(&options.log)?);
+    let mut stop = stop_at_end_of_stdin();
+    let mut rng = Rng::with_seed(options.seed);
+    while !*stop.borrow() {
+        let session = tokio::select! {
+            session = register(&options) => session,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let Ok((volguard, session)) = session else {
+            sleep(RETRY_AFTER).await;
+            continue;
+        };
+        let mut visitors = JoinSet::new();
+        for _ in 0..options.habits.visitors {
+            let mut visitor = Visitor::new(&options, &volguard, &session, &log, rng.fork());
+            let (session, stop) = (session.clone(), stop.clone());
+            visitors.spawn(async move {
+                while !*stop.borrow() && !session.is_lost() {
+                    visitor.visit().await?;
+                }
+                anyhow::Ok(())
+            });
+        }
+        while let Some(visitor) = visitors.join_next().await {
+            visitor??;
+        }
+        // What could not be told to the server ends with the lease.
+        let _ = timeout(LIMIT, session.stop()).await;
+    }
+    Ok(())
+}
+
+async fn register(options: &ClientOptions) -> Result<(Volguard, Session), volguard::Error> {
+    let volguard = Volguard::builder()
+        .url(&options.url)
+        .pool_size(options.habits.visitors + 1)
+        .connection_timeout(LIMIT)
+        .connect()
+        .await?;
+    let session = volguard
+        .register(&options.host, "soak-client")
+        .lease(options.lease)
+        .start()
+        .await?;
+    Ok((volguard, session))
+}
+
+fn stop_at_end_of_stdin() -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    // Not the runtime's blocking pool: it would be waited for at the end.
+    thread::spawn(move || {
+        let _ = stdin().read_to_end(&mut Vec::new());
+        sender.send_replace(true);
+    });
+    receiver
+}

@@ -1,0 +1,166 @@
+//! The client processes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use fastrand::Rng;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::stage::Stage;
+use super::{ClientOptions, Options};
+use crate::history::{Call, calls};
+use crate::workspace;
+
+/// How long a client may take to end its last visits, with waits and retries.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+pub(super) struct Fleet<'a> {
+    options: &'a Options,
+    dir: PathBuf,
+    members: Vec<Member>,
+    /// Name and log of everyone who ever took part.
+    logs: Vec<(String, PathBuf)>,
+    rng: Rng,
+}
+
+struct Member {
+    name: String,
+    incarnation: u32,
+    child: Child,
+}
+
+impl<'a> Fleet<'a> {
+    pub(super) fn start(options: &'a Options, stage: &Stage) -> anyhow::Result<Self> {
+        let dir = workspace::target()
+            .join("soak")
+            .join(Uuid::new_v4().to_string());
+        fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+        let mut fleet = Self {
+            options,
+            dir,
+            members: Vec::new(),
+            logs: Vec::new(),
+            rng: Rng::with_seed(options.seed),
+        };
+        for number in 0..options.clients {
+            let member = fleet.enlist(stage, number, 1)?;
+            fleet.members.push(member);
+        }
+        Ok(fleet)
+    }
+
+    fn enlist(&mut self, stage: &Stage, number: usize, incarnation: u32) -> anyhow::Result<Member> {
+        let name = format!("node-{number}.{incarnation}");
+        // One that comes back under its old name ends its old service; under a new one it leaves that to the lease.
+        let offset = self.options.clients * (incarnation as usize % 2);
+        let options = ClientOptions {
+            url: stage.url(number, &name),
+            host: format!("node-{}", number + offset),
+            log: self.dir.join(&name),
+            seed: self.rng.u64(..),
+            lease: self.options.lease,
+            habits: self.options.habits.clone(),
+        };
+        self.logs.push((name.clone(), options.log.clone()));
+        let program = &self.options.program;
+        let child = Command::new(program)
+            .arg(serde_json::to_string(&options)?)
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| program.display().to_string())?;
+        Ok(Member {
+            name,
+            incarnation,
+            child,
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(super) async fn kill(&mut self, number: usize, stage: &Stage) -> anyhow::Result<()> {
+        let member = &mut self.members[number];
+        member.must_be_alive()?;
+        member.child.kill().await?;
+        let incarnation = member.incarnation + 1;
+        self.members[number] = self.enlist(stage, number, incarnation)?;
+        Ok(())
+    }
+
+    pub(super) fn freeze(&mut self, number: usize) -> anyhow::Result<()> {
+        self.members[number].signal(Signal::STOP)
+    }
+
+    /// Nothing happens to one that is awake.
+    pub(super) fn wake(&mut self, number: usize) -> anyhow::Result<()> {
+        self.members[number].signal(Signal::CONT)
+    }
+
+    /// Tells all to end, and waits until they have.
+    pub(super) async fn recall(&mut self) -> anyhow::Result<()> {
+        for member in &mut self.members {
+            member.must_be_alive()?;
+            member.signal(Signal::CONT)?;
+            drop(member.child.stdin.take());
+        }
+        for member in &mut self.members {
+            let name = &member.name;
+            let status = timeout(PATIENCE, member.child.wait())
+                .await
+                .with_context(|| format!("{name} does not end"))??;
+            if !status.success() {
+                bail!("{name} failed: {status}");
+            }
+        }
+        Ok(())
+    }
+
+    /// What everyone has written down.
+    pub(super) fn calls(&self) -> anyhow::Result<Vec<Call>> {
+        let mut all = Vec::new();
+        for (name, log) in &self.logs {
+            // One that was killed at once has none.
+            if log.exists() {
+                all.extend(calls(name, log)?);
+            }
+        }
+        Ok(all)
+    }
+
+    pub(super) fn processes(&self) -> usize {
+        self.logs.len()
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn remove_logs(&self) -> anyhow::Result<()> {
+        Ok(fs::remove_dir_all(&self.dir)?)
+    }
+}
+
+impl Member {
+    /// Nobody but us may end a client: it copes with everything else.
+    fn must_be_alive(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("{} ended by itself: {status}", self.name),
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
+        self.must_be_alive()?;
+        let pid = self.child.id().context("it has not been waited for")?;
+        let pid = Pid::from_raw(i32::try_from(pid)?).context("a process has a number")?;
+        Ok(kill_process(pid, signal)?)
+    }
+}

@@ -1,0 +1,131 @@
+//! What a run came to, for people.
+
+use std::path::PathBuf;
+use std::{fmt, fs};
+
+use super::storm::Faults;
+use crate::history::{Act, Answer, Change, History, Offence, Rule};
+
+/// Offences beyond these are only counted: one lost guard breaks every rule a thousand times.
+const SHOWN: usize = 10;
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    pub(super) seed: u64,
+    pub(super) processes: usize,
+    /// What was done.
+    pub tally: Tally,
+    pub(super) faults: Faults,
+    /// What the judge found.
+    pub offences: Vec<Offence>,
+    /// Where the clients' logs are, if there is something to find in them.
+    pub(super) logs: Option<PathBuf>,
+}
+
+/// How often what was done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    /// All calls.
+    pub calls: usize,
+    /// Acquires that got the lock, and were told so.
+    pub acquired: usize,
+    /// Acquires that were told that it was not free.
+    pub not_free: usize,
+    /// Confirmed writes.
+    pub written: usize,
+    /// Refused writes.
+    pub refused: usize,
+    /// Confirmed releases.
+    pub released: usize,
+    /// Calls that nobody was told the end of.
+    pub unanswered: usize,
+    /// Services that were fenced or have left.
+    pub ended: usize,
+    /// Entries of the journal.
+    pub entries: usize,
+}
+
+impl Tally {
+    pub(super) fn of(history: &History) -> Self {
+        let count = |wanted: fn(&Answer) -> bool| {
+            let answers = history.calls.iter().map(|call| &call.answer);
+            answers.filter(|answer| wanted(answer)).count()
+        };
+        Self {
+            calls: history.calls.len(),
+            acquired: count(|answer| matches!(answer, Answer::Token(_))),
+            not_free: count(|answer| *answer == Answer::NotFree),
+            written: count(|answer| *answer == Answer::Written),
+            refused: count(|answer| *answer == Answer::Refused),
+            released: count(|answer| *answer == Answer::Released),
+            // A lock that is only dropped asks for no answer, but is not counted out: most of these are releases.
+            unanswered: (history.calls.iter())
+                .filter(|call| call.answer == Answer::Nothing)
+                .filter(|call| !matches!(call.act, Act::Release { .. }))
+                .count(),
+            ended: (history.journal.iter())
+                .filter(|entry| matches!(entry.change, Change::Ended { .. }))
+                .count(),
+            entries: history.journal.len(),
+        }
+    }
+}
+
+impl Outcome {
+    /// Removes what was kept for whoever wants to find out why, for those who know.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn forget(self) -> anyhow::Result<()> {
+        match self.logs {
+            Some(logs) => Ok(fs::remove_dir_all(logs)?),
+            None => Ok(()),
+        }
+    }
+
+    /// How often the judge found this rule broken.
+    #[must_use]
+    pub fn breaches(&self, rule: Rule) -> usize {
+        let of_rule = |offence: &&Offence| offence.rule == rule;
+        self.offences.iter().filter(of_rule).count()
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally {
+            calls,
+            acquired,
+            not_free,
+            written,
+            refused,
+            released,
+            unanswered,
+            ended,
+            entries,
+        } = self.tally;
+        writeln!(
+            f,
+            "{calls} operations of {} processes, {entries} entries in the journal",
+            self.processes
+        )?;
+        writeln!(
+            f,
+            "  locks     {acquired} acquired, {not_free} not free, {released} released; {ended} services ended"
+        )?;
+        writeln!(f, "  writes    {written} written, {refused} refused")?;
+        writeln!(f, "  {unanswered} acquires and writes without an answer")?;
+        writeln!(f, "{} faults", self.faults.values().sum::<u64>())?;
+        for (fault, times) in &self.faults {
+            writeln!(f, "  {times:4} {fault}")?;
+        }
+        for offence in self.offences.iter().take(SHOWN) {
+            writeln!(f, "{offence}")?;
+        }
+        if let Some(logs) = &self.logs {
+            writeln!(f, "what the clients wrote down: {}", logs.display())?;
+        }
+        write!(f, "{} violations (seed {})", self.offences.len(), self.seed)
+    }
+}

@@ -1,0 +1,41 @@
+//! A run from the first process to the verdict.
+
+use super::fleet::Fleet;
+use super::stage::Stage;
+use super::storm::storm;
+use super::{Options, Outcome, Tally};
+use crate::history::{History, check};
+
+/// Plays it.
+///
+/// # Errors
+/// If it could not be played to its end: a server that does not start, a client that ends by itself or hangs. What the
+/// judge finds is in the outcome.
+pub async fn play(options: &Options) -> anyhow::Result<Outcome> {
+    let mut stage = Stage::build(options).await?;
+    let mut fleet = Fleet::start(options, &stage)?;
+    stage.until_at_work(options.clients).await?;
+    let faults = storm(options, &mut stage, &mut fleet).await?;
+    fleet.recall().await?;
+    stage.calm_down(options.calm).await?;
+
+    let history = History {
+        calls: fleet.calls()?,
+        journal: stage.journal().await?,
+    };
+    let offences = check(&history);
+    let logs = if offences.is_empty() {
+        fleet.remove_logs()?;
+        None
+    } else {
+        Some(fleet.dir().to_owned())
+    };
+    Ok(Outcome {
+        seed: options.seed,
+        processes: fleet.processes(),
+        tally: Tally::of(&history),
+        faults,
+        offences,
+        logs,
+    })
+}

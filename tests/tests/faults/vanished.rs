@@ -1,0 +1,96 @@
+//! Clients that vanish while they wait, on a server with the settings that Postgres comes with.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep};
+use volguard_tests::scenario::{Route, Site, Violation};
+
+const LEASE: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(30);
+const SETTLED: Duration = Duration::from_secs(10);
+/// A wait looks at its connection once a second.
+const NOTICED: Duration = Duration::from_secs(5);
+
+/// The head and one behind it vanish without a word.
+async fn the_vanished_are_noticed(site: &Site) -> anyhow::Result<()> {
+    let observer = site.observer().await?;
+    let holder = site.sql().await?;
+    let service = holder.register("holder", LEASE).await?;
+    let token = holder.acquire(service, "v0", LONG).await?.context("free")?;
+    let mut plugs = Vec::new();
+    for number in 0..2 {
+        let sql = site.sql().await?;
+        let service = sql.register(&format!("waiter-{number}"), LEASE).await?;
+        plugs.push(sql.plug());
+        tokio::spawn(async move { sql.acquire(service, "v0", LONG).await });
+        observer.until_in_line(number + 1).await?;
+    }
+    plugs.iter().for_each(AbortHandle::abort);
+    let deadline = Instant::now() + NOTICED;
+    while observer.in_line().await? > 0 {
+        if Instant::now() > deadline {
+            return Err(Violation::LeftBehind("those who wait for nobody".to_owned()).into());
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    holder.release(token).await?;
+    observer.until_settled(SETTLED).await
+}
+
+#[tokio::test]
+async fn vanished_clients_are_noticed() -> anyhow::Result<()> {
+    the_vanished_are_noticed(&Site::new(Route::Direct)?).await
+}
+
+#[tokio::test]
+async fn without_the_watch_nobody_misses_them() -> anyhow::Result<()> {
+    let site = Site::without("Watch")?;
+    let violation = Violation::expected_in(the_vanished_are_noticed(&site).await);
+    assert!(matches!(violation, Violation::LeftBehind(_)), "{violation}");
+    Ok(())
+}
+
+/// The head vanishes a moment before the release. It must not take the lock for nobody, and hold it for a lease.
+async fn a_lock_is_not_taken_for_the_vanished(site: &Site) -> anyhow::Result<()> {
+    let observer = site.observer().await?;
+    let holder = site.sql().await?;
+    let service = holder.register("holder", LEASE).await?;
+    let token = holder.acquire(service, "v0", LONG).await?.context("free")?;
+    let gone = site.sql().await?;
+    let service = gone.register("gone", LEASE).await?;
+    let plug = gone.plug();
+    let vanished = tokio::spawn(async move { gone.acquire(service, "v0", LONG).await });
+    observer.until_asleep(1).await?;
+    let next = site.sql().await?;
+    let service = next.register("next", LEASE).await?;
+    let waiting = tokio::spawn(async move {
+        let token = next.acquire(service, "v0", NOTICED).await?;
+        anyhow::Ok((next, token))
+    });
+    observer.until_in_line(2).await?;
+    plug.abort();
+    assert!(vanished.await?.is_err(), "its socket is closed");
+    holder.release(token).await?;
+    let (next, token) = waiting.await??;
+    let Some(token) = token else {
+        let lock = "a lock that was taken for a client that had gone";
+        return Err(Violation::LeftBehind(lock.to_owned()).into());
+    };
+    next.release(token).await?;
+    observer.until_settled(SETTLED).await
+}
+
+#[tokio::test]
+async fn a_lock_passes_the_vanished_by() -> anyhow::Result<()> {
+    a_lock_is_not_taken_for_the_vanished(&Site::new(Route::Direct)?).await
+}
+
+#[tokio::test]
+async fn without_the_watch_it_is_taken_for_nobody() -> anyhow::Result<()> {
+    let site = Site::without("Watch")?;
+    let violation = Violation::expected_in(a_lock_is_not_taken_for_the_vanished(&site).await);
+    assert!(matches!(violation, Violation::LeftBehind(_)), "{violation}");
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Nobody is served twice as often as another.
+
+use volguard_tests::scenario::{Route, Site};
+use volguard_tests::soak::take_turns;
+
+use crate::SETTLED;
+
+const HAND_OVERS: usize = 2000;
+
+async fn fair(route: Route, waiters: usize) -> anyhow::Result<()> {
+    let site = Site::new(route)?;
+    let turns = take_turns(&site.url(), "v0", waiters, HAND_OVERS).await?;
+    println!("{turns}");
+    assert!(turns.is_fair(), "{turns}");
+    site.observer().await?.until_settled(SETTLED).await
+}
+
+#[tokio::test]
+async fn among_two() -> anyhow::Result<()> {
+    fair(Route::Direct, 2).await
+}
+
+#[tokio::test]
+async fn among_8() -> anyhow::Result<()> {
+    fair(Route::Direct, 8).await
+}
+
+#[tokio::test]
+async fn among_8_behind_a_pooler() -> anyhow::Result<()> {
+    fair(Route::Pooled, 8).await
+}
+
+#[tokio::test]
+async fn among_32() -> anyhow::Result<()> {
+    fair(Route::Direct, 32).await
+}
