@@ -29,8 +29,10 @@ pub static INCARNATION: Statement = Statement::new(
 
 pub static ADD_SERVICE: Statement = Statement::new(
     &[TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID, JSONBOID, INT8OID],
-    "INSERT INTO volguard.services (service_id, cluster, host, binary_name, lease, registered_by, details)
-     VALUES ($7 {|} pg_catalog.nextval('volguard.service_counter'), $1, $2, $3, $4, $5::pg_catalog.regrole, $6)
+    "INSERT INTO volguard.services
+         (service_id, cluster, host, binary_name, lease, registered_by, details, heartbeat_at, registered_at)
+     SELECT $7 {|} pg_catalog.nextval('volguard.service_counter'), $1, $2, $3, $4, $5::pg_catalog.regrole, $6, t.now, t.now
+     FROM pg_catalog.clock_timestamp() AS t (now)
      RETURNING service_id",
 );
 
