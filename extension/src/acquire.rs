@@ -4,9 +4,11 @@ use crate::clearing::{self, Clearing};
 use crate::error::Error;
 use crate::export::{export, verb};
 use crate::fence::Gate;
-use crate::look::{self, Tables};
+use crate::look::{Obstacle, Service};
 use crate::refusal::{Blocker, Refusal};
+use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg, transaction_snapshot_only};
+use crate::tables::Tables;
 use crate::wait::{Deadline, Line, line};
 use crate::{argument, service, settings, statements, token, write};
 use pgrx::datum::{AnyElement, Interval, Uuid};
@@ -28,6 +30,14 @@ struct Request<'a> {
     deadline: Deadline,
 }
 
+/// What came of one attempt.
+enum Tried {
+    Inserted(i64),
+    InTheWay(Obstacle),
+    /// The gate stayed closed, or the service isn't alive.
+    Unclear,
+}
+
 /// How a token was got.
 enum Got {
     Inserted(i64),
@@ -43,7 +53,7 @@ impl Request<'_> {
             // The lock may be ours since an earlier try, with others already in line behind it; and a fenced service
             // is told so even if it doesn't want to wait.
             if (self.request_id.is_some() || !self.deadline.may_wait())
-                && let Refusal::HeldByRequest(token) = self.why_refused()?
+                && let Refusal::HeldByRequest(token) = self.look()?
             {
                 self.leave(headed);
                 return Ok(Some(token));
@@ -80,11 +90,15 @@ impl Request<'_> {
         let mut hopeless = None;
         loop {
             line::before_look()?;
-            if let Some(token) = self.insert()? {
-                token::make_durable();
-                return Ok(Some(Got::Inserted(token)));
-            }
-            let blocker = match self.why_refused()? {
+            let refusal = match self.insert()? {
+                Tried::Inserted(token) => {
+                    token::make_durable();
+                    return Ok(Some(Got::Inserted(token)));
+                }
+                Tried::InTheWay(row) => self.judge(&row)?,
+                Tried::Unclear => self.why_refused()?,
+            };
+            let blocker = match refusal {
                 Refusal::HeldByRequest(token) => return Ok(Some(Got::HeldByRequest(token))),
                 Refusal::Held(blocker) => blocker,
                 // It went between the two looks, or the gate was busy: look again, if there is time to.
@@ -107,27 +121,23 @@ impl Request<'_> {
         }
     }
 
-    /// One attempt, under the caller's own gate. `None` also when that gate stays closed.
-    fn insert(&self) -> Result<Option<i64>, Error> {
+    /// One attempt, under the caller's own gate. It looks first, which never waits: an insert would, for somebody who is
+    /// deleting the row.
+    fn insert(&self) -> Result<Tried, Error> {
         let gate = Gate::of(self.service_id);
         if !gate.enter_within(&self.deadline)? {
-            return Ok(None);
+            return Ok(Tried::Unclear);
         }
         let tables = Tables::open()?;
-        let token = match self.is_free(&tables)? {
-            true => Some(self.write(&tables)?),
-            false => None,
+        let tried = match tables.service(self.service_id)? {
+            Service::Alive(_) => match tables.in_the_way(self.names, self.status.is_some())? {
+                None => return Ok(Tried::Inserted(self.write(&tables)?)),
+                Some(row) => Tried::InTheWay(row),
+            },
+            Service::Expired | Service::Fenced => Tried::Unclear,
         };
-        if token.is_none() {
-            gate.leave();
-        }
-        Ok(token)
-    }
-
-    /// By looks that never wait: an insert would, for somebody who is deleting the row.
-    fn is_free(&self, tables: &Tables) -> Result<bool, Error> {
-        let alive = tables.service(self.service_id)? == look::Service::Alive;
-        Ok(alive && !tables.is_taken(self.names, self.status.is_some())?)
+        gate.leave();
+        Ok(tried)
     }
 
     fn write(&self, tables: &Tables) -> Result<i64, Error> {
@@ -135,7 +145,7 @@ impl Request<'_> {
         let [cluster, resource_type, resource_id, lock_name] = self.names.map(arg);
         // SAFETY: reads the clock.
         let now = arg(unsafe { pg_sys::GetCurrentTimestamp() });
-        let columns = tables.columns();
+        let columns = &tables.columns;
         let fields = [
             (columns.key[0], cluster),
             (columns.key[1], resource_type),
@@ -158,6 +168,40 @@ impl Request<'_> {
                 Err(Error::TokenInUse(token))
             }
             written => written.map(|_| token),
+        }
+    }
+
+    /// Why the lock can't be had now, for a service that is alive; an error for one that isn't.
+    fn look(&self) -> Result<Refusal, Error> {
+        let tables = Tables::open()?;
+        match tables.service(self.service_id)? {
+            Service::Alive(_) => match tables.in_the_way(self.names, self.status.is_some())? {
+                None => Ok(Refusal::Gone),
+                Some(row) => self.judge(&row),
+            },
+            Service::Expired | Service::Fenced => self.why_refused(),
+        }
+    }
+
+    /// What a row in the way means. Of a holder that is alive, as nearly all are, the row itself tells; of another a
+    /// statement does.
+    fn judge(&self, row: &Obstacle) -> Result<Refusal, Error> {
+        let same = row.has_key
+            && row.service_id == self.service_id
+            && self.request_id.is_some_and(|id| row.is_of_request(id));
+        if same && !sabotage::removed(Guard::RequestId) {
+            return Ok(Refusal::HeldByRequest(row.token));
+        }
+        match Tables::open()?.service(row.service_id)? {
+            Service::Alive(left) => Ok(Refusal::Held(Blocker {
+                token: row.token,
+                service_id: row.service_id,
+                dead: false,
+                cleanable: false,
+                lease_left: left,
+                row: row.place,
+            })),
+            Service::Expired | Service::Fenced => self.why_refused(),
         }
     }
 

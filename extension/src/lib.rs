@@ -32,6 +32,7 @@ mod service;
 mod settings;
 mod spi;
 mod statements;
+mod tables;
 mod token;
 mod wait;
 mod write;

@@ -3,9 +3,10 @@
 use crate::error::Error;
 use crate::export::{export, verb};
 use crate::fence::{self, Gate};
-use crate::look::{self, Held, Tables};
+use crate::look::{self, Held};
 use crate::spi::{Arg, arg};
 use crate::statements::{self, Statement};
+use crate::tables::Tables;
 use crate::wait::Line;
 use crate::{argument, owner, service, write};
 use pgrx::pg_extern;

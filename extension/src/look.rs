@@ -1,116 +1,35 @@
-//! Looks at our own tables through their indexes: is this service alive, is this key free? Asked at each acquire, where a
+//! Looks at our own tables through their indexes: is this service alive, who has this key? Asked at each acquire, where a
 //! statement would spend most of its time on starting and ending.
 
 use crate::catch::{catching, raw};
 use crate::error::Error;
-use crate::invalidation::generation;
-use crate::{owner, scan};
+use crate::scan;
+use crate::tables::{Columns, Tables};
+use pgrx::datum::Uuid;
 use pgrx::pg_sys::{self, Datum, HeapTuple, ItemPointerData, Oid, Relation};
 use pgrx::{FromDatum, IntoDatum};
-use std::cell::Cell;
-use std::ffi::CStr;
-
-thread_local! {
-    static TABLES: Cell<Option<Tables>> = const { Cell::new(None) };
-}
-
-/// Where the tables, their columns and indexes are, in one generation of the catalog.
-#[derive(Clone, Copy, Debug)]
-pub struct Tables {
-    generation: u64,
-    services: Oid,
-    services_key: Oid,
-    /// service_id, fenced_at, heartbeat_at, lease
-    service_columns: [i16; 4],
-    workers: Oid,
-    workers_key: Oid,
-    work_key: Oid,
-    token_key: Oid,
-    columns: Columns,
-    token_counter: Oid,
-}
-
-/// The numbers of the columns of `workers`.
-#[derive(Clone, Copy, Debug)]
-pub struct Columns {
-    /// cluster, resource_type, resource_id, lock_name
-    pub key: [i16; 4],
-    pub token: i16,
-    pub service_id: i16,
-    pub status: i16,
-    pub request_id: i16,
-    pub acquired_at: i16,
-    pub updated_at: i16,
-    pub details: i16,
-}
-
-impl Tables {
-    /// Locks the two tables as a statement that reads them does, and finds its way about them.
-    pub fn open() -> Result<Self, Error> {
-        loop {
-            let tables = TABLES.get().map_or_else(Tables::look_up, Ok)?;
-            tables.lock()?;
-            if tables.generation == generation() {
-                TABLES.set(Some(tables));
-                return Ok(tables);
-            }
-            TABLES.set(None);
-        }
-    }
-
-    fn lock(&self) -> Result<(), Error> {
-        let share = pg_sys::AccessShareLock as i32;
-        // SAFETY: locks by the tables' numbers; the closure owns nothing.
-        unsafe {
-            catching(|| {
-                raw::LockRelationOid(self.services, share);
-                raw::LockRelationOid(self.workers, share);
-            })
-        }
-    }
-
-    fn look_up() -> Result<Self, Error> {
-        let generation = generation();
-        let relation = |name: &CStr| owner::relation(name).ok_or(Error::NotInstalled);
-        // Without an index the table is searched instead, which can only find more.
-        let index = |name| owner::relation(name).unwrap_or(Oid::INVALID);
-        // SAFETY: a catalog look-up of a running transaction.
-        let column = |table, name: &CStr| unsafe { pg_sys::get_attnum(table, name.as_ptr()) };
-        let (services, workers) = (relation(c"services")?, relation(c"workers")?);
-        let of_workers = |name| column(workers, name);
-        Ok(Tables {
-            generation,
-            services,
-            services_key: index(c"services_pkey"),
-            service_columns: [c"service_id", c"fenced_at", c"heartbeat_at", c"lease"]
-                .map(|name| column(services, name)),
-            workers,
-            workers_key: index(c"workers_pkey"),
-            work_key: index(c"workers_work_key"),
-            token_key: index(c"workers_token_key"),
-            columns: Columns {
-                key: [c"cluster", c"resource_type", c"resource_id", c"lock_name"].map(of_workers),
-                token: of_workers(c"token"),
-                service_id: of_workers(c"service_id"),
-                status: of_workers(c"status"),
-                request_id: of_workers(c"request_id"),
-                acquired_at: of_workers(c"acquired_at"),
-                updated_at: of_workers(c"updated_at"),
-                details: of_workers(c"details"),
-            },
-            token_counter: relation(c"token_counter")?,
-        })
-    }
-}
+use std::time::Duration;
 
 /// What a service may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    Alive,
+    /// For so long, unless it sends a heartbeat.
+    Alive(Duration),
     /// Its lease is over, but nobody has fenced it.
     Expired,
     /// Or unknown.
     Fenced,
+}
+
+/// A row that keeps somebody from a key.
+#[derive(Debug)]
+pub struct Obstacle {
+    pub place: ItemPointerData,
+    /// Not just the work slot.
+    pub has_key: bool,
+    pub token: i64,
+    pub service_id: i64,
+    pub request_id: Option<Uuid>,
 }
 
 /// A row of `workers`.
@@ -122,6 +41,15 @@ pub struct Held {
     pub service_id: i64,
     /// It has a status, and so the resource's work slot.
     pub working: bool,
+}
+
+impl Obstacle {
+    /// Did this request, a uuid, put the row there?
+    pub fn is_of_request(&self, request_id: Datum) -> bool {
+        // SAFETY: the caller passes a uuid.
+        let asked = unsafe { Uuid::from_datum(request_id, false) };
+        asked.is_some() && asked == self.request_id
+    }
 }
 
 impl Tables {
@@ -148,38 +76,70 @@ impl Tables {
                 })
             })?
         };
-        // SAFETY: a timestamp, and the clock.
-        Ok(unsafe {
-            match end.flatten().and_then(|end| i64::from_datum(end, false)) {
+        // SAFETY: a timestamp, and the clock; both count microseconds.
+        let (end, now) = unsafe {
+            let end = end.flatten().and_then(|end| i64::from_datum(end, false));
+            (end, pg_sys::GetCurrentTimestamp())
+        };
+        Ok(
+            match end.map(|end| u64::try_from(end.saturating_sub(now))) {
                 None => Service::Fenced,
-                Some(end) if end <= pg_sys::GetCurrentTimestamp() => Service::Expired,
-                Some(_) => Service::Alive,
-            }
-        })
+                Some(Ok(left)) if left > 0 => Service::Alive(Duration::from_micros(left)),
+                Some(_) => Service::Expired,
+            },
+        )
     }
 
-    /// Is there a row of this key, or with a status one of the work slot? One that is just being deleted counts until that is
+    /// The row that has this key, or with a status the work slot. One that is just being deleted counts until that is
     /// committed.
-    pub fn is_taken(&self, names: [&str; 4], has_status: bool) -> Result<bool, Error> {
+    pub fn in_the_way(&self, names: [&str; 4], slot: bool) -> Result<Option<Obstacle>, Error> {
         let names = names.map(|name| name.into_datum().unwrap_or(Datum::null()));
+        let Columns {
+            token,
+            service_id,
+            request_id,
+            ..
+        } = self.columns;
+        let numbers = [token, service_id, request_id];
         // SAFETY: the table is locked, the columns are texts; the closures own nothing.
-        unsafe {
+        let (has_key, found) = unsafe {
             catching(|| {
                 let key = |at: usize| {
                     let equals = Oid::from(pg_sys::F_TEXTEQ);
                     let collation = pg_sys::DEFAULT_COLLATION_OID;
                     scan::equals(self.columns.key[at], equals, collation, names[at])
                 };
+                let row = |table: Relation, _, row: HeapTuple| {
+                    (
+                        (*row).t_self,
+                        fields(table, raw::heap_copytuple(row), numbers),
+                    )
+                };
                 let mut keys = [key(0), key(1), key(2), key(3)];
-                let (table, index) = (self.workers, self.workers_key);
-                if scan::first(table, index, &mut keys, true, |_, _, _| ()).is_some() {
-                    return true;
+                let found = scan::first(self.workers, self.workers_key, &mut keys, true, row);
+                if found.is_some() || !slot {
+                    return (true, found);
                 }
                 let mut keys = [key(0), key(1), key(2)];
-                has_status
-                    && scan::first(table, self.work_key, &mut keys, true, |_, _, _| ()).is_some()
-            })
-        }
+                (
+                    false,
+                    scan::first(self.workers, self.work_key, &mut keys, true, row),
+                )
+            })?
+        };
+        let obstacle = |(place, [token, service_id, request_id]): (_, [Option<Datum>; 3])| {
+            // SAFETY: fields of these types, in a copy of the row.
+            unsafe {
+                Some(Obstacle {
+                    place,
+                    has_key,
+                    token: i64::from_datum(token?, false)?,
+                    service_id: i64::from_datum(service_id?, false)?,
+                    request_id: request_id.and_then(|id| Uuid::from_datum(id, false)),
+                })
+            }
+        };
+        Ok(found.and_then(obstacle))
     }
 
     /// The row that has the token, and where it is.
@@ -230,19 +190,6 @@ impl Tables {
             })
         };
         Ok(row.and_then(held))
-    }
-
-    pub fn workers(&self) -> Oid {
-        self.workers
-    }
-
-    pub fn columns(&self) -> &Columns {
-        &self.columns
-    }
-
-    /// The sequence that tokens are drawn from.
-    pub fn token_counter(&self) -> Oid {
-        self.token_counter
     }
 }
 

@@ -9,8 +9,8 @@
 
 use crate::catch::{catching, raw};
 use crate::error::Error;
-use crate::look::Tables;
 use crate::sabotage::{self, Guard};
+use crate::tables::Tables;
 use pgrx::pg_sys;
 
 /// Bits of the counter: 17 million million acquisitions a timeline.
@@ -23,7 +23,7 @@ pub fn epoch() -> i64 {
 
 /// A new token. Only for a key that is headed and free: a refusal writes nothing.
 pub fn draw(tables: &Tables) -> Result<i64, Error> {
-    let counter = tables.token_counter();
+    let counter = tables.token_counter;
     // SAFETY: a sequence of ours, so nobody needs a privilege on it; the closure owns nothing.
     let drawn = unsafe { catching(|| raw::nextval_internal(counter, false))? };
     Ok(epoch() | drawn)

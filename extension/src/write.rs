@@ -5,8 +5,8 @@
 
 use crate::catch::{catching, raw};
 use crate::error::Error;
-use crate::look::Tables;
 use crate::spi::Arg;
+use crate::tables::Tables;
 use pgrx::pg_sys::{self, Datum, ItemPointerData, Relation};
 use std::ffi::CStr;
 
@@ -46,7 +46,7 @@ pub fn delete(tables: &Tables, verb: &CStr, place: &ItemPointerData) -> Result<b
 unsafe fn with_table(tables: &Tables, body: impl FnOnce(Relation) -> bool) -> bool {
     // SAFETY: what is opened here is closed here, or by the abort when an error jumps out; the lock stays.
     unsafe {
-        let table = raw::table_open(tables.workers(), pg_sys::RowExclusiveLock as i32);
+        let table = raw::table_open(tables.workers, pg_sys::RowExclusiveLock as i32);
         let done = (*table).trigdesc.is_null() && body(table);
         raw::relation_close(table, pg_sys::NoLock as i32);
         if done {

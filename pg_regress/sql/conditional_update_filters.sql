@@ -91,6 +91,12 @@ SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": {"outer": "
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": 0}', '{"pool": {"lt": null}}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": 0}', filter => (repeat('{"not": ', 40) || '{"all": []}' || repeat('}', 40))::jsonb); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": 0}', filter => jsonb_build_object('any', (SELECT jsonb_agg('{"exists": {"table": "snapshots"}}'::jsonb) FROM generate_series(1, 33)))); :code
+-- A wrong literal is told before a row is looked for, also where documents like these are known.
+SELECT volguard.conditional_update('volumes', '{"id": 9}', '{"pool": "x"}', filter => '{"exists": {"table": "snapshots"}}'); :code
+SELECT outcome FROM volguard.conditional_update('volumes', '{"id": 9}', '{"pool": "7"}', filter => '{"exists": {"table": "snapshots"}}');
+SELECT volguard.conditional_update('volumes', '{"id": 9}', '{"pool": "x"}', filter => '{"exists": {"table": "snapshots"}}'); :code
+SELECT volguard.conditional_update('volumes', '{"id": "x"}', '{"pool": "7"}', filter => '{"exists": {"table": "snapshots"}}'); :code
+SELECT outcome FROM volguard.conditional_update('volumes', '{"id": 9}', '{"pool": "7"}', filter => '{"exists": {"table": "snapshots"}}');
 \set VERBOSITY default
 SELECT * FROM volumes ORDER BY id;
 

@@ -52,6 +52,9 @@ impl Request {
             let recipe = Recipe::new(generation, self, &table, statements, &signature.parts)?;
             recipes::keep(signature, recipe);
         }
+        if lock.is_some() {
+            update.bind()?;
+        }
         if !locked(lock.as_ref())? {
             return Ok(Outcome::NotFound);
         }
