@@ -18,8 +18,8 @@ volguard-bench [updates] [locks] [growth] [options]
   growth          acquire and release with ever more rows, after many cycles, among many services
                   (updates and locks, if none is named)
 
-  --rounds N      how often everybody takes a turn (updates 7, locks 5, growth 5)
-  --seconds S     how long one turn takes (updates 4, locks 1.5, growth 2)
+  --rounds N      how often everybody takes a turn (updates 5, locks 5, growth 5)
+  --seconds S     how long one turn takes (updates 2, locks 1.5, growth 2)
   --clients N     how many at once; several times for several numbers (updates 1 and 16, locks 1, 4, 16, 64, growth 1 and 16)
   --fsync on|off  whether Postgres' commits wait for the disk (on)
   --out DIR       where the files of `locks` and `growth` go (target/bench)

@@ -18,7 +18,7 @@ use crate::options::Options;
 pub use self::stage::MOST_CLIENTS;
 
 pub async fn run(options: &Options) -> Result<()> {
-    let pace = options.pace(7, 4.0);
+    let pace = options.pace(5, 2.0);
     let stage = Stage::set(options.fsync).await?;
     let mut report = Report::new(stage.describe().await?, pace);
     println!("{}", report.heading());
