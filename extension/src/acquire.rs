@@ -23,7 +23,7 @@ struct Request<'a> {
     /// cluster, type, id, lock name
     names: [&'a str; 4],
     status: Arg,
-    request_id: Arg,
+    request_id: Option<Uuid>,
     details: Arg,
     /// The lines to head, the key's first.
     lines: Vec<Line>,
@@ -154,7 +154,7 @@ impl Request<'_> {
             (columns.token, arg(token)),
             (columns.service_id, arg(self.service_id)),
             (columns.status, self.status),
-            (columns.request_id, self.request_id),
+            (columns.request_id, self.request_id.and_then(arg)),
             (columns.details, self.details),
             (columns.acquired_at, now),
             (columns.updated_at, now),
@@ -188,7 +188,8 @@ impl Request<'_> {
     fn judge(&self, row: &Obstacle) -> Result<Refusal, Error> {
         let same = row.has_key
             && row.service_id == self.service_id
-            && self.request_id.is_some_and(|id| row.is_of_request(id));
+            && self.request_id.is_some()
+            && self.request_id == row.request_id;
         if same && !sabotage::removed(Guard::RequestId) {
             return Ok(Refusal::HeldByRequest(row.token));
         }
@@ -215,7 +216,7 @@ impl Request<'_> {
                 resource_id,
                 lock_name,
                 self.status,
-                self.request_id,
+                self.request_id.and_then(arg),
             ],
         )
     }
@@ -280,7 +281,7 @@ fn acquire(
             service_id,
             names: [&cluster, resource_type, resource_id, lock_name],
             status: status.and_then(arg),
-            request_id: request_id.and_then(arg),
+            request_id,
             details: details.map(|details| details.datum()),
             lines,
             deadline,

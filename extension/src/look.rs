@@ -43,15 +43,6 @@ pub struct Held {
     pub working: bool,
 }
 
-impl Obstacle {
-    /// Did this request, a uuid, put the row there?
-    pub fn is_of_request(&self, request_id: Datum) -> bool {
-        // SAFETY: the caller passes a uuid.
-        let asked = unsafe { Uuid::from_datum(request_id, false) };
-        asked.is_some() && asked == self.request_id
-    }
-}
-
 impl Tables {
     /// Is the service alive by the database's clock? Ask inside its gate.
     pub fn service(&self, service_id: i64) -> Result<Service, Error> {

@@ -30,7 +30,7 @@ pub struct Blocker {
 }
 
 impl Refusal {
-    /// Looks, with the first six parameters of the attempt. An error if it is the caller's own service that is in the way.
+    /// Looks, with the parameters of `WHY_REFUSED`. An error if it is the caller's own service that is in the way.
     pub fn find(service_id: i64, parameters: &[Arg]) -> Result<Self, Error> {
         statements::WHY_REFUSED.run(parameters, |rows| Self::read(service_id, rows))?
     }

@@ -1,7 +1,7 @@
 //! Is somebody writing a row of `workers` at this moment? No snapshot of SQL tells.
 
 use crate::error::Error;
-use crate::owner;
+use crate::tables::Tables;
 use pgrx::pg_sys::{self, ItemPointerData, TransactionId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum State {
 
 /// Looks at the row version at `place` with the eyes of a unique index: through a dirty snapshot.
 pub fn state(place: &ItemPointerData) -> Result<State, Error> {
-    let workers = owner::relation(c"workers").ok_or(Error::NotInstalled)?;
+    let workers = Tables::open()?.workers;
     // SAFETY: the table is open, and locked against changes of its definition, while the tuple is read; the zeroed
     // snapshot gets the one field that a dirty snapshot needs, and has the other two filled in by the look; the buffer
     // is released when the look pinned it.
