@@ -4,7 +4,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
 TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-SUMMARY=() PASSED=0 FAILED=0
+SUMMARY=() ENDS=() PASSED=0 FAILED=0
 LOG=$(mktemp)
 trap 'rm -f "$LOG"' EXIT
 # A command that tidies up before it obeys exits by itself, and the next tier would follow.
@@ -46,6 +46,10 @@ tier() {
     fi
     PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed))
     SUMMARY+=("$(printf '%-22s %7d %7d %6d s' "$name" "$passed" "$failed" $((SECONDS - start)))")
+    # Whoever has only the end of all this to read is to find the reason there.
+    if ((failed > 0)); then
+        ENDS+=("$(printf '\n-- how "%s" ended\n' "$name" && tail -n 25 "$LOG")")
+    fi
 }
 
 # Each tier has a server of its own, so that none can lean on what another left.
@@ -82,5 +86,6 @@ tier 'benchmark, short' cargo run --locked -p volguard-bench -- updates locks gr
 
 printf '\n%-22s %7s %7s\n' tier passed failed
 printf '%s\n' "${SUMMARY[@]}"
+((${#ENDS[@]})) && printf '%s\n' "${ENDS[@]}"
 printf '\n%d passed, %d failed\n' "$PASSED" "$FAILED"
 ((FAILED == 0))

@@ -27,6 +27,9 @@ impl Stage {
             .profile(options.profile)
             .setting("max_connections", "600")
             .setting("wal_level", "logical")
+            // A connection that has not said anything yet, because its client or its network stands still, survives an
+            // immediate shutdown for so long, and the shutdown waits for it: a minute unless told.
+            .setting("authentication_timeout", "5s")
             .start()?;
         furnish(&server)?;
         for step in journal::SETUP {
