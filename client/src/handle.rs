@@ -14,7 +14,7 @@ use crate::connect::{ConnectBuilder, StatementMode};
 use crate::error::Error;
 use crate::session::Registration;
 use crate::statements::{self, Params, Statement};
-use crate::update::ConditionalUpdate;
+use crate::update::{ConditionalUpdate, Repeated};
 
 /// How long a cancel request may take, which opens a connection.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
@@ -45,6 +45,7 @@ struct Inner {
     pool: Pool,
     mode: StatementMode,
     waiting: Arc<Semaphore>,
+    repeated: Repeated,
 }
 
 impl Volguard {
@@ -76,6 +77,7 @@ impl Volguard {
                 pool,
                 mode,
                 waiting: Arc::new(Semaphore::new(waiters)),
+                repeated: Repeated::new(),
             }),
         }
     }
@@ -119,6 +121,11 @@ impl Volguard {
         self.inner.mode
     }
 
+    /// The conditions of updates that came of late.
+    pub(crate) fn repeated(&self) -> &Repeated {
+        &self.inner.repeated
+    }
+
     /// Seats for acquires that wait in the database: one connection fewer than the pool has, so that whoever
     /// holds a lock can always send its release.
     pub(crate) fn waiting(&self) -> &Arc<Semaphore> {
@@ -136,7 +143,7 @@ impl Volguard {
 
     pub(crate) async fn rows(
         &self,
-        statement: &Statement,
+        statement: &Statement<'_>,
         params: Params<'_>,
     ) -> Result<Vec<Row>, Error> {
         let client = self.checkout().await?;
@@ -145,7 +152,7 @@ impl Volguard {
 
     pub(crate) async fn row(
         &self,
-        statement: &Statement,
+        statement: &Statement<'_>,
         params: Params<'_>,
     ) -> Result<Row, Error> {
         let client = self.checkout().await?;
@@ -174,7 +181,7 @@ impl Volguard {
     pub(crate) async fn row_within(
         &self,
         limit: Duration,
-        statement: &Statement,
+        statement: &Statement<'_>,
         params: Params<'_>,
     ) -> Result<Row, Error> {
         let client = self.checkout().await?;

@@ -14,13 +14,13 @@ use crate::connect::StatementMode;
 pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// An SQL text and the types of its parameters.
-#[derive(Debug)]
-pub(crate) struct Statement {
-    sql: &'static str,
-    types: &'static [Type],
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Statement<'a> {
+    pub(crate) sql: &'a str,
+    pub(crate) types: &'a [Type],
 }
 
-impl Statement {
+impl Statement<'_> {
     /// Runs it outside any transaction of the caller's.
     pub(crate) async fn rows(
         &self,
@@ -190,17 +190,30 @@ pub(crate) static CLEANUP: Statement = Statement {
     ],
 };
 
+// The function is called in a list of results, where its row is not stored before it is read as it would be in FROM. It is
+// called once: a subquery that calls a volatile function is never merged into the query around it.
 pub(crate) static CONDITIONAL_UPDATE: Statement = Statement {
-    sql: "SELECT outcome, \"row\", unmet FROM volguard.conditional_update(target => $1::pg_catalog.regclass, \
-          key => $2, \"values\" => $3, expected => $4, filter => $5, fence => $6, filter_sql => $7, values_sql => $8)",
+    sql: "SELECT (once.result).outcome, (once.result).\"row\", (once.result).unmet FROM (SELECT volguard.conditional_update(\
+          key => $1, \"values\" => $2, fence => $3, target => $4::pg_catalog.regclass, expected => $5, filter => $6, \
+          filter_sql => $7, values_sql => $8) AS result) AS once",
     types: &[
-        Type::TEXT,
-        Type::JSONB,
-        Type::JSONB,
         Type::JSONB,
         Type::JSONB,
         Type::INT8,
         Type::TEXT,
         Type::JSONB,
+        Type::JSONB,
+        Type::TEXT,
+        Type::JSONB,
     ],
 };
+
+/// The same but for the arguments from the target on, which stand between these as literals.
+pub(crate) const UPDATE_WRITTEN: [&str; 2] = [
+    "SELECT (once.result).outcome, (once.result).\"row\", (once.result).unmet FROM (SELECT volguard.conditional_update(\
+     key => $1, \"values\" => $2, fence => $3, target => ",
+    ") AS result) AS once",
+];
+
+/// The parameters that are left then.
+pub(crate) const UPDATE_WRITTEN_TYPES: &[Type] = &[Type::JSONB, Type::JSONB, Type::INT8];

@@ -9,6 +9,7 @@ mod expression;
 mod filter;
 mod literal;
 mod outcome;
+mod repeated;
 mod request;
 mod unchanged;
 
@@ -27,11 +28,13 @@ pub use self::filter::{Filter, all, any, is};
 use self::literal::scalar;
 pub use self::literal::{IntoLiteral, Literal, value};
 pub use self::outcome::{UpdateOutcome, UpdatedRow};
+pub(crate) use self::repeated::Repeated;
 use self::request::{Documents, Request};
+use crate::connect::StatementMode;
 use crate::error::Error;
 use crate::handle::Volguard;
 use crate::lock::{Held, Lock};
-use crate::statements;
+use crate::statements::{self, Statement};
 
 /// A change to one row that takes place only if the row is as expected. Made by [`Volguard::update`].
 ///
@@ -223,10 +226,36 @@ impl ConditionalUpdate {
         let token = self.token();
         let params = documents.params(&self.table, &token);
         let mode = self.volguard.mode();
-        let row = statements::CONDITIONAL_UPDATE
-            .row(&client, mode, &params)
-            .await?;
+        let written = self.often(&documents);
+        let row = match &written {
+            Some(text) => {
+                let statement = Statement {
+                    sql: text,
+                    types: statements::UPDATE_WRITTEN_TYPES,
+                };
+                let params = &params[..statement.types.len()];
+                statement.row(&client, mode, params).await?
+            }
+            None => {
+                let statement = statements::CONDITIONAL_UPDATE;
+                statement.row(&client, mode, &params).await?
+            }
+        };
         self.conclude(&row)
+    }
+
+    /// The text of a statement that has the conditions in it, if these come so often that it is worth preparing.
+    fn often(&self, documents: &Documents) -> Option<String> {
+        if self.volguard.mode() != StatementMode::Prepared {
+            return None;
+        }
+        let text = documents.written(&self.table);
+        let advice = self.volguard.repeated().note(&text);
+        if let Some(old) = advice.forget {
+            let caches = &self.volguard.pool().manager().statement_caches;
+            caches.remove(&old, statements::UPDATE_WRITTEN_TYPES);
+        }
+        advice.prepare.then_some(text)
     }
 
     /// Does it inside a transaction of the caller's. A deadpool transaction works too.

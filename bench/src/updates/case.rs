@@ -8,7 +8,7 @@ pub struct Case {
     pub by_hand: &'static str,
     /// The documents stand in the statement, as the conditions of the one by hand do.
     pub written: &'static str,
-    /// The documents are parameters, as the Rust client sends them.
+    /// The documents, where they are parameters.
     pub expected: Value,
     pub filter: Option<Value>,
 }

@@ -20,12 +20,12 @@ pub enum Contender {
     Ours(Form),
 }
 
-/// How the conditions reach `conditional_update`.
+/// How the conditions reach `conditional_update`. Both ask as the Rust client does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// In the prepared statement.
+    /// In the prepared statement: conditions that come often.
     Written,
-    /// As parameters.
+    /// As parameters: conditions that change with each call.
     Passed,
 }
 
@@ -36,6 +36,21 @@ impl Form {
         match self {
             Form::Written => "in the statement",
             Form::Passed => "parameters",
+        }
+    }
+
+    fn sql(self, case: &Case) -> &'static str {
+        match self {
+            Form::Written => case.written,
+            Form::Passed => include_str!("../../sql/updates/conditional_update.sql"),
+        }
+    }
+
+    /// How many documents are parameters.
+    fn parameters(self) -> usize {
+        match self {
+            Form::Written => 2,
+            Form::Passed => 4,
         }
     }
 }
@@ -63,14 +78,9 @@ impl Worker {
                 let types = [Type::UUID, Type::TEXT];
                 client.prepare_typed(case.by_hand, &types).await?
             }
-            Contender::Ours(Form::Written) => {
-                let types = [Type::JSONB, Type::JSONB];
-                client.prepare_typed(case.written, &types).await?
-            }
-            Contender::Ours(Form::Passed) => {
-                let types = [Type::JSONB, Type::JSONB, Type::JSONB, Type::JSONB];
-                let sql = include_str!("../../sql/updates/conditional_update.sql");
-                client.prepare_typed(sql, &types).await?
+            Contender::Ours(form) => {
+                let types = vec![Type::JSONB; form.parameters()];
+                client.prepare_typed(form.sql(&case), &types).await?
             }
         };
         let backend = Postgres::backend(&client).await?;
@@ -129,25 +139,12 @@ impl Worker {
     async fn ours(&self, form: Form, id: Uuid, status: &str) -> Result<Value> {
         let key = json!({"id": id.to_string()});
         let values = json!({"previous_status": {"column": "status"}, "status": status});
-        match form {
-            Form::Written => {
-                let parameters: [&(dyn ToSql + Sync); 2] = [&key, &values];
-                let row = self.client.query_one(&self.statement, &parameters);
-                let row: Option<Value> = row.await?.try_get(0)?;
-                row.context("conditional_update refused")
-            }
-            Form::Passed => self.passed(&key, &values).await,
-        }
-    }
-
-    async fn passed(&self, key: &Value, values: &Value) -> Result<Value> {
         let Case {
             expected, filter, ..
         } = &*self.case;
-        let row = self
-            .client
-            .query_one(&self.statement, &[key, values, expected, filter])
-            .await?;
+        let parameters: [&(dyn ToSql + Sync); 4] = [&key, &values, expected, filter];
+        let parameters = &parameters[..form.parameters()];
+        let row = self.client.query_one(&self.statement, parameters).await?;
         let (outcome, unmet): (&str, Option<Vec<&str>>) = (row.try_get(0)?, row.try_get(2)?);
         ensure!(outcome == "updated", "{outcome}: {unmet:?}");
         Ok(row.try_get(1)?)

@@ -69,7 +69,11 @@ impl Held {
         error
     }
 
-    pub(super) async fn ask(&self, statement: &Statement, params: Params<'_>) -> Result<(), Error> {
+    pub(super) async fn ask(
+        &self,
+        statement: &Statement<'_>,
+        params: Params<'_>,
+    ) -> Result<(), Error> {
         self.check()?;
         let answer = self
             .core()

@@ -101,7 +101,7 @@ impl Core {
         Ok(released)
     }
 
-    async fn release_by(&self, statement: &Statement, tokens: &[i64]) -> Result<u64, Error> {
+    async fn release_by(&self, statement: &Statement<'_>, tokens: &[i64]) -> Result<u64, Error> {
         let row = self
             .volguard
             .row_within(REPLY_LIMIT, statement, &[&tokens])

@@ -1,5 +1,6 @@
 //! What an update asks for, and the documents that say so to the server.
 
+use postgres_protocol::escape::escape_literal;
 use serde_json::{Map, Value};
 use tokio_postgres::types::ToSql;
 
@@ -8,6 +9,7 @@ use super::document::{Part, document};
 use super::expression::Expression;
 use super::filter::{Filter, together};
 use crate::error::Error;
+use crate::statements;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Request {
@@ -61,22 +63,39 @@ impl Request {
 }
 
 impl Documents {
-    /// In the order of [`CONDITIONAL_UPDATE`](crate::statements::CONDITIONAL_UPDATE).
+    /// In the order of [`CONDITIONAL_UPDATE`](statements::CONDITIONAL_UPDATE).
     pub(super) fn params<'a>(
         &'a self,
         table: &'a String,
         fence: &'a Option<i64>,
     ) -> [&'a (dyn ToSql + Sync); 8] {
         [
-            table,
             &self.key,
             &self.values,
+            fence,
+            table,
             &self.expected,
             &self.filter,
-            fence,
             &self.filter_sql,
             &self.values_sql,
         ]
+    }
+
+    /// A statement that takes the first of these as parameters, and has the others in it.
+    pub(super) fn written(&self, table: &str) -> String {
+        let mut arguments = vec![("expected", self.expected.to_string())];
+        arguments.extend(
+            self.filter
+                .as_ref()
+                .map(|json| ("filter", json.to_string())),
+        );
+        arguments.extend(self.filter_sql.map(|sql| ("filter_sql", sql.to_owned())));
+        arguments.extend((self.values_sql.as_ref()).map(|json| ("values_sql", json.to_string())));
+        let mut text = statements::UPDATE_WRITTEN[0].to_owned() + &escape_literal(table);
+        for (name, argument) in arguments {
+            text += &format!(", {name} => {}", escape_literal(&argument));
+        }
+        text + statements::UPDATE_WRITTEN[1]
     }
 }
 

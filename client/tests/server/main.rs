@@ -9,6 +9,7 @@ mod errors;
 mod line;
 mod lock_set;
 mod locks;
+mod repeated_updates;
 mod sessions;
 mod support;
 mod unnamed;
