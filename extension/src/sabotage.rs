@@ -34,6 +34,10 @@ pub enum Guard {
     LockFirst,
     /// The look whether the catalog is what it was when a kept statement was written.
     Catalog,
+    /// The lock on the work that a claim is about to hand out.
+    ClaimLock,
+    /// The new token of claimed work.
+    ClaimToken,
 }
 
 #[cfg(not(feature = "sabotage"))]

@@ -8,11 +8,13 @@
 //!
 //! `OPERATOR(…)` binds from left to right whatever the operator: use parentheses where it matters.
 
+mod claim;
 mod cleanup;
 mod lock;
 mod lock_set;
 mod service;
 
+pub use claim::*;
 pub use cleanup::*;
 pub use lock::*;
 pub use lock_set::*;

@@ -60,5 +60,6 @@ pub static REMOVE_OLD_SERVICES: Statement = Statement::new(
     &[INT4OID],
     "DELETE FROM volguard.services AS s
      WHERE s.fenced_at {<=} (pg_catalog.clock_timestamp() {-} pg_catalog.make_interval(secs => $1))
-       AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id)",
+       AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id)
+       AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.status IS NOT NULL AND w.crashed_service_id {=} s.service_id)",
 );
