@@ -40,7 +40,6 @@ WriterInProgress cleanup-meets-cleanup
 ClaimLock claim-meets-claim
 ClaimToken claim-meets-heartbeat
 Gate claim-meets-heartbeat
-Gate claim-meets-cleanup
 Fence claim-meets-heartbeat
 LockFirst update-meets-other-table
 Catalog update-meets-new-catalog
