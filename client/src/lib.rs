@@ -55,3 +55,8 @@ pub use update::{
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So does that of the manual of claims.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/claim-cleanup.md")]
+struct ClaimCleanupManual;
