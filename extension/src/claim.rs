@@ -3,8 +3,8 @@
 //! Claimed work is a lock of the claimer's like any other, under a new token, in a row that remembers who crashed. What the
 //! claimer leaves when it dies can be claimed again, or cleaned by a rule, because nothing else tells it from its own work.
 //!
-//! A claim never waits, except for rows that a crash rule writes: services whose gates are closed and work that others have
-//! locked are passed over.
+//! A claim never waits, except for rows that a crash rule writes, and for whoever is fencing the claimer: services whose gates
+//! are closed and work that others have locked are passed over.
 
 mod pool;
 

@@ -1,10 +1,10 @@
 //! What all parts of a session share: its identity, its lease, its lines, and what it knows to hold.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Notify, RwLock};
+use tokio::sync::{Mutex as AsyncMutex, Notify, RwLock};
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
@@ -29,13 +29,13 @@ pub(crate) struct Core {
     /// Held for reading by acquires under way, whose tokens nobody knows yet; for writing by `reconcile`.
     pub(crate) gate: Arc<RwLock<()>>,
     /// Held while work is claimed, whose tokens nobody knows yet, and while lost claims are looked for.
-    pub(crate) claiming: Mutex<()>,
+    pub(crate) claiming: AsyncMutex<()>,
     /// Wakes the heartbeat before its time.
     pub(crate) beat_now: Notify,
-    known: StdMutex<HashSet<i64>>,
-    unsettled: StdMutex<HashMap<Uuid, Unsettled>>,
+    known: Mutex<HashSet<i64>>,
+    unsettled: Mutex<HashMap<Uuid, Unsettled>>,
     /// Until when a claim of which nobody has heard may be under way on the server.
-    doubted_claims: StdMutex<Option<Instant>>,
+    doubted_claims: Mutex<Option<Instant>>,
     /// Only if releases don't wait for the disk.
     unflushed: Option<Unflushed>,
 }
@@ -54,10 +54,10 @@ impl Core {
             lines: Arc::default(),
             gate: Arc::default(),
             beat_now: Notify::new(),
-            claiming: Mutex::default(),
-            known: StdMutex::default(),
-            unsettled: StdMutex::default(),
-            doubted_claims: StdMutex::default(),
+            claiming: AsyncMutex::default(),
+            known: Mutex::default(),
+            unsettled: Mutex::default(),
+            doubted_claims: Mutex::default(),
             unflushed: relaxed_release.then(Unflushed::default),
         }
     }
