@@ -6,6 +6,7 @@
 //! A claim never waits, except for rows that a crash rule writes, and for whoever is fencing the claimer: services whose gates
 //! are closed and work that others have locked are passed over.
 
+mod claimed;
 mod pool;
 
 use crate::error::Error;
@@ -16,11 +17,12 @@ use crate::spi::arg;
 use crate::statements;
 use crate::tables::Tables;
 use crate::{argument, lock, owner, service, token};
+use claimed::Claimed;
 use pgrx::datum::AnyElement;
 use pgrx::iter::TableIterator;
 use pgrx::pg_extern;
 use pgrx::pg_sys::Oid;
-use pool::{Claimed, Pool};
+use pool::Pool;
 
 #[pg_extern(sql = false)]
 #[allow(clippy::type_complexity, reason = "the SQL interface")]

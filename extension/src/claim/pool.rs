@@ -1,13 +1,12 @@
 //! The work of a cluster's crashed services, and taking some of it.
 
+use super::Claimed;
 use crate::error::Error;
 use crate::fence::{self, Gate, Who};
 use crate::repair::{Outcome, Repairs};
 use crate::sabotage::{self, Guard};
-use crate::spi::{Arg, Rows, arg};
+use crate::spi::{Arg, arg};
 use crate::{lock, owner, statements, token};
-use pgrx::datum::AnyElement;
-use pgrx::{FromDatum, pg_sys};
 
 /// A call ends after so many pieces of work that it had not to hand out, however many more there are: it is to be short.
 const MOST_NOT_CLAIMED: usize = 1000;
@@ -23,18 +22,6 @@ pub struct Pool<'a> {
     cleaned: usize,
     /// Dropped, because the resource is gone or has another status.
     stale: usize,
-}
-
-/// Work that the claimer has now.
-pub struct Claimed {
-    token: i64,
-    resource_type: String,
-    resource_id: String,
-    lock_name: String,
-    status: String,
-    crashed_service_id: i64,
-    /// Passed on as it is, however deep it nests.
-    details: Option<AnyElement>,
 }
 
 /// A service that is dead, or will be if nothing is heard of it.
@@ -224,40 +211,4 @@ fn close(gate: &Gate, service_id: i64) -> Result<bool, Error> {
     }
     gate.reopen();
     Ok(false)
-}
-
-impl Claimed {
-    fn read(rows: &Rows, row: usize) -> Option<Self> {
-        Some(Claimed {
-            token: rows.get(row, 0)?,
-            resource_type: rows.get(row, 1)?,
-            resource_id: rows.get(row, 2)?,
-            lock_name: rows.get(row, 3)?,
-            status: rows.get(row, 4)?,
-            crashed_service_id: rows.get(row, 5)?,
-            details: rows.get(row, 6).and_then(kept),
-        })
-    }
-
-    #[allow(clippy::type_complexity, reason = "the SQL interface")]
-    pub fn into_row(self) -> (i64, String, String, String, String, i64, Option<AnyElement>) {
-        (
-            self.token,
-            self.resource_type,
-            self.resource_id,
-            self.lock_name,
-            self.status,
-            self.crashed_service_id,
-            self.details,
-        )
-    }
-}
-
-/// A copy of a jsonb of the statement that has just run, in the memory of whoever called us.
-fn kept(value: AnyElement) -> Option<AnyElement> {
-    // SAFETY: SPI is connected, and the value a varlena like every jsonb; the copy has the same type.
-    unsafe {
-        let copy = pg_sys::SPI_datumTransfer(value.datum(), false, -1);
-        AnyElement::from_polymorphic_datum(copy, false, value.oid())
-    }
 }
