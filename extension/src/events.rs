@@ -86,7 +86,7 @@ impl fmt::Display for Event<'_> {
             let space = if name.is_empty() { "" } else { " " };
             write!(f, " lock{space}{name} with token {token},")?;
         }
-        write!(f, " {}", self.details)
+        Ok(())
     }
 }
 
@@ -94,7 +94,8 @@ impl fmt::Display for Event<'_> {
 pub fn record(event: &Event) -> Result<(), Error> {
     // A rule that failed has had its warning.
     if event.kind != Kind::RuleFailed {
-        event_line::at_commit(format!("volguard: {event}"));
+        let role = owner::name(owner::caller());
+        event_line::at_commit(format!("volguard: {event} by {role}: {}", event.details));
     }
     if settings::event_retention_s() == 0 || settings::max_events() == 0 {
         return Ok(());
