@@ -127,7 +127,11 @@ mod tests {
             of_place(cluster, Oid::from(database), Oid::from(sequence))
         };
         let here = place(7, 5, 16_400);
-        for there in [place(8, 5, 16_400), place(7, 6, 16_400), place(7, 5, 16_401)] {
+        for there in [
+            place(8, 5, 16_400),
+            place(7, 6, 16_400),
+            place(7, 5, 16_401),
+        ] {
             assert_ne!(here, there);
             assert!(there > 0 && there < 1 << FINGERPRINT_BITS);
         }

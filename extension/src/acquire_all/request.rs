@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::fence::Gate;
 use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg};
-use crate::{statements, token};
 use crate::wait::Deadline;
+use crate::{statements, token};
 use std::collections::HashSet;
 use std::rc::Rc;
 
