@@ -105,14 +105,15 @@ impl PrivateServer {
         run(&mut psql)
     }
 
-    /// Dumps a database with `pg_dump`, into a file that goes with the server.
+    /// Dumps a database with `pg_dump` and options of its, into a file that goes with the server.
     ///
     /// # Errors
     /// [`Error::Failed`] with what it reported.
-    pub fn dump(&self, database: &str) -> Result<PathBuf, Error> {
+    pub fn dump(&self, database: &str, options: &[&str]) -> Result<PathBuf, Error> {
         let file = self.guardian.dir().join(format!("{database}.dump"));
         let mut pg_dump = self.tool("pg_dump", database);
-        run(pg_dump.arg("--format=custom").arg("--file").arg(&file))?;
+        pg_dump.args(["--format=custom", "--file"]).arg(&file);
+        run(pg_dump.args(options))?;
         Ok(file)
     }
 

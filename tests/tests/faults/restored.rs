@@ -143,7 +143,7 @@ async fn it_goes_on(
 async fn restored_elsewhere(profile: Profile, guards: &str) -> anyhow::Result<()> {
     let mut original = Original::new().await?;
     let state = original.server.psql(STATE)?;
-    let dump = original.server.dump("volguard")?;
+    let dump = original.server.dump("volguard", &[])?;
     original.go_on().await?;
 
     let other = server(profile)?;
@@ -184,7 +184,7 @@ async fn without_the_lineage_tokens_go_back() {
 async fn a_dump_can_take_the_place_of_its_database() -> anyhow::Result<()> {
     let mut original = Original::new().await?;
     let state = original.server.psql(STATE)?;
-    let dump = original.server.dump("volguard")?;
+    let dump = original.server.dump("volguard", &[])?;
     original.go_on().await?;
     let connected = manager(&original.server, "volguard").await?;
     let token = take(&connected, original.alive, "connected").await?;
@@ -220,7 +220,7 @@ async fn a_restored_database_can_be_restored_and_copied() -> anyhow::Result<()> 
 
         let next = format!("copy_{number}");
         if number % 2 == 0 {
-            let dump = server.dump(&before)?;
+            let dump = server.dump(&before, &[])?;
             server.psql_in("postgres", &format!("CREATE DATABASE {next}"))?;
             server.restore(&dump, &next, &[])?;
         } else {
@@ -282,7 +282,7 @@ async fn a_dump_leaves_behind_what_belongs_to_nobody() -> anyhow::Result<()> {
     assert_eq!(server.psql(numbers)?, "3\n1", "they would be numbers");
 
     server.psql_in("postgres", "CREATE DATABASE restored")?;
-    server.restore(&server.dump("volguard")?, "restored", &[])?;
+    server.restore(&server.dump("volguard", &[])?, "restored", &[])?;
     assert_eq!(server.psql_in("restored", numbers)?, "0\n0");
     let left = "
         SELECT 'service', host FROM volguard.services UNION ALL SELECT 'resource', resource_type FROM volguard.resources
@@ -294,6 +294,33 @@ async fn a_dump_leaves_behind_what_belongs_to_nobody() -> anyhow::Result<()> {
     // The lock of a service that nobody knows is that of a dead one.
     let sql = manager(&server, "restored").await?;
     growing(&[1], &[take(&sql, service, "orphan").await?])?;
+    Ok(())
+}
+
+/// Whoever may not read volguard's tables can't dump them, and can leave them out.
+#[tokio::test]
+async fn a_dump_needs_somebody_who_may_read_everything() -> anyhow::Result<()> {
+    let server = server(Profile::Debug)?;
+    furnish(&server)?;
+    manager(&server, "volguard")
+        .await?
+        .register("node", LONG_LEASE)
+        .await?;
+    let refused = server.dump("volguard", &["--role=manager"]);
+    let refused = refused.expect_err("not his tables").to_string();
+    assert!(refused.contains("permission denied"), "{refused}");
+
+    let services = "SELECT count(*) FROM volguard.services";
+    let without = ["--role=manager", "--exclude-table-data=volguard.*"];
+    server.psql_in("postgres", "CREATE DATABASE without")?;
+    server.restore(&server.dump("volguard", &without)?, "without", &[])?;
+    assert_eq!(server.psql_in("without", services)?, "0");
+
+    server.psql("GRANT pg_read_all_data TO manager")?;
+    let all = ["--role=manager"];
+    server.psql_in("postgres", "CREATE DATABASE restored")?;
+    server.restore(&server.dump("volguard", &all)?, "restored", &[])?;
+    assert_eq!(server.psql_in("restored", services)?, "1");
     Ok(())
 }
 
