@@ -79,17 +79,17 @@ COMMENT ON TABLE volguard.crash_rules IS 'What a crash in a status makes of the 
 
 -- In the order of their ids, nearly that of time: what is oldest is found, and trimmed, at the front of the key.
 CREATE TABLE volguard.events (
-    event_id      bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    at            timestamptz NOT NULL,
-    kind          text        NOT NULL,
-    cluster       text,
+    event_id      bigint           GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at            timestamptz      NOT NULL,
+    kind          text COLLATE "C" NOT NULL,
+    cluster       text COLLATE "C",
     service_id    bigint,
-    resource_type text,
-    resource_id   text,
-    lock_name     text,
+    resource_type text COLLATE "C",
+    resource_id   text COLLATE "C",
+    lock_name     text COLLATE "C",
     token         bigint,
-    role          name        NOT NULL,
-    details       jsonb       NOT NULL
+    role          name             NOT NULL,
+    details       jsonb            NOT NULL
 );
 COMMENT ON TABLE volguard.events IS 'What happened to services and locks that their holders did not do themselves. Bounded in age and number.';
 
