@@ -49,7 +49,8 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     ) {
         return;
     }
-    let lines = LINES.with_borrow_mut(std::mem::take);
+    // A process that is on its way out may have no list any more.
+    let lines = LINES.try_with(RefCell::take).unwrap_or_default();
     if event != XACT_EVENT_ABORT {
         for line in lines {
             pgrx::log!("{}", line.text);
@@ -67,7 +68,8 @@ unsafe extern "C-unwind" fn at_subtransaction_end(
     _arg: *mut c_void,
 ) {
     use pg_sys::SubXactEvent::{SUBXACT_EVENT_ABORT_SUB, SUBXACT_EVENT_COMMIT_SUB};
-    LINES.with_borrow_mut(|lines| {
+    let at_end = |lines: &RefCell<Vec<Line>>| {
+        let mut lines = lines.borrow_mut();
         if lines.is_empty() {
             return;
         }
@@ -81,5 +83,7 @@ unsafe extern "C-unwind" fn at_subtransaction_end(
             }
             _ => {}
         }
-    });
+    };
+    // As above; what is not there needs no change.
+    let _ = LINES.try_with(at_end);
 }
