@@ -48,11 +48,11 @@ fn claim_cleanup(
         let resource_type = resource_type
             .map(|name| argument::name("resource_type", Some(name)))
             .transpose()?;
-        service::acting_for(service_id)?;
+        let cluster = service::acting_for(service_id)?.cluster;
         let gate = Gate::of(service_id);
         gate.enter()?;
         require_alive(service_id)?;
-        let claimed = Pool::of(service_id, resource_type, max_rows).claim()?;
+        let claimed = Pool::of(service_id, &cluster, resource_type, max_rows).claim()?;
         if claimed.is_empty() {
             gate.leave();
         }
@@ -95,7 +95,7 @@ fn abandon_cleanup(token: Option<i64>) -> Option<bool> {
     verb(None, || {
         let token = argument::required("token", token)?;
         end(token, || {
-            let args = [arg(token), arg(token::epoch())];
+            let args = [arg(token), arg(token::epoch()?)];
             lock::remove(&statements::ABANDON_CLEANUP, &args)
         })
     })
@@ -150,7 +150,7 @@ fn claimer(token: i64) -> Result<Option<i64>, Error> {
 
 /// Gives back what the service has claimed and doesn't know of. Inside its gate; it isn't fenced.
 pub fn abandon_unknown(service_id: i64, known: &[i64]) -> Result<usize, Error> {
-    let args = [arg(service_id), arg(token::epoch()), arg(known.to_vec())];
+    let args = [arg(service_id), arg(token::epoch()?), arg(known.to_vec())];
     let abandoned = lock::remove(&statements::ABANDON_UNKNOWN, &args)?;
     if abandoned > 0 {
         token::make_durable();

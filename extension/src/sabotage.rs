@@ -38,6 +38,8 @@ pub enum Guard {
     ClaimLock,
     /// The new token of claimed work.
     ClaimToken,
+    /// The look whether the database has come out of a dump.
+    Lineage,
 }
 
 #[cfg(not(feature = "sabotage"))]

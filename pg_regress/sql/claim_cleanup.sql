@@ -71,6 +71,7 @@ UPDATE claim_volumes SET status = 'available' WHERE id = 'w-5';
 SELECT resource_id, status FROM volguard.claim_cleanup(:one, 2);
 SELECT resource_id, service_id = :one AS claimed FROM work;
 SELECT id, status FROM claim_volumes WHERE id LIKE 'w-%' ORDER BY id;
+SELECT kind, service_id = :dead AS dead, details - 'claimer' - 'error' - 'silent_seconds' AS details FROM volguard.event_log WHERE cluster = 'claim' AND service_id = :dead OR resource_type = 'claim' ORDER BY event_id;
 -- A type that nobody tracks has neither rule nor status.
 SELECT pg_temp.crashed('node-5', '{}', late => false) AS dead \gset
 SELECT volguard.acquire(:dead, 'untracked', 'u-1', 'part', status => 'sleeping') AS untracked \gset

@@ -2,11 +2,13 @@
 
 use super::Claimed;
 use crate::error::Error;
+use crate::events::{self, Event};
 use crate::fence::{self, Gate, Who};
 use crate::repair::{Outcome, Repairs};
 use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg};
 use crate::{lock, owner, statements, token};
+use serde_json::json;
 
 /// A call ends after so many pieces of work that it had not to hand out, however many more there are: it is to be short.
 const MOST_NOT_CLAIMED: usize = 1000;
@@ -14,6 +16,7 @@ const MOST_NOT_CLAIMED: usize = 1000;
 /// What one claimer takes from.
 pub struct Pool<'a> {
     claimer: i64,
+    cluster: &'a str,
     resource_type: Option<&'a str>,
     max_rows: usize,
     repairs: Repairs,
@@ -39,9 +42,15 @@ struct Work {
 }
 
 impl<'a> Pool<'a> {
-    pub fn of(claimer: i64, resource_type: Option<&'a str>, max_rows: usize) -> Self {
+    pub fn of(
+        claimer: i64,
+        cluster: &'a str,
+        resource_type: Option<&'a str>,
+        max_rows: usize,
+    ) -> Self {
         Pool {
             claimer,
+            cluster,
             resource_type,
             max_rows,
             repairs: Repairs::default(),
@@ -115,6 +124,7 @@ impl<'a> Pool<'a> {
 
     /// False if there was nothing to take, or to drop.
     fn take(&mut self, service: &Crashed) -> Result<bool, Error> {
+        let (cleaned, stale) = (self.cleaned, self.stale);
         let mut any = false;
         while !self.done() {
             let work = self.claimable(service)?;
@@ -132,7 +142,25 @@ impl<'a> Pool<'a> {
                 self.hand_out(awaiting)?;
             }
         }
+        self.record(service, self.cleaned - cleaned, self.stale - stale)?;
         Ok(any)
+    }
+
+    /// Records what is dropped instead of handed out.
+    fn record(&self, service: &Crashed, cleaned: usize, stale: usize) -> Result<(), Error> {
+        if cleaned + stale == 0 {
+            return Ok(());
+        }
+        events::record(&Event {
+            cluster: Some(self.cluster),
+            service_id: Some(service.service_id),
+            details: json!({
+                "claimer": self.claimer,
+                "resources_cleaned": cleaned,
+                "resources_stale": stale,
+            }),
+            ..Event::of(events::Kind::Cleaned)
+        })
     }
 
     fn claimable(&self, service: &Crashed) -> Result<Vec<Work>, Error> {
@@ -173,7 +201,7 @@ impl<'a> Pool<'a> {
         let args = [
             arg(self.claimer),
             arg(tokens),
-            arg(token::epoch()),
+            arg(token::epoch()?),
             arg(!sabotage::removed(Guard::ClaimToken)),
         ];
         let claimed = statements::CLAIM.run(&args, |rows| {
@@ -185,17 +213,13 @@ impl<'a> Pool<'a> {
         Ok(())
     }
 
-    /// What is not handed out leaves a trace all the same.
     fn report(&self) {
-        if self.cleaned + self.stale == 0 {
-            return;
-        }
         let Pool { cleaned, stale, .. } = self;
-        let what = format!(
-            "volguard: not claimed, but cleaned by crash rules: {cleaned}; forgotten, because the resource is gone or has another status: {stale}"
-        );
-        pgrx::notice!("{what}");
-        pgrx::log!("{what}");
+        if cleaned + stale > 0 {
+            pgrx::notice!(
+                "volguard: not claimed, but cleaned by crash rules: {cleaned}; forgotten, because the resource is gone or has another status: {stale}"
+            );
+        }
     }
 }
 

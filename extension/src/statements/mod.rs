@@ -10,12 +10,16 @@
 
 mod claim;
 mod cleanup;
+mod cluster;
+mod event;
 mod lock;
 mod lock_set;
 mod service;
 
 pub use claim::*;
 pub use cleanup::*;
+pub use cluster::*;
+pub use event::*;
 pub use lock::*;
 pub use lock_set::*;
 pub use service::*;
@@ -130,10 +134,10 @@ const fn refuse_bare_operators(sql: &[u8]) {
     }
 }
 
-/// The rows that a removal returns, for the wake-ups.
+/// The rows that a removal returns, for the wake-ups and the record of events.
 macro_rules! removed {
     () => {
-        "RETURNING w.cluster, w.resource_type, w.resource_id, w.lock_name, w.status IS NOT NULL, w.token"
+        "RETURNING w.cluster, w.resource_type, w.resource_id, w.lock_name, w.status IS NOT NULL, w.token, w.service_id, w.status"
     };
 }
 
