@@ -22,6 +22,7 @@ pub struct Stage {
 /// What one turn came to.
 #[derive(Debug, Clone, Copy)]
 pub struct Turn {
+    pub rows: u32,
     pub time: Duration,
     /// Processor time of the server's process.
     pub server_time: Duration,
@@ -49,7 +50,8 @@ impl Stage {
 
     /// Fills the tables and has them cleaned up, over a connection that has done nothing before, as after a crash.
     pub async fn turn(&self, contender: Contender) -> Result<Turn> {
-        self.fill().await?;
+        let rows = contender.share(self.rows);
+        self.fill(rows).await?;
         let client = match contender {
             Contender::Ours => self.server.connect_as_role(DATABASE).await?,
             Contender::Bare | Contender::Rows => self.server.connect_to(DATABASE).await?,
@@ -58,17 +60,18 @@ impl Stage {
         let (start, before) = (Instant::now(), machine::processor_time(backend)?);
         contender.clean(&client).await?;
         let turn = Turn {
+            rows,
             time: start.elapsed(),
             server_time: machine::processor_time(backend)? - before,
         };
-        self.check().await?;
+        self.check(rows).await?;
         Ok(turn)
     }
 
-    async fn fill(&self) -> Result<()> {
+    async fn fill(&self, rows: u32) -> Result<()> {
         let truncate = "TRUNCATE volguard.workers, volguard.services, volumes, snapshots";
         self.superuser.batch_execute(truncate).await?;
-        let rows = i32::try_from(self.rows)?;
+        let rows = i32::try_from(rows)?;
         let fill = include_str!("../../sql/cleanup/fill.sql");
         self.superuser.execute(fill, &[&rows]).await?;
         // One by one: it runs in no transaction, and a text of several statements is one.
@@ -85,13 +88,13 @@ impl Stage {
     }
 
     /// Whoever it was, the same must have come of it.
-    async fn check(&self) -> Result<()> {
+    async fn check(&self, rows: u32) -> Result<()> {
         let sql = include_str!("../../sql/cleanup/state.sql");
         let row = self.superuser.query_one(sql, &[]).await?;
         let state: Vec<i64> = (0..5)
             .map(|column| row.try_get(column))
             .collect::<Result<_, _>>()?;
-        let quarter = i64::from(self.rows) / 4;
+        let quarter = i64::from(rows) / 4;
         let expected = [0, 0, quarter, quarter, 2 * quarter];
         ensure!(
             state == expected,
