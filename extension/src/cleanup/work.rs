@@ -84,7 +84,7 @@ enum Tried {
 
 impl Cleaning<'_> {
     fn run_rule(&mut self, repair: &Repair) -> Result<(), Error> {
-        let (mut works, error) = match try_rule(repair, || self.remove_kind())? {
+        let (works, error) = match try_rule(repair, || self.remove_kind())? {
             Tried::Done(works, found) => return self.settle(&works, &found),
             Tried::Failed(works, error) => (works, error),
         };
@@ -94,7 +94,6 @@ impl Cleaning<'_> {
         {
             return self.leave_all(&works, error);
         }
-        works.sort_unstable_by_key(|work| work.token);
         let mut failures = Failures::of(self.kind);
         let mut failed = vec![(works, error)];
         while let Some((mut works, error)) = failed.pop() {
@@ -206,7 +205,11 @@ fn try_rule(
         }
     })?;
     Ok(match failure {
-        Some(error) => Tried::Failed(works, error),
+        Some(error) => {
+            // A removal has no order of its own, and reports are to have one.
+            works.sort_unstable_by_key(|work| work.token);
+            Tried::Failed(works, error)
+        }
         None => Tried::Done(works, changed.unwrap_or_default()),
     })
 }
