@@ -9,7 +9,8 @@ use uuid::Uuid;
 pub enum Contender {
     /// `volguard.cleanup`, as a role with `grant_usage` only.
     Ours,
-    /// The same DELETE and UPDATEs, as one transaction.
+    /// The same DELETEs and UPDATEs, in one transaction, and no more: nobody is kept from acquiring meanwhile, nobody is woken, and
+    /// one resource that fails stops everything.
     Bare,
     /// As Cinder does it: reads all rows, and for each of them claims it by compare-and-swap, updates its resource and deletes
     /// it, in statements and commits of their own.
@@ -43,13 +44,31 @@ impl Contender {
                 client.query(sql, &[]).await?;
                 Ok(())
             }
-            Contender::Bare => {
-                let sql = include_str!("../../sql/cleanup/bare.sql");
-                Ok(client.batch_execute(sql).await?)
-            }
+            Contender::Bare => bare(client).await,
             Contender::Rows => row_by_row(client).await,
         }
     }
+}
+
+async fn bare(client: &Client) -> Result<()> {
+    client.batch_execute("BEGIN").await?;
+    let fence = include_str!("../../sql/cleanup/bare/fence.sql");
+    let fenced = client.query(fence, &[]).await?;
+    let services: Vec<i64> = fenced
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()?;
+    // The services as a parameter: the planner sees how many they are, where in a join it would guess.
+    for statement in [
+        include_str!("../../sql/cleanup/bare/locks.sql"),
+        include_str!("../../sql/cleanup/bare/volumes.sql"),
+        include_str!("../../sql/cleanup/bare/snapshots.sql"),
+        include_str!("../../sql/cleanup/bare/work.sql"),
+    ] {
+        client.execute(statement, &[&services]).await?;
+    }
+    client.batch_execute("COMMIT").await?;
+    Ok(())
 }
 
 /// Who has claimed a row. There is no such service, so that nobody else would take it for his own.
