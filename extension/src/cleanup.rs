@@ -14,6 +14,7 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::pg_extern;
 use tally::Tallies;
+pub use tally::Tally;
 use work::Kind;
 
 /// Which rows of dead services a cleanup is about; NULL for all.
@@ -54,10 +55,21 @@ impl Scope {
     }
 }
 
-struct Service {
-    service_id: i64,
-    cluster: String,
-    host: String,
+pub struct Service {
+    pub service_id: i64,
+    pub cluster: String,
+    pub host: String,
+}
+
+impl Service {
+    /// The first three columns of a row.
+    pub fn read(rows: &Rows, row: usize) -> Option<Self> {
+        Some(Service {
+            service_id: rows.get(row, 0)?,
+            cluster: rows.get(row, 1)?,
+            host: rows.get(row, 2)?,
+        })
+    }
 }
 
 /// Cleans a service that the caller's statement has found dead. False, and nothing done, if somebody else is at it:
@@ -66,8 +78,14 @@ pub fn if_nobody_else_does(service_id: i64) -> Result<bool, Error> {
     if !Gate::of(service_id).try_close()? {
         return Ok(false);
     }
-    clean(&[service_id], &Filter::default())?;
+    clean_one(service_id)?;
     Ok(true)
+}
+
+/// Cleans everything of one service whose gate the transaction has closed. `None` if there was nothing to do.
+pub fn clean_one(service_id: i64) -> Result<Option<Tally>, Error> {
+    let mut tallies = clean(&[service_id], &Filter::default())?;
+    Ok(tallies.remove(service_id))
 }
 
 /// Under the closed gates. A service has no tally if there was nothing to do: it is alive after all, or another cleanup came
@@ -194,18 +212,23 @@ fn cleanup(
         statements::REMOVE_OLD_SERVICES.count(&[arg(settings::service_retention_s())])?;
         Ok(cleaned)
     });
-    TableIterator::new(cleaned.into_iter().map(|(service, tally)| {
-        (
-            service.service_id,
-            service.cluster,
-            service.host,
-            tally.state(),
-            tally.locks_released,
-            tally.resources_cleaned,
-            tally.resources_stale,
-            tally.awaiting,
-        )
-    }))
+    TableIterator::new(cleaned.into_iter().map(row))
+}
+
+/// One service as the caller is told of it; the names of the columns are those of the functions.
+pub type CleanedRow = (i64, String, String, &'static str, i64, i64, i64, i64);
+
+pub fn row((service, tally): (Service, Tally)) -> CleanedRow {
+    (
+        service.service_id,
+        service.cluster,
+        service.host,
+        tally.state(),
+        tally.locks_released,
+        tally.resources_cleaned,
+        tally.resources_stale,
+        tally.awaiting,
+    )
 }
 
 /// Somebody who names a living service means to hit it, and must be told that this doesn't.
@@ -220,13 +243,7 @@ fn refuse_living(service_id: i64) -> Result<(), Error> {
 
 fn dead_services(filter: &[Arg]) -> Result<Vec<Service>, Error> {
     statements::DEAD_SERVICES.run(filter, |rows| {
-        let service = |row| {
-            Some(Service {
-                service_id: rows.get(row, 0)?,
-                cluster: rows.get(row, 1)?,
-                host: rows.get(row, 2)?,
-            })
-        };
+        let service = |row| Service::read(rows, row);
         (0..rows.len()).filter_map(service).collect()
     })
 }
