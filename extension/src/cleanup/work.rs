@@ -55,14 +55,16 @@ pub fn clean(kind: &Kind, scope: &Scope, tallies: &mut Tallies) -> Result<(), Er
         scope,
         tallies,
     };
-    match attempt(|| Repair::find(&kind.resource_type, &kind.status).map(Some)) {
-        Ok(Some(Some(repair))) if repair.has_rule => cleaning.run_rule(&repair),
-        Ok(Some(Some(repair))) => cleaning.drop_stale(&repair),
-        Ok(_) => {
+    match Repair::find(&kind.resource_type, &kind.status) {
+        Ok(Some(repair)) if repair.has_rule => cleaning.run_rule(&repair),
+        Ok(Some(repair)) => cleaning.drop_stale(&repair),
+        Ok(None) => {
             let works = cleaning.seen()?;
             cleaning.leave(&works);
             Ok(())
         }
+        // What Postgres raises while it only looks is about the whole cleanup, and the transaction is at its end.
+        Err(error @ Error::Postgres(_)) => Err(error),
         Err(error) => {
             let works = cleaning.seen()?;
             cleaning.leave_all(&works, error)
