@@ -16,6 +16,7 @@ use super::render::{Row, Statement, Writer};
 use super::target::{Column, Table};
 use crate::catch::attempt;
 use crate::error::Error;
+use crate::sabotage::{self, Guard};
 use crate::spi::{Plan, Rows, View};
 use pgrx::pg_sys::{self, Datum, Oid, TimestampTz};
 use std::rc::Rc;
@@ -253,7 +254,11 @@ fn run<R>(statement: &Statement, ids: &Ids, read: impl FnOnce(&Rows) -> R) -> Re
         Some(_) => plan::plan(shape)?,
         None => Rc::new(Plan::prepare_for_each(&shape.sql, &shape.types)?),
     };
-    plan.run(View::Latest, &args, read)
+    let view = match sabotage::removed(Guard::RuleView) {
+        false => View::Latest,
+        true => View::Transaction,
+    };
+    plan.run(view, &args, read)
 }
 
 fn several_rows() -> Error {
