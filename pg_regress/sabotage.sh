@@ -40,7 +40,10 @@ WriterInProgress cleanup-meets-cleanup
 ClaimLock claim-meets-claim
 ClaimToken claim-meets-heartbeat
 Gate claim-meets-heartbeat
+Gate claim-meets-cleanup
 Fence claim-meets-heartbeat
+Taken cleanup-meets-cleanups
+RuleView cleanup-meets-cleanups
 LockFirst update-meets-other-table
 Catalog update-meets-new-catalog
 GUARDS

@@ -8,6 +8,7 @@
 
 mod claimed;
 mod pool;
+mod rules;
 
 use crate::error::Error;
 use crate::export::{export, verb};

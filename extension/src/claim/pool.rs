@@ -1,14 +1,16 @@
 //! The work of a cluster's crashed services, and taking some of it.
 
 use super::Claimed;
+use super::rules::{Outcome, Rules};
+use crate::cleanup::Kind;
 use crate::error::Error;
 use crate::events::{self, Event};
 use crate::fence::{self, Gate, Who};
-use crate::repair::{Outcome, Repairs};
 use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg};
 use crate::{lock, owner, statements, token};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// A call ends after so many pieces of work that it had not to hand out, however many more there are: it is to be short.
 const MOST_NOT_CLAIMED: usize = 1000;
@@ -19,7 +21,7 @@ pub struct Pool<'a> {
     cluster: &'a str,
     resource_type: Option<&'a str>,
     max_rows: usize,
-    repairs: Repairs,
+    rules: Rules,
     claimed: Vec<Claimed>,
     /// Repaired by their crash rules after all.
     cleaned: usize,
@@ -36,9 +38,8 @@ struct Crashed {
 /// Work that this transaction has locked.
 struct Work {
     token: i64,
-    resource_type: String,
     resource_id: String,
-    status: String,
+    kind: Kind,
 }
 
 impl<'a> Pool<'a> {
@@ -53,7 +54,7 @@ impl<'a> Pool<'a> {
             cluster,
             resource_type,
             max_rows,
-            repairs: Repairs::default(),
+            rules: Rules::default(),
             claimed: Vec::new(),
             cleaned: 0,
             stale: 0,
@@ -132,12 +133,7 @@ impl<'a> Pool<'a> {
                 break;
             }
             any = true;
-            let mut awaiting = Vec::with_capacity(work.len());
-            for work in work {
-                if self.awaits(&work)? {
-                    awaiting.push(work.token);
-                }
-            }
+            let awaiting = self.sort_out(&work)?;
             if !awaiting.is_empty() {
                 self.hand_out(awaiting)?;
             }
@@ -174,27 +170,40 @@ impl<'a> Pool<'a> {
             let work = |row| {
                 Some(Work {
                     token: rows.get(row, 0)?,
-                    resource_type: rows.get(row, 1)?,
                     resource_id: rows.get(row, 2)?,
-                    status: rows.get(row, 3)?,
+                    kind: Kind {
+                        resource_type: rows.get(row, 1)?,
+                        status: rows.get(row, 3)?,
+                    },
                 })
             };
             (0..rows.len()).filter_map(work).collect()
         })
     }
 
-    /// Is it to be handed out? A crash rule has precedence, and what there is no need for any more is dropped.
-    fn awaits(&mut self, work: &Work) -> Result<bool, Error> {
-        let outcome = self
-            .repairs
-            .repair(&work.resource_type, &work.resource_id, &work.status)?;
-        match outcome {
-            Outcome::Awaiting => return Ok(true),
-            Outcome::Cleaned => self.cleaned += 1,
-            Outcome::Stale => self.stale += 1,
+    /// The tokens of what is to be handed out. A crash rule has precedence, and what there is no need for any more is dropped.
+    fn sort_out(&mut self, work: &[Work]) -> Result<Vec<i64>, Error> {
+        // In the order of a cleanup, so that the two change rows of one table in the same order.
+        let mut kinds: BTreeMap<&Kind, Vec<&Work>> = BTreeMap::new();
+        for work in work {
+            kinds.entry(&work.kind).or_default().push(work);
         }
-        lock::remove(&statements::FORCE_RELEASE, &[arg(work.token)])?;
-        Ok(false)
+        let mut awaiting = Vec::with_capacity(work.len());
+        for (kind, work) in kinds {
+            let ids: Vec<&str> = work.iter().map(|work| work.resource_id.as_str()).collect();
+            for (work, outcome) in work.iter().zip(self.rules.apply(kind, &ids)?) {
+                match outcome {
+                    Outcome::Awaiting => {
+                        awaiting.push(work.token);
+                        continue;
+                    }
+                    Outcome::Cleaned => self.cleaned += 1,
+                    Outcome::Stale => self.stale += 1,
+                }
+                lock::remove(&statements::FORCE_RELEASE, &[arg(work.token)])?;
+            }
+        }
+        Ok(awaiting)
     }
 
     fn hand_out(&mut self, tokens: Vec<i64>) -> Result<(), Error> {

@@ -34,6 +34,7 @@ const LOCK_WORKER: &str = env!("CARGO_BIN_EXE_lock-worker");
 
 mod chance;
 mod claimed;
+mod cleaners;
 mod cut;
 mod dead;
 mod dropped;
