@@ -15,8 +15,10 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::pg_extern;
 use tally::Tallies;
+
+pub use failures::Failures;
 pub use tally::Tally;
-use work::Kind;
+pub use work::Kind;
 
 /// Which rows of dead services a cleanup is about; NULL for all.
 #[derive(Default)]

@@ -44,6 +44,14 @@ impl Gate {
         Ok(entered.is_some())
     }
 
+    /// Goes in unless the gate is closed.
+    pub fn try_enter(&self) -> Result<bool, Error> {
+        if sabotage::removed(Guard::Gate) {
+            return Ok(true);
+        }
+        self.0.try_lock(Mode::Shared)
+    }
+
     pub fn leave(&self) {
         if sabotage::removed(Guard::Gate) {
             return;
@@ -57,6 +65,14 @@ impl Gate {
             return Ok(true);
         }
         self.0.try_lock(Mode::Exclusive)
+    }
+
+    /// Takes back a [`Gate::try_close`] after which nothing was done.
+    pub fn reopen(&self) {
+        if sabotage::removed(Guard::Gate) {
+            return;
+        }
+        self.0.unlock(Mode::Exclusive);
     }
 
     /// Closes the gate until the transaction ends, once all that went in have left.

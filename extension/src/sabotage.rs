@@ -38,6 +38,10 @@ pub enum Guard {
     RuleView,
     /// The look whether the catalog is what it was when a kept statement was written.
     Catalog,
+    /// The lock on the work that a claim is about to hand out.
+    ClaimLock,
+    /// The new token of claimed work.
+    ClaimToken,
     /// The look whether the database has come out of a dump.
     Lineage,
 }

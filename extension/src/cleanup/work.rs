@@ -16,7 +16,7 @@ use crate::statements;
 use crate::wait::Line;
 
 /// One status of one type of resource.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Kind {
     pub resource_type: String,
     pub status: String,

@@ -67,12 +67,13 @@ pub static REMOVE_SERVICE: Statement = Statement::new(
      AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id)",
 );
 
-/// What another cleanup is removing is left to it.
+/// What another cleanup is removing is left to it. A service whose work somebody has claimed stays: it may be given back.
 pub static REMOVE_OLD_SERVICES: Statement = Statement::new(
     &[INT4OID],
     "DELETE FROM volguard.services AS s WHERE s.service_id {=} ANY (ARRAY(
          SELECT o.service_id FROM volguard.services AS o
          WHERE o.fenced_at {<=} (pg_catalog.clock_timestamp() {-} pg_catalog.make_interval(secs => $1))
            AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} o.service_id)
+           AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.status IS NOT NULL AND w.crashed_service_id {=} o.service_id)
          FOR UPDATE SKIP LOCKED))",
 );

@@ -33,6 +33,7 @@ macro_rules! by_both_routes {
 const LOCK_WORKER: &str = env!("CARGO_BIN_EXE_lock-worker");
 
 mod chance;
+mod claimed;
 mod cleaners;
 mod cut;
 mod dead;
