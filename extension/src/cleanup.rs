@@ -4,21 +4,21 @@ use crate::error::Error;
 use crate::export::{export, verb};
 use crate::fence::{self, Gate};
 use crate::repair::{Outcome, Repairs};
-use crate::spi::{Arg, arg};
+use crate::spi::{Arg, Rows, arg};
 use crate::{argument, lock, settings, statements};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::pg_extern;
 
 /// Which rows of a dead service a cleanup is about; NULL for all.
-struct Scope {
+pub struct Scope {
     resource_type: Arg,
     resource_id: Arg,
     until: Arg,
 }
 
 impl Scope {
-    const EVERYTHING: Scope = Scope {
+    pub const EVERYTHING: Scope = Scope {
         resource_type: None,
         resource_id: None,
         until: None,
@@ -34,23 +34,34 @@ impl Scope {
     }
 }
 
-struct Service {
-    service_id: i64,
-    cluster: String,
-    host: String,
+pub struct Service {
+    pub service_id: i64,
+    pub cluster: String,
+    pub host: String,
+}
+
+impl Service {
+    /// The first three columns of a row.
+    pub fn read(rows: &Rows, row: usize) -> Option<Self> {
+        Some(Service {
+            service_id: rows.get(row, 0)?,
+            cluster: rows.get(row, 1)?,
+            host: rows.get(row, 2)?,
+        })
+    }
 }
 
 /// What became of one service.
 #[derive(Default, PartialEq, Eq)]
-struct Tally {
-    locks_released: i64,
-    resources_cleaned: i64,
-    resources_stale: i64,
-    awaiting: i64,
+pub struct Tally {
+    pub locks_released: i64,
+    pub resources_cleaned: i64,
+    pub resources_stale: i64,
+    pub awaiting: i64,
 }
 
 impl Tally {
-    fn state(&self) -> &'static str {
+    pub fn state(&self) -> &'static str {
         if self.awaiting == 0 {
             "cleaned"
         } else {
@@ -70,7 +81,7 @@ pub fn if_nobody_else_does(service_id: i64) -> Result<bool, Error> {
 }
 
 /// Under the closed gate. `None` if there was nothing to do: the service is alive after all, or another cleanup came first.
-fn clean(service_id: i64, scope: &Scope) -> Result<Option<Tally>, Error> {
+pub fn clean(service_id: i64, scope: &Scope) -> Result<Option<Tally>, Error> {
     let newly_fenced = fence::fence(service_id, fence::Who::Dead)?;
     if !newly_fenced && is_alive(service_id)? {
         return Ok(None);
@@ -183,18 +194,23 @@ fn cleanup(
         statements::REMOVE_OLD_SERVICES.count(&[arg(settings::service_retention_s())])?;
         Ok(cleaned)
     });
-    TableIterator::new(cleaned.into_iter().map(|(service, tally)| {
-        (
-            service.service_id,
-            service.cluster,
-            service.host,
-            tally.state(),
-            tally.locks_released,
-            tally.resources_cleaned,
-            tally.resources_stale,
-            tally.awaiting,
-        )
-    }))
+    TableIterator::new(cleaned.into_iter().map(row))
+}
+
+/// One service as the caller is told of it; the names of the columns are those of the functions.
+pub type CleanedRow = (i64, String, String, &'static str, i64, i64, i64, i64);
+
+pub fn row((service, tally): (Service, Tally)) -> CleanedRow {
+    (
+        service.service_id,
+        service.cluster,
+        service.host,
+        tally.state(),
+        tally.locks_released,
+        tally.resources_cleaned,
+        tally.resources_stale,
+        tally.awaiting,
+    )
 }
 
 /// Somebody who names a living service means to hit it, and must be told that this doesn't.
@@ -209,14 +225,9 @@ fn refuse_living(service_id: i64) -> Result<(), Error> {
 
 fn dead_services(filter: &[Arg]) -> Result<Vec<Service>, Error> {
     statements::DEAD_SERVICES.run(filter, |rows| {
-        let service = |row| {
-            Some(Service {
-                service_id: rows.get(row, 0)?,
-                cluster: rows.get(row, 1)?,
-                host: rows.get(row, 2)?,
-            })
-        };
-        (0..rows.len()).filter_map(service).collect()
+        (0..rows.len())
+            .filter_map(|row| Service::read(rows, row))
+            .collect()
     })
 }
 

@@ -7,6 +7,7 @@
 mod acquire;
 mod acquire_all;
 mod argument;
+mod auto_cleanup;
 mod catch;
 mod cleanup;
 mod clearing;
@@ -35,6 +36,7 @@ mod statements;
 mod tables;
 mod token;
 mod wait;
+mod worker;
 mod write;
 
 pgrx::pg_module_magic!(name, version);
@@ -87,4 +89,5 @@ pub unsafe extern "C-unwind" fn _PG_init() {
     settings::register();
     invalidation::register();
     wait::wake::register();
+    worker::register();
 }
