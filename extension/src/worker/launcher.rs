@@ -4,9 +4,9 @@ use super::{Outcome, described, on_signal, signal};
 use crate::settings;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{check_for_interrupts, log};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fmt;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::time::{Duration, Instant};
 
 /// Ended with this, the process is started again: by a shutdown the server says itself that it isn't to be.
@@ -33,7 +33,9 @@ pub unsafe extern "C-unwind" fn volguard_cleanup_launcher(_argument: Datum) {
         let now = tick().err();
         if now != obstacle {
             match &now {
-                Some(obstacle) => log!("volguard: {obstacle}; looking again every so often"),
+                Some(obstacle) => {
+                    log!("volguard: {obstacle}; nothing is cleaned up until that changes")
+                }
                 None => log!("volguard: cleaning up again"),
             }
             obstacle = now;
@@ -121,21 +123,30 @@ fn wait(most: Option<Duration>) {
 }
 
 /// The database of that name, if one can connect to it.
+///
+/// All databases are read, without an index: whoever belongs to none may lack what it takes to use one.
 fn find(name: &CString) -> Result<Oid, Obstacle> {
-    // SAFETY: a transaction around two look-ups in a catalog that all databases share. The tuple is released after its one
-    // field was read.
+    // SAFETY: a transaction around a scan of a catalog that all databases share. A tuple is good until the next one is read,
+    // and both of its fields that are read are there in every row.
     let found = unsafe {
         pg_sys::SetCurrentStatementStartTimestamp();
         pg_sys::StartTransactionCommand();
-        let database = pg_sys::get_database_oid(name.as_ptr(), true);
-        let cache = pg_sys::SysCacheIdentifier::DATABASEOID as i32;
-        let tuple = pg_sys::SearchSysCache1(cache, Datum::from(database));
-        let found = (!tuple.is_null()).then(|| {
-            let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_database>(tuple);
-            let open = (*form).datallowconn;
-            pg_sys::ReleaseSysCache(tuple);
-            (database, open)
-        });
+        let mode = pg_sys::AccessShareLock as i32;
+        let databases = pg_sys::table_open(pg_sys::DatabaseRelationId, mode);
+        let no_key = ptr::null_mut();
+        let scan =
+            pg_sys::systable_beginscan(databases, Oid::INVALID, false, ptr::null_mut(), 0, no_key);
+        let mut found = None;
+        while found.is_none()
+            && let Some(tuple) = NonNull::new(pg_sys::systable_getnext(scan))
+        {
+            let form =
+                pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_database>(tuple.as_ptr());
+            let this = CStr::from_ptr((*form).datname.data.as_ptr());
+            found = (this == name.as_c_str()).then(|| ((*form).oid, (*form).datallowconn));
+        }
+        pg_sys::systable_endscan(scan);
+        pg_sys::table_close(databases, mode);
         pg_sys::CommitTransactionCommand();
         found
     };
