@@ -97,7 +97,7 @@ impl Tables {
             catching(|| {
                 let key = |at: usize| {
                     let equals = Oid::from(pg_sys::F_TEXTEQ);
-                    let collation = pg_sys::DEFAULT_COLLATION_OID;
+                    let collation = pg_sys::C_COLLATION_OID;
                     scan::equals(self.columns.key[at], equals, collation, names[at])
                 };
                 let row = |table: Relation, _, row: HeapTuple| {
