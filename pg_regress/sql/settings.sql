@@ -25,11 +25,17 @@ SET volguard.service_down_time = -1; :code
 SET volguard.service_down_time = 'never'; :code
 SET volguard.auto_cleanup = 'perhaps'; :code
 SET volguard.service_retention = -1; :code
+-- The background worker's are the server's: postgresql.conf, or ALTER SYSTEM.
+SHOW volguard.cleanup_interval;
+SHOW volguard.database;
+SET volguard.cleanup_interval = '1 min'; :code
+SET volguard.database = 'cloud'; :code
+ALTER SYSTEM SET volguard.cleanup_interval = '99 ms'; :code
 -- A misspelt name is an error, not a setting that nobody reads.
 SET volguard.service_downtime = '2 min'; :code
 SHOW volguard.service_down_time;
 
--- Retention is the administrator's; the other two are anybody's.
+-- Retention is the administrator's; the other two here are anybody's.
 CREATE ROLE regress_settings_user;
 SET ROLE regress_settings_user;
 SET volguard.service_retention = 0; :code

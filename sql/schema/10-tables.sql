@@ -22,8 +22,8 @@ CREATE TABLE volguard.services (
     details       jsonb,
     postponed_until timestamptz
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000);
-COMMENT ON COLUMN volguard.services.postponed_until IS 'Until then auto_cleanup leaves alone the work that it could not repair.';
 COMMENT ON TABLE volguard.services IS 'One row per incarnation of a service: a restarted process is a new row.';
+COMMENT ON COLUMN volguard.services.postponed_until IS 'Until then auto_cleanup leaves alone the work that it could not repair.';
 
 -- Of one (cluster, host, binary) at most one incarnation is not fenced.
 CREATE UNIQUE INDEX services_incarnation_key ON volguard.services (cluster, host, binary_name) WHERE fenced_at IS NULL;
