@@ -5,7 +5,7 @@
 //! - [`Session`] is this process as a registered service, kept alive by heartbeats.
 //! - [`Lock`] guards one resource; its token fences whoever held it before. A [`LockSet`] guards several.
 //! - [`ConditionalUpdate`] changes a row only if it is as expected, and says what was not.
-//! - [`Cleanup`] repairs what dead services left.
+//! - [`Cleanup`] repairs what dead services left, and a [`Janitor`] does so by itself.
 //!
 //! The guarantees are the server's. This crate adds pooling, heartbeats, guards that clean up behind dropped
 //! futures and typed builders. Waiters for one key queue inside the process, so that a contended key occupies
@@ -20,6 +20,7 @@ mod connect;
 mod error;
 mod handle;
 mod interval;
+mod janitor;
 mod lock;
 mod lock_set;
 mod queue;
@@ -38,6 +39,7 @@ pub use cleanup::{CleanedService, Cleanup, CleanupState};
 pub use connect::{ConnectBuilder, StatementMode};
 pub use error::Error;
 pub use handle::Volguard;
+pub use janitor::Janitor;
 pub use lock::Lock;
 pub use lock_set::LockSet;
 pub use resource::{CrashRule, TrackResource};
