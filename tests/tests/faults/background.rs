@@ -111,6 +111,7 @@ async fn a_killed_service_is_cleaned_up_without_any_client() -> anyhow::Result<(
         mode: StatementMode::Prepared,
         host: "killed",
         lease: LEASE,
+        janitor: None,
     };
     let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
     worker.ask("acquire 0 v0 extending").await?;

@@ -40,6 +40,7 @@ mod dropped;
 mod exclusion;
 mod fencing;
 mod indexes;
+mod janitors;
 mod killed;
 mod leaving;
 mod open_transactions;
