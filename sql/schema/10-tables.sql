@@ -43,7 +43,8 @@ CREATE TABLE volguard.workers (
     updated_at         timestamptz      NOT NULL,
     details            jsonb,
     crashed_service_id bigint,
-    PRIMARY KEY (cluster, resource_type, resource_id, lock_name)
+    -- What differs most comes first, so that nearly each comparison on the way down the tree ends at its first column.
+    PRIMARY KEY (resource_id, resource_type, cluster, lock_name)
 ) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE volguard.workers IS 'One row per lock held or piece of work in progress.';
 COMMENT ON COLUMN volguard.workers.status IS 'NULL: a plain lock. Otherwise work that needs cleanup if its service dies.';
@@ -51,7 +52,7 @@ COMMENT ON COLUMN volguard.workers.crashed_service_id IS 'Whose work this was, w
 
 CREATE UNIQUE INDEX workers_token_key ON volguard.workers (token);
 -- The work slot: one cleanable operation per resource and cluster.
-CREATE UNIQUE INDEX workers_work_key ON volguard.workers (cluster, resource_type, resource_id) WHERE status IS NOT NULL;
+CREATE UNIQUE INDEX workers_work_key ON volguard.workers (resource_id, resource_type, cluster) WHERE status IS NOT NULL;
 CREATE INDEX workers_service_id_idx ON volguard.workers (service_id);
 
 -- The low parts of tokens and of service ids. They must fit below the timeline's bits (44 remain), and CACHE 1 keeps the
