@@ -31,7 +31,7 @@ type Report = dyn Fn(Result<&[CleanedService], &Error>) + Send + Sync;
 /// A lock that somebody waits for is freed by whoever waits, as soon as its holder's lease is over. The janitor is for the
 /// rest: it calls `volguard.auto_cleanup` for the session's cluster every so often, at random between half the interval and one and a
 /// half, so that the processes of a cluster take turns. Nearly always that finds nothing to do and is one small query. When
-/// several look at once, one cleans and the others go on; of the sessions of one [`Volguard`] in one cluster, one looks.
+/// several look at once, one cleans and the others go on; of the sessions of one [`Volguard`](crate::Volguard) in one cluster, one looks.
 ///
 /// Where `volguard.auto_cleanup` is off, it does nothing. It ends with its session; a cleaning under way goes on to its end.
 ///

@@ -32,15 +32,17 @@ pub unsafe extern "C-unwind" fn volguard_cleanup_launcher(_argument: Datum) {
     loop {
         let now = tick().err();
         if now != obstacle {
-            match &now {
-                Some(obstacle) => {
-                    log!("volguard: {obstacle}; nothing is cleaned up until that changes")
-                }
-                None => log!("volguard: cleaning up again"),
-            }
+            log!("volguard: {}", report(now.as_ref()));
             obstacle = now;
         }
         rest();
+    }
+}
+
+fn report(obstacle: Option<&Obstacle>) -> String {
+    match obstacle {
+        Some(obstacle) => format!("{obstacle}; nothing is cleaned up until that changes"),
+        None => "cleaning up again".to_owned(),
     }
 }
 
@@ -158,7 +160,7 @@ fn find(name: &CString) -> Result<Oid, Obstacle> {
 }
 
 /// A process that cleans. The launcher's latch is set when it ends.
-struct Process(*mut pg_sys::BackgroundWorkerHandle);
+struct Process(NonNull<pg_sys::BackgroundWorkerHandle>);
 
 impl Process {
     /// `None` if there is no room for one more.
@@ -170,9 +172,9 @@ impl Process {
             .set_notify_pid(launcher);
         let mut worker = pg_sys::BackgroundWorker::from(&description);
         let mut handle = ptr::null_mut();
-        // SAFETY: a description that Postgres copies; on success it sets the handle, which is ours to free.
-        unsafe { pg_sys::RegisterDynamicBackgroundWorker(&mut worker, &mut handle) }
-            .then_some(Process(handle))
+        // SAFETY: a description that Postgres copies; it sets the handle, which is ours to free, if it has room.
+        unsafe { pg_sys::RegisterDynamicBackgroundWorker(&mut worker, &mut handle) };
+        NonNull::new(handle).map(Process)
     }
 
     /// Whether it is yet to start, or runs.
@@ -180,7 +182,7 @@ impl Process {
         use pg_sys::BgwHandleStatus::{BGWH_NOT_YET_STARTED, BGWH_STARTED};
         let mut pid = 0;
         // SAFETY: a handle that isn't freed.
-        let status = unsafe { pg_sys::GetBackgroundWorkerPid(self.0, &mut pid) };
+        let status = unsafe { pg_sys::GetBackgroundWorkerPid(self.0.as_ptr(), &mut pid) };
         matches!(status, BGWH_NOT_YET_STARTED | BGWH_STARTED)
     }
 }
@@ -188,6 +190,6 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // SAFETY: allocated by RegisterDynamicBackgroundWorker, and not used any more.
-        unsafe { pg_sys::pfree(self.0.cast()) };
+        unsafe { pg_sys::pfree(self.0.as_ptr().cast()) };
     }
 }
