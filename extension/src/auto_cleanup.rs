@@ -3,7 +3,7 @@
 //! It is nobody's errand, so it stands in nobody's way and lets nothing stand in its own: it waits for no gate, a second at
 //! most for a row, and what fails on one service doesn't keep it from the next. Whatever it has to leave it finds again.
 
-use crate::cleanup::{self, Scope, Service, Tally};
+use crate::cleanup::{self, Service, Tally};
 use crate::error::Error;
 use crate::export::{export, verb};
 use crate::fence::Gate;
@@ -95,7 +95,7 @@ fn clean(service_id: i64) -> Result<Option<Tally>, Error> {
         if !Gate::of(service_id).try_close()? {
             return Ok(None);
         }
-        let tally = cleanup::clean(service_id, &Scope::EVERYTHING)?;
+        let tally = cleanup::clean_one(service_id)?;
         if tally.as_ref().is_some_and(|tally| tally.awaiting > 0) {
             statements::POSTPONE.count(&[arg(service_id), arg(POSTPONE_S)])?;
         }

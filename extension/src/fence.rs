@@ -10,7 +10,7 @@
 use crate::error::Error;
 use crate::export::{export, verb};
 use crate::sabotage::{self, Guard};
-use crate::spi::arg;
+use crate::spi::{Rows, arg};
 use crate::wait::Deadline;
 use crate::wait::tag::{Kind, Mode, Tag};
 use crate::{argument, owner, statements};
@@ -77,11 +77,16 @@ pub enum Who {
 
 /// Fences a service whose gate the transaction has closed. False if it was fenced before, or is alive and may not be hit.
 pub fn fence(service_id: i64, who: Who) -> Result<bool, Error> {
+    Ok(!fence_all(&[service_id], who)?.is_empty())
+}
+
+/// Fences services whose gates the transaction has closed. Returns those that it did fence.
+pub fn fence_all(service_ids: &[i64], who: Who) -> Result<Vec<i64>, Error> {
     if sabotage::removed(Guard::Fence) {
-        return Ok(true);
+        return Ok(service_ids.to_vec());
     }
-    let fenced = statements::FENCE.count(&[arg(service_id), arg(who == Who::Anybody)])?;
-    Ok(fenced > 0)
+    let parameters = [arg(service_ids.to_vec()), arg(who == Who::Anybody)];
+    statements::FENCE.run(&parameters, Rows::numbers)
 }
 
 /// Where a token stands.

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::export::{export, verb};
 use crate::fence::{self, Gate};
 use crate::look::{self, Held};
-use crate::spi::{Arg, arg};
+use crate::spi::{Arg, Rows, arg};
 use crate::statements::{self, Statement};
 use crate::tables::Tables;
 use crate::wait::Line;
@@ -96,10 +96,7 @@ fn refuse_foreign(tokens: &[i64]) -> Result<(), Error> {
 
 /// The services that hold the tokens, in the order in which their gates are taken.
 fn holders(tokens: &[i64]) -> Result<Vec<i64>, Error> {
-    statements::HOLDERS.run(&[arg(tokens.to_vec())], |rows| {
-        let service = |row| rows.get::<i64>(row, 0);
-        (0..rows.len()).filter_map(service).collect()
-    })
+    statements::HOLDERS.run(&[arg(tokens.to_vec())], Rows::numbers)
 }
 
 fn token_list(tokens: Option<Vec<Option<i64>>>) -> Result<Vec<i64>, Error> {

@@ -172,6 +172,12 @@ impl Rows {
         unsafe { T::from_polymorphic_datum(datum, false, type_oid) }
     }
 
+    /// The first column of every row, where it is a number.
+    pub fn numbers(&self) -> Vec<i64> {
+        let number = |row| self.get(row, 0);
+        (0..self.count).filter_map(number).collect()
+    }
+
     fn datum(&self, row: usize, column: usize) -> Option<(Datum, Oid)> {
         if self.table.is_null() || row >= self.count {
             return None;

@@ -34,6 +34,7 @@ const LOCK_WORKER: &str = env!("CARGO_BIN_EXE_lock-worker");
 
 mod background;
 mod chance;
+mod cleaners;
 mod cut;
 mod dead;
 mod dropped;
