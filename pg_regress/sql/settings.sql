@@ -26,8 +26,6 @@ SET volguard.service_down_time = 'never'; :code
 SET volguard.auto_cleanup = 'perhaps'; :code
 SET volguard.service_retention = -1; :code
 -- The background worker's are the server's: postgresql.conf, or ALTER SYSTEM.
-SHOW volguard.cleanup_interval;
-SHOW volguard.database;
 SET volguard.cleanup_interval = '1 min'; :code
 SET volguard.database = 'cloud'; :code
 ALTER SYSTEM SET volguard.cleanup_interval = '99 ms'; :code

@@ -66,7 +66,7 @@ impl fmt::Display for Obstacle {
                 write!(f, "database {name:?} lacks the extension volguard")
             }
             Obstacle::NoProcess => {
-                f.write_str("max_worker_processes leaves no process for a cleaning")
+                f.write_str("no process is left for a cleaning: max_worker_processes is too small")
             }
         }
     }
