@@ -38,6 +38,8 @@ Hold removal-meets-check
 RequestId acquire-meets-acquire
 RequestId acquire-all-meets-acquire-all
 WriterInProgress cleanup-meets-cleanup
+Taken cleanup-meets-cleanups
+RuleView cleanup-meets-cleanups
 LockFirst update-meets-other-table
 Catalog update-meets-new-catalog
 GUARDS

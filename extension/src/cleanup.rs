@@ -125,13 +125,15 @@ fn drop_plain_locks(scope: &Scope, tallies: &mut Tallies) -> Result<(), Error> {
 
 fn kinds(scope: &Scope) -> Result<Vec<Kind>, Error> {
     statements::CRASHED_KINDS.run(&scope.0, |rows| {
-        let kind = |row| {
-            Some(Kind {
-                resource_type: rows.get(row, 0)?,
-                status: rows.get(row, 1)?,
-            })
+        let kind = |row| Some((rows.get::<&str>(row, 0)?, rows.get::<&str>(row, 1)?));
+        let mut kinds: Vec<_> = (0..rows.len()).filter_map(kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let owned = |(resource_type, status): (&str, &str)| Kind {
+            resource_type: resource_type.to_owned(),
+            status: status.to_owned(),
         };
-        (0..rows.len()).filter_map(kind).collect()
+        kinds.into_iter().map(owned).collect()
     })
 }
 

@@ -34,6 +34,10 @@ pub enum Guard {
     OneCleaner,
     /// The lock on the row before an update looks at other tables.
     LockFirst,
+    /// A cleanup repairs what it has taken away, not what it has seen.
+    Taken,
+    /// Crash rules look at what is committed now, not at the transaction's snapshot.
+    RuleView,
     /// The look whether the catalog is what it was when a kept statement was written.
     Catalog,
 }

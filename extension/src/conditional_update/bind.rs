@@ -81,6 +81,11 @@ impl Input {
         }
     }
 
+    /// Is there no text that it refuses?
+    pub fn takes_all(&self) -> bool {
+        self.is_text
+    }
+
     /// Does it make the same of a text each time, whatever the settings and the clock?
     pub fn is_immutable(&self) -> bool {
         // SAFETY: a look-up of a running transaction.

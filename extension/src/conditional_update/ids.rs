@@ -48,7 +48,15 @@ impl Ids {
         }
     }
 
-    /// The array and its type.
+    /// The id and its type, if it is one only.
+    pub fn only(&self) -> Option<(Datum, Oid)> {
+        match self.values[..] {
+            [(_, value)] => Some((value, self.type_oid)),
+            _ => None,
+        }
+    }
+
+    /// The array of all and its type.
     pub fn array(&self) -> Result<(Datum, Oid), Error> {
         let mut values: Vec<Datum> = self.values.iter().map(|(_, value)| *value).collect();
         let (mut length, mut by_value, mut alignment) = (0, false, 0);
@@ -76,7 +84,7 @@ impl Ids {
     }
 }
 
-/// Reads all texts in one subtransaction, or the two halves in theirs if one of them is refused.
+/// Reads all texts in one subtransaction, if any can be refused, or the two halves in theirs if one of them is.
 fn read(
     input: &Input,
     texts: &[&str],
@@ -85,7 +93,11 @@ fn read(
 ) -> Result<(), Error> {
     let value = |text: &&str| input.read_part(Part::Text(text.as_bytes()));
     let all = || texts.iter().map(value).collect::<Result<Vec<_>, _>>();
-    match attempt(|| all().map(Some)) {
+    let read_all = match input.takes_all() {
+        true => all().map(Some),
+        false => attempt(|| all().map(Some)),
+    };
+    match read_all {
         Ok(values) => into.extend((first..).zip(values.unwrap_or_default())),
         Err(error) if !is_refusal(&error) => return Err(error),
         Err(_) if texts.len() > 1 => {
