@@ -11,7 +11,7 @@ use crate::sabotage::{self, Guard};
 use crate::spi::arg;
 use crate::wait::Deadline;
 use crate::wait::tag::{Kind, Mode, Tag};
-use crate::{argument, settings, statements};
+use crate::{argument, events, settings, statements};
 use pgrx::iter::TableIterator;
 use pgrx::pg_extern;
 use std::collections::HashMap;
@@ -41,6 +41,7 @@ pub fn clean_due(cluster: Option<&str>) -> Result<Vec<(Service, Tally)>, Error> 
     }
     if due.outdated {
         statements::REMOVE_OLD_SERVICES.count(&[arg(settings::service_retention_s())])?;
+        events::trim()?;
     }
     Ok(cleaned)
 }

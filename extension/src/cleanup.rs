@@ -5,6 +5,7 @@ mod tally;
 mod work;
 
 use crate::error::Error;
+use crate::events;
 use crate::export::{export, verb};
 use crate::fence::{self, Gate};
 use crate::spi::{Arg, Rows, arg};
@@ -108,6 +109,7 @@ fn clean(services: &[i64], filter: &Filter) -> Result<Tallies, Error> {
     for kind in kinds(&scope)? {
         work::clean(&kind, &scope, &mut tallies)?;
     }
+    tallies.record()?;
     Ok(tallies)
 }
 
@@ -212,6 +214,7 @@ fn cleanup(
         });
         let cleaned: Vec<_> = cleaned.collect();
         statements::REMOVE_OLD_SERVICES.count(&[arg(settings::service_retention_s())])?;
+        events::trim()?;
         Ok(cleaned)
     });
     TableIterator::new(cleaned.into_iter().map(row))

@@ -8,6 +8,7 @@
 //! Order of locks, the same everywhere: line, gate, rows.
 
 use crate::error::Error;
+use crate::events::{self, Event};
 use crate::export::{export, verb};
 use crate::sabotage::{self, Guard};
 use crate::spi::{Rows, arg};
@@ -16,6 +17,7 @@ use crate::wait::tag::{Kind, Mode, Tag};
 use crate::{argument, owner, statements};
 use pgrx::pg_extern;
 use pgrx::pg_sys::Oid;
+use serde_json::json;
 
 /// The gate of one service.
 pub struct Gate(Tag);
@@ -71,8 +73,20 @@ impl Gate {
 pub enum Who {
     /// Only a service whose lease is over.
     Dead,
-    /// The service's own people end it: a new incarnation, an orderly stop.
-    Anybody,
+    /// Alive or not: its next incarnation has come.
+    Replaced,
+    /// Alive or not: it ends itself.
+    Stopping,
+}
+
+impl Who {
+    fn fenced_by(self) -> &'static str {
+        match self {
+            Who::Dead => "cleanup",
+            Who::Replaced => "register_service",
+            Who::Stopping => "deregister_service",
+        }
+    }
 }
 
 /// Fences a service whose gate the transaction has closed. False if it was fenced before, or is alive and may not be hit.
@@ -85,8 +99,50 @@ pub fn fence_all(service_ids: &[i64], who: Who) -> Result<Vec<i64>, Error> {
     if sabotage::removed(Guard::Fence) {
         return Ok(service_ids.to_vec());
     }
-    let parameters = [arg(service_ids.to_vec()), arg(who == Who::Anybody)];
-    statements::FENCE.run(&parameters, Rows::numbers)
+    let parameters = [arg(service_ids.to_vec()), arg(who != Who::Dead)];
+    let fenced = statements::FENCE.run(&parameters, |rows| {
+        let fenced = |row| Fenced::read(rows, row);
+        (0..rows.len()).filter_map(fenced).collect::<Vec<_>>()
+    })?;
+    for service in &fenced {
+        service.record(who)?;
+    }
+    Ok(fenced.iter().map(|service| service.service_id).collect())
+}
+
+/// A service that has just been fenced.
+struct Fenced {
+    service_id: i64,
+    cluster: String,
+    host: String,
+    binary_name: String,
+    silent_seconds: Option<f64>,
+}
+
+impl Fenced {
+    fn read(rows: &Rows, row: usize) -> Option<Self> {
+        Some(Fenced {
+            service_id: rows.get(row, 0)?,
+            cluster: rows.get(row, 1)?,
+            host: rows.get(row, 2)?,
+            binary_name: rows.get(row, 3)?,
+            silent_seconds: rows.get(row, 4),
+        })
+    }
+
+    fn record(&self, who: Who) -> Result<(), Error> {
+        let Fenced {
+            host, binary_name, ..
+        } = self;
+        events::record(&Event {
+            cluster: Some(&self.cluster),
+            service_id: Some(self.service_id),
+            details: json!({
+                "by": who.fenced_by(), "host": host, "binary_name": binary_name, "silent_seconds": self.silent_seconds,
+            }),
+            ..Event::of(events::Kind::Fenced)
+        })
+    }
 }
 
 /// Where a token stands.

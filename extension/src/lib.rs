@@ -11,13 +11,17 @@ mod auto_cleanup;
 mod catch;
 mod cleanup;
 mod clearing;
+mod cluster;
 mod conditional_update;
 mod document;
 mod error;
+mod event_line;
+mod events;
 mod export;
 mod fence;
 mod invalidation;
 mod jsonb;
+mod lineage;
 mod lock;
 mod look;
 mod operator;
@@ -54,9 +58,14 @@ pgrx::extension_sql_file!(
     requires = ["tables"]
 );
 pgrx::extension_sql_file!(
+    "../../sql/schema/25-clusters.sql",
+    name = "clusters",
+    requires = ["services"]
+);
+pgrx::extension_sql_file!(
     "../../sql/schema/30-locks.sql",
     name = "locks",
-    requires = ["services"]
+    requires = ["clusters"]
 );
 pgrx::extension_sql_file!(
     "../../sql/schema/40-conditional-update.sql",
@@ -74,9 +83,14 @@ pgrx::extension_sql_file!(
     requires = ["tables"]
 );
 pgrx::extension_sql_file!(
+    "../../sql/schema/80-dump.sql",
+    name = "dump",
+    requires = ["tables"]
+);
+pgrx::extension_sql_file!(
     "../../sql/schema/90-privileges.sql",
     name = "privileges",
-    requires = ["cleanup", "views"],
+    requires = ["cleanup", "views", "dump"],
     finalize
 );
 
@@ -89,5 +103,6 @@ pub unsafe extern "C-unwind" fn _PG_init() {
     settings::register();
     invalidation::register();
     wait::wake::register();
+    event_line::register();
     worker::register();
 }

@@ -40,6 +40,8 @@ pub enum Guard {
     RuleView,
     /// The look whether the catalog is what it was when a kept statement was written.
     Catalog,
+    /// The look whether the database has come out of a dump.
+    Lineage,
 }
 
 #[cfg(not(feature = "sabotage"))]

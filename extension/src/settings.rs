@@ -16,6 +16,12 @@ static AUTO_CLEANUP: GucSetting<bool> = GucSetting::<bool>::new(true);
 /// Seconds; default one day.
 static SERVICE_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(24 * 60 * 60);
 
+/// `volguard.event_retention`: how long events are kept. Seconds; default seven days; 0 keeps none.
+static EVENT_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60 * 60);
+
+/// `volguard.max_events`: how many events are kept, give or take a hundred. Default 10,000; 0 keeps none.
+static MAX_EVENTS: GucSetting<i32> = GucSetting::<i32>::new(10_000);
+
 /// `volguard.cleanup_interval`: how long the background worker rests between two cleanings. Milliseconds; default 10 s.
 /// Read anew when the server reloads its configuration, as the next one is. Without `shared_preload_libraries` there is
 /// no worker, and nobody reads either.
@@ -53,6 +59,26 @@ pub fn register() {
         i32::MAX,
         GucContext::Suset,
         GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"volguard.event_retention",
+        c"How long events are kept for people to see.",
+        c"Older ones are removed by whoever records an event, and by cleanups. 0 keeps none; the server's log has them all the same.",
+        &EVENT_RETENTION,
+        0,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"volguard.max_events",
+        c"How many events are kept, give or take a hundred.",
+        c"Beyond that the oldest are removed. 0 keeps none.",
+        &MAX_EVENTS,
+        0,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::default(),
     );
     GucRegistry::define_int_guc(
         c"volguard.cleanup_interval",
@@ -99,6 +125,14 @@ pub fn auto_cleanup() -> bool {
 
 pub fn service_retention_s() -> i32 {
     SERVICE_RETENTION.get()
+}
+
+pub fn event_retention_s() -> i32 {
+    EVENT_RETENTION.get()
+}
+
+pub fn max_events() -> i32 {
+    MAX_EVENTS.get()
 }
 
 pub fn cleanup_interval() -> Duration {

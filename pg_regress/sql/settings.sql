@@ -25,6 +25,8 @@ SET volguard.service_down_time = -1; :code
 SET volguard.service_down_time = 'never'; :code
 SET volguard.auto_cleanup = 'perhaps'; :code
 SET volguard.service_retention = -1; :code
+SET volguard.event_retention = -1; :code
+SET volguard.max_events = -1; :code
 -- The background worker's are the server's: postgresql.conf, or ALTER SYSTEM.
 SET volguard.cleanup_interval = '1 min'; :code
 SET volguard.database = 'cloud'; :code
@@ -34,9 +36,12 @@ SET volguard.service_downtime = '2 min'; :code
 SHOW volguard.service_down_time;
 
 -- Retention is the administrator's; the other two here are anybody's.
+-- What is kept is the administrator's to say; the other two are anybody's.
 CREATE ROLE regress_settings_user;
 SET ROLE regress_settings_user;
 SET volguard.service_retention = 0; :code
+SET volguard.event_retention = 0; :code
+SET volguard.max_events = 0; :code
 SET volguard.auto_cleanup = off;
 SET volguard.service_down_time = '1 s';
 RESET ROLE;

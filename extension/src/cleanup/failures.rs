@@ -2,6 +2,7 @@
 
 use super::work::Kind;
 use crate::error::Error;
+use crate::events;
 
 /// As many warnings a kind; how many more there would be is told in one.
 const MOST_WARNINGS: usize = 20;
@@ -18,19 +19,25 @@ impl<'k> Failures<'k> {
     }
 
     /// The rule failed on one resource.
-    pub fn report(&mut self, resource_id: &str, error: &Error) {
+    pub fn report(&mut self, resource_id: &str, error: &Error) -> Result<(), Error> {
         self.reported += 1;
-        if self.reported <= MOST_WARNINGS {
-            self.warn(&format!("{resource_id}: {error}"));
+        match self.reported <= MOST_WARNINGS {
+            true => self.report_all(resource_id, 0, error),
+            false => Ok(()),
         }
     }
 
     /// The rule failed, whatever the resource.
-    pub fn report_all(&mut self, resource_id: &str, others: usize, error: &Error) {
+    pub fn report_all(&self, resource_id: &str, others: usize, error: &Error) -> Result<(), Error> {
         match others {
             0 => self.warn(&format!("{resource_id}: {error}")),
             others => self.warn(&format!("{resource_id} and {others} more: {error}")),
         }
+        let Kind {
+            resource_type,
+            status,
+        } = self.kind;
+        events::record_failure(resource_type, resource_id, status, error)
     }
 
     pub fn finish(self) {

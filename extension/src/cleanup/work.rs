@@ -101,7 +101,7 @@ impl Cleaning<'_> {
         let mut failed = vec![(works, error)];
         while let Some((mut works, error)) = failed.pop() {
             if works.len() == 1 {
-                failures.report(&works[0].resource_id, &error);
+                failures.report(&works[0].resource_id, &error)?;
                 self.leave(&works);
                 continue;
             }
@@ -163,7 +163,7 @@ impl Cleaning<'_> {
             return Err(error);
         }
         if let Some(first) = works.first() {
-            Failures::of(self.kind).report_all(&first.resource_id, works.len() - 1, &error);
+            Failures::of(self.kind).report_all(&first.resource_id, works.len() - 1, &error)?;
         }
         self.leave(works);
         Ok(())

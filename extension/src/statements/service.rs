@@ -44,13 +44,21 @@ pub static HEARTBEAT: Statement = Statement::new(
      WHERE s.service_id {=} $1 AND s.fenced_at IS NULL RETURNING s.lease",
 );
 
+pub static LINEAGE: Statement =
+    Statement::new(&[], "SELECT l.last_value FROM volguard.lineage AS l");
+
+pub static SET_LINEAGE: Statement = Statement::new(
+    &[INT8OID],
+    "SELECT pg_catalog.setval('volguard.lineage', $1)",
+);
+
 /// Only under the gates' exclusive locks. `$2`: whether they may be alive.
 pub static FENCE: Statement = Statement::new(
     &[INT8ARRAYOID, BOOLOID],
     "UPDATE volguard.services AS s SET fenced_at {:=} pg_catalog.clock_timestamp()
      WHERE s.service_id {=} ANY ($1) AND s.fenced_at IS NULL
        AND ($2 OR s.heartbeat_at {+} s.lease {<=} pg_catalog.clock_timestamp())
-     RETURNING s.service_id",
+     RETURNING s.service_id, s.cluster, s.host, s.binary_name, pg_catalog.round(extract(epoch FROM s.fenced_at {-} s.heartbeat_at), 3)::pg_catalog.float8",
 );
 
 pub static REMOVE_SERVICE: Statement = Statement::new(

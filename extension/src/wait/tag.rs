@@ -21,8 +21,10 @@ pub enum Kind {
     Gate = 0x5649,
     /// Registering under one (cluster, host, binary).
     Incarnation = 0x564A,
+    /// Raising the count of restores.
+    Lineage = 0x564B,
     /// Cleaning up a cluster without being asked.
-    Cleaning = 0x564B,
+    Cleaning = 0x564C,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

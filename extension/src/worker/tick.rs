@@ -4,7 +4,6 @@ use super::{Outcome, on_signal, signal};
 use crate::error::Error;
 use crate::export::{raise_pending, verb};
 use crate::{auto_cleanup, owner};
-use pgrx::log;
 use pgrx::pg_sys::{self, Datum, Oid};
 
 /// What a database or a role may have set that would keep every tick from its work.
@@ -68,17 +67,7 @@ fn clean() -> Result<Outcome, Error> {
         Err(Error::NotInstalled) => return Ok(Outcome::NotInstalled),
         role => role?,
     };
-    for (service, tally) in auto_cleanup::clean_due(None)? {
-        log!(
-            "volguard: cleaned up after service {} of cluster {} on {}: {} locks released, {} resources cleaned, {} stale, {} awaiting",
-            service.service_id,
-            service.cluster,
-            service.host,
-            tally.locks_released,
-            tally.resources_cleaned,
-            tally.resources_stale,
-            tally.awaiting,
-        );
-    }
+    // What is done tells the log by itself.
+    auto_cleanup::clean_due(None)?;
     Ok(Outcome::Cleaned)
 }
