@@ -35,7 +35,6 @@ ALTER SYSTEM SET volguard.cleanup_interval = '99 ms'; :code
 SET volguard.service_downtime = '2 min'; :code
 SHOW volguard.service_down_time;
 
--- Retention is the administrator's; the other two here are anybody's.
 -- What is kept is the administrator's to say; the other two are anybody's.
 CREATE ROLE regress_settings_user;
 SET ROLE regress_settings_user;
