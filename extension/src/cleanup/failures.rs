@@ -21,10 +21,10 @@ impl<'k> Failures<'k> {
     /// The rule failed on one resource.
     pub fn report(&mut self, resource_id: &str, error: &Error) -> Result<(), Error> {
         self.reported += 1;
-        match self.reported <= MOST_WARNINGS {
-            true => self.report_all(resource_id, 0, error),
-            false => Ok(()),
+        if self.reported <= MOST_WARNINGS {
+            self.warn(&format!("{resource_id}: {error}"));
         }
+        self.record(resource_id, error)
     }
 
     /// The rule failed, whatever the resource.
@@ -33,6 +33,10 @@ impl<'k> Failures<'k> {
             0 => self.warn(&format!("{resource_id}: {error}")),
             others => self.warn(&format!("{resource_id} and {others} more: {error}")),
         }
+        self.record(resource_id, error)
+    }
+
+    fn record(&self, resource_id: &str, error: &Error) -> Result<(), Error> {
         let Kind {
             resource_type,
             status,
