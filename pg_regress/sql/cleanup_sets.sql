@@ -53,6 +53,16 @@ SELECT what, rows FROM set_log ORDER BY number;
 SELECT status, repairs, count(*) FROM set_volumes GROUP BY 1, 2 ORDER BY 1;
 SELECT count(*) FROM left_over;
 
+-- Filters choose work as they choose locks, and combine; what is left out is there for the next.
+SELECT pg_temp.crashed(2, 8);
+UPDATE volguard.workers SET acquired_at = acquired_at - interval '1 day' WHERE cluster = 'set-0' AND resource_id IN ('2', '4');
+SELECT host, state, locks_released, resources_cleaned, awaiting FROM volguard.cleanup(cluster => 'set-0', resource_type => 'set-volume', until => now() - interval '1 hour');
+SELECT host, state, locks_released, resources_cleaned, awaiting FROM volguard.cleanup(cluster => 'set-0', host => 'node-0', binary_name => 'volume', disabled => false, resource_type => 'set-volume', resource_id => '6', until => now());
+SELECT host, state, locks_released, resources_cleaned, awaiting FROM volguard.cleanup(cluster => 'set-0', disabled => true, resource_type => 'set-snapshot');
+SELECT host, state, locks_released, resources_cleaned, awaiting FROM volguard.cleanup(host => 'node-0', resource_type => 'set-snapshot', until => 'infinity');
+SELECT resource_type, resource_id, status FROM left_over WHERE resource_type = 'set-volume';
+SELECT id, status FROM set_volumes WHERE repairs > 0 ORDER BY id;
+
 -- Gone, moved on, or not even an id: stale, and no business of the others.
 SELECT pg_temp.crashed(2, 12);
 UPDATE volguard.workers SET resource_id = CASE resource_id WHEN '2' THEN 'x' WHEN '4' THEN '' WHEN '6' THEN '99999999999999' WHEN '8' THEN '008' ELSE resource_id END WHERE resource_type = 'set-volume' AND status IS NOT NULL;
