@@ -30,6 +30,7 @@ Line acquire-meets-acquire
 GiveWay acquire-all-meets-holder
 Gate acquire-meets-fence
 Gate cleanup-meets-release-all
+OneCleaner auto-cleanup-meets-auto-cleanup
 Fence cleanup-meets-heartbeat
 Fence register-meets-register
 Hold cleanup-meets-fenced-update

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
 
 use crate::error::Error;
@@ -152,6 +153,34 @@ impl Volguard {
                     &request.until,
                 ],
             )
+            .await?;
+        rows.iter().map(CleanedService::read).collect()
+    }
+
+    /// For a periodic task: cleans up after services that have died since the last call, in one cluster or in all, and waits for
+    /// nobody. A [`Janitor`](crate::Janitor) calls it for its session's cluster.
+    ///
+    /// It leaves a cluster to another call that is at it, and a service whose rows somebody has locked to the next call. Work
+    /// that no rule could repair is tried again after ten minutes, or by [`cleanup`](Self::cleanup). Where
+    /// `volguard.auto_cleanup` is off it does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Pool`].
+    ///
+    /// # Cancel safety
+    /// When the future is dropped it may have been done or not; doing it again is safe.
+    pub async fn auto_cleanup(&self, cluster: Option<&str>) -> Result<Vec<CleanedService>, Error> {
+        let client = self.checkout().await?;
+        self.auto_cleanup_by(&client, cluster).await
+    }
+
+    pub(crate) async fn auto_cleanup_by(
+        &self,
+        client: &ClientWrapper,
+        cluster: Option<&str>,
+    ) -> Result<Vec<CleanedService>, Error> {
+        let rows = statements::AUTO_CLEANUP
+            .rows(client, self.mode(), &[&cluster])
             .await?;
         rows.iter().map(CleanedService::read).collect()
     }

@@ -12,6 +12,7 @@ use tokio_postgres::{CancelToken, NoTls, Row};
 
 use crate::connect::{ConnectBuilder, StatementMode};
 use crate::error::Error;
+use crate::janitor::Clusters;
 use crate::session::Registration;
 use crate::statements::{self, Params, Statement};
 use crate::update::{ConditionalUpdate, Repeated};
@@ -46,6 +47,7 @@ struct Inner {
     mode: StatementMode,
     waiting: Arc<Semaphore>,
     repeated: Repeated,
+    janitors: Clusters,
 }
 
 impl Volguard {
@@ -78,6 +80,7 @@ impl Volguard {
                 mode,
                 waiting: Arc::new(Semaphore::new(waiters)),
                 repeated: Repeated::new(),
+                janitors: Clusters::default(),
             }),
         }
     }
@@ -124,6 +127,11 @@ impl Volguard {
     /// The conditions of updates that came of late.
     pub(crate) fn repeated(&self) -> &Repeated {
         &self.inner.repeated
+    }
+
+    /// The clusters that the janitors of its sessions look after.
+    pub(crate) fn janitors(&self) -> &Clusters {
+        &self.inner.janitors
     }
 
     /// Seats for acquires that wait in the database: one connection fewer than the pool has, so that whoever

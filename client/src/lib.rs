@@ -5,7 +5,8 @@
 //! - [`Session`] is this process as a registered service, kept alive by heartbeats.
 //! - [`Lock`] guards one resource; its token fences whoever held it before. A [`LockSet`] guards several.
 //! - [`ConditionalUpdate`] changes a row only if it is as expected, and says what was not.
-//! - [`Cleanup`] repairs what dead services left; what no rule repairs, [`Session::cleanups`] hands to a program's own handler.
+//! - [`Cleanup`] repairs what dead services left, and a [`Janitor`] does so by itself; what no rule repairs,
+//!   [`Session::cleanups`] hands to a program's own handler.
 //! - [`EventLog`] tells what happened meanwhile.
 //!
 //! The guarantees are the server's. This crate adds pooling, heartbeats, guards that clean up behind dropped
@@ -24,6 +25,7 @@ mod error;
 mod event_log;
 mod handle;
 mod interval;
+mod janitor;
 mod lock;
 mod lock_set;
 mod queue;
@@ -44,6 +46,7 @@ pub use connect::{ConnectBuilder, StatementMode};
 pub use error::Error;
 pub use event_log::{Event, EventKind, EventLog};
 pub use handle::Volguard;
+pub use janitor::Janitor;
 pub use lock::Lock;
 pub use lock_set::LockSet;
 pub use resource::{CrashRule, TrackResource};

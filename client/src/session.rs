@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::acquire::{Acquire, AcquireAll, Wanted};
@@ -53,6 +53,8 @@ struct Inner {
     reaper: Reaper,
     /// Dropped with the last handle, which ends the heartbeats.
     _alive: oneshot::Sender<()>,
+    /// Dropped with the last handle, which ends the janitor.
+    _janitor: Option<watch::Sender<()>>,
 }
 
 impl Session {

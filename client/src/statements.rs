@@ -241,6 +241,12 @@ pub(crate) static SERVICE_NAMES: Statement = Statement {
     types: &[Type::INT8],
 };
 
+pub(crate) static AUTO_CLEANUP: Statement = Statement {
+    sql: "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting \
+          FROM volguard.auto_cleanup(cluster => $1)",
+    types: &[Type::TEXT],
+};
+
 // The function is called in a list of results, where its row is not stored before it is read as it would be in FROM. It is
 // called once: a subquery that calls a volatile function is never merged into the query around it.
 pub(crate) static CONDITIONAL_UPDATE: Statement = Statement {

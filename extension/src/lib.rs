@@ -7,6 +7,7 @@
 mod acquire;
 mod acquire_all;
 mod argument;
+mod auto_cleanup;
 mod catch;
 mod claim;
 mod cleanup;
@@ -40,6 +41,7 @@ mod statements;
 mod tables;
 mod token;
 mod wait;
+mod worker;
 mod write;
 
 pgrx::pg_module_magic!(name, version);
@@ -108,4 +110,5 @@ pub unsafe extern "C-unwind" fn _PG_init() {
     invalidation::register();
     wait::wake::register();
     event_line::register();
+    worker::register();
 }

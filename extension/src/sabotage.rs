@@ -30,6 +30,8 @@ pub enum Guard {
     LineOrder,
     /// A call for several locks takes back a part that it got.
     AllOrNone,
+    /// Of those who clean up a cluster without being asked, one at a time.
+    OneCleaner,
     /// The lock on the row before an update looks at other tables.
     LockFirst,
     /// A cleanup repairs what it has taken away, not what it has seen.

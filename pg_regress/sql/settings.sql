@@ -27,6 +27,10 @@ SET volguard.auto_cleanup = 'perhaps'; :code
 SET volguard.service_retention = -1; :code
 SET volguard.event_retention = -1; :code
 SET volguard.max_events = -1; :code
+-- The background worker's are the server's: postgresql.conf, or ALTER SYSTEM.
+SET volguard.cleanup_interval = '1 min'; :code
+SET volguard.database = 'cloud'; :code
+ALTER SYSTEM SET volguard.cleanup_interval = '99 ms'; :code
 -- A misspelt name is an error, not a setting that nobody reads.
 SET volguard.service_downtime = '2 min'; :code
 SHOW volguard.service_down_time;

@@ -19,9 +19,11 @@ CREATE TABLE volguard.services (
     registered_at timestamptz      NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     fenced_at     timestamptz,
     registered_by regrole          NOT NULL,
-    details       jsonb
+    details       jsonb,
+    postponed_until timestamptz
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE volguard.services IS 'One row per incarnation of a service: a restarted process is a new row.';
+COMMENT ON COLUMN volguard.services.postponed_until IS 'Until then auto_cleanup leaves alone the work that it could not repair.';
 
 -- Of one (cluster, host, binary) at most one incarnation is not fenced.
 CREATE UNIQUE INDEX services_incarnation_key ON volguard.services (cluster, host, binary_name) WHERE fenced_at IS NULL;

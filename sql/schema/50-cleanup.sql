@@ -11,3 +11,8 @@ CREATE FUNCTION volguard.cleanup(service_id bigint DEFAULT NULL, cluster text DE
 RETURNS TABLE (service_id bigint, cluster text, host text, state text, locks_released bigint, resources_cleaned bigint, resources_stale bigint, awaiting bigint)
 VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT ROWS 10 LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_cleanup';
 COMMENT ON FUNCTION volguard.cleanup IS 'Fences the dead services that match, frees their locks, repairs their work by its crash rules.';
+
+CREATE FUNCTION volguard.auto_cleanup(cluster text DEFAULT NULL)
+RETURNS TABLE (service_id bigint, cluster text, host text, state text, locks_released bigint, resources_cleaned bigint, resources_stale bigint, awaiting bigint)
+VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT ROWS 10 LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_auto_cleanup';
+COMMENT ON FUNCTION volguard.auto_cleanup IS 'For a periodic task: cleans up after services that have died since, waits for nobody, and leaves a cluster to whoever is at it.';

@@ -14,6 +14,7 @@ const DEBIAN_PG_CONFIG: &str = "/usr/lib/postgresql/15/bin/pg_config";
 pub struct PostgresInstall {
     pg_config: PathBuf,
     bin_dir: PathBuf,
+    library_dir: PathBuf,
 }
 
 impl PostgresInstall {
@@ -23,10 +24,11 @@ impl PostgresInstall {
     /// [`Error::Spawn`] if there is no such `pg_config`.
     pub fn find() -> Result<Self, Error> {
         let pg_config = env::var_os("PG_CONFIG").map_or(DEBIAN_PG_CONFIG.into(), PathBuf::from);
-        let bin_dir = run(Command::new(&pg_config).arg("--bindir"))?;
+        let directory = |which| run(Command::new(&pg_config).arg(which)).map(PathBuf::from);
         Ok(Self {
+            bin_dir: directory("--bindir")?,
+            library_dir: directory("--pkglibdir")?,
             pg_config,
-            bin_dir: bin_dir.into(),
         })
     }
 
@@ -40,5 +42,11 @@ impl PostgresInstall {
     #[must_use]
     pub fn bin_dir(&self) -> &Path {
         &self.bin_dir
+    }
+
+    /// The directory of the libraries of extensions.
+    #[must_use]
+    pub fn library_dir(&self) -> &Path {
+        &self.library_dir
     }
 }

@@ -13,11 +13,15 @@ use super::{Core, Inner, Session};
 use crate::error::Error;
 use crate::handle::Volguard;
 use crate::interval::{ShortestInterval, micros};
+use crate::janitor::Janitor;
 use crate::reaper::Reaper;
 use crate::statements;
 
 /// How long the way to a registered service may take.
 const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// The server's name for the cluster of those that name none.
+const DEFAULT_CLUSTER: &str = "default";
 
 /// A service about to be registered. Made by [`Volguard::register`].
 #[derive(Debug, Clone)]
@@ -30,6 +34,7 @@ pub struct Registration {
     lease: Option<Duration>,
     details: Option<Value>,
     relaxed_release: bool,
+    janitor: Option<Janitor>,
 }
 
 impl Registration {
@@ -42,6 +47,7 @@ impl Registration {
             lease: None,
             details: None,
             relaxed_release: false,
+            janitor: Some(Janitor::default()),
         }
     }
 
@@ -80,6 +86,13 @@ impl Registration {
     /// It relies on heartbeats that wait for the disk, as all commits do unless `synchronous_commit` is off for the role.
     pub fn relaxed_release(mut self, relaxed: bool) -> Self {
         self.relaxed_release = relaxed;
+        self
+    }
+
+    /// Who cleans up, by itself, after other services of the cluster that die: the session, every 10 seconds or so, unless told.
+    /// `None` leaves it to others, to the extension's background worker, and to whoever waits for a lock of a dead service.
+    pub fn janitor(mut self, janitor: impl Into<Option<Janitor>>) -> Self {
+        self.janitor = janitor.into();
         self
     }
 
@@ -142,11 +155,16 @@ impl Registration {
         let (alive, gone) = oneshot::channel();
         tokio::spawn(Heartbeat::new(Arc::clone(&core), connection, sent_at).run(gone));
         let reaper = Reaper::start(Arc::clone(&core));
+        let janitor = self.janitor.map(|janitor| {
+            let cluster = self.cluster.unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
+            janitor.start(Arc::clone(&core), cluster)
+        });
         Ok(Session {
             inner: Arc::new(Inner {
                 core,
                 reaper,
                 _alive: alive,
+                _janitor: janitor,
             }),
         })
     }

@@ -8,6 +8,7 @@ mod dropped_futures;
 mod endings;
 mod errors;
 mod events;
+mod janitor;
 mod line;
 mod lock_set;
 mod locks;

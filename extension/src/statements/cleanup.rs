@@ -2,7 +2,7 @@
 
 use super::{Statement, removed};
 use pgrx::pg_sys::{
-    BOOLOID, INT8ARRAYOID, INT8OID, JSONBOID, NAMEOID, OIDOID, TEXTOID, TIMESTAMPTZOID,
+    BOOLOID, INT4OID, INT8ARRAYOID, INT8OID, JSONBOID, NAMEOID, OIDOID, TEXTOID, TIMESTAMPTZOID,
 };
 
 pub static TRACK_RESOURCE: Statement = Statement::new(
@@ -52,6 +52,27 @@ pub static DEAD_SERVICES: Statement = Statement::new(
                        AND ($6 IS NULL OR w.resource_type {=} $6) AND ($7 IS NULL OR w.resource_id {=} $7)
                        AND ($8 IS NULL OR w.acquired_at {<=} $8)))
      ORDER BY s.service_id",
+);
+
+/// What is due without anybody's asking: services that have died, those fenced otherwise that have left something behind,
+/// and, if `outdated`, those that nobody needs to see any more. Nearly always no row.
+pub static DUE_SERVICES: Statement = Statement::new(
+    &[TEXTOID, INT4OID],
+    "SELECT s.service_id, s.cluster, s.host, s.fenced_at IS NOT NULL AND NOT left_behind AS outdated
+     FROM volguard.services AS s, LATERAL (SELECT s.fenced_at IS NOT NULL AND EXISTS
+         (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id)) AS l (left_behind)
+     WHERE ($1 IS NULL OR s.cluster {=} $1)
+       AND CASE WHEN s.fenced_at IS NULL THEN s.heartbeat_at {+} s.lease {<=} pg_catalog.clock_timestamp()
+                WHEN left_behind THEN s.postponed_until IS NULL OR s.postponed_until {<=} pg_catalog.clock_timestamp()
+                ELSE s.fenced_at {<=} (pg_catalog.clock_timestamp() {-} pg_catalog.make_interval(secs => $2)) END
+     ORDER BY s.service_id",
+);
+
+pub static POSTPONE: Statement = Statement::new(
+    &[INT8OID, INT4OID],
+    "UPDATE volguard.services AS s
+     SET postponed_until {:=} pg_catalog.clock_timestamp() {+} pg_catalog.make_interval(secs => $2)
+     WHERE s.service_id {=} $1",
 );
 
 pub static ALIVE: Statement = Statement::new(

@@ -23,6 +23,8 @@ pub enum Kind {
     Incarnation = 0x564A,
     /// Raising the count of restores.
     Lineage = 0x564B,
+    /// Cleaning up a cluster without being asked.
+    Cleaning = 0x564C,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

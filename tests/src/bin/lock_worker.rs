@@ -1,21 +1,25 @@
-//! A lock holder in a process of its own, for tests that kill or stop it: `lock-worker URL MODE HOST LEASE_MS`.
+//! A lock holder in a process of its own, for tests that kill or stop it: `lock-worker URL MODE HOST LEASE_MS JANITOR_MS`,
+//! 0 for no janitor.
 //!
 //! It registers a session through the client crate, then obeys one verb a line on stdin and answers each with a line
 //! on stdout, `ok RESULT` or `failed WHY`, until stdin ends. See `scenario/worker.rs`.
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{env, io};
 
 use anyhow::{Context, bail};
-use volguard::{ClaimedCleanup, Lock, Session, StatementMode, Volguard, column};
+use volguard::{ClaimedCleanup, Janitor, Lock, Session, StatementMode, Volguard, column};
 use volguard_tests::scenario::{Ledger, Party, Sql, sqlstate};
 
 struct Worker {
     url: String,
     volguard: Volguard,
     session: Session,
+    /// How many dead services its janitor has cleaned up after.
+    cleaned: Arc<AtomicUsize>,
     /// Plain SQL, which the client's own checks don't hold back.
     sql: Sql,
     lock: Option<Lock>,
@@ -38,6 +42,14 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn janitor_of(millis: u64, cleaned: &Arc<AtomicUsize>) -> Option<Janitor> {
+    let cleaned = Arc::clone(cleaned);
+    let janitor = Janitor::every(Duration::from_millis(millis)).report_to(move |services| {
+        cleaned.fetch_add(services.map_or(0, <[_]>::len), Ordering::SeqCst);
+    });
+    (millis > 0).then_some(janitor)
+}
+
 fn answer(result: anyhow::Result<String>) -> anyhow::Result<()> {
     let line = match result {
         Ok(result) => format!("ok {result}"),
@@ -54,9 +66,9 @@ impl Worker {
         let mut next = || {
             arguments
                 .next()
-                .context("usage: lock-worker URL MODE HOST LEASE_MS")
+                .context("usage: lock-worker URL MODE HOST LEASE_MS JANITOR_MS")
         };
-        let (url, mode, host, lease) = (next()?, next()?, next()?, next()?);
+        let (url, mode, host, lease, janitor) = (next()?, next()?, next()?, next()?, next()?);
         let mode = match &*mode {
             "unnamed" => StatementMode::Unnamed,
             _ => StatementMode::Prepared,
@@ -66,9 +78,11 @@ impl Worker {
             .statement_mode(mode)
             .connect()
             .await?;
+        let cleaned = Arc::new(AtomicUsize::new(0));
         let session = volguard
             .register(&host, "lock-worker")
             .lease(Duration::from_millis(lease.parse()?))
+            .janitor(janitor_of(janitor.parse()?, &cleaned))
             .start()
             .await?;
         Ok(Self {
@@ -76,6 +90,7 @@ impl Worker {
             url,
             volguard,
             session,
+            cleaned,
             lock: None,
         })
     }
@@ -101,6 +116,7 @@ impl Worker {
                 Ok(text) => text.unwrap_or_default(),
                 Err(error) => sqlstate(&error),
             }),
+            "cleaned" => Ok(self.cleaned.load(Ordering::SeqCst).to_string()),
             "contest" => self.contest(rest).await,
             "clean" => self.clean(rest != "unfenced").await,
             _ => bail!("no such verb: {line}"),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 
 use uuid::Uuid;
 
@@ -88,7 +89,7 @@ impl PrivateServerBuilder {
         write(
             &guardian,
             "settings",
-            &self.settings_file(&guardian, &extension.to_string_lossy()),
+            &self.settings_file(&guardian, &install, &extension),
         )?;
 
         let mut server = PrivateServer {
@@ -102,13 +103,24 @@ impl PrivateServerBuilder {
         Ok(server)
     }
 
-    fn settings_file(&self, guardian: &Guardian, extension: &str) -> String {
+    fn settings_file(
+        &self,
+        guardian: &Guardian,
+        install: &PostgresInstall,
+        extension: &Path,
+    ) -> String {
+        let libraries = install.library_dir();
+        let ours = extension.join(libraries.strip_prefix("/").unwrap_or(libraries));
+        let libraries = format!("{}:$libdir", ours.display());
+        let extension = extension.to_string_lossy();
         let socket = guardian.dir().join("socket");
         let socket = socket.to_string_lossy();
         let ours = [
             ("listen_addresses", "127.0.0.1"),
             ("unix_socket_directories", &*socket),
-            ("extension_destdir", extension),
+            ("extension_destdir", &*extension),
+            // Which `extension_destdir` doesn't change for libraries that are named without a directory.
+            ("dynamic_library_path", &*libraries),
             ("max_connections", "200"),
             // A throw-away cluster needs no room for an uneventful checkpoint history, but no storm of them either.
             ("max_wal_size", "2GB"),

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::{Route, Sql, Violation, until};
 
 /// Waiting lines, gates and incarnations: `extension/src/wait/tag.rs`.
-const OURS: &str = "locktype = 'advisory' AND objsubid BETWEEN 22087 AND 22090
+const OURS: &str = "locktype = 'advisory' AND objsubid BETWEEN 22087 AND 22092
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// Asleep at the head of a line, or queued behind.

@@ -31,6 +31,8 @@ pub struct WorkerOptions<'a> {
     pub host: &'a str,
     /// Its lease.
     pub lease: Duration,
+    /// How often its janitor looks, if it has one.
+    pub janitor: Option<Duration>,
 }
 
 /// No answer takes longer, unless the worker was stopped.
@@ -49,6 +51,7 @@ impl Worker {
         let mut child = Command::new(program)
             .args([options.url.as_str(), mode, options.host])
             .arg(options.lease.as_millis().to_string())
+            .arg(options.janitor.unwrap_or_default().as_millis().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

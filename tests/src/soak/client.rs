@@ -9,7 +9,7 @@ use fastrand::Rng;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use volguard::{Session, Volguard};
+use volguard::{Janitor, Session, Volguard};
 
 use super::ClientOptions;
 use super::visit::Visitor;
@@ -67,6 +67,7 @@ async fn register(options: &ClientOptions) -> Result<(Volguard, Session), volgua
     let session = volguard
         .register(&options.host, "soak-client")
         .lease(options.lease)
+        .janitor(Janitor::every(options.lease / 2))
         .start()
         .await?;
     Ok((volguard, session))

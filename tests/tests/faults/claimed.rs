@@ -48,6 +48,7 @@ async fn claimer(site: &Site, verb: &str, host: usize) -> anyhow::Result<Worker>
         mode: site.statement_mode(),
         host: &format!("host-{host}"),
         lease: LEASE,
+        janitor: None,
     };
     let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
     worker.tell(verb).await?;

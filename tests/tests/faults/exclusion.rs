@@ -92,6 +92,7 @@ async fn processes(site: &Site) -> anyhow::Result<()> {
             mode: site.statement_mode(),
             host: &format!("node-{number}"),
             lease: LEASE,
+            janitor: None,
         };
         let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
         let verb = format!("contest {number} {ROUNDS} {}", keys().join(" "));

@@ -26,6 +26,7 @@ async fn killed(site: &Site, status: Option<&str>) -> anyhow::Result<i64> {
         mode: site.statement_mode(),
         host: "killed",
         lease: LEASE,
+        janitor: None,
     };
     let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
     let work = status.map(|status| format!(" {status}"));

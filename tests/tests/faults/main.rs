@@ -32,6 +32,7 @@ macro_rules! by_both_routes {
 /// What cargo built of `src/bin/lock_worker.rs`.
 const LOCK_WORKER: &str = env!("CARGO_BIN_EXE_lock-worker");
 
+mod background;
 mod chance;
 mod claimed;
 mod cleaners;
@@ -41,6 +42,7 @@ mod dropped;
 mod exclusion;
 mod fencing;
 mod indexes;
+mod janitors;
 mod killed;
 mod leaving;
 mod open_transactions;

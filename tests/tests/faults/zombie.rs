@@ -22,6 +22,7 @@ async fn holder(site: &Site, lease: Duration) -> anyhow::Result<(Worker, i64)> {
         mode: site.statement_mode(),
         host: "zombie",
         lease,
+        janitor: None,
     };
     let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
     let token = worker.ask("acquire 0 v0").await?.parse()?;

@@ -49,7 +49,9 @@ pub async fn run(post: Post) -> Result<()> {
             .volguard
             .register(&manager.post.name, "volume-manager")
             .cluster(CLUSTER)
-            .lease(manager.post.lease);
+            .lease(manager.post.lease)
+            // A shift cleans up by itself, and tells the audience.
+            .janitor(None);
         let session = registration.start().await?;
         let service_id = session.service_id();
         Event::Registered { service_id }.tell()?;

@@ -1,0 +1,200 @@
+//! The background task that cleans up after services of a session's cluster that die.
+
+mod clusters;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{ClientWrapper, Object};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+pub(crate) use self::clusters::Clusters;
+use crate::cleanup::CleanedService;
+use crate::error::Error;
+use crate::session::Core;
+
+/// Between two looks, unless told otherwise.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long the server may take over one cleaning.
+const LIMIT: Duration = Duration::from_secs(600);
+
+type Report = dyn Fn(Result<&[CleanedService], &Error>) + Send + Sync;
+
+/// How a session cleans up after services of its cluster that die, for [`Registration::janitor`](crate::Registration::janitor).
+///
+/// A lock that somebody waits for is freed by whoever waits, as soon as its holder's lease is over. The janitor is for the
+/// rest: it calls `volguard.auto_cleanup` for the session's cluster every so often, at random between half the interval and one and a
+/// half, so that the processes of a cluster take turns. Nearly always that finds nothing to do and is one small query. When
+/// several look at once, one cleans and the others go on; of the sessions of one [`Volguard`](crate::Volguard) in one cluster, one looks.
+///
+/// Where `volguard.auto_cleanup` is off, it does nothing. It ends with its session; a cleaning under way goes on to its end.
+///
+/// ```no_run
+/// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {
+/// use std::time::Duration;
+/// use volguard::Janitor;
+///
+/// let janitor = Janitor::every(Duration::from_secs(30)).report_to(|cleaned| match cleaned {
+///     Ok(services) => println!("cleaned up after {} services", services.len()),
+///     Err(error) => println!("cleaning up failed, and will be tried again: {error}"),
+/// });
+/// let session = volguard.register("node-1", "volume-manager").janitor(janitor).start().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Janitor {
+    interval: Duration,
+    report: Option<Arc<Report>>,
+}
+
+impl Janitor {
+    /// One that looks this often, a tenth of a second at the shortest. The default is 10 seconds.
+    pub fn every(interval: Duration) -> Janitor {
+        Janitor {
+            interval: interval.max(SHORTEST_INTERVAL),
+            report: None,
+        }
+    }
+
+    /// Whom to tell of each cleaning that found something, and of each look that failed. `tracing` is told as well.
+    ///
+    /// It is called on the runtime, and should neither block nor panic.
+    pub fn report_to(
+        mut self,
+        report: impl Fn(Result<&[CleanedService], &Error>) + Send + Sync + 'static,
+    ) -> Janitor {
+        self.report = Some(Arc::new(report));
+        self
+    }
+
+    /// Starts it; it ends when the sender is dropped, or the session is lost.
+    pub(crate) fn start(self, core: Arc<Core>, cluster: String) -> watch::Sender<()> {
+        let (session, gone) = watch::channel(());
+        let task = Task {
+            janitor: self,
+            core,
+            cluster,
+        };
+        tokio::spawn(task.run(gone));
+        session
+    }
+
+    fn tell(&self, cleaned: Result<&[CleanedService], &Error>) {
+        match cleaned {
+            Ok(services) => services.iter().for_each(|service| {
+                tracing::info!(?service, "cleaned up after a dead service");
+            }),
+            Err(error) => tracing::warn!(%error, "the janitor's look failed"),
+        }
+        if let Some(report) = &self.report {
+            report(cleaned);
+        }
+    }
+}
+
+impl Default for Janitor {
+    fn default() -> Janitor {
+        Janitor::every(INTERVAL)
+    }
+}
+
+impl fmt::Debug for Janitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Janitor")
+            .field("interval", &self.interval)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Task {
+    janitor: Janitor,
+    core: Arc<Core>,
+    cluster: String,
+}
+
+impl Task {
+    async fn run(self, mut gone: watch::Receiver<()>) {
+        let mut mine = None;
+        loop {
+            tokio::select! {
+                () = sleep(some_time_around(self.janitor.interval)) => {}
+                _ = self.core.lease.lost() => return,
+                _ = gone.changed() => return,
+            }
+            mine = mine.or_else(|| self.core.volguard.janitors().take(&self.cluster));
+            if mine.is_some() {
+                self.look().await;
+            }
+        }
+    }
+
+    async fn look(&self) {
+        match self.clean().await {
+            Ok(services) if services.is_empty() => tracing::trace!("nobody to clean up after"),
+            cleaned => self.janitor.tell(cleaned.as_deref()),
+        }
+    }
+
+    /// By a connection of the pool if it can spare one besides that which is kept for releases: a cleaning may take long. Otherwise
+    /// by one beside the pool.
+    async fn clean(&self) -> Result<Vec<CleanedService>, Error> {
+        let volguard = &self.core.volguard;
+        match volguard.waiting().try_acquire() {
+            Ok(_seat) => {
+                let client = volguard.checkout().await?;
+                let cleaned = self.ask(&client).await;
+                if let Err(Error::NoReply) = cleaned {
+                    drop(Object::take(client));
+                }
+                cleaned
+            }
+            Err(_) => {
+                let client = volguard.open_beside_pool().await?;
+                self.ask(&client).await
+            }
+        }
+    }
+
+    async fn ask(&self, client: &ClientWrapper) -> Result<Vec<CleanedService>, Error> {
+        let volguard = &self.core.volguard;
+        let answer = volguard.auto_cleanup_by(client, Some(&self.cluster));
+        match timeout(LIMIT, answer).await {
+            Ok(cleaned) => cleaned,
+            Err(_) => {
+                volguard.cancel(&client.cancel_token()).await;
+                Err(Error::NoReply)
+            }
+        }
+    }
+}
+
+/// From half of it to one and a half.
+fn some_time_around(interval: Duration) -> Duration {
+    let chance = Uuid::new_v4().as_u128() as u32;
+    interval.mul_f64(0.5 + f64::from(chance) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_spread() {
+        let interval = Duration::from_secs(10);
+        let times: Vec<_> = (0..1000).map(|_| some_time_around(interval)).collect();
+        let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
+        assert!((5..6).contains(&least.as_secs()) && (14..=15).contains(&most.as_secs()));
+    }
+
+    #[test]
+    fn nobody_looks_all_the_time() {
+        assert_eq!(Janitor::every(Duration::ZERO).interval, SHORTEST_INTERVAL);
+    }
+}

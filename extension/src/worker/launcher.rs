@@ -1,0 +1,195 @@
+//! The process that starts a tick every so often.
+
+use super::{Outcome, described, on_signal, signal};
+use crate::settings;
+use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::{check_for_interrupts, log};
+use std::ffi::{CStr, CString};
+use std::fmt;
+use std::ptr::{self, NonNull};
+use std::time::{Duration, Instant};
+
+/// Ended with this, the process is started again: by a shutdown the server says itself that it isn't to be.
+const START_AGAIN: i32 = 1;
+
+/// # Safety
+/// Called by Postgres as the main function of the process.
+#[pgrx::pg_guard]
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn volguard_cleanup_launcher(_argument: Datum) {
+    on_signal(signal::SIGHUP, Some(signal::SignalHandlerForConfigReload));
+    on_signal(
+        signal::SIGTERM,
+        Some(signal::SignalHandlerForShutdownRequest),
+    );
+    // SAFETY: the first calls of a new process, in Postgres' order. Without a database it sees what all databases share.
+    unsafe {
+        pg_sys::BackgroundWorkerUnblockSignals();
+        pg_sys::BackgroundWorkerInitializeConnection(ptr::null(), ptr::null(), 0);
+        pg_sys::pgstat_report_appname(c"volguard cleanup launcher".as_ptr());
+    }
+    let mut obstacle = None;
+    loop {
+        let now = tick().err();
+        if now != obstacle {
+            log!("volguard: {}", report(now.as_ref()));
+            obstacle = now;
+        }
+        rest();
+    }
+}
+
+fn report(obstacle: Option<&Obstacle>) -> String {
+    match obstacle {
+        Some(obstacle) => format!("{obstacle}; nothing is cleaned up until that changes"),
+        None => "cleaning up again".to_owned(),
+    }
+}
+
+/// Why nothing is cleaned. Told once, not at every tick.
+#[derive(Debug, PartialEq, Eq)]
+enum Obstacle {
+    NoDatabase(CString),
+    NoConnections(CString),
+    NotInstalled(CString),
+    NoProcess,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Obstacle::NoDatabase(name) => {
+                write!(f, "volguard.database names {name:?}, which does not exist")
+            }
+            Obstacle::NoConnections(name) => write!(f, "database {name:?} takes no connections"),
+            Obstacle::NotInstalled(name) => {
+                write!(f, "database {name:?} lacks the extension volguard")
+            }
+            Obstacle::NoProcess => {
+                f.write_str("no process is left for a cleaning: max_worker_processes is too small")
+            }
+        }
+    }
+}
+
+/// One cleaning, up to its end.
+fn tick() -> Result<(), Obstacle> {
+    let name = settings::database();
+    let database = find(&name)?;
+    Outcome::Broken.write();
+    let process = Process::start(database).ok_or(Obstacle::NoProcess)?;
+    while process.is_there() {
+        wait(None);
+    }
+    match Outcome::read() {
+        Outcome::NotInstalled => Err(Obstacle::NotInstalled(name)),
+        Outcome::Cleaned | Outcome::Broken => Ok(()),
+    }
+}
+
+/// Until the next tick is due, by the interval as it is by then.
+fn rest() {
+    let begun = Instant::now();
+    loop {
+        let left = settings::cleanup_interval().saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return;
+        }
+        wait(Some(left));
+    }
+}
+
+/// Until something happens, or the time is over. A shutdown doesn't return.
+fn wait(most: Option<Duration>) {
+    let timeout = most.map_or(0, |_| pg_sys::WL_TIMEOUT);
+    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_EXIT_ON_PM_DEATH | timeout;
+    let millis = most.map_or(-1, |most| most.as_micros().div_ceil(1000) as i64);
+    // SAFETY: the process' own latch; the flags are those that its signal handlers set; no transaction is open.
+    unsafe {
+        pg_sys::WaitLatch(
+            pg_sys::MyLatch,
+            events as i32,
+            millis,
+            pg_sys::PG_WAIT_EXTENSION,
+        );
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+        if (&raw const pg_sys::ShutdownRequestPending).read_volatile() != 0 {
+            pg_sys::proc_exit(START_AGAIN);
+        }
+        if (&raw const pg_sys::ConfigReloadPending).read_volatile() != 0 {
+            pg_sys::ConfigReloadPending = 0;
+            pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
+        }
+    }
+    check_for_interrupts!();
+}
+
+/// The database of that name, if one can connect to it.
+///
+/// All databases are read, without an index: whoever belongs to none may lack what it takes to use one.
+fn find(name: &CString) -> Result<Oid, Obstacle> {
+    // SAFETY: a transaction around a scan of a catalog that all databases share. A tuple is good until the next one is read,
+    // and both of its fields that are read are there in every row.
+    let found = unsafe {
+        pg_sys::SetCurrentStatementStartTimestamp();
+        pg_sys::StartTransactionCommand();
+        let mode = pg_sys::AccessShareLock as i32;
+        let databases = pg_sys::table_open(pg_sys::DatabaseRelationId, mode);
+        let no_key = ptr::null_mut();
+        let scan =
+            pg_sys::systable_beginscan(databases, Oid::INVALID, false, ptr::null_mut(), 0, no_key);
+        let mut found = None;
+        while found.is_none()
+            && let Some(tuple) = NonNull::new(pg_sys::systable_getnext(scan))
+        {
+            let form =
+                pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_database>(tuple.as_ptr());
+            let this = CStr::from_ptr((*form).datname.data.as_ptr());
+            found = (this == name.as_c_str()).then(|| ((*form).oid, (*form).datallowconn));
+        }
+        pg_sys::systable_endscan(scan);
+        pg_sys::table_close(databases, mode);
+        pg_sys::CommitTransactionCommand();
+        found
+    };
+    match found {
+        Some((database, true)) => Ok(database),
+        Some((_, false)) => Err(Obstacle::NoConnections(name.clone())),
+        None => Err(Obstacle::NoDatabase(name.clone())),
+    }
+}
+
+/// A process that cleans. The launcher's latch is set when it ends.
+struct Process(NonNull<pg_sys::BackgroundWorkerHandle>);
+
+impl Process {
+    /// `None` if there is no room for one more.
+    fn start(database: Oid) -> Option<Process> {
+        // SAFETY: a plain variable of the process.
+        let launcher = unsafe { pg_sys::MyProcPid };
+        let description = described("volguard cleanup worker", "volguard_cleanup_worker")
+            .set_argument(Some(Datum::from(database)))
+            .set_notify_pid(launcher);
+        let mut worker = pg_sys::BackgroundWorker::from(&description);
+        let mut handle = ptr::null_mut();
+        // SAFETY: a description that Postgres copies; it sets the handle, which is ours to free, if it has room.
+        unsafe { pg_sys::RegisterDynamicBackgroundWorker(&mut worker, &mut handle) };
+        NonNull::new(handle).map(Process)
+    }
+
+    /// Whether it is yet to start, or runs.
+    fn is_there(&self) -> bool {
+        use pg_sys::BgwHandleStatus::{BGWH_NOT_YET_STARTED, BGWH_STARTED};
+        let mut pid = 0;
+        // SAFETY: a handle that isn't freed.
+        let status = unsafe { pg_sys::GetBackgroundWorkerPid(self.0.as_ptr(), &mut pid) };
+        matches!(status, BGWH_NOT_YET_STARTED | BGWH_STARTED)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // SAFETY: allocated by RegisterDynamicBackgroundWorker, and not used any more.
+        unsafe { pg_sys::pfree(self.0.as_ptr().cast()) };
+    }
+}

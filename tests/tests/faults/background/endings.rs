@@ -1,0 +1,155 @@
+//! Cleanings, and the worker itself, that end before their time.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::time::Instant;
+use volguard_tests::PrivateServer;
+use volguard_tests::scenario::{Sql, until, url};
+
+use super::{
+    LEASE, crashed, is_untouched, logged, server, ticks, until_cleaned, until_down, volumes,
+};
+
+/// A tick that fails is told to the log, and the next one does the work.
+#[tokio::test]
+async fn an_error_ends_one_tick_and_no_more() -> anyhow::Result<()> {
+    let server = server()?;
+    let sql = volumes(&server).await?;
+    let broken = "column s.postponed_until does not exist";
+    server.psql("ALTER TABLE volguard.services RENAME COLUMN postponed_until TO renamed")?;
+    let dead = crashed(&sql, "v0").await?;
+    until_down(&server, dead).await?;
+    until("two ticks that fail", async || {
+        Ok((logged(&server, broken)? >= 2).then_some(()))
+    })
+    .await?;
+    assert!(is_untouched(&server, dead).await?);
+    server.psql("ALTER TABLE volguard.services RENAME COLUMN renamed TO postponed_until")?;
+    until_cleaned(&server, dead).await
+}
+
+/// What can't be cleaned up keeps no other service waiting: a rule that fails, a row that somebody has locked, a gate that
+/// somebody is in, a table of ours that refuses.
+#[tokio::test]
+async fn what_fails_on_one_service_does_not_stop_the_others() -> anyhow::Result<()> {
+    let server = server()?;
+    let sql = volumes(&server).await?;
+    server.psql("ALTER DATABASE volguard SET volguard.auto_cleanup = off")?;
+    ticks(&server, 1).await?;
+    sql.run(
+        r#"CREATE TABLE app.gone (id text PRIMARY KEY, status text);
+           SELECT volguard.track_resource('gone', 'app.gone');
+           SELECT volguard.on_crash('gone', 'extending', '{"status": "error"}');"#,
+    )
+    .await?;
+    let table_gone = sql.register("table gone", LEASE).await?;
+    sql.run(&format!(
+        "SELECT volguard.acquire({table_gone}, 'gone', 'g', status => 'extending'); DROP TABLE app.gone"
+    ))
+    .await?;
+    let row_locked = crashed(&sql, "row locked").await?;
+    let user = Sql::connect(&url("manager", server.port(), "volguard")).await?;
+    user.run("BEGIN; SELECT FROM app.volumes WHERE id = 'row locked' FOR UPDATE")
+        .await?;
+    let gate_taken = crashed(&sql, "gate taken").await?;
+    let token = format!(
+        "SELECT token FROM volguard.lock_status WHERE service_id = {gate_taken} AND status IS NULL"
+    );
+    let token = sql.number(&token).await?.context("held")?;
+    let writer = Sql::connect(&url("manager", server.port(), "volguard")).await?;
+    writer
+        .run(&format!("BEGIN; SELECT volguard.assert_held({token})"))
+        .await?;
+    let refused = crashed(&sql, "refused").await?;
+    server.psql(&format!(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused by a trigger'; END $$;
+         CREATE TRIGGER refuse BEFORE UPDATE ON volguard.services FOR EACH ROW WHEN (OLD.service_id = {refused}) EXECUTE FUNCTION public.refuse()"
+    ))?;
+    let last = crashed(&sql, "last").await?;
+    until_down(&server, last).await?;
+    server.psql("ALTER DATABASE volguard RESET volguard.auto_cleanup")?;
+
+    until_cleaned(&server, last).await?;
+    for service in [row_locked, gate_taken, refused] {
+        assert!(is_untouched(&server, service).await?);
+    }
+    let state = format!(
+        "SELECT concat_ws(' ', state, held_locks) FROM volguard.service_status WHERE service_id = {table_gone}"
+    );
+    assert_eq!(sql.text(&state).await?.as_deref(), Some("fenced 1"));
+    // It is put off, so that its failure isn't told at every tick.
+    ticks(&server, 2).await?;
+    let told = "the crash rule of gone in status extending failed on g";
+    assert_eq!(logged(&server, told)?, 1);
+
+    user.run("ROLLBACK").await?;
+    writer.run("ROLLBACK").await?;
+    server.psql("DROP TRIGGER refuse ON volguard.services")?;
+    for service in [row_locked, gate_taken, refused] {
+        until_cleaned(&server, service).await?;
+    }
+    Ok(())
+}
+
+/// Somebody who looks at the server sees who is at work; and whoever ends it only starts it again.
+#[tokio::test]
+async fn a_launcher_that_was_ended_is_started_again() -> anyhow::Result<()> {
+    let server = server()?;
+    let sql = volumes(&server).await?;
+    let superuser = Sql::connect(&server.url()).await?;
+    let launcher =
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'volguard cleanup launcher'
+                    AND application_name = 'volguard cleanup launcher' AND datname IS NULL";
+    let first = superuser.number(launcher).await?.context("it is there")?;
+    superuser
+        .run(&format!("SELECT pg_terminate_backend({first})"))
+        .await?;
+    until("another launcher", async || {
+        let now = superuser.number(launcher).await?;
+        Ok(now.filter(|pid| *pid != first).map(drop))
+    })
+    .await?;
+    let dead = crashed(&sql, "v0").await?;
+    until_cleaned(&server, dead).await
+}
+
+/// A server that stops waits neither for the rest of an interval nor for a cleaning under way, which it rolls back.
+#[tokio::test]
+async fn a_shutdown_waits_for_nothing() -> anyhow::Result<()> {
+    let mut server = server()?;
+    let sql = volumes(&server).await?;
+    sql.run(
+        "CREATE FUNCTION app.hang() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3600); RETURN NEW; END $$;
+         CREATE TRIGGER hang BEFORE UPDATE ON app.volumes FOR EACH ROW EXECUTE FUNCTION app.hang()",
+    )
+    .await?;
+    let dead = crashed(&sql, "v0").await?;
+    let superuser = Sql::connect(&server.url()).await?;
+    let hanging = "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'volguard cleanup worker'
+                   AND application_name = 'volguard cleanup worker' AND datname = 'volguard' AND wait_event = 'PgSleep'
+                   AND state = 'active' AND query = 'volguard: cleaning up after dead services'";
+    until("a cleaning that hangs", async || {
+        Ok(superuser.holds(hanging).await?.then_some(()))
+    })
+    .await?;
+    stops_soon(&mut server)?;
+    server.restart()?;
+    assert!(is_untouched(&server, dead).await?, "rolled back");
+    // Once more, while it rests.
+    server.psql("ALTER SYSTEM SET volguard.cleanup_interval = '1h'")?;
+    server.psql("ALTER DATABASE volguard SET volguard.auto_cleanup = off")?;
+    stops_soon(&mut server)?;
+    server.restart()?;
+    stops_soon(&mut server)
+}
+
+/// The hour of a hanging cleaning or of an interval is far beyond this, and so is the minute after which the stop gives up.
+fn stops_soon(server: &mut PrivateServer) -> anyhow::Result<()> {
+    const LIMIT: Duration = Duration::from_secs(15);
+    let begun = Instant::now();
+    server.stop()?;
+    let took = begun.elapsed();
+    anyhow::ensure!(took < LIMIT, "the server took {took:?} to stop");
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! What the worker needs, and may have to wait for; and what its presence changes for others, which is nothing.
+
+use volguard_tests::PrivateServer;
+use volguard_tests::scenario::{Sql, furnish, until};
+
+use super::{
+    LEASE, crashed, is_untouched, logged, server, ticks, until_cleaned, until_down, volumes,
+    with_worker,
+};
+
+/// What is missing is told once, not at every tick, and as soon as it is there the worker goes on.
+#[tokio::test]
+async fn database_and_extension_may_come_and_go() -> anyhow::Result<()> {
+    let server = with_worker()
+        .setting("volguard.database", "later")
+        .start()?;
+    furnish(&server)?;
+    let (missing, lacking, going_on) = (
+        "volguard.database names \"later\", which does not exist",
+        "database \"later\" lacks the extension volguard",
+        "volguard: cleaning up again",
+    );
+    // Twice, with all that the worker knows of the first round.
+    for round in 1..=2 {
+        until("the word of a missing database", async || {
+            Ok((logged(&server, missing)? == round).then_some(()))
+        })
+        .await?;
+        server.psql("CREATE DATABASE later")?;
+        ticks(&server, 3).await?;
+        assert_eq!(logged(&server, lacking)?, 2 * round - 1);
+        for cycle in 0..2 {
+            server.psql_in("later", "CREATE EXTENSION volguard")?;
+            let superuser = Sql::connect(&server.url_of("later")).await?;
+            let dead = superuser.register("dead", LEASE).await?;
+            let fenced = format!(
+                "SELECT state = 'fenced' FROM volguard.service_status WHERE service_id = {dead}"
+            );
+            until("a cleaning", async || {
+                Ok(superuser.holds(&fenced).await?.then_some(()))
+            })
+            .await?;
+            assert_eq!(logged(&server, going_on)?, 2 * (round - 1) + cycle + 1);
+            if cycle == 0 {
+                server.psql_in("later", "DROP EXTENSION volguard")?;
+                ticks(&server, 3).await?;
+                assert_eq!(logged(&server, lacking)?, 2 * round);
+            }
+        }
+        assert_eq!(logged(&server, missing)?, round);
+        // The worker keeps no connection that would forbid it.
+        until("the end of our own connections", async || {
+            let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'later' AND backend_type = 'client backend'";
+            Ok((server.psql(others)?.trim() == "0").then_some(()))
+        })
+        .await?;
+        server.psql("DROP DATABASE later")?;
+    }
+    Ok(())
+}
+
+/// Sessions see the settings before they have called anything, as the first call would show them; the prefix is reserved.
+#[tokio::test]
+async fn sessions_are_as_without_preload() -> anyhow::Result<()> {
+    let server = server()?;
+    let look = "SELECT string_agg(concat_ws('|', name, unit, category, context, vartype, min_val, max_val, boot_val), E'\\n' ORDER BY name)
+                FROM pg_settings WHERE name LIKE 'volguard.%'";
+    let preloaded = server.psql(look)?;
+    let plain = PrivateServer::builder().durable(false).start()?;
+    let loaded = plain.psql(&format!("LOAD '$libdir/volguard'; {look}"))?;
+    assert_eq!(preloaded, loaded);
+    assert!(preloaded.contains("volguard.cleanup_interval|ms|"));
+    for session in [
+        "SET volguard.auto_clean = off",
+        "LOAD '$libdir/volguard'; SET volguard.nonsense = 1",
+        "SET volguard.cleanup_interval = 1000",
+    ] {
+        assert!(server.psql(session).is_err(), "{session}");
+    }
+    server.psql(
+        "SET volguard.auto_cleanup = off; LOAD '$libdir/volguard'; SELECT volguard.release(1)",
+    )?;
+    assert_eq!(logged(&server, "WARNING")?, 0);
+    Ok(())
+}
+
+/// Where no process is left for a cleaning, the log says so once.
+#[tokio::test]
+async fn too_few_processes_are_told_of() -> anyhow::Result<()> {
+    // The launcher has one, and Postgres' own launcher of logical replication the other.
+    let mut server = with_worker().setting("max_worker_processes", "2").start()?;
+    furnish(&server)?;
+    let sql = volumes(&server).await?;
+    let dead = crashed(&sql, "v0").await?;
+    until_down(&server, dead).await?;
+    let told = "no process is left for a cleaning";
+    until("the word of it", async || {
+        Ok((logged(&server, told)? == 1).then_some(()))
+    })
+    .await?;
+    assert!(is_untouched(&server, dead).await?);
+    server.psql("ALTER SYSTEM SET max_worker_processes = 3")?;
+    server.stop()?;
+    assert_eq!(logged(&server, told)?, 1, "once");
+    server.restart()?;
+    until_cleaned(&server, dead).await
+}
