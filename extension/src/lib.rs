@@ -35,6 +35,7 @@ mod statements;
 mod tables;
 mod token;
 mod wait;
+mod work;
 mod write;
 
 pgrx::pg_module_magic!(name, version);
@@ -67,6 +68,11 @@ pgrx::extension_sql_file!(
     requires = ["conditional_update"]
 );
 pgrx::extension_sql_file!(
+    "../../sql/schema/55-work.sql",
+    name = "work",
+    requires = ["cleanup"]
+);
+pgrx::extension_sql_file!(
     "../../sql/schema/60-views.sql",
     name = "views",
     requires = ["tables"]
@@ -74,7 +80,7 @@ pgrx::extension_sql_file!(
 pgrx::extension_sql_file!(
     "../../sql/schema/90-privileges.sql",
     name = "privileges",
-    requires = ["cleanup", "views"],
+    requires = ["work", "views"],
     finalize
 );
 

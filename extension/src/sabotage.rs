@@ -34,6 +34,10 @@ pub enum Guard {
     LockFirst,
     /// The look whether the catalog is what it was when a kept statement was written.
     Catalog,
+    /// Work that waits for the row of its resource lets others have its lines and its gate now and then.
+    Patience,
+    /// Finished work gives its lock back before it changes the row of its resource.
+    ReleaseFirst,
 }
 
 #[cfg(not(feature = "sabotage"))]
