@@ -39,6 +39,11 @@ RequestId acquire-all-meets-acquire-all
 WriterInProgress cleanup-meets-cleanup
 LockFirst update-meets-other-table
 Catalog update-meets-new-catalog
+Line start-work-meets-start-work
+RequestId start-work-meets-start-work
+Gate start-work-meets-cleanup
+Patience start-work-meets-writer
+ReleaseFirst finish-work-meets-check
 GUARDS
 rm -rf output_iso
 

@@ -5,9 +5,8 @@ use crate::conditional_update::{Call, Row};
 use crate::error::Error;
 use crate::jsonb::Jsonb;
 use crate::rule::{self, Resource};
-use pgrx::pg_sys::{self, Datum};
+use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{IntoDatum, JsonB};
-use std::ffi::CStr;
 
 pub struct Tracked<'a> {
     resource: Resource,
@@ -48,29 +47,30 @@ impl<'a> Tracked<'a> {
     /// What the row's new status makes the status of the work. A crash rule goes by it, so there must be one.
     pub fn status(&self, row: Row) -> Result<String, Error> {
         let column = self.resource.status_column.to_string_lossy();
-        let status = row.text(&column).ok_or_else(|| {
-            Error::invalid(
-                "values",
-                format!("must leave a status in the column \"{column}\", which is neither NULL nor a list nor an object"),
-                "Set the status column to what is being done: by it a crash rule knows what to repair.",
-            )
-        })?;
-        let status = match self.is_padded() {
-            true => status.trim_end_matches(' '),
-            false => &status,
+        let Some(column_type) = self.status_type() else {
+            let problem = format!("the table has no column \"{column}\"");
+            return Err(self.changed("status", &problem));
+        };
+        let Some(status) = row.text(&column) else {
+            let problem = format!("must leave a scalar in the column \"{column}\", not NULL");
+            let hint = "Set the status column to what is being done: by it a crash rule knows what to repair.";
+            return Err(Error::invalid("values", problem, hint));
+        };
+        // The blanks at the end of a char(n) are not part of the value.
+        let status = match column_type {
+            pg_sys::BPCHAROID => status.trim_end_matches(' '),
+            _ => &status,
         };
         argument::status(Some(status))?;
         Ok(status.to_owned())
     }
 
-    /// The blanks at the end of a `char(n)` are not part of the value.
-    fn is_padded(&self) -> bool {
+    fn status_type(&self) -> Option<Oid> {
         let table = self.resource.target;
-        let column: &CStr = &self.resource.status_column;
-        // SAFETY: catalog look-ups of a running transaction, which answer for what isn't there, too.
+        // SAFETY: catalog look-ups of a running transaction, about a table that it has locked.
         unsafe {
-            let number = pg_sys::get_attnum(table, column.as_ptr());
-            pg_sys::getBaseType(pg_sys::get_atttype(table, number)) == pg_sys::BPCHAROID
+            let number = pg_sys::get_attnum(table, self.resource.status_column.as_ptr());
+            (number > 0).then(|| pg_sys::getBaseType(pg_sys::get_atttype(table, number)))
         }
     }
 
@@ -89,13 +89,25 @@ impl<'a> Tracked<'a> {
                 hint: "Call volguard.track_resource with the table that holds its resources now."
                     .to_owned(),
             },
-            Error::Column { path, problem, .. } if path == place => Error::Column {
-                path: "resource_type".to_owned(),
-                problem: format!("{resource_type} is tracked by its id, and {problem}"),
-                hint: "Call volguard.track_resource with the columns that the table has now."
-                    .to_owned(),
+            Error::Column { path, problem, .. } if path == place => self.changed("id", &problem),
+            Error::Ambiguous { .. } => Error::Ambiguous {
+                what: format!("several rows have the id of that {resource_type}"),
+                hint: "The id column must identify one row.",
             },
             other => other.moved(&place, "resource_id"),
+        }
+    }
+
+    /// The table is not any more what was tracked.
+    fn changed(&self, column: &str, problem: &str) -> Error {
+        Error::Column {
+            path: "resource_type".to_owned(),
+            problem: format!(
+                "{} is tracked by its {column}, and {problem}",
+                self.resource_type
+            ),
+            hint: "Call volguard.track_resource with the columns that the table has now."
+                .to_owned(),
         }
     }
 }
