@@ -14,3 +14,4 @@ mod sessions;
 mod support;
 mod unnamed;
 mod updates;
+mod work;
