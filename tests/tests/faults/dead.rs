@@ -32,6 +32,18 @@ pub fn what_the_dead_may_not(service: i64, token: i64) -> Vec<(String, &'static 
             "VG002",
         ),
         (fenced_update(token), "fenced"),
+        (
+            format!(
+                "SELECT volguard.start_work({service}, 'volume', 'v1', '{{\"status\": \"extending\"}}')"
+            ),
+            "VG001",
+        ),
+        (
+            format!(
+                "SELECT outcome FROM volguard.finish_work({token}, '{{\"status\": \"available\"}}')"
+            ),
+            "fenced",
+        ),
         (format!("SELECT volguard.release({token})"), "f"),
         (format!("SELECT volguard.release_all(ARRAY[{token}])"), "0"),
     ]

@@ -6,6 +6,7 @@ use anyhow::Context;
 use volguard_tests::scenario::{Site, Sql, Violation, Worker, WorkerOptions, until};
 
 use crate::dead::{STATE, what_the_dead_may_not};
+use crate::fencing::VOLUMES;
 
 const LEASE: Duration = Duration::from_millis(1500);
 const LONG: Duration = Duration::from_secs(60);
@@ -30,8 +31,7 @@ async fn holder(site: &Site, lease: Duration) -> anyhow::Result<(Worker, i64)> {
 
 async fn one_that_lost_its_lock_can_do_nothing(site: &Site) -> anyhow::Result<()> {
     let heir = site.sql().await?;
-    heir.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')")
-        .await?;
+    heir.run(VOLUMES).await?;
     let (mut zombie, token) = holder(site, LEASE).await?;
     zombie.freeze()?;
     let service = heir.register("heir", LONG).await?;
