@@ -23,11 +23,6 @@ by_both_routes!(
     release_waits_for_a_fenced_update,
 );
 
-/// One that is locked and one that is free.
-pub const VOLUMES: &str = "
-    INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use'), ('v1', 'available');
-    SELECT volguard.track_resource('volume', 'app.volumes');";
-
 /// A service that is dead as soon as its lease is over, and has a lock on `v0`.
 pub struct Doomed {
     pub sql: Sql,
@@ -38,7 +33,8 @@ pub struct Doomed {
 impl Doomed {
     pub async fn start(site: &Site, lease: Duration) -> anyhow::Result<Self> {
         let sql = site.sql().await?;
-        sql.run(VOLUMES).await?;
+        sql.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')")
+            .await?;
         let service = sql.register("doomed", lease).await?;
         let token = sql
             .acquire(service, "v0", Duration::ZERO)
