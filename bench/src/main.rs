@@ -10,6 +10,7 @@ mod options;
 mod rounds;
 mod servers;
 mod updates;
+mod work;
 
 use anyhow::Result;
 
@@ -33,6 +34,7 @@ async fn run(options: &Options) -> Result<()> {
             Part::Updates => updates::run(options).await?,
             Part::Locks => locks::run(options).await?,
             Part::Growth => growth::run(options).await?,
+            Part::Work => work::run(options).await?,
         }
     }
     Ok(())

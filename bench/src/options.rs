@@ -8,19 +8,20 @@ use lexopt::prelude::*;
 
 use crate::locks::Contender;
 use crate::rounds::Pace;
-use crate::{locks, updates};
+use crate::{locks, updates, work};
 
 pub const HELP: &str = "\
-volguard-bench [updates] [locks] [growth] [options]
+volguard-bench [updates] [locks] [growth] [work] [options]
 
   updates         conditional_update beside the same update by hand
   locks           acquire and release beside SQL by hand, advisory locks, etcd and Redis
   growth          acquire and release with ever more rows, after many cycles, among many services
+  work            whole operations: start_work and finish_work beside the four separate calls, and beside SQL by hand
                   (updates and locks, if none is named)
 
-  --rounds N      how often everybody takes a turn (updates 5, locks 5, growth 5)
-  --seconds S     how long one turn takes (updates 2, locks 1.5, growth 2)
-  --clients N     how many at once; several times for several numbers (updates 1 and 16, locks 1, 4, 16, 64, growth 1 and 16)
+  --rounds N      how often everybody takes a turn (5)
+  --seconds S     how long one turn takes (2, locks 1.5)
+  --clients N     how many at once; several times for several numbers (1 and 16, locks 1, 4, 16, 64)
   --fsync on|off  whether Postgres' commits wait for the disk (on)
   --out DIR       where the files of `locks` and `growth` go (target/bench)
 
@@ -38,6 +39,7 @@ pub enum Part {
     Updates,
     Locks,
     Growth,
+    Work,
 }
 
 #[derive(Debug)]
@@ -117,10 +119,12 @@ impl Options {
         if self.rounds == Some(0) || self.turn.is_some_and(|turn| turn.is_zero()) {
             bail!("one round at least, of more than no time");
         }
-        let most = match self.parts.contains(&Part::Updates) {
-            true => updates::MOST_CLIENTS,
-            false => locks::MOST_CLIENTS,
-        };
+        let most = self.parts.iter().map(|part| match part {
+            Part::Updates => updates::MOST_CLIENTS,
+            Part::Work => work::MOST_CLIENTS,
+            Part::Locks | Part::Growth => locks::MOST_CLIENTS,
+        });
+        let most = most.min().unwrap_or(1);
         if !self.clients.iter().all(|n| (1..=most).contains(n)) {
             bail!("from 1 to {most} clients");
         }
@@ -136,7 +140,8 @@ fn part(text: &str) -> Result<Part, &'static str> {
         "updates" => Ok(Part::Updates),
         "locks" => Ok(Part::Locks),
         "growth" => Ok(Part::Growth),
-        _ => Err("updates, locks or growth"),
+        "work" => Ok(Part::Work),
+        _ => Err("updates, locks, growth or work"),
     }
 }
 
