@@ -73,7 +73,10 @@ impl Outcome {
     }
 }
 
-/// `unmet` where nothing is.
+/// `unmet` where nothing is: nearly always, so not by pgrx, which would set up a memory context for it.
 pub fn no_names() -> Arg {
-    arg(Vec::<String>::new())
+    // SAFETY: makes a value in the current memory context.
+    Some(Datum::from(unsafe {
+        pg_sys::construct_empty_array(pg_sys::TEXTOID)
+    }))
 }
