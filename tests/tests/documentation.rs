@@ -13,10 +13,11 @@ struct Example {
 }
 
 /// The documents, and how many statements each has at least.
-const DOCUMENTS: [(&str, usize); 3] = [
+const DOCUMENTS: [(&str, usize); 4] = [
     ("README.md", 10),
     ("docs/conditional-update.md", 25),
     ("docs/acquire-all.md", 8),
+    ("docs/work.md", 15),
 ];
 
 #[test]
