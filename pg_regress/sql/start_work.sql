@@ -68,6 +68,13 @@ CREATE TRIGGER last_word BEFORE UPDATE ON work_volumes FOR EACH ROW WHEN (NEW.st
 SELECT token AS other FROM volguard.start_work(:one, 'work', 'v-6', '{"status": "extending"}') \gset
 SELECT * FROM work_held;
 DROP TRIGGER last_word ON work_volumes;
+-- A trigger that would have to wait for something, and won't: there is no more to wait for then.
+CREATE OR REPLACE FUNCTION work_last_word() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE lock_not_available; END$$;
+CREATE TRIGGER last_word BEFORE UPDATE ON work_volumes FOR EACH ROW EXECUTE FUNCTION work_last_word();
+SET statement_timeout = '10 s';
+SELECT outcome FROM volguard.start_work(:one, 'work', 'v-7', '{"status": "extending"}', wait => '10 min');
+RESET statement_timeout;
+DROP TRIGGER last_word ON work_volumes;
 SELECT volguard.release_all(ARRAY[:token, :other]);
 -- There must be one, and it must do for a crash rule.
 SELECT volguard.start_work(:one, 'work', 'v-7', '{"status": null}'); :code

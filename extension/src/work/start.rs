@@ -19,7 +19,7 @@ use crate::wait::Deadline;
 use pgrx::datum::{Interval, Uuid};
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the row of a resource may keep a head waiting at a time. Well below `deadlock_timeout`: a circle through that
 /// row opens again before Postgres looks for one.
@@ -84,20 +84,18 @@ impl Arguments<'_> {
             &self.lock_name,
         ];
         let request = Request::new(self.service_id, names, true, self.request_id, deadline);
-        // A mistake is told whether or not the key is free. The look leaves no lock on the table, behind which a change of the
-        // table would queue for as long as we wait for the key.
-        bounded(&deadline, || {
-            self.update(&tracked).check().map(|()| None::<()>)
-        })
-        .map_err(|error| tracked.explain(error))?;
+        self.check(&deadline, &tracked)?;
         let mut outcome = None;
         let got = request.acquire(|| {
+            let (began, patience) = (Instant::now(), patience(&deadline));
             let update = self.update(&tracked);
             let came = change(&deadline, &update).map_err(|error| tracked.explain(error))?;
             let ready = match &came {
                 Some(Outcome::Updated(row)) => Ready::Take(arg(tracked.status(*row)?)),
-                Some(_) => Ready::Decline,
+                // It was not our patience that ended: a trigger won't wait for a lock of its own. Nor is there more to wait for.
+                None if began.elapsed() < patience => Ready::Decline,
                 None => Ready::GiveWay,
+                Some(_) => Ready::Decline,
             };
             outcome = came;
             Ok(ready)
@@ -112,6 +110,17 @@ impl Arguments<'_> {
             Got::NotFree | Got::GaveWay => Started::Locked,
             Got::Declined => outcome.map_or(Started::Locked, Started::Refused),
         })
+    }
+
+    /// A mistake is told whether or not the key is free. The look leaves no lock on the table, behind which a change of the
+    /// table would queue for as long as we wait for the key.
+    fn check(&self, deadline: &Deadline, tracked: &Tracked) -> Result<(), Error> {
+        let update = self.update(tracked);
+        if update.is_known() {
+            return Ok(());
+        }
+        let checked = bounded(deadline, || update.check().map(|()| None::<()>));
+        checked.map(drop).map_err(|error| tracked.explain(error))
     }
 
     fn update<'c>(&'c self, tracked: &Tracked) -> Call<'c> {
@@ -139,11 +148,15 @@ fn bounded<T>(
     deadline: &Deadline,
     body: impl FnOnce() -> Result<Option<T>, Error>,
 ) -> Result<Option<T>, Error> {
-    let most = match sabotage::removed(Guard::Patience) {
+    deadline.attempt(patience(deadline).max(NO_WAIT), body)
+}
+
+/// How long to wait for the row this time.
+fn patience(deadline: &Deadline) -> Duration {
+    match sabotage::removed(Guard::Patience) {
         true => deadline.left(),
         false => deadline.left().min(PATIENCE),
-    };
-    deadline.attempt(most.max(NO_WAIT), body)
+    }
 }
 
 impl Started {
