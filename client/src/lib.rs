@@ -7,6 +7,7 @@
 //! - [`ConditionalUpdate`] changes a row only if it is as expected, and says what was not.
 //! - [`Work`] is both at once: a lock and the status of its resource, which change together.
 //! - [`Cleanup`] repairs what dead services left.
+//! - [`EventLog`] tells what happened meanwhile.
 //!
 //! The guarantees are the server's. This crate adds pooling, heartbeats, guards that clean up behind dropped
 //! futures and typed builders. Waiters for one key queue inside the process, so that a contended key occupies
@@ -17,8 +18,10 @@
 
 mod acquire;
 mod cleanup;
+mod cluster;
 mod connect;
 mod error;
+mod event_log;
 mod handle;
 mod interval;
 mod lock;
@@ -39,6 +42,7 @@ pub use acquire::{Acquire, AcquireAll, Wanted};
 pub use cleanup::{CleanedService, Cleanup, CleanupState};
 pub use connect::{ConnectBuilder, StatementMode};
 pub use error::Error;
+pub use event_log::{Event, EventKind, EventLog};
 pub use handle::Volguard;
 pub use lock::Lock;
 pub use lock_set::LockSet;

@@ -38,6 +38,8 @@ pub enum Guard {
     Patience,
     /// Finished work gives its lock back before it changes the row of its resource.
     ReleaseFirst,
+    /// The look whether the database has come out of a dump.
+    Lineage,
 }
 
 #[cfg(not(feature = "sabotage"))]

@@ -43,6 +43,7 @@ mod killed;
 mod leaving;
 mod open_transactions;
 mod relaxed;
+mod restored;
 mod roles;
 mod search_path;
 mod server;
