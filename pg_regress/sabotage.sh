@@ -47,6 +47,11 @@ Taken cleanup-meets-cleanups
 RuleView cleanup-meets-cleanups
 LockFirst update-meets-other-table
 Catalog update-meets-new-catalog
+Line start-work-meets-start-work
+RequestId start-work-meets-start-work
+Gate start-work-meets-cleanup
+Patience start-work-meets-writer
+ReleaseFirst finish-work-meets-check
 GUARDS
 rm -rf output_iso
 

@@ -11,6 +11,7 @@ mod options;
 mod rounds;
 mod servers;
 mod updates;
+mod work;
 
 use anyhow::Result;
 
@@ -35,6 +36,7 @@ async fn run(options: &Options) -> Result<()> {
             Part::Locks => locks::run(options).await?,
             Part::Growth => growth::run(options).await?,
             Part::Cleanup => cleanup::run(options).await?,
+            Part::Work => work::run(options).await?,
         }
     }
     Ok(())

@@ -8,20 +8,21 @@ use lexopt::prelude::*;
 
 use crate::locks::Contender;
 use crate::rounds::Pace;
-use crate::{locks, updates};
+use crate::{locks, updates, work};
 
 pub const HELP: &str = "\
-volguard-bench [updates] [locks] [growth] [cleanup] [options]
+volguard-bench [updates] [locks] [growth] [cleanup] [work] [options]
 
   updates         conditional_update beside the same update by hand
   locks           acquire and release beside SQL by hand, advisory locks, etcd and Redis
   growth          acquire and release with ever more rows, after many cycles, among many services
   cleanup         what crashed services have left, cleaned up at once, by bare SQL and row by row
+  work            whole operations: start_work and finish_work beside the four separate calls, and beside SQL by hand
                   (updates and locks, if none is named)
 
-  --rounds N      how often everybody takes a turn (updates 5, locks 5, growth 5, cleanup 3)
-  --seconds S     how long one turn takes (updates 2, locks 1.5, growth 2)
-  --clients N     how many at once; several times for several numbers (updates 1 and 16, locks 1, 4, 16, 64, growth 1 and 16)
+  --rounds N      how often everybody takes a turn (5, cleanup 3)
+  --seconds S     how long one turn takes (2, locks 1.5)
+  --clients N     how many at once; several times for several numbers (1 and 16, locks 1, 4, 16, 64)
   --fsync on|off  whether Postgres' commits wait for the disk (on)
   --out DIR       where the files of `locks` and `growth` go (target/bench)
 
@@ -42,6 +43,7 @@ pub enum Part {
     Locks,
     Growth,
     Cleanup,
+    Work,
 }
 
 #[derive(Debug)]
@@ -124,10 +126,13 @@ impl Options {
         if self.rounds == Some(0) || self.turn.is_some_and(|turn| turn.is_zero()) {
             bail!("one round at least, of more than no time");
         }
-        let most = match self.parts.contains(&Part::Updates) {
-            true => updates::MOST_CLIENTS,
-            false => locks::MOST_CLIENTS,
-        };
+        let most = self.parts.iter().map(|part| match part {
+            Part::Updates => updates::MOST_CLIENTS,
+            Part::Work => work::MOST_CLIENTS,
+            // A cleanup has no clients.
+            Part::Locks | Part::Growth | Part::Cleanup => locks::MOST_CLIENTS,
+        });
+        let most = most.min().unwrap_or(1);
         if !self.clients.iter().all(|n| (1..=most).contains(n)) {
             bail!("from 1 to {most} clients");
         }
@@ -147,7 +152,8 @@ fn part(text: &str) -> Result<Part, &'static str> {
         "locks" => Ok(Part::Locks),
         "growth" => Ok(Part::Growth),
         "cleanup" => Ok(Part::Cleanup),
-        _ => Err("updates, locks, growth or cleanup"),
+        "work" => Ok(Part::Work),
+        _ => Err("updates, locks, growth, cleanup or work"),
     }
 }
 

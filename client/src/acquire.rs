@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub use self::all::AcquireAll;
 use self::attempt::Attempt;
 pub use self::request::Wanted;
-pub(crate) use self::request::{Granted, Request};
+pub(crate) use self::request::{Granted, Refused, Reply, Request};
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::queue::{Key, Places};
@@ -105,22 +105,22 @@ impl Acquire {
         let id = self.request_id.unwrap_or_else(Uuid::new_v4);
         let request = Request::one(id, self.wanted);
         let locks = ask(self.session, request, self.wait).await?;
-        Ok(locks.and_then(|mut locks| locks.pop()))
+        Ok(locks.ok().and_then(|mut locks| locks.pop()))
     }
 }
 
-/// What the request gets, or `None` if it isn't free in time.
-async fn ask(
+/// What the request gets.
+pub(crate) async fn ask(
     session: Session,
     request: Request,
     wait: Duration,
-) -> Result<Option<Vec<Lock>>, Error> {
+) -> Result<Result<Vec<Lock>, Refused>, Error> {
     let now = Instant::now();
     let deadline = now.checked_add(wait).unwrap_or(now + FOREVER);
     let core = session.core();
     core.lease.check().map_err(Error::SessionLost)?;
     let Some(places) = places(core, &request.keys(), deadline).await? else {
-        return Ok(None);
+        return Ok(Err(Refused::NotFree));
     };
     let (reply, answer) = oneshot::channel();
     let attempt = Attempt::new(session, request, deadline, reply);

@@ -132,5 +132,6 @@ fn granted(row: &Row) -> Result<Granted, Error> {
             resource_id: row.try_get("resource_id")?,
             lock_name: row.try_get("lock_name")?,
         }),
+        row: None,
     })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use deadpool::managed::Manager as _;
 use deadpool_postgres::{ClientWrapper, Object, Pool};
 use tokio::sync::Semaphore;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_postgres::{CancelToken, NoTls, Row};
 
@@ -185,28 +186,6 @@ impl Volguard {
         }
     }
 
-    /// Like [`row_within`](Self::row_within), for any number of rows.
-    pub(crate) async fn rows_within(
-        &self,
-        limit: Duration,
-        statement: &Statement<'_>,
-        params: Params<'_>,
-    ) -> Result<Vec<Row>, Error> {
-        let client = self.checkout().await?;
-        match timeout(limit, statement.rows(&client, self.mode(), params)).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => {
-                self.give_up(client).await;
-                Err(Error::NoReply)
-            }
-        }
-    }
-
-    async fn give_up(&self, client: Object) {
-        self.cancel(&client.cancel_token()).await;
-        drop(Object::take(client));
-    }
-
     /// Like [`row`](Self::row), and gives up on a server that does not answer in time, and on the connection.
     pub(crate) async fn row_within(
         &self,
@@ -215,7 +194,33 @@ impl Volguard {
         params: Params<'_>,
     ) -> Result<Row, Error> {
         let client = self.checkout().await?;
-        match timeout(limit, statement.row(&client, self.mode(), params)).await {
+        let answer = timeout(limit, statement.row(&client, self.mode(), params)).await;
+        self.give_up_or(client, answer).await
+    }
+
+    /// Like [`rows`](Self::rows), with the limit of [`row_within`](Self::row_within).
+    pub(crate) async fn rows_within(
+        &self,
+        limit: Duration,
+        statement: &Statement<'_>,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        let client = self.checkout().await?;
+        let answer = timeout(limit, statement.rows(&client, self.mode(), params)).await;
+        self.give_up_or(client, answer).await
+    }
+
+    async fn give_up(&self, client: Object) {
+        self.cancel(&client.cancel_token()).await;
+        drop(Object::take(client));
+    }
+
+    async fn give_up_or<T>(
+        &self,
+        client: Object,
+        answer: Result<Result<T, tokio_postgres::Error>, Elapsed>,
+    ) -> Result<T, Error> {
+        match answer {
             Ok(answer) => Ok(answer?),
             Err(_) => {
                 self.give_up(client).await;

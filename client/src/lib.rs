@@ -5,6 +5,7 @@
 //! - [`Session`] is this process as a registered service, kept alive by heartbeats.
 //! - [`Lock`] guards one resource; its token fences whoever held it before. A [`LockSet`] guards several.
 //! - [`ConditionalUpdate`] changes a row only if it is as expected, and says what was not.
+//! - [`Work`] is both at once: a lock and the status of its resource, which change together.
 //! - [`Cleanup`] repairs what dead services left, and a [`Janitor`] does so by itself; what no rule repairs,
 //!   [`Session::cleanups`] hands to a program's own handler.
 //! - [`EventLog`] tells what happened meanwhile.
@@ -34,6 +35,7 @@ mod resource;
 mod session;
 mod statements;
 mod update;
+mod work;
 
 // Their types are part of this crate's interface.
 pub use deadpool_postgres;
@@ -57,6 +59,7 @@ pub use update::{
     UpdatedRow, add, all, any, column, concat, div, eq, exists, ge, gt, is, le, lt, mul, ne, not,
     now, one_of, outer, sub, value, when,
 };
+pub use work::{FinishWork, StartWork, Work, WorkOutcome};
 
 /// The example of the README compiles.
 #[cfg(doctest)]

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::queue::Place;
 use crate::session::{Loss, Session, finish};
 use crate::statements::{self, Params};
+use crate::update::UpdatedRow;
 
 /// A lock that this process holds, as far as it knows. Made by [`Session::acquire`].
 ///
@@ -32,17 +33,23 @@ pub struct Lock {
     /// Given away with the release.
     place: Option<Place>,
     released: bool,
+    /// It goes with the final state of the row, or not at all: dropped, it stays.
+    working: bool,
+    row: Option<UpdatedRow>,
 }
 
 impl Lock {
     pub(crate) fn new(
         session: Session,
         request_id: Uuid,
-        granted: Granted,
+        mut granted: Granted,
         place: Option<Place>,
     ) -> Lock {
         session.core().known().insert(granted.token);
+        let row = granted.row.take();
         Lock {
+            working: row.is_some(),
+            row,
             held: Arc::new(Held::new(session, request_id, granted)),
             place,
             released: false,
@@ -54,6 +61,23 @@ impl Lock {
         let mut lock = Lock::new(session, Uuid::nil(), granted, None);
         lock.released = true;
         lock
+    }
+
+    /// The row of the work that was started with it.
+    pub(crate) fn take_row(&mut self) -> Option<UpdatedRow> {
+        self.row.take()
+    }
+
+    /// From now on it is released when it is dropped.
+    pub(crate) fn without_work(mut self) -> Lock {
+        self.working = false;
+        self
+    }
+
+    /// The server has answered that the work is finished: the next in this process' line gets its turn.
+    pub(crate) fn end(&mut self) {
+        self.released = true;
+        self.place = None;
     }
 
     pub(crate) fn held(&self) -> &Arc<Held> {
@@ -196,7 +220,9 @@ impl fmt::Debug for Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        if !self.released {
+        if self.working && !self.released {
+            self.held.leave();
+        } else if !self.released {
             // No await here, and perhaps no runtime: the session's reaper does it.
             let place = self.place.take();
             self.held.session.reaper().release(self.held.token, place);

@@ -19,6 +19,8 @@ pub(crate) struct Unsettled {
     pub(crate) keys: Vec<Arc<Key>>,
     /// From then on its statement can't be under way on the server any more.
     pub(crate) until: Instant,
+    /// It was to start work, which is not to be released without a final state.
+    pub(crate) work: bool,
 }
 
 /// The way to a session's reaper. Never blocks, needs no runtime.

@@ -18,6 +18,7 @@ use crate::claim::{ClaimCleanup, Cleanups};
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::reaper::Reaper;
+use crate::work::StartWork;
 
 pub(crate) use self::core::{Core, REPLY_LIMIT};
 pub use lease::Loss;
@@ -113,6 +114,29 @@ impl Session {
     pub fn acquire_all<T: Into<Wanted>>(&self, wanted: impl IntoIterator<Item = T>) -> AcquireAll {
         let wanted = wanted.into_iter().map(Into::into).collect();
         AcquireAll::new(self.clone(), wanted)
+    }
+
+    /// Prepares to start work on a tracked resource: to take its lock and change its row, both or neither. Nothing
+    /// happens before the result is awaited.
+    ///
+    /// ```no_run
+    /// # async fn run(session: volguard::Session) -> Result<(), volguard::Error> {
+    /// use volguard::{WorkOutcome, column};
+    ///
+    /// let start = session
+    ///     .start_work("volume", "v-17")
+    ///     .expect("status", "available")
+    ///     .set("status", "extending");
+    /// if let WorkOutcome::Started(mut work) = start.await? {
+    ///     // ... extend the volume, with `work.token()` as its fence ...
+    ///     let end = work.finish().set("status", "available").set("size", column("size") + 1);
+    ///     assert!(end.await?.is_updated());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start_work(&self, resource_type: &str, resource_id: &str) -> StartWork {
+        StartWork::new(self.clone(), resource_type, resource_id)
     }
 
     /// Prepares to take over work of crashed services of this cluster that no crash rule repairs. Nothing happens before

@@ -247,6 +247,35 @@ pub(crate) static AUTO_CLEANUP: Statement = Statement {
     types: &[Type::TEXT],
 };
 
+pub(crate) static START_WORK: Statement = Statement {
+    sql: "SELECT (once.result).token, (once.result).outcome, (once.result).\"row\", (once.result).unmet FROM (SELECT \
+          volguard.start_work(service_id => $1, resource_type => $2, resource_id => $3, \"values\" => $4, expected => $5, \
+          filter => $6, lock_name => $7, wait => $8 OPERATOR(pg_catalog.*) pg_catalog.interval '1 microsecond', \
+          request_id => $9) AS result) AS once",
+    types: &[
+        Type::INT8,
+        Type::TEXT,
+        Type::TEXT,
+        Type::JSONB,
+        Type::JSONB,
+        Type::JSONB,
+        Type::TEXT,
+        Type::INT8,
+        Type::UUID,
+    ],
+};
+
+pub(crate) static FINISH_WORK: Statement = Statement {
+    sql: "SELECT (once.result).outcome, (once.result).\"row\", (once.result).unmet FROM (SELECT \
+          volguard.finish_work(token => $1, \"values\" => $2) AS result) AS once",
+    types: &[Type::INT8, Type::JSONB],
+};
+
+pub(crate) static STARTED_WORK: Statement = Statement {
+    sql: "SELECT token FROM volguard.lock_status WHERE service_id OPERATOR(pg_catalog.=) $1 AND request_id OPERATOR(pg_catalog.=) $2",
+    types: &[Type::INT8, Type::UUID],
+};
+
 // The function is called in a list of results, where its row is not stored before it is read as it would be in FROM. It is
 // called once: a subquery that calls a volatile function is never merged into the query around it.
 pub(crate) static CONDITIONAL_UPDATE: Statement = Statement {

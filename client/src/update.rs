@@ -29,7 +29,7 @@ use self::literal::scalar;
 pub use self::literal::{IntoLiteral, Literal, value};
 pub use self::outcome::{UpdateOutcome, UpdatedRow};
 pub(crate) use self::repeated::Repeated;
-use self::request::{Documents, Request};
+pub(crate) use self::request::{Documents, Request};
 use crate::connect::StatementMode;
 use crate::error::Error;
 use crate::handle::Volguard;
@@ -99,9 +99,7 @@ impl ConditionalUpdate {
     /// A column that can hold any JSON (json, jsonb, a composite type) only takes scalars here: to the server all
     /// else is what it would have to equal. Demand more of it by [`only_if`](Self::only_if) and [`is`].
     pub fn expect(mut self, column: &str, condition: impl IntoCondition) -> Self {
-        self.request
-            .expected
-            .push((column.to_owned(), condition.into_condition()));
+        self.request.expect(column, condition);
         self
     }
 
@@ -135,7 +133,7 @@ impl ConditionalUpdate {
     /// more of it by [`only_if`](Self::only_if) and [`is`]. The row has to come from the database, not from outside:
     /// unlike a literal, a list or an object in it is not refused, and in a column that can't hold one it is a condition.
     pub fn expect_unchanged(mut self, row: impl Serialize) -> Self {
-        self.request.expected.extend(unchanged::columns(row));
+        self.request.expect_unchanged(row);
         self
     }
 
@@ -153,7 +151,7 @@ impl ConditionalUpdate {
     /// # }
     /// ```
     pub fn only_if(mut self, filter: impl Into<Filter>) -> Self {
-        self.request.filters.push(filter.into());
+        self.request.only_if(filter);
         self
     }
 
@@ -185,9 +183,7 @@ impl ConditionalUpdate {
     /// Sets a column: to a literal (`None` is `NULL`), a [`value()`] of JSON, another [`column()`] as it was before,
     /// or what is computed of them.
     pub fn set(mut self, column: &str, value: impl IntoExpression) -> Self {
-        self.request
-            .values
-            .push((column.to_owned(), value.into_expression()));
+        self.request.set(column, value);
         self
     }
 

@@ -9,7 +9,7 @@ use crate::refusal::{Blocker, Refusal};
 use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg, transaction_snapshot_only};
 use crate::tables::Tables;
-use crate::wait::{Deadline, Line, line};
+use crate::wait::{Deadline, Line, client, line};
 use crate::{argument, service, settings, statements, token, write};
 use pgrx::datum::{AnyElement, Interval, Uuid};
 use pgrx::{pg_extern, pg_sys};
@@ -18,16 +18,27 @@ use pgrx::{pg_extern, pg_sys};
 const TOKEN_KEY: &str = "workers_token_key";
 
 /// What one call asks for.
-struct Request<'a> {
+pub struct Request<'a> {
     service_id: i64,
     /// cluster, type, id, lock name
     names: [&'a str; 4],
-    status: Arg,
+    /// It needs the resource's work slot, too.
+    working: bool,
     request_id: Option<Uuid>,
     details: Arg,
     /// The lines to head, the key's first.
     lines: Vec<Line>,
     deadline: Deadline,
+}
+
+/// What the caller says when the key is free, before the row is inserted.
+pub enum Ready {
+    /// Insert it, with this status.
+    Take(Arg),
+    /// Don't: it has no use for the key.
+    Decline,
+    /// Something else that it needs is taken: let others go first, and try again.
+    GiveWay,
 }
 
 /// What came of one attempt.
@@ -36,16 +47,56 @@ enum Tried {
     InTheWay(Obstacle),
     /// The gate stayed closed, or the service isn't alive.
     Unclear,
+    /// The caller was not ready.
+    Ended(Got),
 }
 
-/// How a token was got.
-enum Got {
+/// What came of a call.
+pub enum Got {
     Inserted(i64),
     HeldByRequest(i64),
+    NotFree,
+    Declined,
+    GaveWay,
 }
 
-impl Request<'_> {
-    fn acquire(&self) -> Result<Option<i64>, Error> {
+impl<'a> Request<'a> {
+    pub fn new(
+        service_id: i64,
+        names: [&'a str; 4],
+        working: bool,
+        request_id: Option<Uuid>,
+        deadline: Deadline,
+    ) -> Self {
+        let [cluster, resource_type, resource_id, lock_name] = names;
+        let key = Line::of_key(cluster, resource_type, resource_id, lock_name);
+        let work = working.then(|| Line::of_work(cluster, resource_type, resource_id));
+        Request {
+            service_id,
+            names,
+            working,
+            request_id,
+            details: None,
+            lines: std::iter::once(key).chain(work).collect(),
+            deadline,
+        }
+    }
+
+    /// Takes the key once it is free and `ready` says so, which is asked inside the gate and as head of the lines.
+    pub fn acquire(&self, mut ready: impl FnMut() -> Result<Ready, Error>) -> Result<Got, Error> {
+        loop {
+            match self.acquire_in_line(&mut ready)? {
+                // Whoever queued behind us has the lines now.
+                Got::GaveWay if !self.deadline.left().is_zero() => client::look()?,
+                got => return Ok(got),
+            }
+        }
+    }
+
+    fn acquire_in_line(
+        &self,
+        ready: &mut impl FnMut() -> Result<Ready, Error>,
+    ) -> Result<Got, Error> {
         for (headed, line) in self.lines.iter().enumerate() {
             if line.try_head()? {
                 continue;
@@ -56,26 +107,19 @@ impl Request<'_> {
                 && let Refusal::HeldByRequest(token) = self.look()?
             {
                 self.leave(headed);
-                return Ok(Some(token));
+                return Ok(Got::HeldByRequest(token));
             }
             if !line.become_head(&self.deadline)? {
                 self.leave(headed);
-                return Ok(None);
+                return Ok(Got::NotFree);
             }
         }
-        let got = self.insert_as_head()?;
-        match got {
-            // Its insert isn't committed yet: the lines stay ours until it is.
-            Some(Got::Inserted(token)) => Ok(Some(token)),
-            Some(Got::HeldByRequest(token)) => {
-                self.leave(self.lines.len());
-                Ok(Some(token))
-            }
-            None => {
-                self.leave(self.lines.len());
-                Ok(None)
-            }
+        let got = self.insert_as_head(ready)?;
+        // The insert isn't committed yet: the lines stay ours until it is.
+        if !matches!(got, Got::Inserted(_)) {
+            self.leave(self.lines.len());
         }
+        Ok(got)
     }
 
     /// Leaves the lines it heads, so that a long transaction doesn't block others with a refusal.
@@ -85,27 +129,31 @@ impl Request<'_> {
         }
     }
 
-    fn insert_as_head(&self) -> Result<Option<Got>, Error> {
+    fn insert_as_head(
+        &self,
+        ready: &mut impl FnMut() -> Result<Ready, Error>,
+    ) -> Result<Got, Error> {
         // The row whose cleanup was tried in vain: trying again would only fail, and write, again.
         let mut hopeless = None;
         loop {
             line::before_look()?;
-            let refusal = match self.insert()? {
+            let refusal = match self.insert(ready)? {
                 Tried::Inserted(token) => {
                     token::make_durable();
-                    return Ok(Some(Got::Inserted(token)));
+                    return Ok(Got::Inserted(token));
                 }
+                Tried::Ended(got) => return Ok(got),
                 Tried::InTheWay(row) => self.judge(&row)?,
                 Tried::Unclear => self.why_refused()?,
             };
             let blocker = match refusal {
-                Refusal::HeldByRequest(token) => return Ok(Some(Got::HeldByRequest(token))),
+                Refusal::HeldByRequest(token) => return Ok(Got::HeldByRequest(token)),
                 Refusal::Held(blocker) => blocker,
                 // It went between the two looks, or the gate was busy: look again, if there is time to.
                 Refusal::Gone if self.deadline.may_wait() && !self.deadline.left().is_zero() => {
                     continue;
                 }
-                Refusal::Gone => return Ok(None),
+                Refusal::Gone => return Ok(Got::NotFree),
             };
             if blocker.cleanable && settings::auto_cleanup() && hopeless != Some(blocker.token) {
                 match self.clean_up(&blocker)? {
@@ -115,7 +163,7 @@ impl Request<'_> {
                 }
             }
             if self.deadline.left().is_zero() {
-                return Ok(None);
+                return Ok(Got::NotFree);
             }
             blocker.wait(&self.deadline)?;
         }
@@ -123,15 +171,21 @@ impl Request<'_> {
 
     /// One attempt, under the caller's own gate. It looks first, which never waits: an insert would, for somebody who is
     /// deleting the row.
-    fn insert(&self) -> Result<Tried, Error> {
+    fn insert(&self, ready: &mut impl FnMut() -> Result<Ready, Error>) -> Result<Tried, Error> {
         let gate = Gate::of(self.service_id);
         if !gate.enter_within(&self.deadline)? {
             return Ok(Tried::Unclear);
         }
         let tables = Tables::open()?;
         let tried = match tables.service(self.service_id)? {
-            Service::Alive(_) => match tables.in_the_way(self.names, self.status.is_some())? {
-                None => return Ok(Tried::Inserted(self.write(&tables)?)),
+            Service::Alive(_) => match tables.in_the_way(self.names, self.working)? {
+                None => match ready()? {
+                    Ready::Take(status) => {
+                        return Ok(Tried::Inserted(self.write(&tables, status)?));
+                    }
+                    Ready::Decline => Tried::Ended(Got::Declined),
+                    Ready::GiveWay => Tried::Ended(Got::GaveWay),
+                },
                 Some(row) => Tried::InTheWay(row),
             },
             Service::Expired | Service::Fenced => Tried::Unclear,
@@ -140,7 +194,7 @@ impl Request<'_> {
         Ok(tried)
     }
 
-    fn write(&self, tables: &Tables) -> Result<i64, Error> {
+    fn write(&self, tables: &Tables, status: Arg) -> Result<i64, Error> {
         let token = token::draw(tables)?;
         let [cluster, resource_type, resource_id, lock_name] = self.names.map(arg);
         // SAFETY: reads the clock.
@@ -153,7 +207,7 @@ impl Request<'_> {
             (columns.key[3], lock_name),
             (columns.token, arg(token)),
             (columns.service_id, arg(self.service_id)),
-            (columns.status, self.status),
+            (columns.status, status),
             (columns.request_id, self.request_id.and_then(arg)),
             (columns.details, self.details),
             (columns.acquired_at, now),
@@ -175,7 +229,7 @@ impl Request<'_> {
     fn look(&self) -> Result<Refusal, Error> {
         let tables = Tables::open()?;
         match tables.service(self.service_id)? {
-            Service::Alive(_) => match tables.in_the_way(self.names, self.status.is_some())? {
+            Service::Alive(_) => match tables.in_the_way(self.names, self.working)? {
                 None => Ok(Refusal::Gone),
                 Some(row) => self.judge(&row),
             },
@@ -216,7 +270,7 @@ impl Request<'_> {
                 resource_type,
                 resource_id,
                 lock_name,
-                self.status,
+                arg(self.working),
                 self.request_id.and_then(arg),
             ],
         )
@@ -269,25 +323,16 @@ fn acquire(
         let status = argument::status(status)?;
         let deadline = deadline("acquire", wait)?;
         let cluster = service::acting_for(service_id)?.cluster;
-        let mut lines = vec![Line::of_key(
-            &cluster,
-            resource_type,
-            resource_id,
-            lock_name,
-        )];
-        if status.is_some() {
-            lines.push(Line::of_work(&cluster, resource_type, resource_id));
-        }
+        let names = [&cluster, resource_type, resource_id, lock_name];
         let request = Request {
-            service_id,
-            names: [&cluster, resource_type, resource_id, lock_name],
-            status: status.and_then(arg),
-            request_id,
             details: details.map(|details| details.datum()),
-            lines,
-            deadline,
+            ..Request::new(service_id, names, status.is_some(), request_id, deadline)
         };
-        request.acquire()
+        let status = status.and_then(arg);
+        Ok(match request.acquire(|| Ok(Ready::Take(status)))? {
+            Got::Inserted(token) | Got::HeldByRequest(token) => Some(token),
+            Got::NotFree | Got::Declined | Got::GaveWay => None,
+        })
     })
 }
 

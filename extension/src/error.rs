@@ -113,6 +113,30 @@ impl Error {
         self
     }
 
+    /// Names another place than the one in front of the message.
+    pub fn moved(self, from: &str, to: &str) -> Self {
+        let moved = |text: &str| Some(format!("{to}{}", text.strip_prefix(from)?));
+        match self {
+            Error::Postgres(PgError(mut data)) => {
+                if let Some(message) = moved(&self.to_string()) {
+                    // SAFETY: as in `at`.
+                    unsafe { data.as_mut().message = copy(&message) };
+                }
+                self
+            }
+            Error::Document {
+                path,
+                problem,
+                hint,
+            } => Error::Document {
+                path: moved(&path).unwrap_or(path),
+                problem,
+                hint,
+            },
+            other => other,
+        }
+    }
+
     /// The five characters that clients decide by.
     pub fn sqlstate(&self) -> [u8; 5] {
         *match self {

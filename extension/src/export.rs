@@ -2,7 +2,8 @@
 
 use crate::catch::raw;
 use crate::error::Error;
-use pgrx::pg_sys;
+use crate::spi::Arg;
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use std::cell::Cell;
 use std::ptr::NonNull;
 
@@ -43,6 +44,24 @@ pub unsafe fn raise_pending() {
             Some(Pending::New(data)) => raw::ThrowErrorData(data.as_ptr()),
             Some(Pending::Caught(data)) => raw::ReThrowError(data.as_ptr()),
         }
+    }
+}
+
+/// A value of the composite type that the running function is declared to return.
+///
+/// # Safety
+/// `fcinfo` is that of the running function, whose type has these fields.
+pub unsafe fn composite<const N: usize>(fcinfo: FunctionCallInfo, fields: [Arg; N]) -> Datum {
+    let mut values = fields.map(|field| field.unwrap_or(Datum::null()));
+    let mut nulls = fields.map(|field| field.is_none());
+    // SAFETY: the caller's promise; the declared type is looked up by its Oid, so no search_path plays a part. Its
+    // descriptor belongs to the type cache and is given back.
+    unsafe {
+        let declared = pg_sys::get_func_rettype((*(*fcinfo).flinfo).fn_oid);
+        let descriptor = pg_sys::lookup_rowtype_tupdesc(declared, -1);
+        let tuple = pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+        pg_sys::DecrTupleDescRefCount(descriptor);
+        pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data)
     }
 }
 

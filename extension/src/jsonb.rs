@@ -42,6 +42,28 @@ pub enum Part<'c> {
     Composed(&'c [u8]),
 }
 
+impl Part<'_> {
+    /// A scalar as text; `None` for null and for what is none.
+    pub fn text(self) -> Option<String> {
+        match self {
+            Part::Null | Part::Composed(_) => None,
+            Part::Boolean(value) => Some(value.to_string()),
+            Part::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
+            Part::Number(number) => Some(number_text(number).to_string_lossy().into_owned()),
+        }
+    }
+}
+
+/// The text of a [`Part::Number`], in the current memory context.
+pub fn number_text(number: &[u8]) -> &CStr {
+    let function = pg_sys::Oid::from(pg_sys::F_NUMERIC_OUT);
+    // SAFETY: a numeric, aligned as the document is; its own output function returns a C string.
+    unsafe {
+        let number = Datum::from(number.as_ptr());
+        CStr::from_ptr(pg_sys::OidOutputFunctionCall(function, number))
+    }
+}
+
 impl<'c> Jsonb<'c> {
     /// # Safety
     /// `datum` is a jsonb that lives for `'c`, as does what the current memory context has.

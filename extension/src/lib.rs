@@ -41,6 +41,7 @@ mod statements;
 mod tables;
 mod token;
 mod wait;
+mod work;
 mod worker;
 mod write;
 
@@ -84,6 +85,11 @@ pgrx::extension_sql_file!(
     requires = ["cleanup"]
 );
 pgrx::extension_sql_file!(
+    "../../sql/schema/56-work.sql",
+    name = "work",
+    requires = ["claim"]
+);
+pgrx::extension_sql_file!(
     "../../sql/schema/60-views.sql",
     name = "views",
     requires = ["tables"]
@@ -96,7 +102,7 @@ pgrx::extension_sql_file!(
 pgrx::extension_sql_file!(
     "../../sql/schema/90-privileges.sql",
     name = "privileges",
-    requires = ["claim", "views", "dump"],
+    requires = ["work", "views", "dump"],
     finalize
 );
 

@@ -57,7 +57,7 @@ fn release(token: Option<i64>) -> Option<bool> {
 }
 
 /// Deletes the row of a token, unless its service is fenced.
-fn give_back(tables: &Tables, token: i64, held: &Held) -> Result<bool, Error> {
+pub fn give_back(tables: &Tables, token: i64, held: &Held) -> Result<bool, Error> {
     if tables.service(held.service_id)? == look::Service::Fenced {
         return Ok(false);
     }

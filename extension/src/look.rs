@@ -89,9 +89,10 @@ impl Tables {
             token,
             service_id,
             request_id,
+            crashed_service_id,
             ..
         } = self.columns;
-        let numbers = [token, service_id, request_id];
+        let numbers = [token, service_id, request_id, crashed_service_id];
         // SAFETY: the table is locked, the columns are texts; the closures own nothing.
         let (has_key, found) = unsafe {
             catching(|| {
@@ -119,7 +120,10 @@ impl Tables {
                 )
             })?
         };
-        let obstacle = |(place, [token, service_id, request_id]): (_, [Option<Datum>; 3])| {
+        let obstacle = |(place, fields): (_, [Option<Datum>; 4])| {
+            let [token, service_id, request_id, crashed] = fields;
+            // A claimed row keeps the request id of the crashed service, whose request that was.
+            let request_id = request_id.filter(|_| crashed.is_none());
             // SAFETY: fields of these types, in a copy of the row.
             unsafe {
                 Some(Obstacle {

@@ -44,6 +44,10 @@ pub enum Guard {
     ClaimLock,
     /// The new token of claimed work.
     ClaimToken,
+    /// Work that waits for the row of its resource lets others have its lines and its gate now and then.
+    Patience,
+    /// Finished work gives its lock back before it changes the row of its resource.
+    ReleaseFirst,
     /// The look whether the database has come out of a dump.
     Lineage,
 }

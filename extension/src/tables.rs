@@ -42,6 +42,7 @@ pub struct Columns {
     pub acquired_at: i16,
     pub updated_at: i16,
     pub details: i16,
+    pub crashed_service_id: i16,
 }
 
 impl Tables {
@@ -97,6 +98,7 @@ impl Tables {
                 acquired_at: of_workers(c"acquired_at"),
                 updated_at: of_workers(c"updated_at"),
                 details: of_workers(c"details"),
+                crashed_service_id: of_workers(c"crashed_service_id"),
             },
             token_counter: relation(c"token_counter")?,
         })

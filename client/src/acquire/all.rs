@@ -63,7 +63,7 @@ impl AcquireAll {
         let id = self.request_id.unwrap_or_else(Uuid::new_v4);
         let request = Request::all(id, self.wanted);
         let locks = ask(self.session.clone(), request, self.wait).await?;
-        Ok(locks.map(|locks| LockSet::new(self.session, locks)))
+        Ok(locks.ok().map(|locks| LockSet::new(self.session, locks)))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Asking the database, in a task that outlives the caller's future.
 //!
 //! Once the statement is sent somebody has to learn what became of it. So the task owns the connection, listens to
-//! the end, and hands the lock over; a lock that nobody takes delivery of is dropped, which releases it.
+//! the end, and hands the lock over; a lock that nobody takes delivery of is dropped, which releases it, or leaves its work to
+//! cleanup.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,14 +12,14 @@ use deadpool_postgres::Object;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::{Granted, Request};
+use super::{Granted, Refused, Reply, Request};
 use crate::error::{Error, outcome_unknown};
 use crate::lock::Lock;
 use crate::queue::Places;
 use crate::reaper::Unsettled;
 use crate::session::{Loss, Session};
 
-type Answer = Result<Option<Vec<Lock>>, Error>;
+type Answer = Result<Result<Vec<Lock>, Refused>, Error>;
 
 /// How much later than the end of the wait the server may answer.
 const GRACE: Duration = Duration::from_secs(10);
@@ -50,7 +51,7 @@ enum Interruption {
 /// What one statement came to.
 enum Outcome {
     Granted(Vec<Granted>),
-    NotFree,
+    Refused(Refused),
     /// Nothing is held.
     Failed(Error),
     /// Locks may be held, now or as soon as the statement gets through.
@@ -85,14 +86,15 @@ impl Attempt {
         }
         if let Some(until) = self.doubt {
             let keys = self.request.keys();
-            let unsettled = Unsettled { keys, until };
+            let work = self.request.is_work();
+            let unsettled = Unsettled { keys, until, work };
             core.unsettled().insert(self.request.id, unsettled);
             self.session.reaper().settle();
         }
         self.answer(answer);
     }
 
-    /// A lock that nobody takes delivery of is dropped, which releases it.
+    /// What nobody takes delivery of is dropped.
     fn answer(&mut self, answer: Answer) {
         if let Some(reply) = self.reply.take() {
             let _ = reply.send(answer);
@@ -118,9 +120,12 @@ impl Attempt {
                     // What is not handed over is dropped, which releases it: too late, or the id is that of an earlier
                     // request whose lock is still being released.
                     core.lease.check().map_err(Error::SessionLost)?;
-                    return Ok((!came_back).then_some(locks));
+                    return Ok(match came_back {
+                        true => Err(Refused::NotFree),
+                        false => Ok(locks),
+                    });
                 }
-                Outcome::NotFree => return Ok(None),
+                Outcome::Refused(why) => return Ok(Err(why)),
                 Outcome::Failed(error) => return Err(error),
                 Outcome::Unknown(error) => error,
             };
@@ -171,7 +176,7 @@ impl Attempt {
             client = volguard.checkout() => client,
             interruption = self.interruption(None) => {
                 self.answer(interruption.answer());
-                return Outcome::NotFree;
+                return Outcome::Refused(Refused::NotFree);
             }
         };
         let client = match client {
@@ -186,8 +191,8 @@ impl Attempt {
         };
         let overdue = Instant::now() + wait + GRACE;
         let outcome = match self.send(&client, wait, overdue).await {
-            Some(Ok(granted)) if granted.is_empty() => Outcome::NotFree,
-            Some(Ok(granted)) => Outcome::Granted(granted),
+            Some(Ok(Ok(granted))) => Outcome::Granted(granted),
+            Some(Ok(Err(why))) => Outcome::Refused(why),
             Some(Err(error)) if outcome_unknown(&error) => Outcome::Unknown(error.into()),
             Some(Err(error)) => Outcome::Failed(Error::from_acquire(error)),
             None => Outcome::Unknown(Error::NoReply),
@@ -211,7 +216,7 @@ impl Attempt {
         client: &Object,
         wait: Duration,
         overdue: Instant,
-    ) -> Option<Result<Vec<Granted>, tokio_postgres::Error>> {
+    ) -> Option<Result<Reply, tokio_postgres::Error>> {
         let core = Arc::clone(self.session.core());
         let request = self.request.clone();
         let mut statement = pin!(request.send(&core, client, wait));
@@ -269,7 +274,7 @@ impl Interruption {
     fn answer(self) -> Answer {
         match self {
             // Nobody hears it.
-            Interruption::CallerGone => Ok(None),
+            Interruption::CallerGone => Ok(Err(Refused::NotFree)),
             Interruption::SessionLost(loss) => Err(Error::SessionLost(loss)),
             Interruption::NoReply => Err(Error::NoReply),
         }

@@ -13,6 +13,7 @@ use crate::interval::micros;
 use crate::queue::Key;
 use crate::session::Core;
 use crate::statements::{self, Params};
+use crate::update::{Documents, UpdatedRow};
 
 /// One of the locks that [`Session::acquire_all`](crate::Session::acquire_all) asks for.
 ///
@@ -105,6 +106,7 @@ pub(crate) struct Request {
 enum What {
     One(Wanted),
     All(Vec<Wanted>),
+    Work(Arc<Key>, Arc<Documents>),
 }
 
 /// A lock that the server has given.
@@ -112,7 +114,23 @@ enum What {
 pub(crate) struct Granted {
     pub(crate) key: Arc<Key>,
     pub(crate) token: i64,
+    /// The row of the resource, if its work was started with it.
+    pub(crate) row: Option<UpdatedRow>,
 }
+
+/// Why nothing is held.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// Not in time.
+    NotFree,
+    /// Conditions of the work did not hold.
+    Unmet(Vec<String>),
+    /// The resource of the work has no row.
+    NotFound,
+}
+
+/// What the server says: all that was asked for, in that order, or nothing.
+pub(crate) type Reply = Result<Vec<Granted>, Refused>;
 
 impl Request {
     pub(crate) fn one(id: Uuid, wanted: Wanted) -> Request {
@@ -125,25 +143,77 @@ impl Request {
         Request { id, what }
     }
 
+    pub(crate) fn work(id: Uuid, key: Arc<Key>, documents: Documents) -> Request {
+        let what = What::Work(key, Arc::new(documents));
+        Request { id, what }
+    }
+
+    /// What it gets must not be released without a final state.
+    pub(super) fn is_work(&self) -> bool {
+        matches!(self.what, What::Work(..))
+    }
+
     pub(crate) fn keys(&self) -> Vec<Arc<Key>> {
         let wanted = match &self.what {
             What::One(wanted) => std::slice::from_ref(wanted),
             What::All(wanted) => wanted,
+            What::Work(key, _) => return vec![Arc::clone(key)],
         };
         wanted.iter().map(|one| Arc::clone(&one.key)).collect()
     }
 
-    /// What the server gives, in the order asked for; nothing if not all is free in time.
+    /// Asks the server.
     pub(crate) async fn send(
         &self,
         core: &Core,
         client: &ClientWrapper,
         wait: Duration,
-    ) -> Result<Vec<Granted>, Error> {
-        match &self.what {
-            What::One(wanted) => self.send_one(core, client, wait, wanted).await,
-            What::All(wanted) => self.send_all(core, client, wait, wanted).await,
-        }
+    ) -> Result<Reply, Error> {
+        let granted = match &self.what {
+            What::One(wanted) => self.send_one(core, client, wait, wanted).await?,
+            What::All(wanted) => self.send_all(core, client, wait, wanted).await?,
+            What::Work(key, documents) => {
+                return self.send_work(core, client, wait, key, documents).await;
+            }
+        };
+        Ok(match granted.is_empty() {
+            true => Err(Refused::NotFree),
+            false => Ok(granted),
+        })
+    }
+
+    async fn send_work(
+        &self,
+        core: &Core,
+        client: &ClientWrapper,
+        wait: Duration,
+        key: &Arc<Key>,
+        documents: &Documents,
+    ) -> Result<Reply, Error> {
+        let params: Params<'_> = &[
+            &core.service_id,
+            &key.resource_type,
+            &key.resource_id,
+            &documents.values,
+            &documents.expected,
+            &documents.filter,
+            &key.lock_name,
+            &micros(wait),
+            &self.id,
+        ];
+        let mode = core.volguard.mode();
+        let row = statements::START_WORK.row(client, mode, params).await?;
+        let token: Option<i64> = row.try_get("token")?;
+        Ok(match (token, row.try_get("outcome")?) {
+            (Some(token), _) => {
+                let key = Arc::clone(key);
+                let row = Some(UpdatedRow::read(&row)?);
+                Ok(vec![Granted { key, token, row }])
+            }
+            (None, "unmet") => Err(Refused::Unmet(row.try_get("unmet")?)),
+            (None, "not_found") => Err(Refused::NotFound),
+            (None, _) => Err(Refused::NotFree),
+        })
     }
 
     async fn send_one(
@@ -168,7 +238,11 @@ impl Request {
         let token: Option<i64> = row.try_get(0)?;
         let key = || Arc::clone(&wanted.key);
         Ok(token
-            .map(|token| Granted { key: key(), token })
+            .map(|token| Granted {
+                key: key(),
+                token,
+                row: None,
+            })
             .into_iter()
             .collect())
     }
@@ -191,7 +265,8 @@ impl Request {
         let granted = wanted.iter().filter_map(|one| {
             let token = tokens.remove(&*one.key)?;
             let key = Arc::clone(&one.key);
-            Some(Granted { key, token })
+            let row = None;
+            Some(Granted { key, token, row })
         });
         Ok(granted.collect())
     }

@@ -1,6 +1,7 @@
 //! What is known of a lock, for its guard and for the fences that outlive the guard's borrow.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -17,6 +18,8 @@ pub(crate) struct Held {
     pub(super) key: Arc<Key>,
     pub(super) token: i64,
     pub(super) request_id: Uuid,
+    /// The end of the work is under way, or done.
+    finishing: AtomicBool,
     /// The server has said that the token is not held.
     gone: watch::Sender<bool>,
 }
@@ -28,6 +31,7 @@ impl Held {
             key: granted.key,
             token: granted.token,
             request_id,
+            finishing: AtomicBool::new(false),
             gone: watch::Sender::new(false),
         }
     }
@@ -38,6 +42,26 @@ impl Held {
 
     pub(crate) fn token(&self) -> i64 {
         self.token
+    }
+
+    /// Says whether the end of the work is under way or done.
+    pub(crate) fn set_finishing(&self, finishing: bool) {
+        self.finishing.store(finishing, Ordering::Release);
+    }
+
+    /// The guard of unfinished work is gone. The session goes on knowing the token, so that no reconcile takes it for a stray.
+    pub(super) fn leave(&self) {
+        if self.finishing.load(Ordering::Acquire) {
+            return;
+        }
+        tracing::warn!(
+            service_id = self.core().service_id,
+            token = self.token,
+            request_id = %self.request_id,
+            resource_type = %self.key.resource_type,
+            resource_id = %self.key.resource_id,
+            "unfinished work was dropped: it stays locked until the session ends, and is left to cleanup then"
+        );
     }
 
     /// Refuses to go on under a session that is lost.
@@ -61,7 +85,7 @@ impl Held {
         self.gone.send_replace(true);
     }
 
-    pub(super) fn note(&self, error: Error) -> Error {
+    pub(crate) fn note(&self, error: Error) -> Error {
         if matches!(error, Error::TokenNotHeld(_)) {
             self.note_gone();
         }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::{Release, Unsettled};
-use crate::acquire::{Granted, Request, Wanted};
+use crate::acquire::{Granted, Reply, Request, Wanted};
 use crate::error::Error;
 use crate::session::{Core, REPLY_LIMIT};
 use crate::statements;
@@ -106,6 +106,10 @@ async fn settle_one(core: &Arc<Core>, id: Uuid, unsettled: Unsettled) -> Vec<Rel
     }
     let began = Instant::now();
     let _gate = core.gate.read().await;
+    if unsettled.work {
+        settle_work(core, id, began >= unsettled.until).await;
+        return Vec::new();
+    }
     let mut found = Vec::new();
     let mut all_asked = true;
     // One by one: of a request for several locks an operator may have taken some away.
@@ -129,7 +133,7 @@ async fn settle_one(core: &Arc<Core>, id: Uuid, unsettled: Unsettled) -> Vec<Rel
     }
     // Each place goes with its token: nobody here gets the key before the release is answered.
     let mut batch = Vec::with_capacity(found.len());
-    for Granted { key, token } in found {
+    for Granted { key, token, .. } in found {
         tracing::info!(service_id = core.service_id, request_id = %id, token, "releasing what a lost answer left behind");
         core.known().insert(token);
         let _place = places.remove(&key);
@@ -142,11 +146,41 @@ async fn settle_one(core: &Arc<Core>, id: Uuid, unsettled: Unsettled) -> Vec<Rel
     release(Arc::clone(core), batch).await
 }
 
+/// Looks for work that was started by a request whose answer was lost. It stays, for cleanup or for whoever asks under the
+/// same id.
+async fn settle_work(core: &Core, id: Uuid, certainly_over: bool) {
+    let answer = core
+        .volguard
+        .rows_within(
+            REPLY_LIMIT,
+            &statements::STARTED_WORK,
+            &[&core.service_id, &id],
+        )
+        .await;
+    let token =
+        match answer.and_then(|rows| Ok(rows.first().map(|row| row.try_get(0)).transpose()?)) {
+            Ok(token) => token,
+            Err(error) => {
+                tracing::debug!(request_id = %id, %error, "a request is still unsettled");
+                return;
+            }
+        };
+    if let Some(token) = token {
+        tracing::warn!(service_id = core.service_id, request_id = %id, token, "work whose answer was lost is left to cleanup");
+        core.known().insert(token);
+    }
+    if token.is_some() || certainly_over {
+        core.unsettled().remove(&id);
+    }
+}
+
 async fn ask(core: &Core, request: &Request) -> Result<Vec<Granted>, Error> {
     let client = core.volguard.checkout().await?;
     let answer = timeout(REPLY_LIMIT, request.send(core, &client, Duration::ZERO)).await;
     match answer {
-        Ok(answer) => answer.map_err(Error::from_acquire),
+        Ok(answer) => answer
+            .map(Reply::unwrap_or_default)
+            .map_err(Error::from_acquire),
         Err(_) => {
             core.volguard.cancel(&client.cancel_token()).await;
             drop(Object::take(client));

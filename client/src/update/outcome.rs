@@ -37,9 +37,9 @@ impl UpdateOutcome {
         }
     }
 
-    pub(super) fn read(row: &Row) -> Result<UpdateOutcome, Error> {
+    pub(crate) fn read(row: &Row) -> Result<UpdateOutcome, Error> {
         Ok(match row.try_get("outcome")? {
-            "updated" => UpdateOutcome::Updated(UpdatedRow(row.try_get("row")?)),
+            "updated" => UpdateOutcome::Updated(UpdatedRow::read(row)?),
             "unmet" => UpdateOutcome::Unmet(row.try_get("unmet")?),
             "not_found" => UpdateOutcome::NotFound,
             "fenced" => UpdateOutcome::Fenced,
@@ -56,6 +56,15 @@ impl UpdateOutcome {
 pub struct UpdatedRow(Value);
 
 impl UpdatedRow {
+    /// Where there is none.
+    pub(crate) const NONE: UpdatedRow = UpdatedRow(Value::Null);
+
+    /// Without a row, as for work that was started before on a row that is gone by now, it is `null`.
+    pub(crate) fn read(row: &Row) -> Result<UpdatedRow, tokio_postgres::Error> {
+        let json: Option<Value> = row.try_get("row")?;
+        Ok(json.map_or(UpdatedRow::NONE, UpdatedRow))
+    }
+
     /// One column.
     ///
     /// # Errors

@@ -1,18 +1,20 @@
 //! What an update asks for, and the documents that say so to the server.
 
 use postgres_protocol::escape::escape_literal;
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio_postgres::types::ToSql;
 
-use super::condition::Condition;
+use super::condition::{Condition, IntoCondition};
 use super::document::{Part, document};
-use super::expression::Expression;
+use super::expression::{Expression, IntoExpression};
 use super::filter::{Filter, together};
+use super::unchanged;
 use crate::error::Error;
 use crate::statements;
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Request {
+pub(crate) struct Request {
     pub(super) key: Vec<(String, Part)>,
     pub(super) expected: Vec<(String, Condition)>,
     pub(super) filters: Vec<Filter>,
@@ -21,19 +23,37 @@ pub(super) struct Request {
     pub(super) values_sql: Vec<(String, &'static str)>,
 }
 
-/// The arguments of `conditional_update`.
+/// The arguments of `conditional_update`, and of others like it.
 #[derive(Debug)]
-pub(super) struct Documents {
+pub(crate) struct Documents {
     pub(super) key: Value,
-    pub(super) values: Value,
-    pub(super) expected: Value,
-    pub(super) filter: Option<Value>,
+    pub(crate) values: Value,
+    pub(crate) expected: Value,
+    pub(crate) filter: Option<Value>,
     pub(super) filter_sql: Option<&'static str>,
     pub(super) values_sql: Option<Value>,
 }
 
 impl Request {
-    pub(super) fn documents(&self) -> Result<Documents, Error> {
+    pub(crate) fn expect(&mut self, column: &str, condition: impl IntoCondition) {
+        let condition = condition.into_condition();
+        self.expected.push((column.to_owned(), condition));
+    }
+
+    pub(crate) fn expect_unchanged(&mut self, row: impl Serialize) {
+        self.expected.extend(unchanged::columns(row));
+    }
+
+    pub(crate) fn only_if(&mut self, filter: impl Into<Filter>) {
+        self.filters.push(filter.into());
+    }
+
+    pub(crate) fn set(&mut self, column: &str, value: impl IntoExpression) {
+        let value = value.into_expression();
+        self.values.push((column.to_owned(), value));
+    }
+
+    pub(crate) fn documents(&self) -> Result<Documents, Error> {
         let json = |map: Map<String, Value>| Value::Object(map);
         let values_sql = document(self.values_sql.clone(), |sql| Ok(Value::from(sql)))?;
         Ok(Documents {

@@ -17,3 +17,4 @@ mod sessions;
 mod support;
 mod unnamed;
 mod updates;
+mod work;

@@ -2,7 +2,7 @@
 
 use super::document::{Fault, Path};
 use super::grammar::Literal;
-use super::jsonb::Part;
+use super::jsonb::{Part, number_text};
 use super::operators::base_type;
 use super::reading::is_json;
 use super::render::{Parameter, Source, Statement};
@@ -119,12 +119,7 @@ impl Input {
             }
             Part::Boolean(true) => self.read(c"true"),
             Part::Boolean(false) => self.read(c"false"),
-            // SAFETY: a numeric, aligned as the document is; its own output function returns a C string.
-            Part::Number(number) => self.read(unsafe {
-                let number = Datum::from(number.as_ptr());
-                let function = Oid::from(pg_sys::F_NUMERIC_OUT);
-                CStr::from_ptr(pg_sys::OidOutputFunctionCall(function, number))
-            }),
+            Part::Number(number) => self.read(number_text(number)),
             Part::Null | Part::Composed(_) => unreachable!("not what a parameter is made of"),
         }
     }

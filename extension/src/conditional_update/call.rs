@@ -3,7 +3,7 @@
 use super::document::Path;
 use super::grammar;
 use super::jsonb::Jsonb;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Row};
 use super::recipe::Recipe;
 use super::recipes;
 use super::signature::Signature;
@@ -49,6 +49,43 @@ impl<'c> Call<'c> {
                 now: pg_sys::GetCurrentTimestamp(),
             })
         }
+    }
+
+    /// An update of the row with this key, without a fence and without SQL of the caller.
+    pub fn new(
+        target: Oid,
+        key: Jsonb<'c>,
+        values: Jsonb<'c>,
+        expected: Jsonb<'c>,
+        filter: Option<Jsonb<'c>>,
+    ) -> Self {
+        Call {
+            target,
+            key,
+            values,
+            expected,
+            filter,
+            filter_sql: None,
+            values_sql: None,
+            fence: None,
+            // SAFETY: reads the clock.
+            now: unsafe { pg_sys::GetCurrentTimestamp() },
+        }
+    }
+
+    /// Were such documents read before, and found to be in order?
+    pub fn is_known(&self) -> bool {
+        Signature::of(self).is_some_and(|signature| recipes::find(&signature).is_some())
+    }
+
+    /// Finds mistakes in the documents without looking at a row.
+    pub fn check(&self) -> Result<(), Error> {
+        self.request()?.check()
+    }
+
+    /// The row of the key as it is.
+    pub fn present(&self) -> Result<Option<Row>, Error> {
+        self.request()?.present()
     }
 
     /// By the statement that documents of the same signature came to before, or by reading them.

@@ -34,13 +34,14 @@ mod update;
 mod value;
 mod view;
 
+pub use call::Call;
+pub use outcome::{Outcome, Row, no_names};
 pub use rule::{RulePlan, validate_values};
 pub use target::Table;
 
 use crate::error::Error;
 use crate::export::{export, verb};
 use crate::{document, jsonb};
-use call::Call;
 use grammar::Columns;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 
@@ -53,7 +54,7 @@ use pgrx::pg_sys::{Datum, FunctionCallInfo};
 unsafe extern "C-unwind" fn conditional_update_wrapper(fcinfo: FunctionCallInfo) -> Datum {
     verb(Datum::null(), || {
         // SAFETY: the arguments are those that the function declares, in that order, and live while it runs.
-        unsafe { Call::read(fcinfo)?.run()?.into_tuple(fcinfo) }
+        unsafe { Ok(Call::read(fcinfo)?.run()?.into_tuple(fcinfo)) }
     })
 }
 

@@ -1,8 +1,10 @@
 //! What came of an update, and its form in SQL: `volguard.update_result`.
 
-use crate::error::Error;
+use super::jsonb::{Jsonb, Part};
+use crate::export::composite;
+use crate::spi::{Arg, arg};
+use pgrx::FromDatum;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Oid};
-use pgrx::{FromDatum, IntoDatum};
 
 #[derive(Debug)]
 pub enum Outcome {
@@ -25,6 +27,20 @@ impl FromDatum for Row {
     }
 }
 
+impl Row {
+    /// What a scalar column holds, as text; `None` for NULL, for lists and objects, and without such a column.
+    pub fn text(self, column: &str) -> Option<String> {
+        let mut text = None;
+        // SAFETY: a jsonb, in memory that lives as long as the call.
+        unsafe { Jsonb::new(self.0) }.each_member(|name, part: Part| {
+            if name == column.as_bytes() {
+                text = part.text();
+            }
+        });
+        text
+    }
+}
+
 impl Outcome {
     fn name(&self) -> &'static str {
         match self {
@@ -35,45 +51,32 @@ impl Outcome {
         }
     }
 
+    /// outcome, row, unmet
+    pub fn fields(self) -> [Arg; 3] {
+        let name = arg(self.name());
+        match self {
+            Outcome::Updated(Row(row)) => [name, Some(row), no_names()],
+            Outcome::Unmet(columns) => [name, None, arg(columns)],
+            Outcome::NotFound | Outcome::Fenced => [name, None, no_names()],
+        }
+    }
+
     /// The tuple `(outcome, updated, row, unmet)`.
     ///
     /// # Safety
     /// `fcinfo` is that of a running function that is declared to return `volguard.update_result`.
-    pub unsafe fn into_tuple(self, fcinfo: FunctionCallInfo) -> Result<Datum, Error> {
-        let name = self.name();
-        let (row, unmet) = match self {
-            Outcome::Updated(row) => (Some(row), Vec::new()),
-            Outcome::Unmet(columns) => (None, columns),
-            Outcome::NotFound | Outcome::Fenced => (None, Vec::new()),
-        };
-        let fields = [
-            name.into_datum(),
-            i64::from(row.is_some()).into_datum(),
-            row.map(|Row(datum)| datum),
-            text_array(unmet),
-        ];
-        let mut values = fields.map(|field| field.unwrap_or(Datum::null()));
-        let mut nulls = fields.map(|field| field.is_none());
-        // SAFETY: the caller's promise; the declared type is looked up by its Oid, so no search_path plays a part, and
-        // has the four fields. Its descriptor belongs to the type cache and is given back.
-        unsafe {
-            let declared = pg_sys::get_func_rettype((*(*fcinfo).flinfo).fn_oid);
-            let descriptor = pg_sys::lookup_rowtype_tupdesc(declared, -1);
-            let tuple =
-                pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
-            pg_sys::DecrTupleDescRefCount(descriptor);
-            Ok(pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data))
-        }
+    pub unsafe fn into_tuple(self, fcinfo: FunctionCallInfo) -> Datum {
+        let [name, row, unmet] = self.fields();
+        let updated = arg(i64::from(row.is_some()));
+        // SAFETY: the caller's promise.
+        unsafe { composite(fcinfo, [name, updated, row, unmet]) }
     }
 }
 
-/// Nearly always an empty one, for which pgrx would set up a memory context.
-fn text_array(texts: Vec<String>) -> Option<Datum> {
-    match texts.is_empty() {
-        // SAFETY: makes a value in the current memory context.
-        true => Some(Datum::from(unsafe {
-            pg_sys::construct_empty_array(pg_sys::TEXTOID)
-        })),
-        false => texts.into_datum(),
-    }
+/// `unmet` where nothing is: nearly always, so not by pgrx, which would set up a memory context for it.
+pub fn no_names() -> Arg {
+    // SAFETY: makes a value in the current memory context.
+    Some(Datum::from(unsafe {
+        pg_sys::construct_empty_array(pg_sys::TEXTOID)
+    }))
 }

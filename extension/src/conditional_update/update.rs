@@ -64,6 +64,23 @@ impl Request {
         }
     }
 
+    /// Looks everything up and converts it.
+    pub fn check(&self) -> Result<(), Error> {
+        let table = Table::open_or_view(self.target)?;
+        self.update(&table)?.bind()?;
+        Ok(())
+    }
+
+    /// The row of the key as it is.
+    pub fn present(&self) -> Result<Option<outcome::Row>, Error> {
+        let table = Table::open_or_view(self.target)?;
+        let mut writer = Writer::new(&table, self.now);
+        writer.push("SELECT pg_catalog.to_jsonb(target.*) FROM ");
+        self.where_key(&mut writer)?;
+        writer.push(" LIMIT 2");
+        plan::run(&writer.finish(), |rows| only_row(rows, self.target))?
+    }
+
     /// Why an update has just done nothing; it is done now if there is no reason any more.
     pub fn explain(&self, reads_more: bool) -> Result<Outcome, Error> {
         let table = Table::open_or_view(self.target)?;

@@ -1,7 +1,9 @@
 //! Statements on locks.
 
 use super::{Statement, permitted, removed};
-use pgrx::pg_sys::{INT8ARRAYOID, INT8OID, JSONBOID, OIDOID, TEXTOID, TIMESTAMPTZOID, UUIDOID};
+use pgrx::pg_sys::{
+    BOOLOID, INT8ARRAYOID, INT8OID, JSONBOID, OIDOID, TEXTOID, TIMESTAMPTZOID, UUIDOID,
+};
 
 /// Only as head of the key's line, and of the work slot's if there is a status, when both are free. Nobody can be in its way
 /// then but somebody who writes the table by hand, and that is an error.
@@ -12,10 +14,10 @@ pub static ACQUIRE: Statement = Statement::new(
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
 );
 
-/// Why an acquire got nothing: the caller's own state, and the row in the way (the key's, else the work slot's). A claimed row
-/// keeps the request id of the crashed service, whose request that was.
+/// Why an acquire got nothing: the caller's own state, and the row in the way (the key's, else with `$5` the work slot's). A
+/// claimed row keeps the request id of the crashed service, whose request that was.
 pub static WHY_REFUSED: Statement = Statement::new(
-    &[INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID],
+    &[INT8OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, UUIDOID],
     "SELECT s.fenced_at IS NOT NULL,
             s.heartbeat_at {+} s.lease {<=} t.now,
             w.token,
@@ -33,7 +35,7 @@ pub static WHY_REFUSED: Statement = Statement::new(
          UNION ALL
          SELECT k.token, k.lock_name, k.ctid, k.service_id, k.request_id, k.status, k.crashed_service_id FROM volguard.workers AS k
          WHERE k.cluster {=} s.cluster AND k.resource_type {=} $2 AND k.resource_id {=} $3
-           AND k.status IS NOT NULL AND $5 IS NOT NULL
+           AND k.status IS NOT NULL AND $5
          LIMIT 1) AS w ON true
      LEFT JOIN volguard.services AS h ON h.service_id {=} w.service_id
      WHERE s.service_id {=} $1",

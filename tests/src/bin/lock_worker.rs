@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{env, io};
 
-use anyhow::{Context, bail};
-use volguard::{ClaimedCleanup, Janitor, Lock, Session, StatementMode, Volguard, column};
+use anyhow::{Context, bail, ensure};
+use volguard::{
+    ClaimedCleanup, Janitor, Lock, Session, StartWork, StatementMode, Volguard, Work, column,
+};
 use volguard_tests::scenario::{Ledger, Party, Sql, sqlstate};
 
 struct Worker {
@@ -23,6 +25,7 @@ struct Worker {
     /// Plain SQL, which the client's own checks don't hold back.
     sql: Sql,
     lock: Option<Lock>,
+    work: Option<Work>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -92,6 +95,7 @@ impl Worker {
             session,
             cleaned,
             lock: None,
+            work: None,
         })
     }
 
@@ -119,6 +123,16 @@ impl Worker {
             "cleaned" => Ok(self.cleaned.load(Ordering::SeqCst).to_string()),
             "contest" => self.contest(rest).await,
             "clean" => self.clean(rest != "unfenced").await,
+            "start" => {
+                self.work = self.start_work(rest).await?.started();
+                Ok(self.work.is_some().to_string())
+            }
+            "work" => loop {
+                let mut work = self.start_work(rest).await?.started().context("free")?;
+                let end = work.finish().set("status", "available").await?;
+                ensure!(end.is_updated(), "{end:?}");
+            },
+            "steps" => self.steps(rest).await,
             _ => bail!("no such verb: {line}"),
         }
     }
@@ -158,6 +172,27 @@ impl Worker {
             .execute()
             .await?;
         Ok(format!("{outcome:?}"))
+    }
+
+    fn start_work(&self, key: &str) -> StartWork {
+        self.session
+            .start_work("volume", key)
+            .expect("status", "available")
+            .set("status", "extending")
+    }
+
+    /// What `work KEY` does without end, in four steps.
+    async fn steps(&self, key: &str) -> anyhow::Result<String> {
+        loop {
+            let lock = self.session.acquire("volume", key).status("extending");
+            let lock = lock.await?.context("free")?;
+            for status in ["extending", "available"] {
+                let update = self.volguard.update("app.volumes").key("id", key);
+                let update = update.set("status", status).fenced_by(&lock);
+                ensure!(update.execute().await?.is_updated(), "{key} is there");
+            }
+            lock.release().await?;
+        }
     }
 
     /// `contest START ROUNDS KEY…`: visits the keys in turn.

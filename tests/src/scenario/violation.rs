@@ -72,6 +72,9 @@ pub enum Violation {
     /// The line was not served in order.
     #[error("served in the order {0:?}")]
     OutOfTurn(Vec<usize>),
+    /// The lock of a resource and its status, which change together.
+    #[error("lock and status are apart: {0}")]
+    Apart(String),
     /// A lock, a wait or a connection that nobody knows of any more.
     #[error("left behind: {0}")]
     LeftBehind(String),

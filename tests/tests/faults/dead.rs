@@ -32,10 +32,27 @@ pub fn what_the_dead_may_not(service: i64, token: i64) -> Vec<(String, &'static 
             "VG002",
         ),
         (fenced_update(token), "fenced"),
+        (
+            format!(
+                "SELECT volguard.start_work({service}, 'volume', 'v1', '{{\"status\": \"extending\"}}')"
+            ),
+            "VG001",
+        ),
+        (
+            format!(
+                "SELECT outcome FROM volguard.finish_work({token}, '{{\"status\": \"available\"}}')"
+            ),
+            "fenced",
+        ),
         (format!("SELECT volguard.release({token})"), "f"),
         (format!("SELECT volguard.release_all(ARRAY[{token}])"), "0"),
     ]
 }
+
+/// A volume that work could be started on.
+pub const TRACKED: &str = "
+    INSERT INTO app.volumes (id, status) VALUES ('v1', 'available');
+    SELECT volguard.track_resource('volume', 'app.volumes');";
 
 /// Everything that a dead service could change.
 pub const STATE: &str = "SELECT concat(
@@ -62,6 +79,7 @@ pub async fn answers(sql: &Sql, statement: &str, expected: &str) -> anyhow::Resu
 pub async fn a_dead_service_can_do_nothing(site: &Site) -> anyhow::Result<()> {
     let zombie = Doomed::start(site, LEASE).await?;
     let heir = site.sql().await?;
+    heir.run(TRACKED).await?;
     let service = heir.register("heir", LONG).await?;
     let token = heir
         .acquire(service, "v0", LONG)

@@ -54,4 +54,5 @@ mod server;
 mod sets;
 mod vanished;
 mod waiting;
+mod work;
 mod zombie;

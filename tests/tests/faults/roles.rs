@@ -21,7 +21,9 @@ fn what_the_owner_may(service: i64, token: i64) -> Vec<String> {
         format!("volguard.assert_held({token})"),
         format!("volguard.set_status({token}, 'extending')"),
         format!("volguard.conditional_update('app.volumes', '{{\"id\": \"v0\"}}', '{{\"size\": 2}}', fence => {token})"),
+        format!("volguard.start_work({service}, 'volume', 'v2', '{{\"status\": \"extending\"}}')"),
         format!("volguard.release({token})"),
+        format!("volguard.finish_work({token}, '{{\"status\": \"available\"}}')"),
         format!("volguard.release_all(ARRAY[{token}])"),
         format!("volguard.reconcile({service}, ARRAY[{token}])"),
         format!("volguard.force_release({token}, 'because')"),
@@ -39,7 +41,8 @@ async fn owner(site: &Site) -> anyhow::Result<(Sql, i64, i64)> {
     let sql = site.sql().await?;
     // Whoever may change the table is still fenced by the token.
     sql.run(
-        "INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use');
+        "INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use'), ('v2', 'available');
+         SELECT volguard.track_resource('volume', 'app.volumes');
          GRANT USAGE ON SCHEMA app TO stranger;
          GRANT SELECT, UPDATE ON app.volumes TO stranger",
     )

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use volguard_tests::scenario::{Site, Sql, Violation, Worker, WorkerOptions, until};
 
-use crate::dead::{STATE, what_the_dead_may_not};
+use crate::dead::{STATE, TRACKED, what_the_dead_may_not};
 
 const LEASE: Duration = Duration::from_millis(1500);
 const LONG: Duration = Duration::from_secs(60);
@@ -33,6 +33,7 @@ async fn one_that_lost_its_lock_can_do_nothing(site: &Site) -> anyhow::Result<()
     let heir = site.sql().await?;
     heir.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')")
         .await?;
+    heir.run(TRACKED).await?;
     let (mut zombie, token) = holder(site, LEASE).await?;
     zombie.freeze()?;
     let service = heir.register("heir", LONG).await?;

@@ -1,0 +1,1 @@
+SELECT volguard.acquire($1, 'volume', $2::text, status => 'extending')

@@ -1,0 +1,1 @@
+SELECT volguard.release($1)

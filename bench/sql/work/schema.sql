@@ -1,0 +1,23 @@
+-- The volumes that are worked on.
+CREATE TABLE volumes (
+    id uuid PRIMARY KEY,
+    status text NOT NULL,
+    size integer NOT NULL
+)
+-- Room for each page's next versions, so that a long run updates in place and doesn't measure the table's growth.
+WITH (fillfactor = 50);
+
+INSERT INTO volumes
+SELECT pg_catalog.md5(number::text)::uuid, 'available', 10
+FROM pg_catalog.generate_series(1, 16000) AS number;
+
+SELECT volguard.track_resource('volume', 'volumes');
+
+-- What somebody would make who writes a lock by hand, with nothing of cleanup, fencing or waiting.
+CREATE TABLE locks (
+    volume_id uuid PRIMARY KEY,
+    token bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    service_id bigint NOT NULL,
+    status text NOT NULL,
+    acquired_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);

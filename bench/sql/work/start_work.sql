@@ -1,0 +1,2 @@
+SELECT (once.result).token, (once.result)."row"
+FROM (SELECT volguard.start_work($1, 'volume', $2::text, '{"status": "extending"}', '{"status": "available"}') AS result) AS once

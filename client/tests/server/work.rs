@@ -1,0 +1,373 @@
+//! Work: lock and status of the resource change together, or not at all, whatever breaks.
+
+use std::future::{IntoFuture, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+use volguard::{
+    Cleanup, CleanupState, Error, Session, StartWork, UpdateOutcome, Volguard, Work, WorkOutcome,
+    column, is,
+};
+
+use crate::support::{
+    Fault, LONG, MOMENT, Observer, Proxy, code, connect, session, session_in, unique,
+};
+
+const START: &str = "volguard.start_work(";
+const FINISH: &str = "volguard.finish_work(";
+
+/// A tracked type of its own with one volume, `v`.
+struct Stage {
+    observer: Observer,
+    table: String,
+    kind: String,
+}
+
+impl Stage {
+    async fn new() -> Stage {
+        let (observer, kind) = (Observer::new().await, unique("volume"));
+        let table = kind.replace('-', "_");
+        observer
+            .run(&format!(
+                "CREATE TABLE {table} (id text PRIMARY KEY, status text, size integer CHECK (size < 100)); \
+                 INSERT INTO {table} VALUES ('v', 'available', 1)"
+            ))
+            .await;
+        let volguard = connect().await;
+        volguard.track_resource(&kind, &table).await.unwrap();
+        let rule = volguard.on_crash(&kind, "extending");
+        rule.set("status", "error_extending").await.unwrap();
+        Stage {
+            observer,
+            table,
+            kind,
+        }
+    }
+
+    fn start(&self, session: &Session) -> StartWork {
+        session
+            .start_work(&self.kind, "v")
+            .expect("status", "available")
+            .set("status", "extending")
+    }
+
+    async fn started(&self, session: &Session) -> Work {
+        self.start(session).await.unwrap().started().unwrap()
+    }
+
+    /// 1 if the volume has this status.
+    async fn in_status(&self, status: &str) -> i64 {
+        let sql = format!("SELECT count(*) FROM {} WHERE status = $1", self.table);
+        self.observer.number(&sql, &[&status]).await
+    }
+
+    async fn assert_status(&self, status: &str) {
+        assert_eq!(self.in_status(status).await, 1, "not {status}");
+    }
+
+    async fn assert_untouched(&self, session: &Session) {
+        assert_eq!(self.observer.locks_of(session).await, 0);
+        self.assert_status("available").await;
+    }
+}
+
+async fn behind_a_proxy() -> (Proxy, Volguard, Session, Stage) {
+    let proxy = Proxy::start().await;
+    let volguard = proxy.builder().connect().await.unwrap();
+    let session = session(&volguard).await;
+    (proxy, volguard, session, Stage::new().await)
+}
+
+async fn poll_times<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut left = times;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn lock_and_row_come_and_go_together() {
+    let (volguard, stage) = (connect().await, Stage::new().await);
+    let session = session(&volguard).await;
+    let mut work = stage.started(&session).await;
+    assert_eq!(work.row().get::<String>("status").unwrap(), "extending");
+    assert_eq!((work.resource_id(), work.is_lost()), ("v", false));
+    work.assert_held().await.unwrap();
+    let fenced = volguard.update(&stage.table).key("id", "v").set("size", 2);
+    let fenced = fenced.fenced_by(&work).execute().await.unwrap();
+    assert!(fenced.is_updated());
+
+    let end = work.finish().set("status", "available");
+    let row = end.set("size", column("size") + 1).await.unwrap();
+    assert_eq!(row.updated().unwrap().get::<i64>("size").unwrap(), 3);
+    stage.assert_untouched(&session).await;
+    // The guard is still there, and keeps nobody from the next.
+    drop(stage.started(&session).await.into_lock());
+    drop(work);
+}
+
+#[tokio::test]
+async fn a_refusal_says_why_and_holds_nothing() {
+    let (volguard, stage) = (connect().await, Stage::new().await);
+    let session = session(&volguard).await;
+    let start = stage.start(&session).expect("size", 7);
+    let start = start.only_if(is("size", 8)).unless(is("size", 1));
+    match start.await.unwrap() {
+        WorkOutcome::Unmet(names) => assert_eq!(names, ["size", "filter"]),
+        other => panic!("{other:?}"),
+    }
+    let nowhere = session.start_work(&stage.kind, "w").set("status", "x");
+    assert!(matches!(nowhere.await.unwrap(), WorkOutcome::NotFound));
+    let untracked = session.start_work("unheard of", "v").set("status", "x");
+    assert_eq!(code(&untracked.await.unwrap_err()), Some("42704"));
+    let twice = stage.start(&session).set("status", "x");
+    assert!(matches!(
+        twice.await.unwrap_err(),
+        Error::InvalidDocument { .. }
+    ));
+    stage.assert_untouched(&session).await;
+}
+
+#[tokio::test]
+async fn who_comes_second_waits_for_the_final_state() {
+    let (volguard, stage) = (connect().await, Stage::new().await);
+    let cluster = unique("cluster");
+    let (one, two) = (
+        session_in(&volguard, &cluster).await,
+        session_in(&volguard, &cluster).await,
+    );
+    let mut work = stage.started(&one).await;
+    for session in [&one, &two] {
+        assert!(matches!(
+            stage.start(session).await.unwrap(),
+            WorkOutcome::Locked
+        ));
+    }
+    let waiting = [&one, &two].map(|session| {
+        let start = stage.start(session).wait(LONG);
+        // Each finishes for the next.
+        tokio::spawn(async move {
+            let mut work = start.await.unwrap().started().unwrap();
+            work.finish().set("status", "available").await.unwrap()
+        })
+    });
+    sleep(MOMENT).await;
+    assert!(waiting.iter().all(|one| !one.is_finished()));
+    let end = work.finish().set("status", "available").await.unwrap();
+    assert!(end.is_updated());
+    for waiter in waiting {
+        assert!(waiter.await.unwrap().is_updated());
+    }
+}
+
+#[tokio::test]
+async fn values_that_are_refused_leave_the_work_going_on() {
+    let (volguard, stage) = (connect().await, Stage::new().await);
+    let session = session(&volguard).await;
+    let mut work = stage.started(&session).await;
+    let refused = work.finish().set("size", 100).await.unwrap_err();
+    assert_eq!(code(&refused), Some("23514"));
+    work.finish().set("colour", "red").await.unwrap_err();
+    work.assert_held().await.unwrap();
+    stage.assert_status("extending").await;
+    let end = work.finish().set("status", "error").await.unwrap();
+    assert!(end.is_updated());
+    assert_eq!(stage.observer.locks_of(&session).await, 0);
+}
+
+#[tokio::test]
+async fn a_row_that_is_gone_and_a_lock_that_was_taken_away() {
+    let (volguard, stage) = (connect().await, Stage::new().await);
+    let session = session(&volguard).await;
+    let mut work = stage.started(&session).await;
+    stage
+        .observer
+        .run(&format!("DELETE FROM {}", stage.table))
+        .await;
+    let end = work.finish().set("status", "available").await.unwrap();
+    assert_eq!(end, UpdateOutcome::NotFound);
+    assert!(work.into_lock().release().await.unwrap());
+
+    let insert = format!("INSERT INTO {} VALUES ('v', 'available')", stage.table);
+    stage.observer.run(&insert).await;
+    let mut work = stage.started(&session).await;
+    assert!(volguard.force_release(work.token(), "test").await.unwrap());
+    let end = work.finish().set("status", "available").await.unwrap();
+    assert_eq!(end, UpdateOutcome::Fenced);
+    assert!(work.is_lost());
+    stage.assert_status("extending").await;
+}
+
+#[tokio::test]
+async fn a_dropped_guard_leaves_the_work_to_its_request_or_to_cleanup() {
+    let (volguard, stage) = (connect().await, Stage::new().await);
+    let session = session(&volguard).await;
+    let id = Uuid::new_v4();
+    let start = stage.start(&session).request_id(id);
+    let token = start
+        .clone()
+        .await
+        .unwrap()
+        .started()
+        .map(|work| work.token());
+    sleep(MOMENT).await;
+    assert_eq!(session.reconcile().await.unwrap(), 0);
+    assert_eq!(stage.observer.locks_of(&session).await, 1);
+    stage.assert_status("extending").await;
+    let other = stage.start(&session).await.unwrap();
+    assert!(matches!(other, WorkOutcome::Locked));
+    let work = start.await.unwrap().started().unwrap();
+    assert_eq!(Some(work.token()), token);
+    drop(work);
+
+    let service = session.service_id();
+    assert_eq!(session.stop().await.unwrap(), 1);
+    let cleaned = volguard
+        .cleanup(Cleanup::all().service_id(service))
+        .await
+        .unwrap();
+    assert_eq!(cleaned[0].state, CleanupState::Cleaned);
+    stage.assert_status("error_extending").await;
+}
+
+#[tokio::test]
+async fn a_start_whose_answer_was_lost_is_the_same_work() {
+    let (proxy, _volguard, session, stage) = behind_a_proxy().await;
+    for fault in [Fault::LoseReply, Fault::LoseStatement] {
+        proxy.inject(START, fault, 1);
+        let mut work = stage.started(&session).await;
+        assert!(proxy.struck());
+        assert_eq!(work.row().get::<String>("status").unwrap(), "extending");
+        assert_eq!(stage.observer.locks_of(&session).await, 1);
+        let end = work.finish().set("status", "available").await.unwrap();
+        assert!(end.is_updated());
+    }
+}
+
+#[tokio::test]
+async fn a_start_whose_answer_was_lost_for_good_is_found_and_kept() {
+    let (proxy, _volguard, session, stage) = behind_a_proxy().await;
+    let start = stage.start(&session).request_id(Uuid::new_v4());
+    proxy.inject(START, Fault::LoseReply, 2);
+    let failed = start.clone().await.unwrap_err();
+    assert!(
+        matches!(failed, Error::Database(_)) && failed.is_retryable(),
+        "{failed}"
+    );
+    assert!(proxy.struck());
+    // The background has rounds to spare to take it away, and then it is known: no stray to be released.
+    sleep(MOMENT * 3).await;
+    assert_eq!(session.reconcile().await.unwrap(), 0);
+    stage.assert_status("extending").await;
+    let mut work = start.await.unwrap().started().unwrap();
+    let end = work.finish().set("status", "available").await.unwrap();
+    assert!(end.is_updated());
+    stage.assert_untouched(&session).await;
+}
+
+#[tokio::test]
+async fn an_end_that_was_lost_is_repeated() {
+    let (proxy, _volguard, session, stage) = behind_a_proxy().await;
+    let mut work = stage.started(&session).await;
+    proxy.inject(FINISH, Fault::LoseStatement, 2);
+    let end = work.finish().set("status", "available").await.unwrap();
+    assert!(proxy.struck() && end.is_updated());
+    stage.assert_untouched(&session).await;
+}
+
+/// Somebody could have taken the lock away instead: so it is an error, and the row tells.
+#[tokio::test]
+async fn an_end_whose_answer_was_lost_is_no_success_and_no_fence() {
+    let (proxy, _volguard, session, stage) = behind_a_proxy().await;
+    let mut work = stage.started(&session).await;
+    proxy.inject(FINISH, Fault::LoseReply, 1);
+    let unknown = work.finish().set("status", "available").await.unwrap_err();
+    assert!(matches!(unknown, Error::Database(_)), "{unknown}");
+    assert!(proxy.struck());
+    stage.assert_untouched(&session).await;
+    drop(work);
+    drop(stage.started(&session).await.into_lock());
+}
+
+#[tokio::test]
+async fn a_start_dropped_at_every_await_is_all_or_nothing() {
+    let (volguard, stage) = (connect().await, Stage::new().await);
+    let session = session(&volguard).await;
+    // One statement, so that both are seen at one moment.
+    let apart = format!(
+        "SELECT abs((SELECT count(*) FROM {} WHERE status = 'extending') \
+         - (SELECT count(*) FROM volguard.lock_status WHERE service_id = $1))",
+        stage.table
+    );
+    for times in 1.. {
+        let start = stage.start(&session).request_id(Uuid::new_v4());
+        let done = poll_times(times, start.clone().into_future()).await;
+        for _ in 0..5 {
+            let service = session.service_id();
+            assert_eq!(stage.observer.number(&apart, &[&service]).await, 0);
+        }
+        let is_done = done.is_some();
+        // Whatever the server did, or still does, the same request comes to the same work.
+        let outcome = match done {
+            Some(outcome) => outcome,
+            None => start.wait(LONG).await,
+        };
+        let mut work = outcome.unwrap().started().unwrap();
+        assert_eq!(stage.observer.locks_of(&session).await, 1);
+        let end = work.finish().set("status", "available").await.unwrap();
+        assert!(end.is_updated());
+        stage.assert_untouched(&session).await;
+        if is_done {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wait_that_is_called_off_starts_nothing() {
+    let (volguard, stage) = (connect().await, Stage::new().await);
+    let cluster = unique("cluster");
+    let (one, two) = (
+        session_in(&volguard, &cluster).await,
+        session_in(&volguard, &cluster).await,
+    );
+    let mut work = stage.started(&one).await;
+    let waiting = stage.start(&two).wait(LONG);
+    timeout(MOMENT, waiting.run()).await.unwrap_err();
+    let end = work.finish().set("status", "available").await.unwrap();
+    assert!(end.is_updated());
+    let mut work = stage.started(&one).await;
+    let end = work.finish().set("status", "available").await.unwrap();
+    assert!(end.is_updated());
+    stage.assert_untouched(&two).await;
+}
+
+#[tokio::test]
+async fn an_end_dropped_at_every_await_goes_on() {
+    let (volguard, stage) = (connect().await, Stage::new().await);
+    let session = session(&volguard).await;
+    for times in 1.. {
+        let mut work = stage.started(&session).await;
+        let end = work.finish().set("status", "available").into_future();
+        let done = poll_times(times, end).await.is_some();
+        drop(work);
+        let (table, observer) = (&stage.table, &stage.observer);
+        let sql = format!("SELECT count(*) FROM {table} WHERE status = 'available'");
+        observer.until(1, async |o| o.number(&sql, &[]).await).await;
+        stage.assert_untouched(&session).await;
+        if done {
+            break;
+        }
+        // Nothing of it lingers: there is no other end to come.
+        sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,88 @@
+//! Finishing work: the row of `workers` goes, and the row of the resource gets its final state.
+//!
+//! In this order: another transaction that has checked the token has the row of `workers` locked and may be on its way to
+//! that of the resource. Where the update does nothing, the release is undone.
+
+use super::tracked::Tracked;
+use crate::argument::required;
+use crate::catch::attempt;
+use crate::conditional_update::{Call, Outcome};
+use crate::error::Error;
+use crate::export::{export, verb};
+use crate::fence::{self, Gate};
+use crate::jsonb::Jsonb;
+use crate::look::Held;
+use crate::sabotage::{self, Guard};
+use crate::tables::Tables;
+use crate::{lock, service};
+use pgrx::IntoDatum;
+use pgrx::JsonB;
+use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
+use pgrx::pg_sys::{Datum, FunctionCallInfo};
+
+fn finish(token: i64, values: Jsonb) -> Result<Outcome, Error> {
+    let tables = Tables::open()?;
+    let Some(held) = tables.held(token)? else {
+        return Ok(Outcome::Fenced);
+    };
+    if !service::may_act_for(held.service_id)? {
+        return Err(fence::not_yours(token));
+    }
+    let [_, resource_type, resource_id, _] = &held.names;
+    let tracked = Tracked::find(resource_type, resource_id)?;
+    let nothing = JsonB(serde_json::json!({})).into_datum();
+    // SAFETY: a jsonb in the call's memory.
+    let nothing = unsafe { Jsonb::new(nothing.expect("a document is no NULL")) };
+    let update = tracked.update(values, nothing, None);
+    // Nobody fences the service before we commit.
+    let gate = Gate::of(held.service_id);
+    gate.enter()?;
+    let outcome = give_back(&tables, token, &held, &update);
+    let outcome = outcome.map_err(|error| tracked.explain(error))?;
+    if !matches!(outcome, Outcome::Updated(_)) {
+        gate.leave();
+    }
+    Ok(outcome)
+}
+
+/// Both or neither.
+fn give_back(tables: &Tables, token: i64, held: &Held, update: &Call) -> Result<Outcome, Error> {
+    let mut refusal = Outcome::Fenced;
+    let done = attempt(|| {
+        if sabotage::removed(Guard::ReleaseFirst) {
+            let outcome = update.run()?;
+            return Ok(lock::give_back(tables, token, held)?.then_some(outcome));
+        }
+        if !lock::give_back(tables, token, held)? {
+            return Ok(None);
+        }
+        Ok(match update.run()? {
+            Outcome::Updated(row) => Some(Outcome::Updated(row)),
+            other => {
+                refusal = other;
+                None
+            }
+        })
+    })?;
+    Ok(done.unwrap_or(refusal))
+}
+
+/// Written by hand instead of by `pg_extern`, as `conditional_update` is.
+///
+/// # Safety
+/// Called by Postgres' function manager, as `volguard.finish_work`.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn finish_work_wrapper(fcinfo: FunctionCallInfo) -> Datum {
+    verb(Datum::null(), || {
+        // SAFETY: the arguments are those that the function declares, in that order, and live while it runs.
+        unsafe {
+            let token = required("token", pg_getarg(fcinfo, 0))?;
+            let values = required("values", pg_getarg_datum(fcinfo, 1))?;
+            Ok(finish(token, Jsonb::new(values))?.into_tuple(fcinfo))
+        }
+    })
+}
+
+export! {
+    volguard_finish_work, pg_finfo_volguard_finish_work => finish_work_wrapper;
+}

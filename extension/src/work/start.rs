@@ -1,0 +1,194 @@
+//! Starting work: as head of the lines of the key and of the work slot, and inside the gate, the row of the resource is
+//! updated, and the row of `workers` inserted with the status that the resource has got.
+//!
+//! Nothing may wait for long behind a head that waits for a row of the user's: whoever has locked that row may be about to
+//! queue for this very key, or to close this gate. So the wait for it is cut into pieces, and between two of them lines and
+//! gate are free.
+
+use super::tracked::Tracked;
+use crate::acquire::{self, Got, Ready, Request};
+use crate::argument::{self, required};
+use crate::conditional_update::{Call, Outcome, no_names};
+use crate::error::Error;
+use crate::export::{composite, export, verb};
+use crate::jsonb::Jsonb;
+use crate::sabotage::{self, Guard};
+use crate::service;
+use crate::spi::arg;
+use crate::wait::Deadline;
+use pgrx::datum::{Interval, Uuid};
+use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
+use pgrx::pg_sys::{Datum, FunctionCallInfo};
+use std::time::{Duration, Instant};
+
+/// How long the row of a resource may keep a head waiting at a time. Well below `deadlock_timeout`: a circle through that
+/// row opens again before Postgres looks for one.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// With a wait of zero, a lock wait ends after this.
+const NO_WAIT: Duration = Duration::from_millis(1);
+
+struct Arguments<'c> {
+    service_id: i64,
+    resource_type: String,
+    resource_id: String,
+    values: Jsonb<'c>,
+    expected: Jsonb<'c>,
+    filter: Option<Jsonb<'c>>,
+    lock_name: String,
+    wait: Option<Interval>,
+    request_id: Option<Uuid>,
+}
+
+/// What came of a call.
+enum Started {
+    /// With the token; the row is as it was left, or by now is.
+    Updated(i64, Option<Outcome>),
+    Refused(Outcome),
+    Locked,
+}
+
+impl Arguments<'_> {
+    /// # Safety
+    /// `fcinfo` holds the arguments of `volguard.start_work`, and they and the current memory context outlive the value.
+    unsafe fn read(fcinfo: FunctionCallInfo) -> Result<Self, Error> {
+        // SAFETY: each argument is read as the type that it is declared with.
+        unsafe {
+            let text = |number| pg_getarg::<String>(fcinfo, number);
+            let document = |number| pg_getarg_datum(fcinfo, number).map(|datum| Jsonb::new(datum));
+            let (resource_type, resource_id, lock_name) = (text(1), text(2), text(6));
+            argument::name("resource_type", resource_type.as_deref())?;
+            argument::resource_id(resource_id.as_deref())?;
+            argument::lock_name(lock_name.as_deref())?;
+            Ok(Arguments {
+                service_id: required("service_id", pg_getarg(fcinfo, 0))?,
+                resource_type: required("resource_type", resource_type)?,
+                resource_id: required("resource_id", resource_id)?,
+                values: required("values", document(3))?,
+                expected: required("expected", document(4))?,
+                filter: document(5),
+                lock_name: required("lock_name", lock_name)?,
+                wait: pg_getarg(fcinfo, 7),
+                request_id: pg_getarg(fcinfo, 8),
+            })
+        }
+    }
+
+    fn start(&self) -> Result<Started, Error> {
+        let deadline = acquire::deadline("start_work", self.wait)?;
+        let cluster = service::acting_for(self.service_id)?.cluster;
+        let tracked = Tracked::find(&self.resource_type, &self.resource_id)?;
+        let names = [
+            &*cluster,
+            &self.resource_type,
+            &self.resource_id,
+            &self.lock_name,
+        ];
+        let request = Request::new(self.service_id, names, true, self.request_id, deadline);
+        self.check(&deadline, &tracked)?;
+        let mut outcome = None;
+        let got = request.acquire(|| {
+            let (began, patience) = (Instant::now(), patience(&deadline));
+            let update = self.update(&tracked);
+            let came = change(&deadline, &update).map_err(|error| tracked.explain(error))?;
+            let ready = match &came {
+                Some(Outcome::Updated(row)) => Ready::Take(arg(tracked.status(*row)?)),
+                // It was not our patience that ended: a trigger won't wait for a lock of its own. Nor is there more to wait for.
+                None if began.elapsed() < patience => Ready::Decline,
+                None => Ready::GiveWay,
+                Some(_) => Ready::Decline,
+            };
+            outcome = came;
+            Ok(ready)
+        })?;
+        Ok(match got {
+            Got::Inserted(token) => Started::Updated(token, outcome),
+            Got::HeldByRequest(token) => {
+                let present = self.update(&tracked).present();
+                let row = present.map_err(|error| tracked.explain(error))?;
+                Started::Updated(token, row.map(Outcome::Updated))
+            }
+            Got::NotFree | Got::GaveWay => Started::Locked,
+            Got::Declined => outcome.map_or(Started::Locked, Started::Refused),
+        })
+    }
+
+    /// A mistake is told whether or not the key is free. The look leaves no lock on the table, behind which a change of the
+    /// table would queue for as long as we wait for the key.
+    fn check(&self, deadline: &Deadline, tracked: &Tracked) -> Result<(), Error> {
+        let update = self.update(tracked);
+        if update.is_known() {
+            return Ok(());
+        }
+        let checked = bounded(deadline, || update.check().map(|()| None::<()>));
+        checked.map(drop).map_err(|error| tracked.explain(error))
+    }
+
+    fn update<'c>(&'c self, tracked: &Tracked) -> Call<'c> {
+        tracked.update(self.values, self.expected, self.filter)
+    }
+}
+
+/// Updates the row. `None` if that has to wait for somebody who has it locked; a refusal leaves no lock on it.
+fn change(deadline: &Deadline, update: &Call) -> Result<Option<Outcome>, Error> {
+    let mut refusal = None;
+    let updated = bounded(deadline, || {
+        Ok(match update.run()? {
+            Outcome::Updated(row) => Some(Outcome::Updated(row)),
+            other => {
+                refusal = Some(other);
+                None
+            }
+        })
+    })?;
+    Ok(updated.or(refusal))
+}
+
+/// Keeps what `body` did if it returns a value, and lets it wait for no lock beyond our patience.
+fn bounded<T>(
+    deadline: &Deadline,
+    body: impl FnOnce() -> Result<Option<T>, Error>,
+) -> Result<Option<T>, Error> {
+    deadline.attempt(patience(deadline).max(NO_WAIT), body)
+}
+
+/// How long to wait for the row this time.
+fn patience(deadline: &Deadline) -> Duration {
+    match sabotage::removed(Guard::Patience) {
+        true => deadline.left(),
+        false => deadline.left().min(PATIENCE),
+    }
+}
+
+impl Started {
+    /// The tuple `(token, outcome, row, unmet)`.
+    ///
+    /// # Safety
+    /// `fcinfo` is that of a running function that is declared to return `volguard.work_result`.
+    unsafe fn into_tuple(self, fcinfo: FunctionCallInfo) -> Datum {
+        let (token, [outcome, row, unmet]) = match self {
+            Started::Updated(token, Some(outcome)) => (arg(token), outcome.fields()),
+            // Work that was started before, on a row that is gone or hidden.
+            Started::Updated(token, None) => (arg(token), [arg("updated"), None, no_names()]),
+            Started::Refused(outcome) => (None, outcome.fields()),
+            Started::Locked => (None, [arg("locked"), None, no_names()]),
+        };
+        // SAFETY: the caller's promise.
+        unsafe { composite(fcinfo, [token, outcome, row, unmet]) }
+    }
+}
+
+/// Written by hand instead of by `pg_extern`, as `conditional_update` is.
+///
+/// # Safety
+/// Called by Postgres' function manager, as `volguard.start_work`.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn start_work_wrapper(fcinfo: FunctionCallInfo) -> Datum {
+    verb(Datum::null(), || {
+        // SAFETY: the arguments are those that the function declares, in that order, and live while it runs.
+        unsafe { Ok(Arguments::read(fcinfo)?.start()?.into_tuple(fcinfo)) }
+    })
+}
+
+export! {
+    volguard_start_work, pg_finfo_volguard_start_work => start_work_wrapper;
+}

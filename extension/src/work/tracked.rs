@@ -1,0 +1,113 @@
+//! The row of a tracked resource: which one it is, and what its status is.
+
+use crate::argument;
+use crate::conditional_update::{Call, Row};
+use crate::error::Error;
+use crate::jsonb::Jsonb;
+use crate::rule::{self, Resource};
+use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::{IntoDatum, JsonB};
+
+pub struct Tracked<'a> {
+    resource: Resource,
+    resource_type: &'a str,
+    /// A document that names the row.
+    key: Datum,
+}
+
+impl<'a> Tracked<'a> {
+    pub fn find(resource_type: &'a str, resource_id: &str) -> Result<Self, Error> {
+        let resource = rule::resource(resource_type)?.ok_or_else(|| Error::Undefined {
+            what: format!("resource type {resource_type} is not tracked"),
+            hint: "Call volguard.track_resource first: the work changes the table that it names."
+                .to_owned(),
+        })?;
+        let id_column = resource.id_column.to_string_lossy().into_owned();
+        let key = serde_json::Map::from_iter([(id_column, resource_id.into())]);
+        let key = JsonB(key.into()).into_datum();
+        Ok(Tracked {
+            resource,
+            resource_type,
+            key: key.expect("a document is no NULL"),
+        })
+    }
+
+    /// An update of the row.
+    pub fn update<'c>(
+        &self,
+        values: Jsonb<'c>,
+        expected: Jsonb<'c>,
+        filter: Option<Jsonb<'c>>,
+    ) -> Call<'c> {
+        // SAFETY: a jsonb that was made by this call of ours, whose memory context outlives it.
+        let key = unsafe { Jsonb::new(self.key) };
+        Call::new(self.resource.target, key, values, expected, filter)
+    }
+
+    /// What the row's new status makes the status of the work. A crash rule goes by it, so there must be one.
+    pub fn status(&self, row: Row) -> Result<String, Error> {
+        let column = self.resource.status_column.to_string_lossy();
+        let Some(column_type) = self.status_type() else {
+            let problem = format!("the table has no column \"{column}\"");
+            return Err(self.changed("status", &problem));
+        };
+        let Some(status) = row.text(&column) else {
+            let problem = format!("must leave a scalar in the column \"{column}\", not NULL");
+            let hint = "Set the status column to what is being done: by it a crash rule knows what to repair.";
+            return Err(Error::invalid("values", problem, hint));
+        };
+        // The blanks at the end of a char(n) are not part of the value.
+        let status = match column_type {
+            pg_sys::BPCHAROID => status.trim_end_matches(' '),
+            _ => &status,
+        };
+        argument::status(Some(status))?;
+        Ok(status.to_owned())
+    }
+
+    fn status_type(&self) -> Option<Oid> {
+        let table = self.resource.target;
+        // SAFETY: catalog look-ups of a running transaction, about a table that it has locked.
+        unsafe {
+            let number = pg_sys::get_attnum(table, self.resource.status_column.as_ptr());
+            (number > 0).then(|| pg_sys::getBaseType(pg_sys::get_atttype(table, number)))
+        }
+    }
+
+    /// Names what the caller can do something about, where an error is about our own part of the update.
+    pub fn explain(&self, error: Error) -> Error {
+        let Tracked {
+            resource,
+            resource_type,
+            ..
+        } = self;
+        let id_column = resource.id_column.to_string_lossy();
+        let place = format!("key.{id_column}");
+        match error {
+            Error::NoTable { place, .. } if place == "target" => Error::Undefined {
+                what: format!("the table of resource type {resource_type} does not exist any more"),
+                hint: "Call volguard.track_resource with the table that holds its resources now."
+                    .to_owned(),
+            },
+            Error::Column { path, problem, .. } if path == place => self.changed("id", &problem),
+            Error::Ambiguous { .. } => Error::Ambiguous {
+                what: format!("several rows have the id of that {resource_type}"),
+                hint: "The id column must identify one row.",
+            },
+            other => other.moved(&place, "resource_id"),
+        }
+    }
+
+    /// The table is not any more what was tracked.
+    fn changed(&self, column: &str, problem: &str) -> Error {
+        Error::Column {
+            path: "resource_type".to_owned(),
+            problem: format!(
+                "{} is tracked by its {column}, and {problem}",
+                self.resource_type
+            ),
+            hint: "Call volguard.track_resource with the columns that the table has now."
+                .to_owned(),
+        }
+    }
+}
