@@ -32,6 +32,7 @@ mod update;
 // Their types are part of this crate's interface.
 pub use deadpool_postgres;
 pub use tokio_postgres;
+pub use tokio_util::sync::CancellationToken;
 
 pub use acquire::{Acquire, AcquireAll, Wanted};
 pub use cleanup::{CleanedService, Cleanup, CleanupState};
@@ -41,7 +42,7 @@ pub use handle::Volguard;
 pub use lock::Lock;
 pub use lock_set::LockSet;
 pub use resource::{CrashRule, TrackResource};
-pub use session::{Loss, Registration, Session};
+pub use session::{Incarnations, Loss, Registration, Session};
 pub use update::{
     Case, Choice, Comparison, Condition, ConditionalUpdate, Exists, Expression, Filter,
     IntoCondition, IntoExpression, IntoLiteral, Literal, Negate, Negation, UpdateOutcome,

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::acquire::Granted;
 use crate::error::Error;
 use crate::queue::Key;
-use crate::session::{Core, REPLY_LIMIT, Session};
+use crate::session::{Core, Loss, REPLY_LIMIT, Session};
 use crate::statements::{Params, Statement};
 
 #[derive(Debug)]
@@ -19,16 +20,20 @@ pub(crate) struct Held {
     pub(super) request_id: Uuid,
     /// The server has said that the token is not held.
     gone: watch::Sender<bool>,
+    /// Cancelled with the session, when the lock is gone, and when it is given back.
+    over: CancellationToken,
 }
 
 impl Held {
     pub(super) fn new(session: Session, request_id: Uuid, granted: Granted) -> Held {
+        let over = session.core().lease.over().child_token();
         Held {
             session,
             key: granted.key,
             token: granted.token,
             request_id,
             gone: watch::Sender::new(false),
+            over,
         }
     }
 
@@ -46,8 +51,13 @@ impl Held {
     }
 
     /// By this very moment's clock.
-    pub(super) fn is_lost(&self) -> bool {
-        *self.gone.borrow() || self.session.is_lost()
+    pub(crate) fn loss(&self) -> Option<Loss> {
+        let gone = || self.gone.borrow().then_some(Loss::TokenNotHeld);
+        self.session.loss().or_else(gone)
+    }
+
+    pub(super) fn over(&self) -> &CancellationToken {
+        &self.over
     }
 
     /// Resolves when the server has said that the token is not held.
@@ -59,6 +69,7 @@ impl Held {
     /// The server has said that the token is not held.
     pub(crate) fn note_gone(&self) {
         self.gone.send_replace(true);
+        self.over.cancel();
     }
 
     pub(super) fn note(&self, error: Error) -> Error {

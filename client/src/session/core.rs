@@ -8,6 +8,7 @@ use tokio::sync::{Notify, RwLock};
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
+use super::guarded::Guarded;
 use super::lease::{Lease, Loss};
 use super::unflushed::Unflushed;
 use crate::error::Error;
@@ -21,13 +22,15 @@ pub(crate) const REPLY_LIMIT: Duration = Duration::from_secs(30);
 
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
+#[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) volguard: Volguard,
     pub(crate) service_id: i64,
-    pub(crate) lease: Lease,
+    pub(crate) lease: Arc<Lease>,
     pub(crate) lines: Arc<Lines>,
     /// Held for reading by acquires under way, whose tokens nobody knows yet; for writing by `reconcile`.
     pub(crate) gate: Arc<RwLock<()>>,
+    pub(crate) guarded: Guarded,
     /// Wakes the heartbeat before its time.
     pub(crate) beat_now: Notify,
     known: Mutex<HashSet<i64>>,
@@ -40,7 +43,7 @@ impl Core {
     pub(super) fn new(
         volguard: Volguard,
         service_id: i64,
-        lease: Lease,
+        lease: Arc<Lease>,
         relaxed_release: bool,
     ) -> Core {
         Core {
@@ -49,6 +52,7 @@ impl Core {
             lease,
             lines: Arc::default(),
             gate: Arc::default(),
+            guarded: Guarded::default(),
             beat_now: Notify::new(),
             known: Mutex::default(),
             unsettled: Mutex::default(),

@@ -6,6 +6,8 @@ mod cleanup;
 mod dropped_futures;
 mod endings;
 mod errors;
+mod guarded_work;
+mod incarnations;
 mod line;
 mod lock_set;
 mod locks;
