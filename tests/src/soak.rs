@@ -16,7 +16,7 @@ mod visit;
 
 pub use client::run_client;
 pub use deck::Fault;
-pub use fairness::{Turns, take_turns};
+pub use fairness::{Order, Turns, take_turns};
 pub use options::{ClientOptions, Habits, Options};
 pub use outcome::{Outcome, Tally};
 pub use play::play;
