@@ -23,4 +23,6 @@ pub struct History {
     pub calls: Vec<Call>,
     /// By the database, in its order.
     pub journal: Vec<Entry>,
+    /// When the server was crashed, by the clients' clock and in order: each before the crash began.
+    pub crashes: Vec<u64>,
 }

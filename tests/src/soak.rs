@@ -7,6 +7,7 @@ mod client;
 mod deck;
 mod fairness;
 mod fleet;
+mod hold;
 mod options;
 mod outcome;
 mod play;

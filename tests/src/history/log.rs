@@ -127,7 +127,11 @@ mod tests {
 
     fn release(token: i64) -> Act {
         let key = "k".to_owned();
-        Act::Release { key, token }
+        Act::Release {
+            key,
+            token,
+            relaxed: false,
+        }
     }
 
     /// A process is killed in the middle of a line.
