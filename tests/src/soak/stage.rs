@@ -7,7 +7,7 @@ use fastrand::Rng;
 use tokio::time::{Instant, sleep};
 
 use super::Options;
-use crate::history::{Entry, journal};
+use crate::history::{Crash, Entry, journal};
 use crate::scenario::{Cut, Proxy, Sql, furnish, until, url};
 use crate::time::now;
 use crate::{PrivateServer, Profile};
@@ -21,7 +21,7 @@ pub(super) struct Stage {
     server: PrivateServer,
     proxies: Vec<Proxy>,
     /// When the server was crashed.
-    crashes: Vec<u64>,
+    crashes: Vec<Crash>,
 }
 
 impl Stage {
@@ -116,14 +116,16 @@ impl Stage {
 
     /// Blocks for as long as the recovery takes.
     pub(super) fn crash(&mut self) -> anyhow::Result<()> {
-        self.crashes.push(now());
+        let began = now();
         tokio::task::block_in_place(|| {
             self.server.crash()?;
+            let down = now();
+            self.crashes.push(Crash { began, down });
             Ok(self.server.restart()?)
         })
     }
 
-    pub(super) fn crashes(&self) -> &[u64] {
+    pub(super) fn crashes(&self) -> &[Crash] {
         &self.crashes
     }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 
-use super::super::{Act, Answer, Call, Change, Entry, History, Offence, Rule};
+use super::super::{Act, Answer, Call, Change, Crash, Entry, History, Offence, Rule};
 use super::Index;
 use super::time::Frontier;
 
@@ -13,8 +13,7 @@ const HEARTBEATS: usize = 6;
 
 /// What was certainly on disk at which moment.
 pub(super) struct Disk<'a> {
-    /// When the server's crashes began, in order.
-    crashes: &'a [u64],
+    crashes: &'a [Crash],
     /// Commits that were waited for: when they were asked for, and when the earliest of these and all later ones was answered.
     flushes: Vec<(u64, u64)>,
 }
@@ -43,14 +42,16 @@ impl<'a> Disk<'a> {
         let Some(answered) = call.answered.filter(|_| is_relaxed(call)) else {
             return true;
         };
-        let next = self.crashes.partition_point(|began| *began < call.asked);
+        let next = self
+            .crashes
+            .partition_point(|crash| crash.down < call.asked);
         let Some(crash) = self.crashes.get(next) else {
             return true;
         };
         let later = self.flushes.partition_point(|(asked, _)| *asked < answered);
         self.flushes
             .get(later)
-            .is_some_and(|(_, flushed)| flushed < crash)
+            .is_some_and(|(_, flushed)| *flushed < crash.began)
     }
 }
 

@@ -5,7 +5,7 @@ mod good;
 
 use uuid::Uuid;
 
-use super::super::{Act, Answer, Call, Change, Entry, History, Rule, check};
+use super::super::{Act, Answer, Call, Change, Crash, Entry, History, Rule, check};
 
 /// Writes a history down, in the database's order; each call takes ten nanoseconds and begins when told, or after the last.
 #[derive(Default)]
@@ -151,7 +151,10 @@ impl Story {
 
     fn crash(&mut self) -> &mut Self {
         self.clock += 20;
-        self.history.crashes.push(self.clock);
+        self.history.crashes.push(Crash {
+            began: self.clock,
+            down: self.clock + 5,
+        });
         self
     }
 

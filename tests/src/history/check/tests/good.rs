@@ -329,3 +329,18 @@ fn a_request_for_several_that_is_settled() {
         .freed("l", 2);
     passes(&story);
 }
+
+/// It was asked for when the crash had begun, and answered before the server was down.
+#[test]
+fn a_relaxed_release_in_the_middle_of_a_crash() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 1)
+        .told_of_a_relaxed_release("a", "k", 1);
+    let asked = story.clock;
+    story.crash();
+    story.history.crashes[0].began = asked - 5;
+    story.take("b", "l", 2).beat("a").freed("k", 1);
+    story.release("b", "l", 2);
+    passes(&story);
+}
