@@ -6,6 +6,7 @@
 
 mod clock;
 mod stage;
+mod weather;
 
 use std::time::Duration;
 
