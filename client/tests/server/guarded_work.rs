@@ -22,7 +22,7 @@ impl Work {
     }
 
     async fn without_end(self) {
-        pending().await
+        pending::<()>().await;
     }
 }
 

@@ -99,7 +99,7 @@ impl Lives {
             match entry.change {
                 Change::Taken { token, service, .. } => drop(services.insert(token, service)),
                 Change::Lives { service } => {
-                    heartbeats.entry(service).or_default().push(entry.turn)
+                    heartbeats.entry(service).or_default().push(entry.turn);
                 }
                 _ => {}
             }
