@@ -97,7 +97,7 @@ impl Tables {
             catching(|| {
                 let key = |at: usize| {
                     let equals = Oid::from(pg_sys::F_TEXTEQ);
-                    let collation = pg_sys::DEFAULT_COLLATION_OID;
+                    let collation = pg_sys::C_COLLATION_OID;
                     scan::equals(self.columns.key[at], equals, collation, names[at])
                 };
                 let row = |table: Relation, _, row: HeapTuple| {
@@ -106,12 +106,13 @@ impl Tables {
                         fields(table, raw::heap_copytuple(row), numbers),
                     )
                 };
-                let mut keys = [key(0), key(1), key(2), key(3)];
+                // In the order of the indexes' columns, as a scan demands.
+                let mut keys = [key(2), key(1), key(0), key(3)];
                 let found = scan::first(self.workers, self.workers_key, &mut keys, true, row);
                 if found.is_some() || !slot {
                     return (true, found);
                 }
-                let mut keys = [key(0), key(1), key(2)];
+                let mut keys = [key(2), key(1), key(0)];
                 (
                     false,
                     scan::first(self.workers, self.work_key, &mut keys, true, row),

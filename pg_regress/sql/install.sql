@@ -43,6 +43,11 @@ SELECT proname || '(' || pg_get_function_arguments(oid) || ') -> ' || pg_get_fun
 -- Dropped and made again in one session: what the backend remembers of the old tables and services is not used for the new.
 CREATE TABLE volumes (id text PRIMARY KEY, status text);
 PREPARE beat AS SELECT volguard.heartbeat($1);
+-- Nothing that is ever compared follows the locale, which may change with the operating system.
+SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+WHERE relnamespace = 'volguard'::regnamespace AND relkind = 'r' AND attcollation = 'pg_catalog."default"'::regcollation
+ORDER BY 1, 2;
+
 DO $$
 DECLARE
     service bigint;

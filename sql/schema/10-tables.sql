@@ -1,22 +1,24 @@
+-- Names are compared byte by byte. An index in the order of a locale is out of order once the operating system's locale has
+-- changed, and a unique index that is lets a second holder in.
 CREATE TABLE volguard.clusters (
-    name            text        PRIMARY KEY,
-    disabled        boolean     NOT NULL DEFAULT false,
+    name            text COLLATE "C" PRIMARY KEY,
+    disabled        boolean          NOT NULL DEFAULT false,
     disabled_reason text,
-    created_at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+    created_at      timestamptz      NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
 COMMENT ON TABLE volguard.clusters IS 'The clusters that services have registered in.';
 
 -- A heartbeat changes heartbeat_at alone, which no index knows: with room left on its page the update stays there (HOT).
 CREATE TABLE volguard.services (
-    service_id    bigint      PRIMARY KEY,
-    cluster       text        NOT NULL REFERENCES volguard.clusters (name),
-    host          text        NOT NULL,
-    binary_name   text        NOT NULL,
-    lease         interval    NOT NULL,
-    heartbeat_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    registered_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    service_id    bigint           PRIMARY KEY,
+    cluster       text COLLATE "C" NOT NULL REFERENCES volguard.clusters (name),
+    host          text COLLATE "C" NOT NULL,
+    binary_name   text COLLATE "C" NOT NULL,
+    lease         interval         NOT NULL,
+    heartbeat_at  timestamptz      NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    registered_at timestamptz      NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     fenced_at     timestamptz,
-    registered_by regrole     NOT NULL,
+    registered_by regrole          NOT NULL,
     details       jsonb
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE volguard.services IS 'One row per incarnation of a service: a restarted process is a new row.';
@@ -27,19 +29,20 @@ CREATE UNIQUE INDEX services_incarnation_key ON volguard.services (cluster, host
 -- No foreign key to services: its check would lock, and so write, the service's row at every acquire. A heavyweight
 -- lock on the service (the gate) keeps fencing apart from acquiring instead.
 CREATE TABLE volguard.workers (
-    cluster            text        NOT NULL,
-    resource_type      text        NOT NULL,
-    resource_id        text        NOT NULL,
-    lock_name          text        NOT NULL,
-    token              bigint      NOT NULL,
-    service_id         bigint      NOT NULL,
-    status             text,
+    cluster            text COLLATE "C" NOT NULL,
+    resource_type      text COLLATE "C" NOT NULL,
+    resource_id        text COLLATE "C" NOT NULL,
+    lock_name          text COLLATE "C" NOT NULL,
+    token              bigint           NOT NULL,
+    service_id         bigint           NOT NULL,
+    status             text COLLATE "C",
     request_id         uuid,
-    acquired_at        timestamptz NOT NULL,
-    updated_at         timestamptz NOT NULL,
+    acquired_at        timestamptz      NOT NULL,
+    updated_at         timestamptz      NOT NULL,
     details            jsonb,
     crashed_service_id bigint,
-    PRIMARY KEY (cluster, resource_type, resource_id, lock_name)
+    -- What differs most comes first, so that nearly each comparison on the way down the tree ends at its first column.
+    PRIMARY KEY (resource_id, resource_type, cluster, lock_name)
 ) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE volguard.workers IS 'One row per lock held or piece of work in progress.';
 COMMENT ON COLUMN volguard.workers.status IS 'NULL: a plain lock. Otherwise work that needs cleanup if its service dies.';
@@ -47,7 +50,7 @@ COMMENT ON COLUMN volguard.workers.crashed_service_id IS 'Whose work this was, w
 
 CREATE UNIQUE INDEX workers_token_key ON volguard.workers (token);
 -- The work slot: one cleanable operation per resource and cluster.
-CREATE UNIQUE INDEX workers_work_key ON volguard.workers (cluster, resource_type, resource_id) WHERE status IS NOT NULL;
+CREATE UNIQUE INDEX workers_work_key ON volguard.workers (resource_id, resource_type, cluster) WHERE status IS NOT NULL;
 CREATE INDEX workers_service_id_idx ON volguard.workers (service_id);
 
 -- The low parts of tokens and of service ids. They must fit below the timeline's bits (44 remain), and CACHE 1 keeps the
@@ -56,20 +59,20 @@ CREATE SEQUENCE volguard.token_counter AS bigint MAXVALUE 17592186044415 NO CYCL
 CREATE SEQUENCE volguard.service_counter AS bigint MAXVALUE 17592186044415 NO CYCLE CACHE 1;
 
 CREATE TABLE volguard.resources (
-    resource_type text    PRIMARY KEY,
-    target        regclass NOT NULL,
-    id_column     name    NOT NULL,
-    status_column name    NOT NULL,
-    registered_by regrole NOT NULL
+    resource_type text COLLATE "C" PRIMARY KEY,
+    target        regclass         NOT NULL,
+    id_column     name             NOT NULL,
+    status_column name             NOT NULL,
+    registered_by regrole          NOT NULL
 );
 COMMENT ON TABLE volguard.resources IS 'Which table holds the resources of a type.';
 
 CREATE TABLE volguard.crash_rules (
-    resource_type text    NOT NULL REFERENCES volguard.resources (resource_type) ON DELETE CASCADE,
-    status        text    NOT NULL,
-    "values"      jsonb   NOT NULL,
-    registered_by regrole NOT NULL,
-    search_path   text    NOT NULL,
+    resource_type text COLLATE "C" NOT NULL REFERENCES volguard.resources (resource_type) ON DELETE CASCADE,
+    status        text COLLATE "C" NOT NULL,
+    "values"      jsonb            NOT NULL,
+    registered_by regrole          NOT NULL,
+    search_path   text             NOT NULL,
     PRIMARY KEY (resource_type, status)
 );
 COMMENT ON TABLE volguard.crash_rules IS 'What a crash in a status makes of the resource; run as the role that registered the rule.';

@@ -42,11 +42,6 @@ impl Case {
                 planned_for_one,
                 ..small
             },
-            Case {
-                rows: 0,
-                cycles,
-                ..small
-            },
             Case { cycles, ..small },
             Case {
                 rows,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
@@ -12,8 +13,8 @@ use super::table::Table;
 use crate::locks::{Contender, Load, Team, turn};
 use crate::servers::Postgres;
 
-/// How long the clients work before somebody looks how many cycles they have done.
-const STRETCH: Duration = Duration::from_secs(1);
+/// How many backends do the cycles that are to have been before.
+const WEARERS: u64 = 8;
 
 #[derive(Debug)]
 pub struct Site {
@@ -63,26 +64,19 @@ impl Site {
             true => Some(Heartbeats::prepare(&services, connect).await?),
             false => None,
         };
-        let mut site = Site {
+        let fresh = Table::all(&superuser).await?;
+        if case.cycles > 0 {
+            let cycles = include_str!("../../sql/growth/cycles.sql");
+            superuser.batch_execute(cycles).await?;
+            wear(&connect, case.cycles, &services).await?;
+        }
+        Ok(Site {
             case,
-            fresh: Table::all(&superuser).await?,
+            fresh,
             superuser,
             team,
             heartbeats,
-        };
-        site.wear().await?;
-        Ok(site)
-    }
-
-    /// Does the cycles that are to have been before.
-    async fn wear(&mut self) -> Result<()> {
-        let mut done = 0;
-        while done < self.case.cycles {
-            let clients = self.team.lockers.len();
-            let turn = turn(&mut self.team, Load::OwnKeys, clients, STRETCH).await?;
-            done += turn.served.iter().sum::<u64>();
-        }
-        Ok(())
+        })
     }
 
     pub async fn turn(&mut self, clients: usize, time: Duration) -> Result<Turn> {
@@ -121,6 +115,27 @@ async fn warm_up(team: &mut Team) -> Result<()> {
             locker.acquire("warm-up").await?;
             locker.release("warm-up").await?;
         }
+    }
+    Ok(())
+}
+
+/// Does the cycles that are to have been before.
+async fn wear(
+    connect: &impl AsyncFn() -> Result<Client>,
+    cycles: u64,
+    services: &[i64],
+) -> Result<()> {
+    let share = i64::try_from(cycles.div_ceil(WEARERS))?;
+    let mut wearers = JoinSet::new();
+    for &service in services.iter().take(WEARERS as usize) {
+        let client = connect().await?;
+        wearers.spawn(async move {
+            let call = format!("CALL cycles({service}, {share})");
+            client.batch_execute(&call).await
+        });
+    }
+    while let Some(wearer) = wearers.join_next().await {
+        wearer??;
     }
     Ok(())
 }

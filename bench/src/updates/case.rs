@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 pub struct Case {
     pub name: &'static str,
     pub by_hand: &'static str,
-    /// The documents stand in the statement, as the conditions of the one by hand do.
-    pub written: &'static str,
-    /// The documents, where they are parameters.
+    /// The call with the conditions in it, as the statement by hand has them.
+    pub call: &'static str,
+    /// The conditions, where they are parameters.
     pub expected: Value,
     pub filter: Option<Value>,
 }
@@ -21,7 +21,7 @@ impl Case {
             Case {
                 name: "three conditions",
                 by_hand: include_str!("../../sql/updates/three_conditions.sql"),
-                written: include_str!("../../sql/updates/three_conditions_written.sql"),
+                call: include_str!("../../sql/updates/three_conditions_call.sql"),
                 expected: json!({
                     "status": ["available", "error"],
                     "attach_status": {"not": "attached"},
@@ -32,14 +32,14 @@ impl Case {
             Case {
                 name: "exists",
                 by_hand: include_str!("../../sql/updates/exists.sql"),
-                written: include_str!("../../sql/updates/exists_written.sql"),
+                call: include_str!("../../sql/updates/exists_call.sql"),
                 expected: json!({"status": ["available", "error"]}),
                 filter: Some(no_snapshots()),
             },
             Case {
                 name: "exists, exact",
                 by_hand: include_str!("../../sql/updates/exists_under_lock.sql"),
-                written: include_str!("../../sql/updates/exists_written.sql"),
+                call: include_str!("../../sql/updates/exists_call.sql"),
                 expected: json!({"status": ["available", "error"]}),
                 filter: Some(no_snapshots()),
             },

@@ -21,6 +21,8 @@ pub struct Input {
     parameter_type: Oid,
     typmod: i32,
     takes_json: bool,
+    /// A text without a limit, which takes every text as it is.
+    is_text: bool,
     path: String,
 }
 
@@ -73,6 +75,7 @@ impl Input {
             parameter_type,
             typmod,
             takes_json: is_json(base_type(type_oid)),
+            is_text: type_oid == pg_sys::TEXTOID,
             path: path.to_owned(),
         }
     }
@@ -96,6 +99,10 @@ impl Input {
     /// Makes of a scalar what [`Literal::text`] and [`Input::read`] make of it.
     pub fn read_part(&self, part: Part) -> Result<Datum, Error> {
         match part {
+            // What textin does, which finds the length anew. No jsonb holds a NUL character.
+            Part::Text(text) if self.is_text => {
+                Ok(Datum::from(pgrx::rust_byte_slice_to_bytea(text).into_pg()))
+            }
             Part::Text(text) => {
                 let text = String::from_utf8_lossy(text);
                 let text = match self.takes_json {

@@ -50,7 +50,7 @@ impl Outcome {
             name.into_datum(),
             i64::from(row.is_some()).into_datum(),
             row.map(|Row(datum)| datum),
-            unmet.into_datum(),
+            text_array(unmet),
         ];
         let mut values = fields.map(|field| field.unwrap_or(Datum::null()));
         let mut nulls = fields.map(|field| field.is_none());
@@ -64,5 +64,16 @@ impl Outcome {
             pg_sys::DecrTupleDescRefCount(descriptor);
             Ok(pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data))
         }
+    }
+}
+
+/// Nearly always an empty one, for which pgrx would set up a memory context.
+fn text_array(texts: Vec<String>) -> Option<Datum> {
+    match texts.is_empty() {
+        // SAFETY: makes a value in the current memory context.
+        true => Some(Datum::from(unsafe {
+            pg_sys::construct_empty_array(pg_sys::TEXTOID)
+        })),
+        false => texts.into_datum(),
     }
 }

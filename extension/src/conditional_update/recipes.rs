@@ -6,11 +6,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
+use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
 /// How many are kept. Each is of some kilobytes, its plan included.
 const MOST: usize = 256;
 
-type Recipes = HashMap<Vec<u8>, Rc<Recipe>>;
+/// By a hash that is fast for some hundred bytes. A caller who knows how to make signatures collide slows down nobody but himself.
+type Recipes = HashMap<Vec<u8>, Rc<Recipe>, Xxh3DefaultBuilder>;
 
 thread_local! {
     // Never dropped: at the backend's exit nothing of Postgres may be called any more.

@@ -1,0 +1,20 @@
+-- Takes locks and gives them back, each in a transaction of its own as clients do, without what clients would cost. The keys
+-- are a hundred that are others after a while.
+CREATE PROCEDURE cycles(service bigint, times bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    keys text[];
+    token bigint;
+BEGIN
+    FOR done IN 0..times - 1 LOOP
+        IF done % 10000 = 0 THEN
+            SELECT pg_catalog.array_agg(pg_catalog.gen_random_uuid()::text) INTO keys FROM pg_catalog.generate_series(1, 100);
+        END IF;
+        token := volguard.acquire(service, 'volume', keys[1 + done % 100], request_id => pg_catalog.gen_random_uuid());
+        COMMIT;
+        IF NOT volguard.release(token) THEN
+            RAISE EXCEPTION 'lock % was not held', token;
+        END IF;
+        COMMIT;
+    END LOOP;
+END
+$$
