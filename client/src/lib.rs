@@ -2,8 +2,8 @@
 //! that run active-active with nothing but the database they already have.
 //!
 //! - [`Volguard`] is the handle on a database.
-//! - [`Session`] is this process as a registered service, kept alive by heartbeats.
-//! - [`Lock`] guards one resource; its token fences whoever held it before. A [`LockSet`] guards several.
+//! - [`Session`] is this process as a registered service, kept alive by heartbeats; [`Incarnations`] are one after the other.
+//! - [`Lock`] guards one resource, and ends with itself what [runs](Lock::run) under it; its token fences whoever held it before. A [`LockSet`] guards several.
 //! - [`ConditionalUpdate`] changes a row only if it is as expected, and says what was not.
 //! - [`Cleanup`] repairs what dead services left.
 //!

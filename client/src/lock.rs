@@ -104,7 +104,8 @@ impl Lock {
     /// Cancelled when the lock is lost, by a thread that looks after this whatever the runtime does, and before it is released or
     /// dropped; to hand to tasks, threads and libraries that know such tokens.
     ///
-    /// Nobody waits for what looks at this token: end it before you release the lock or stop the session.
+    /// Nobody waits for what looks at this token: end it before you release the lock, stop the session
+    /// or register anew.
     pub fn cancellation_token(&self) -> CancellationToken {
         self.held.over().child_token()
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
-use volguard::{Error, Loss, Session};
+use volguard::{CancellationToken, Error, Loss, Session};
 
 use crate::support::{LONG, MOMENT, Observer, Proxy, connect, session, unique};
 
@@ -195,4 +195,16 @@ async fn an_assertion_that_is_answered_too_late_is_none() {
         matches!(answer, Err(Error::SessionLost(Loss::LeaseRanOut))),
         "{answer:?}"
     );
+}
+
+/// The runtime's only thread is busy, and nobody looks at the clock.
+#[tokio::test]
+async fn a_cancellation_token_needs_no_runtime() {
+    let volguard = connect().await;
+    let registration = volguard.register(&unique("host"), "test");
+    let session = registration.lease(SHORT_LEASE).start().await.unwrap();
+    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let tokens = [session.cancellation_token(), lock.cancellation_token()];
+    std::thread::sleep(SHORT_LEASE);
+    assert!(tokens.iter().all(CancellationToken::is_cancelled));
 }
