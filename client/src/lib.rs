@@ -6,6 +6,7 @@
 //! - [`Lock`] guards one resource, and ends with itself what [runs](Lock::run) under it; its token fences whoever held it before. A [`LockSet`] guards several.
 //! - [`ConditionalUpdate`] changes a row only if it is as expected, and says what was not.
 //! - [`Cleanup`] repairs what dead services left.
+//! - [`EventLog`] tells what happened meanwhile.
 //!
 //! The guarantees are the server's. This crate adds pooling, heartbeats, guards that clean up behind dropped
 //! futures and typed builders. Waiters for one key queue inside the process, so that a contended key occupies
@@ -16,8 +17,10 @@
 
 mod acquire;
 mod cleanup;
+mod cluster;
 mod connect;
 mod error;
+mod event_log;
 mod handle;
 mod interval;
 mod lock;
@@ -38,6 +41,7 @@ pub use acquire::{Acquire, AcquireAll, Wanted};
 pub use cleanup::{CleanedService, Cleanup, CleanupState};
 pub use connect::{ConnectBuilder, StatementMode};
 pub use error::Error;
+pub use event_log::{Event, EventKind, EventLog};
 pub use handle::Volguard;
 pub use lock::Lock;
 pub use lock_set::LockSet;

@@ -171,6 +171,27 @@ pub(crate) static RESET_RESOURCE: Statement = Statement {
     types: &[Type::TEXT, Type::TEXT],
 };
 
+pub(crate) static SET_CLUSTER_DISABLED: Statement = Statement {
+    sql: "SELECT true FROM volguard.set_cluster_disabled(cluster => $1, disabled => $2, reason => $3)",
+    types: &[Type::TEXT, Type::BOOL, Type::TEXT],
+};
+
+pub(crate) static EVENT_LOG: Statement = Statement {
+    sql: "SELECT event_id, at, kind, cluster, service_id, resource_type, resource_id, lock_name, token, role, details \
+          FROM volguard.event_log \
+          WHERE ($1 IS NULL OR kind OPERATOR(pg_catalog.=) $1) AND ($2 IS NULL OR cluster OPERATOR(pg_catalog.=) $2) \
+          AND ($3 IS NULL OR service_id OPERATOR(pg_catalog.=) $3) AND ($4 IS NULL OR resource_type OPERATOR(pg_catalog.=) $4) \
+          AND ($5 IS NULL OR resource_id OPERATOR(pg_catalog.=) $5) ORDER BY event_id DESC LIMIT $6",
+    types: &[
+        Type::TEXT,
+        Type::TEXT,
+        Type::INT8,
+        Type::TEXT,
+        Type::TEXT,
+        Type::INT8,
+    ],
+};
+
 pub(crate) static TRACK_RESOURCE: Statement = Statement {
     sql: "SELECT true FROM volguard.track_resource(resource_type => $1, target => $2::pg_catalog.regclass, \
           id_column => $3, status_column => $4)",

@@ -13,7 +13,7 @@ use crate::document::Path;
 use crate::export::{export, verb};
 use crate::jsonb::Jsonb;
 use crate::spi::arg;
-use crate::{acquire, argument, service, token};
+use crate::{acquire, argument, service};
 use lock_list::Wanted;
 use pgrx::datum::{AnyElement, Interval, Uuid};
 use pgrx::iter::TableIterator;
@@ -62,7 +62,6 @@ fn acquire_all(
                 Some(list),
                 request_id.and_then(arg),
                 arg(&*cluster),
-                arg(token::epoch()),
             ],
             cluster,
             locks,

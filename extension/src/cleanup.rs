@@ -1,6 +1,7 @@
 //! Cleaning up after dead services: fence, free the plain locks, repair the work by its crash rules.
 
 use crate::error::Error;
+use crate::events::{self, Event};
 use crate::export::{export, verb};
 use crate::fence::{self, Gate};
 use crate::repair::{Outcome, Repairs};
@@ -9,6 +10,7 @@ use crate::{argument, lock, settings, statements};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::pg_extern;
+use serde_json::json;
 
 /// Which rows of a dead service a cleanup is about; NULL for all.
 struct Scope {
@@ -56,6 +58,27 @@ impl Tally {
         } else {
             "unavailable"
         }
+    }
+
+    /// Records what was done. That something still waits is no event: the next cleanup will find the same.
+    fn record(&self, service_id: i64) -> Result<(), Error> {
+        if self.locks_released + self.resources_cleaned + self.resources_stale == 0 {
+            return Ok(());
+        }
+        let cluster = statements::SERVICE_IDENTITY
+            .run(&[arg(service_id)], |rows| rows.get::<String>(0, 0))?;
+        events::record(&Event {
+            cluster: cluster.as_deref(),
+            service_id: Some(service_id),
+            details: json!({
+                "state": self.state(),
+                "locks_released": self.locks_released,
+                "resources_cleaned": self.resources_cleaned,
+                "resources_stale": self.resources_stale,
+                "awaiting": self.awaiting,
+            }),
+            ..Event::of(events::Kind::Cleaned)
+        })
     }
 }
 
@@ -105,6 +128,7 @@ fn clean(service_id: i64, scope: &Scope) -> Result<Option<Tally>, Error> {
         }
         lock::remove(&statements::FORCE_RELEASE, &[arg(token)])?;
     }
+    tally.record(service_id)?;
     let idle = !newly_fenced && tally == Tally::default();
     Ok((!idle).then_some(tally))
 }
@@ -181,6 +205,7 @@ fn cleanup(
             }
         }
         statements::REMOVE_OLD_SERVICES.count(&[arg(settings::service_retention_s())])?;
+        events::trim()?;
         Ok(cleaned)
     });
     TableIterator::new(cleaned.into_iter().map(|(service, tally)| {

@@ -8,6 +8,7 @@
 //! Order of locks, the same everywhere: line, gate, rows.
 
 use crate::error::Error;
+use crate::events::{self, Event};
 use crate::export::{export, verb};
 use crate::sabotage::{self, Guard};
 use crate::spi::arg;
@@ -16,6 +17,7 @@ use crate::wait::tag::{Kind, Mode, Tag};
 use crate::{argument, owner, statements};
 use pgrx::pg_extern;
 use pgrx::pg_sys::Oid;
+use serde_json::json;
 
 /// The gate of one service.
 pub struct Gate(Tag);
@@ -71,8 +73,20 @@ impl Gate {
 pub enum Who {
     /// Only a service whose lease is over.
     Dead,
-    /// The service's own people end it: a new incarnation, an orderly stop.
-    Anybody,
+    /// Alive or not: its next incarnation has come.
+    Replaced,
+    /// Alive or not: it ends itself.
+    Stopping,
+}
+
+impl Who {
+    fn fenced_by(self) -> &'static str {
+        match self {
+            Who::Dead => "cleanup",
+            Who::Replaced => "register_service",
+            Who::Stopping => "deregister_service",
+        }
+    }
 }
 
 /// Fences a service whose gate the transaction has closed. False if it was fenced before, or is alive and may not be hit.
@@ -80,8 +94,22 @@ pub fn fence(service_id: i64, who: Who) -> Result<bool, Error> {
     if sabotage::removed(Guard::Fence) {
         return Ok(true);
     }
-    let fenced = statements::FENCE.count(&[arg(service_id), arg(who == Who::Anybody)])?;
-    Ok(fenced > 0)
+    let fenced = statements::FENCE.run(&[arg(service_id), arg(who != Who::Dead)], |rows| {
+        let text = |column| rows.get::<String>(0, column);
+        Some((text(0)?, text(1)?, text(2)?, rows.get::<f64>(0, 3)))
+    })?;
+    let Some((cluster, host, binary_name, silent_seconds)) = fenced else {
+        return Ok(false);
+    };
+    events::record(&Event {
+        cluster: Some(&cluster),
+        service_id: Some(service_id),
+        details: json!({
+            "by": who.fenced_by(), "host": host, "binary_name": binary_name, "silent_seconds": silent_seconds,
+        }),
+        ..Event::of(events::Kind::Fenced)
+    })?;
+    Ok(true)
 }
 
 /// Where a token stands.

@@ -10,13 +10,17 @@ mod argument;
 mod catch;
 mod cleanup;
 mod clearing;
+mod cluster;
 mod conditional_update;
 mod document;
 mod error;
+mod event_line;
+mod events;
 mod export;
 mod fence;
 mod invalidation;
 mod jsonb;
+mod lineage;
 mod lock;
 mod look;
 mod operator;
@@ -52,9 +56,14 @@ pgrx::extension_sql_file!(
     requires = ["tables"]
 );
 pgrx::extension_sql_file!(
+    "../../sql/schema/25-clusters.sql",
+    name = "clusters",
+    requires = ["services"]
+);
+pgrx::extension_sql_file!(
     "../../sql/schema/30-locks.sql",
     name = "locks",
-    requires = ["services"]
+    requires = ["clusters"]
 );
 pgrx::extension_sql_file!(
     "../../sql/schema/40-conditional-update.sql",
@@ -72,9 +81,14 @@ pgrx::extension_sql_file!(
     requires = ["tables"]
 );
 pgrx::extension_sql_file!(
+    "../../sql/schema/80-dump.sql",
+    name = "dump",
+    requires = ["tables"]
+);
+pgrx::extension_sql_file!(
     "../../sql/schema/90-privileges.sql",
     name = "privileges",
-    requires = ["cleanup", "views"],
+    requires = ["cleanup", "views", "dump"],
     finalize
 );
 
@@ -87,4 +101,5 @@ pub unsafe extern "C-unwind" fn _PG_init() {
     settings::register();
     invalidation::register();
     wait::wake::register();
+    event_line::register();
 }

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::export::{export, verb};
 use crate::fence::{self, Gate};
 use crate::look::{self, Held};
-use crate::spi::{Arg, arg};
+use crate::spi::{Arg, Rows, arg};
 use crate::statements::{self, Statement};
 use crate::tables::Tables;
 use crate::wait::Line;
@@ -13,13 +13,22 @@ use pgrx::pg_extern;
 
 /// Runs a statement that deletes rows of `workers`, and has the heads of their lines woken after the commit.
 pub fn remove(statement: &Statement, args: &[Arg]) -> Result<usize, Error> {
+    remove_reading(statement, args, Rows::len)
+}
+
+/// As [`remove`], and hands the rows that went to `read`.
+pub fn remove_reading<R>(
+    statement: &Statement,
+    args: &[Arg],
+    read: impl FnOnce(&Rows) -> R,
+) -> Result<R, Error> {
     statement.run(args, |rows| {
         for row in 0..rows.len() {
             let name = |column| rows.get::<String>(row, column).unwrap_or_default();
             let working = rows.get(row, 4) == Some(true);
             wake(&name(0), &name(1), &name(2), &name(3), working);
         }
-        rows.len()
+        read(rows)
     })
 }
 

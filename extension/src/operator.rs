@@ -1,16 +1,47 @@
-//! What an operator does by hand. Every act leaves a line in the server's log.
+//! What an operator does by hand. Every act on a lock leaves an event.
 
 use crate::error::Error;
+use crate::events::{self, Event, Kind};
 use crate::export::{export, verb};
-use crate::spi::{arg, utility};
+use crate::spi::{Arg, arg, utility};
+use crate::statements::Statement;
 use crate::{argument, fence, lock, owner, statements};
 use pgrx::pg_extern;
 use pgrx::pg_sys::{self, Oid};
+use serde_json::{Value, json};
 use std::ffi::{CStr, CString};
 
 /// May the caller take locks away that `registered_by`'s services hold?
 fn may_take_from(registered_by: Oid) -> Result<bool, Error> {
     Ok(owner::caller_is(registered_by) || owner::caller_is(owner::role()?))
+}
+
+/// Deletes rows of `workers` and records of each that it was taken away; `details` are made from its status.
+fn take_away(
+    statement: &Statement,
+    args: &[Arg],
+    kind: Kind,
+    details: impl Fn(Option<String>) -> Value,
+) -> Result<usize, Error> {
+    let taken = lock::remove_reading(statement, args, |rows| {
+        let lock = |row| {
+            let name = |column| rows.get::<String>(row, column);
+            let names = [name(0)?, name(1)?, name(2)?, name(3)?];
+            Some((names, rows.get(row, 5)?, rows.get(row, 6)?, name(7)))
+        };
+        (0..rows.len()).filter_map(lock).collect::<Vec<_>>()
+    })?;
+    for ([cluster, resource_type, resource_id, lock_name], token, service_id, status) in &taken {
+        events::record(&Event {
+            cluster: Some(cluster),
+            service_id: Some(*service_id),
+            resource: Some((resource_type, resource_id)),
+            lock: Some((lock_name, *token)),
+            details: details(status.clone()),
+            ..Event::of(kind)
+        })?;
+    }
+    Ok(taken.len())
 }
 
 #[pg_extern(sql = false)]
@@ -24,11 +55,13 @@ fn force_release(token: Option<i64>, reason: Option<&str>) -> Option<bool> {
         if !may_take_from(registered_by)? {
             return Err(fence::not_yours(token));
         }
-        let released = lock::remove(&statements::FORCE_RELEASE, &[arg(token)])? == 1;
-        if released {
-            pgrx::log!("volguard: token {token} released by force: {reason}");
-        }
-        Ok(Some(released))
+        let released = take_away(
+            &statements::FORCE_RELEASE,
+            &[arg(token)],
+            Kind::Forced,
+            |status| json!({"status": status, "reason": reason}),
+        )?;
+        Ok(Some(released == 1))
     })
 }
 
@@ -53,12 +86,12 @@ fn reset_resource(resource_type: Option<&str>, resource_id: Option<&str>) -> Opt
                 });
             }
         }
-        let forgotten = lock::remove(&statements::RESET_RESOURCE, &key)?;
-        if forgotten > 0 {
-            pgrx::log!(
-                "volguard: {resource_type} {resource_id} reset: {forgotten} rows of workers forgotten"
-            );
-        }
+        let forgotten = take_away(
+            &statements::RESET_RESOURCE,
+            &key,
+            Kind::Reset,
+            |status| json!({"status": status}),
+        )?;
         Ok(Some(forgotten as i64))
     })
 }
@@ -92,7 +125,7 @@ fn grant_usage(role: Option<&CStr>) {
         for what in [
             "USAGE ON SCHEMA volguard",
             "EXECUTE ON ALL FUNCTIONS IN SCHEMA volguard",
-            "SELECT ON volguard.lock_status, volguard.service_status, volguard.cluster_status",
+            "SELECT ON volguard.lock_status, volguard.service_status, volguard.cluster_status, volguard.event_log",
         ] {
             utility(&format!("GRANT {what} TO {role}"))?;
         }

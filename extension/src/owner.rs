@@ -91,6 +91,18 @@ pub fn caller() -> Oid {
     unsafe { pg_sys::GetUserId() }
 }
 
+/// What a role is called; empty if it is gone.
+pub fn name(role: Oid) -> String {
+    // SAFETY: a catalog look-up of a running transaction; the result is null or a C string in its memory, copied at once.
+    unsafe {
+        let name = pg_sys::GetUserNameFromId(role, true);
+        match name.is_null() {
+            true => String::new(),
+            false => CStr::from_ptr(name).to_string_lossy().into_owned(),
+        }
+    }
+}
+
 /// Is the caller a member of `role`, or a superuser?
 pub fn caller_is(role: Oid) -> bool {
     let caller = caller();

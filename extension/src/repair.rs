@@ -7,7 +7,7 @@ use crate::owner::AsRole;
 use crate::rule::{self, Resource};
 use crate::search_path::SearchPath;
 use crate::spi::arg;
-use crate::statements;
+use crate::{events, statements};
 use pgrx::JsonB;
 use pgrx::pg_sys::{self, Oid};
 use std::collections::HashMap;
@@ -69,6 +69,7 @@ impl Repairs {
                 pgrx::warning!(
                     "volguard: the crash rule of {resource_type} in status {status} failed on {resource_id}: {error}"
                 );
+                events::record_failure(resource_type, resource_id, status, &error)?;
                 Ok(Outcome::Awaiting)
             }
         }

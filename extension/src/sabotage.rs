@@ -34,6 +34,8 @@ pub enum Guard {
     LockFirst,
     /// The look whether the catalog is what it was when a kept statement was written.
     Catalog,
+    /// The look whether the database has come out of a dump.
+    Lineage,
 }
 
 #[cfg(not(feature = "sabotage"))]

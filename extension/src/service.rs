@@ -121,7 +121,7 @@ fn register_service(
                 arg(lease),
                 arg(owner::caller()),
                 details.map(|details| details.datum()),
-                arg(token::service_epoch()),
+                arg(token::service_epoch()?),
             ],
             |rows| rows.get(0, 0),
         )?;
@@ -141,7 +141,7 @@ fn fence_earlier(cluster: &str, host: &str, binary_name: &str) -> Result<(), Err
     };
     permit(service_id, registered_by)?;
     Gate::of(service_id).close()?;
-    fence::fence(service_id, fence::Who::Anybody)?;
+    fence::fence(service_id, fence::Who::Replaced)?;
     Ok(())
 }
 
@@ -161,7 +161,7 @@ fn deregister_service(service_id: Option<i64>) -> Option<i64> {
         let service_id = argument::required("service_id", service_id)?;
         acting_for(service_id)?;
         Gate::of(service_id).close()?;
-        if !fence::fence(service_id, fence::Who::Anybody)? {
+        if !fence::fence(service_id, fence::Who::Stopping)? {
             return Err(Error::ServiceFenced(service_id));
         }
         lock::remove(

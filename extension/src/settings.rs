@@ -13,6 +13,12 @@ static AUTO_CLEANUP: GucSetting<bool> = GucSetting::<bool>::new(true);
 /// Seconds; default one day.
 static SERVICE_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(24 * 60 * 60);
 
+/// `volguard.event_retention`: how long events are kept. Seconds; default seven days; 0 keeps none.
+static EVENT_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60 * 60);
+
+/// `volguard.max_events`: how many events are kept, give or take a hundred. Default 10,000; 0 keeps none.
+static MAX_EVENTS: GucSetting<i32> = GucSetting::<i32>::new(10_000);
+
 pub fn register() {
     GucRegistry::define_int_guc(
         c"volguard.service_down_time",
@@ -42,6 +48,26 @@ pub fn register() {
         GucContext::Suset,
         GucFlags::UNIT_S,
     );
+    GucRegistry::define_int_guc(
+        c"volguard.event_retention",
+        c"How long events are kept for people to see.",
+        c"Older ones are removed by whoever records an event, and by cleanups. 0 keeps none; the server's log has them all the same.",
+        &EVENT_RETENTION,
+        0,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"volguard.max_events",
+        c"How many events are kept, give or take a hundred.",
+        c"Beyond that the oldest are removed. 0 keeps none.",
+        &MAX_EVENTS,
+        0,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
     reserve_prefix();
 }
 
@@ -66,4 +92,12 @@ pub fn auto_cleanup() -> bool {
 
 pub fn service_retention_s() -> i32 {
     SERVICE_RETENTION.get()
+}
+
+pub fn event_retention_s() -> i32 {
+    EVENT_RETENTION.get()
+}
+
+pub fn max_events() -> i32 {
+    MAX_EVENTS.get()
 }

@@ -11,7 +11,7 @@ $$;
 SELECT pg_temp.dead('node-1', 'volume', 'filter-1') AS a, pg_temp.dead('node-1', 'backup', 'filter-1') AS b, pg_temp.dead('node-2', 'volume', 'filter-1') AS c, pg_temp.dead('node-1', 'volume', 'filter-2') AS d \gset
 UPDATE volguard.workers SET resource_id = left(resource_id, 1) WHERE service_id IN (:a, :d);
 UPDATE volguard.workers SET acquired_at = acquired_at - interval '1 day' WHERE service_id IN (:a, :c) AND resource_type = 'filter-a';
-UPDATE volguard.clusters SET disabled = true WHERE name = 'filter-2';
+SELECT volguard.set_cluster_disabled('filter-2', true);
 -- Runs one cleanup, shows it and what is left of it, and takes it back. Other files' services are of no interest, nor are warnings about them.
 CREATE FUNCTION pg_temp.try(arguments text, OUT cleaned text, OUT released bigint, OUT fenced bigint) LANGUAGE plpgsql AS $$
 BEGIN
@@ -45,5 +45,4 @@ SELECT filter, t.* FROM (VALUES
     (19, 'cluster => ''filter-1'', host => ''node-3'''),
     (20, 'cluster => ''FILTER-1''')) AS filters (number, filter), pg_temp.try(replace(filter, '$a', :'a')) AS t ORDER BY number;
 RESET client_min_messages;
--- The clusters table is an operator's for now; put it back.
-UPDATE volguard.clusters SET disabled = false WHERE name = 'filter-2';
+SELECT volguard.set_cluster_disabled('filter-2', false);

@@ -1,5 +1,11 @@
 -- force_release: an operator takes one lock away.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
+-- Roles outlive a database, and so a run that was broken off.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_force_operator;
+RESET client_min_messages;
+CREATE ROLE regress_force_operator;
+SELECT volguard.grant_usage('regress_force_operator');
 SELECT volguard.register_service('node-1', 'volume', 'force') AS one, volguard.register_service('node-2', 'volume', 'force') AS two \gset
 SELECT volguard.acquire(:one, 'volume', 'f-1') AS plain, volguard.acquire(:one, 'volume', 'f-2', status => 'creating') AS work, volguard.acquire(:one, 'volume', 'f-3') AS kept \gset
 
@@ -7,12 +13,17 @@ SELECT volguard.force_release(:plain, 'node-1 hangs');
 SELECT volguard.force_release(token => :work, reason => 'node-1 hangs');
 SELECT volguard.force_release(:plain, 'again') AS gone, volguard.force_release(-1, 'never there') AS never;
 SELECT resource_id FROM volguard.workers WHERE cluster = 'force';
--- The act is logged, and nothing is when nothing was done. (A row made by hand, for a token that is the same in every run.)
+-- The act is logged, and nothing is when nothing was done. (Rows made by hand, for numbers that are the same in every run.)
 SET client_min_messages = log;
-INSERT INTO volguard.workers (cluster, resource_type, resource_id, lock_name, token, service_id, acquired_at, updated_at) VALUES ('force', 'volume', 'f-4', '', 42, :one, now(), now());
-SELECT volguard.force_release(42, 'node-1 hangs');
-SELECT volguard.force_release(42, 'node-1 hangs');
+INSERT INTO volguard.services (service_id, cluster, host, binary_name, lease, registered_by) VALUES (4001, 'force', 'node-4', 'volume', '1 min', 'regress_force_operator');
+INSERT INTO volguard.workers (cluster, resource_type, resource_id, lock_name, token, service_id, acquired_at, updated_at) VALUES ('force', 'volume', 'f-4', '', 42, 4001, now(), now());
+SET ROLE regress_force_operator;
+SELECT volguard.force_release(42, 'node-4 hangs');
+SELECT volguard.force_release(42, 'node-4 hangs');
+RESET ROLE;
 RESET client_min_messages;
+SELECT kind, service_id, resource_type, resource_id, lock_name, token, role, details FROM volguard.event_log WHERE cluster = 'force' AND token = 42;
+DELETE FROM volguard.services WHERE service_id = 4001;
 -- Its holder is told at its next check, and isn't fenced by it.
 \set VERBOSITY sqlstate
 SELECT volguard.assert_held(:plain);
@@ -41,3 +52,6 @@ BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT volguard.force_release(:of_two, 'serializable');
 COMMIT;
 SELECT resource_id FROM volguard.workers WHERE cluster = 'force';
+
+DROP OWNED BY regress_force_operator;
+DROP ROLE regress_force_operator;

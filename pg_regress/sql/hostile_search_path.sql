@@ -53,7 +53,9 @@ CREATE TABLE hostile.workers (token pg_catalog.int8);
 CREATE TABLE hostile.clusters (name pg_catalog.text);
 CREATE TABLE hostile.resources (resource_type pg_catalog.text);
 CREATE TABLE hostile.crash_rules (resource_type pg_catalog.text);
+CREATE TABLE hostile.events (event_id pg_catalog.int8);
 CREATE SEQUENCE hostile.token_counter;
+CREATE SEQUENCE hostile.lineage;
 RESET ROLE;
 
 -- A fresh backend, as an ordinary role and then as a superuser; the path, and temporary tables in front of it, are there before the first call.
@@ -63,7 +65,9 @@ CREATE FUNCTION public.hostile_temporary() RETURNS pg_catalog.void LANGUAGE sql 
     CREATE TEMP TABLE clusters (name text);
     CREATE TEMP TABLE resources (resource_type text);
     CREATE TEMP TABLE crash_rules (resource_type text);
+    CREATE TEMP TABLE events (event_id bigint);
     CREATE TEMP SEQUENCE token_counter;
+    CREATE TEMP SEQUENCE lineage;
 $$;
 \c -
 SELECT public.hostile_temporary();
@@ -86,12 +90,14 @@ SELECT volguard.acquire(:service, 'hostile', 'h-2', 'other', 'creating', '1 ms')
 SELECT resource_id FROM volguard.acquire_all(:service, '[{"resource_type": "hostile", "resource_id": "h-3", "status": "creating", "details": {}}, {"resource_type": "hostile", "resource_id": "h-4"}]', '1 ms');
 SELECT resource_id FROM volguard.acquire_all(:service, '[{"resource_type": "hostile", "resource_id": "h-3"}, {"resource_type": "hostile", "resource_id": "h-5"}]', '1 ms', '00000000-0000-0000-0000-000000000001');
 SELECT volguard.reconcile(:service, ARRAY[:token, :work]), volguard.release(:token), volguard.release_all(ARRAY[:work]), volguard.release(:work), volguard.force_release(:work, 'none'), volguard.reset_resource('hostile', 'h-2');
+SELECT volguard.force_release(volguard.acquire(:service, 'hostile', 'h-6'), 'test'), volguard.set_cluster_disabled('hostile', true, 'test'), volguard.set_cluster_disabled('hostile', false);
 SELECT volguard.track_resource('hostile', 'public.hostile_volumes'), volguard.on_crash('hostile', 'creating', '{"status": "error"}'), volguard.on_crash('hostile', 'deleting', NULL);
 SELECT volguard.acquire(:service, 'hostile', 'v-1', status => 'creating') IS NOT NULL AS got, volguard.acquire(:service, 'hostile', 'v-2', status => 'creating') IS NOT NULL AS got, volguard.deregister_service(:service);
 SELECT resource_id, alive FROM volguard.lock_status WHERE cluster OPERATOR(pg_catalog.=) 'hostile' ORDER BY resource_id COLLATE "C" USING OPERATOR(pg_catalog.<);
 SELECT state, held_locks FROM volguard.service_status WHERE service_id OPERATOR(pg_catalog.=) :service;
 SELECT state, services, held_locks FROM volguard.cluster_status WHERE cluster OPERATOR(pg_catalog.=) 'hostile';
 SELECT state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :service, cluster => 'hostile', host => 'node-1', binary_name => 'volume', disabled => false, until => 'infinity');
+SELECT kind FROM volguard.event_log WHERE cluster OPERATOR(pg_catalog.=) 'hostile' ORDER BY event_id USING OPERATOR(pg_catalog.<);
 SELECT * FROM public.hostile_volumes;
 \set VERBOSITY sqlstate
 SELECT volguard.heartbeat(:service);

@@ -34,6 +34,8 @@ SELECT extname, extrelocatable, extnamespace::regnamespace FROM pg_extension WHE
 -- It needs no shared_preload_libraries, and all that is in the schema belongs to it.
 SELECT p.oid::regprocedure FROM pg_proc AS p WHERE pronamespace = 'volguard'::regnamespace AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e');
 SELECT c.oid::regclass FROM pg_class AS c WHERE relnamespace = 'volguard'::regnamespace AND relkind IN ('r', 'v', 'S') AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e');
+-- All rows that it has are dumped.
+SELECT c.oid::regclass FROM pg_class AS c, pg_extension AS e WHERE e.extname = 'volguard' AND relnamespace = 'volguard'::regnamespace AND relkind IN ('r', 'S') AND c.oid <> ALL (e.extconfig);
 
 -- What a function says of itself: VOLATILE, PARALLEL UNSAFE and called on NULL, all but any_of and none_of; every one has a comment.
 SELECT proname, provolatile, proparallel, proisstrict, prosecdef, obj_description(oid, 'pg_proc') <> '' AS comment FROM pg_proc WHERE pronamespace = 'volguard'::regnamespace ORDER BY proname;

@@ -4,11 +4,10 @@ SELECT volguard.register_service('node-1', 'volume', 'reset') AS one, volguard.r
 SELECT volguard.acquire(:one, 'reset', 'r-1') AS plain, volguard.acquire(:two, 'reset', 'r-1', 'b', status => 'creating') AS work, volguard.acquire(:elsewhere, 'reset', 'r-1') AS elsewhere_token,
        volguard.acquire(:one, 'reset', 'r-2') AS other_id, volguard.acquire(:one, 'reset-too', 'r-1') AS other_type \gset
 
--- Logged; not when there was nothing to forget.
-SET client_min_messages = log;
+-- Each lock that goes leaves an event; nothing does when there was nothing to forget.
 SELECT volguard.reset_resource('reset', 'r-1');
 SELECT volguard.reset_resource('reset', 'r-1');
-RESET client_min_messages;
+SELECT kind, cluster, resource_type, resource_id, lock_name, service_id IN (:one, :two, :elsewhere) AS of_theirs, token IN (:plain, :work, :elsewhere_token) AS token, role = CURRENT_USER AS mine, details FROM volguard.event_log WHERE resource_type = 'reset' ORDER BY event_id;
 SELECT resource_type, resource_id FROM volguard.workers WHERE resource_type LIKE 'reset%' ORDER BY 1, 2;
 SELECT volguard.reset_resource(resource_type => 'reset', resource_id => 'never there'), volguard.reset_resource('no such type', 'r-1');
 \set VERBOSITY sqlstate

@@ -25,14 +25,18 @@ SET volguard.service_down_time = -1; :code
 SET volguard.service_down_time = 'never'; :code
 SET volguard.auto_cleanup = 'perhaps'; :code
 SET volguard.service_retention = -1; :code
+SET volguard.event_retention = -1; :code
+SET volguard.max_events = -1; :code
 -- A misspelt name is an error, not a setting that nobody reads.
 SET volguard.service_downtime = '2 min'; :code
 SHOW volguard.service_down_time;
 
--- Retention is the administrator's; the other two are anybody's.
+-- What is kept is the administrator's to say; the other two are anybody's.
 CREATE ROLE regress_settings_user;
 SET ROLE regress_settings_user;
 SET volguard.service_retention = 0; :code
+SET volguard.event_retention = 0; :code
+SET volguard.max_events = 0; :code
 SET volguard.auto_cleanup = off;
 SET volguard.service_down_time = '1 s';
 RESET ROLE;

@@ -7,7 +7,7 @@ UPDATE volguard.services SET fenced_at = now() WHERE service_id = :fenced;
 
 -- Their columns, which are a contract.
 SELECT attrelid::regclass AS view, string_agg(attname || ' ' || format_type(atttypid, NULL), ', ' ORDER BY attnum) AS columns
-FROM pg_attribute WHERE attrelid IN ('volguard.lock_status'::regclass, 'volguard.service_status'::regclass, 'volguard.cluster_status'::regclass) AND attnum > 0 GROUP BY 1 ORDER BY 1::text;
+FROM pg_attribute WHERE attrelid IN ('volguard.lock_status'::regclass, 'volguard.service_status'::regclass, 'volguard.cluster_status'::regclass, 'volguard.event_log'::regclass) AND attnum > 0 GROUP BY 1 ORDER BY 1::text;
 
 SELECT cluster, resource_type, resource_id, lock_name, token = :token AS token, status, service_id = :up AS of_the_first, host, binary_name, alive FROM volguard.lock_status WHERE cluster = 'views' ORDER BY resource_id;
 SELECT held_for > '0' AND held_for < '1 hour' AS held_for, acquired_at <= updated_at AS in_order, request_id, details FROM volguard.lock_status WHERE token = :token;
@@ -32,6 +32,13 @@ ROLLBACK;
 
 SELECT cluster, state, services, services_up, services_down, services_fenced, held_locks, disabled, disabled_reason FROM volguard.cluster_status WHERE cluster = 'views';
 SELECT last_heartbeat = (SELECT max(heartbeat_at) FROM volguard.services WHERE cluster = 'views') AS last_heartbeat FROM volguard.cluster_status WHERE cluster = 'views';
+-- Up from the heartbeat of any one member.
+BEGIN;
+UPDATE volguard.services SET heartbeat_at = now() - interval '1 hour' WHERE cluster = 'views';
+SELECT state, services_up FROM volguard.cluster_status WHERE cluster = 'views';
+SELECT volguard.heartbeat(:down);
+SELECT state, services_up FROM volguard.cluster_status WHERE cluster = 'views';
+ROLLBACK;
 -- Down without a service that is up, and without any service at all.
 BEGIN;
 UPDATE volguard.services SET heartbeat_at = now() - interval '1 hour' WHERE cluster = 'views';

@@ -77,4 +77,26 @@ CREATE TABLE volguard.crash_rules (
 );
 COMMENT ON TABLE volguard.crash_rules IS 'What a crash in a status makes of the resource; run as the role that registered the rule.';
 
+-- In the order of their ids, nearly that of time: what is oldest is found, and trimmed, at the front of the key.
+CREATE TABLE volguard.events (
+    event_id      bigint           GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at            timestamptz      NOT NULL,
+    kind          text COLLATE "C" NOT NULL,
+    cluster       text COLLATE "C",
+    service_id    bigint,
+    resource_type text COLLATE "C",
+    resource_id   text COLLATE "C",
+    lock_name     text COLLATE "C",
+    token         bigint,
+    role          name             NOT NULL,
+    details       jsonb            NOT NULL
+);
+COMMENT ON TABLE volguard.events IS 'What happened to services and locks that their holders did not do themselves. Bounded in age and number.';
+
+-- Whether a failure was told before: cleanups try again and again.
+CREATE INDEX events_rule_failed_idx ON volguard.events (resource_type, at) WHERE kind = 'rule_failed';
+
+-- Where the database lives (the lower 44 bits), and how often it came there from a dump (above). See token.rs.
+CREATE SEQUENCE volguard.lineage AS bigint MINVALUE 0 START 0 NO CYCLE CACHE 1;
+
 REVOKE ALL ON ALL TABLES IN SCHEMA volguard FROM PUBLIC;

@@ -34,3 +34,8 @@ FROM volguard.clusters AS c
 LEFT JOIN volguard.service_status AS s ON s.cluster = c.name
 GROUP BY c.name;
 COMMENT ON VIEW volguard.cluster_status IS 'Up if any service of the cluster is up; counts; the last heartbeat.';
+
+CREATE VIEW volguard.event_log AS
+SELECT e.event_id, e.at, e.kind, e.cluster, e.service_id, e.resource_type, e.resource_id, e.lock_name, e.token, e.role, e.details
+FROM volguard.events AS e;
+COMMENT ON VIEW volguard.event_log IS 'Fenced, cleaned, forced, reset, rule_failed, disabled, enabled: when, by which role, and what of.';

@@ -18,14 +18,15 @@ initdb() {
         mkdir socket
 }
 
-while read -r verb port; do
+while read -r verb argument; do
     case $verb in
     initdb) initdb ;;
-    start) start "$port" ;;
+    upgrade) "$bin/pg_upgrade" -b "$bin" -B "$bin" -d "$argument" -D data -s "$dir/socket" -U postgres </dev/null >>log 2>&1 ;;
+    start) start "$argument" ;;
     stop) control -m fast stop ;;
     crash) control -m immediate stop ;;
     # A standby that is promoted begins a new timeline, as after a fail-over.
-    new-timeline) control -m fast stop && touch data/standby.signal && start "$port" && control promote ;;
+    new-timeline) control -m fast stop && touch data/standby.signal && start "$argument" && control promote ;;
     forget) keep_log=no ;;
     *) false ;;
     esac && echo ok || echo failed

@@ -1,6 +1,6 @@
 //! A throw-away Postgres cluster with the extension in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::guardian::Guardian;
@@ -100,20 +100,39 @@ impl PrivateServer {
     /// # Errors
     /// As [`psql`](Self::psql).
     pub fn psql_in(&self, database: &str, sql: &str) -> Result<String, Error> {
-        let mut psql = Command::new(self.install.bin_dir().join("psql"));
-        psql.args([
-            "-XAtq",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-U",
-            "postgres",
-            "-d",
-            database,
-            "-h",
-        ])
-        .arg(self.socket_dir())
-        .args(["-p", &self.port.to_string(), "-c", sql]);
+        let mut psql = self.tool("psql", database);
+        psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql]);
         run(&mut psql)
+    }
+
+    /// Dumps a database with `pg_dump` and options of its, into a file that goes with the server.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with what it reported.
+    pub fn dump(&self, database: &str, options: &[&str]) -> Result<PathBuf, Error> {
+        let file = self.guardian.dir().join(format!("{database}.dump"));
+        let mut pg_dump = self.tool("pg_dump", database);
+        pg_dump.args(["--format=custom", "--file"]).arg(&file);
+        run(pg_dump.args(options))?;
+        Ok(file)
+    }
+
+    /// Restores a dump into a database with `pg_restore` and options of its; stops at the first error.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with what it reported.
+    pub fn restore(&self, dump: &Path, database: &str, options: &[&str]) -> Result<(), Error> {
+        let mut pg_restore = self.tool("pg_restore", database);
+        run(pg_restore.arg("--exit-on-error").args(options).arg(dump)).map(drop)
+    }
+
+    /// A program of the installation that connects as superuser, through the socket.
+    fn tool(&self, program: &str, database: &str) -> Command {
+        let mut tool = Command::new(self.install.bin_dir().join(program));
+        tool.args(["-U", "postgres", "-d", database, "-h"])
+            .arg(self.socket_dir())
+            .args(["-p", &self.port.to_string()]);
+        tool
     }
 
     /// Creates a database with the extension in it and returns the superuser's URL of it.

@@ -6,6 +6,7 @@ mod cleanup;
 mod dropped_futures;
 mod endings;
 mod errors;
+mod events;
 mod guarded_work;
 mod incarnations;
 mod line;

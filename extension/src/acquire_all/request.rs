@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::fence::Gate;
 use crate::sabotage::{self, Guard};
 use crate::spi::{Arg, arg};
-use crate::statements;
 use crate::wait::Deadline;
+use crate::{statements, token};
 use std::collections::HashSet;
 use std::rc::Rc;
 
@@ -16,8 +16,8 @@ pub struct Request {
     pub service_id: i64,
     pub cluster: Rc<str>,
     pub locks: Vec<Wanted>,
-    /// The statements' parameters, in their order: service, list, request, cluster, epoch.
-    pub parameters: [Arg; 5],
+    /// The statements' parameters, in their order: service, list, request, cluster.
+    pub parameters: [Arg; 4],
     pub deadline: Deadline,
 }
 
@@ -28,7 +28,9 @@ impl Request {
         if !gate.enter_within(&self.deadline)? {
             return Ok(None);
         }
-        let tokens = statements::ACQUIRE_ALL.run(&self.parameters, |rows| {
+        let [service, list, request, cluster] = self.parameters;
+        let parameters = [service, list, request, cluster, arg(token::epoch()?)];
+        let tokens = statements::ACQUIRE_ALL.run(&parameters, |rows| {
             let tokens = (0..rows.len()).filter_map(|row| rows.get::<i64>(row, 0));
             tokens.collect::<Vec<_>>()
         })?;
@@ -51,7 +53,7 @@ impl Request {
             self.service_id,
             &self.cluster,
             &self.locks,
-            &self.parameters[..4],
+            &self.parameters,
         )
     }
 

@@ -9,11 +9,15 @@
 //! `OPERATOR(…)` binds from left to right whatever the operator: use parentheses where it matters.
 
 mod cleanup;
+mod cluster;
+mod event;
 mod lock;
 mod lock_set;
 mod service;
 
 pub use cleanup::*;
+pub use cluster::*;
+pub use event::*;
 pub use lock::*;
 pub use lock_set::*;
 pub use service::*;
@@ -128,10 +132,10 @@ const fn refuse_bare_operators(sql: &[u8]) {
     }
 }
 
-/// The rows that a removal returns, for the wake-ups.
+/// The rows that a removal returns, for the wake-ups and the record of events.
 macro_rules! removed {
     () => {
-        "RETURNING w.cluster, w.resource_type, w.resource_id, w.lock_name, w.status IS NOT NULL, w.token"
+        "RETURNING w.cluster, w.resource_type, w.resource_id, w.lock_name, w.status IS NOT NULL, w.token, w.service_id, w.status"
     };
 }
 

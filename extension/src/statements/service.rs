@@ -42,12 +42,21 @@ pub static HEARTBEAT: Statement = Statement::new(
      WHERE s.service_id {=} $1 AND s.fenced_at IS NULL RETURNING s.lease",
 );
 
+pub static LINEAGE: Statement =
+    Statement::new(&[], "SELECT l.last_value FROM volguard.lineage AS l");
+
+pub static SET_LINEAGE: Statement = Statement::new(
+    &[INT8OID],
+    "SELECT pg_catalog.setval('volguard.lineage', $1)",
+);
+
 /// Only under the gate's exclusive lock. `$2`: whether it may be alive.
 pub static FENCE: Statement = Statement::new(
     &[INT8OID, BOOLOID],
     "UPDATE volguard.services AS s SET fenced_at {:=} pg_catalog.clock_timestamp()
      WHERE s.service_id {=} $1 AND s.fenced_at IS NULL
-       AND ($2 OR s.heartbeat_at {+} s.lease {<=} pg_catalog.clock_timestamp())",
+       AND ($2 OR s.heartbeat_at {+} s.lease {<=} pg_catalog.clock_timestamp())
+     RETURNING s.cluster, s.host, s.binary_name, pg_catalog.round(extract(epoch FROM s.fenced_at {-} s.heartbeat_at), 3)::pg_catalog.float8",
 );
 
 pub static REMOVE_SERVICE: Statement = Statement::new(

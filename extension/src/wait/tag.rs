@@ -21,6 +21,8 @@ pub enum Kind {
     Gate = 0x5649,
     /// Registering under one (cluster, host, binary).
     Incarnation = 0x564A,
+    /// Raising the count of restores.
+    Lineage = 0x564B,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -43,6 +43,32 @@ impl PrivateServerBuilder {
     /// # Errors
     /// As [`PrivateServer::start`].
     pub fn start(self) -> Result<PrivateServer, Error> {
+        let mut server = self.prepare()?;
+        server.start_on_free_port()?;
+        server.create_database(DATABASE)?;
+        Ok(server)
+    }
+
+    /// Stops a server, and makes and starts one with all that was in it, by `pg_upgrade`: to the same version, which it does as it
+    /// does any other.
+    ///
+    /// # Errors
+    /// As [`PrivateServer::start`], and what `pg_upgrade` says.
+    pub fn start_upgraded(self, old: &mut PrivateServer) -> Result<PrivateServer, Error> {
+        let mut server = self.prepare()?;
+        old.stop()?;
+        let data = old.guardian.dir().join("data");
+        server
+            .guardian
+            .ask(&format!("upgrade {}", data.display()))?;
+        // It brings the passwords along.
+        server.password.clone_from(&old.password);
+        server.start_on_free_port()?;
+        Ok(server)
+    }
+
+    /// All but the start.
+    fn prepare(self) -> Result<PrivateServer, Error> {
         let install = PostgresInstall::find()?;
         let package = Package::from_env_or_build(&install, self.profile)?;
         let user = OsUser::for_servers()?;
@@ -73,8 +99,6 @@ impl PrivateServerBuilder {
             password,
         };
         server.guardian.ask("initdb")?;
-        server.start_on_free_port()?;
-        server.create_database(DATABASE)?;
         Ok(server)
     }
 

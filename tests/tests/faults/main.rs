@@ -46,6 +46,7 @@ mod lease;
 mod leaving;
 mod open_transactions;
 mod relaxed;
+mod restored;
 mod roles;
 mod search_path;
 mod server;

@@ -133,6 +133,7 @@ async fn nobody_touches_the_tables_by_hand(site: &Site) -> anyhow::Result<()> {
         "workers",
         "resources",
         "crash_rules",
+        "events",
     ] {
         for statement in [
             format!("SELECT * FROM volguard.{table}"),
@@ -145,7 +146,8 @@ async fn nobody_touches_the_tables_by_hand(site: &Site) -> anyhow::Result<()> {
     }
     refused(&sql, "UPDATE volguard.services SET fenced_at = NULL").await?;
     refused(&sql, "SELECT nextval('volguard.token_counter')").await?;
-    refused(&sql, "SELECT setval('volguard.token_counter', 1)").await
+    refused(&sql, "SELECT setval('volguard.token_counter', 1)").await?;
+    refused(&sql, "SELECT setval('volguard.lineage', 1)").await
 }
 
 #[tokio::test]

@@ -55,6 +55,8 @@ async fn temporary_tables_catch_nothing() -> anyhow::Result<()> {
         "workers",
         "clusters",
         "token_counter",
+        "events",
+        "lineage",
         "pg_class",
         "pg_roles",
         "pg_proc",
@@ -110,12 +112,18 @@ async fn use_everything(sql: &Sql) -> anyhow::Result<()> {
         format!("volguard.force_release({token}, 'test')"),
         "volguard.reset_resource('volume', 'v0')".to_owned(),
         "volguard.cleanup()".to_owned(),
+        "volguard.set_cluster_disabled('default', true, 'why'), volguard.set_cluster_disabled('default', false)".to_owned(),
         "volguard.on_crash('volume', 'extending', NULL)".to_owned(),
         format!("volguard.deregister_service({service})"),
     ] {
         sql.run(&format!("SELECT {call}")).await.with_context(|| call)?;
     }
-    for view in ["lock_status", "service_status", "cluster_status"] {
+    for view in [
+        "lock_status",
+        "service_status",
+        "cluster_status",
+        "event_log",
+    ] {
         sql.run(&format!("SELECT * FROM volguard.{view}")).await?;
     }
     Ok(())

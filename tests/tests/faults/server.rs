@@ -44,7 +44,7 @@ async fn take(sql: &Sql, service: i64, kind: &str, count: usize) -> anyhow::Resu
 }
 
 /// Every later token is larger than every earlier one, whatever their keys: a counter counts for all.
-fn growing(earlier: &[i64], later: &[i64]) -> Result<(), Violation> {
+pub fn growing(earlier: &[i64], later: &[i64]) -> Result<(), Violation> {
     let (last, first) = (earlier.iter().max(), later.iter().min());
     if let (Some(&earlier), Some(&later)) = (last, first)
         && later <= earlier

@@ -1,0 +1,34 @@
+//! Statements on events.
+
+use super::Statement;
+use pgrx::pg_sys::{INT4OID, INT8OID, JSONBOID, OIDOID, TEXTOID};
+
+pub static ADD_EVENT: Statement = Statement::new(
+    &[TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT8OID, OIDOID, JSONBOID],
+    "INSERT INTO volguard.events (at, kind, cluster, service_id, resource_type, resource_id, lock_name, token, role, details)
+     VALUES (pg_catalog.clock_timestamp(), $1, $2, $3, $4, $5, $6, $7, pg_catalog.pg_get_userbyid($8), $9)
+     RETURNING event_id",
+);
+
+/// Whether nobody has told of this within an hour, nor of a hundred others of the type.
+pub static FAILURE_IS_NEWS: Statement = Statement::new(
+    &[TEXTOID, TEXTOID, TEXTOID],
+    "SELECT pg_catalog.count(1) {<} 100 AND coalesce(pg_catalog.bool_and(NOT known.is_this), true)
+     FROM (SELECT e.resource_id {=} $2 AND (e.details {->>} 'status') {=} $3 AS is_this FROM volguard.events AS e
+           WHERE e.kind {=} 'rule_failed' AND e.resource_type {=} $1
+             AND e.at {>} (pg_catalog.clock_timestamp() {-} pg_catalog.make_interval(hours => 1))
+           LIMIT 100) AS known",
+);
+
+/// Of the `$3` oldest events those that are older than `$1` seconds, or more than `$2`. What somebody else is removing is
+/// passed over.
+pub static REMOVE_OLDEST_EVENTS: Statement = Statement::new(
+    &[INT4OID, INT4OID, INT4OID],
+    "DELETE FROM volguard.events AS e WHERE e.event_id {=} ANY (ARRAY(
+         SELECT o.event_id
+         FROM (SELECT k.event_id FROM volguard.events AS k ORDER BY k.event_id LIMIT $3) AS oldest
+         JOIN volguard.events AS o ON o.event_id {=} oldest.event_id
+         WHERE o.at {<=} (pg_catalog.clock_timestamp() {-} pg_catalog.make_interval(secs => $1))
+            OR o.event_id {<=} ((SELECT pg_catalog.max(n.event_id) FROM volguard.events AS n) {-} $2)
+         FOR UPDATE OF o SKIP LOCKED))",
+);

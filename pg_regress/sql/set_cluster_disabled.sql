@@ -1,0 +1,66 @@
+-- set_cluster_disabled: a mark that people see and that cleanup selects by; it stops nothing.
+\set code '\\echo :LAST_ERROR_SQLSTATE'
+-- Roles outlive a database, and so a run that was broken off.
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_cluster_member, regress_cluster_team, regress_cluster_stranger;
+RESET client_min_messages;
+CREATE ROLE regress_cluster_team;
+CREATE ROLE regress_cluster_member IN ROLE regress_cluster_team;
+CREATE ROLE regress_cluster_stranger;
+SELECT volguard.grant_usage('regress_cluster_team'), volguard.grant_usage('regress_cluster_stranger');
+SET ROLE regress_cluster_team;
+SELECT volguard.register_service('node-1', 'volume', 'disable') AS one \gset
+
+SELECT volguard.set_cluster_disabled('disable', true);
+SELECT disabled, disabled_reason FROM volguard.cluster_status WHERE cluster = 'disable';
+SELECT volguard.set_cluster_disabled(cluster => 'disable', disabled => true, reason => 'moving to another hall');
+SELECT state, disabled, disabled_reason FROM volguard.cluster_status WHERE cluster = 'disable';
+-- Nothing is refused: services register, beat and lock as before.
+SELECT volguard.heartbeat(:one), volguard.register_service('node-2', 'volume', 'disable') AS two, volguard.acquire(:one, 'volume', 'd-1') AS token \gset
+SELECT volguard.acquire(:two, 'volume', 'd-2', status => 'creating') > :token AS got, volguard.release(:token);
+-- In use again, the reason is gone.
+SELECT volguard.set_cluster_disabled('disable', false, 'moved');
+SELECT disabled, disabled_reason FROM volguard.cluster_status WHERE cluster = 'disable';
+SELECT kind, role, details FROM volguard.event_log WHERE cluster = 'disable' AND kind LIKE '%abled' ORDER BY event_id;
+
+-- What changes nothing writes nothing.
+BEGIN;
+SELECT volguard.set_cluster_disabled('disable', false), volguard.set_cluster_disabled('disable', false, 'once more'), pg_current_xact_id_if_assigned() IS NULL AS no_xid;
+COMMIT;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT volguard.set_cluster_disabled('disable', true, 'rolled back');
+ROLLBACK;
+SELECT disabled FROM volguard.cluster_status WHERE cluster = 'disable';
+SELECT count(*) FROM volguard.event_log WHERE cluster = 'disable' AND kind LIKE '%abled';
+
+-- Who may: members of a role that has services there, and of the extension's owner.
+SET ROLE regress_cluster_member;
+SELECT volguard.set_cluster_disabled('disable', true, 'a member');
+SET ROLE regress_cluster_stranger;
+SELECT volguard.set_cluster_disabled('disable', false); :code
+SELECT volguard.register_service('node-1', 'volume', 'disable-too') \gset
+SELECT volguard.set_cluster_disabled('disable', false); :code
+RESET ROLE;
+SELECT disabled_reason FROM volguard.cluster_status WHERE cluster = 'disable';
+SELECT volguard.set_cluster_disabled('disable', true, 'the owner');
+SELECT disabled_reason FROM volguard.cluster_status WHERE cluster = 'disable';
+-- Of a cluster whose services are gone the owner alone.
+DELETE FROM volguard.services WHERE cluster = 'disable';
+SET ROLE regress_cluster_member;
+SELECT volguard.set_cluster_disabled('disable', false); :code
+RESET ROLE;
+SELECT volguard.set_cluster_disabled('disable', false);
+
+SELECT volguard.set_cluster_disabled('no such cluster', true); :code
+SELECT volguard.set_cluster_disabled(NULL, true); :code
+SELECT volguard.set_cluster_disabled('', true); :code
+SELECT volguard.set_cluster_disabled('disable', NULL); :code
+SELECT volguard.set_cluster_disabled('disable', true, ''); :code
+SELECT volguard.set_cluster_disabled('disable', true, repeat('r', 256)); :code
+SELECT volguard.set_cluster_disabled(repeat('c', 256), true); :code
+SELECT disabled, disabled_reason FROM volguard.clusters WHERE name = 'disable';
+
+DELETE FROM volguard.workers WHERE cluster = 'disable';
+DELETE FROM volguard.services WHERE cluster LIKE 'disable%';
+DROP OWNED BY regress_cluster_team, regress_cluster_stranger;
+DROP ROLE regress_cluster_member, regress_cluster_team, regress_cluster_stranger;

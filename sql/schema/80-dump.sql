@@ -1,0 +1,19 @@
+-- pg_dump takes an extension for its script, unless told that there are rows to keep. Rows that name a table or a role which is gone
+-- stay behind: they are written as bare numbers, which are those of somebody else where the dump is restored.
+SELECT pg_catalog.pg_extension_config_dump('volguard.clusters', '');
+SELECT pg_catalog.pg_extension_config_dump('volguard.services',
+    'WHERE registered_by::pg_catalog.oid IN (SELECT oid FROM pg_catalog.pg_roles)');
+SELECT pg_catalog.pg_extension_config_dump('volguard.workers', '');
+SELECT pg_catalog.pg_extension_config_dump('volguard.resources',
+    'WHERE target::pg_catalog.oid IN (SELECT oid FROM pg_catalog.pg_class)
+       AND registered_by::pg_catalog.oid IN (SELECT oid FROM pg_catalog.pg_roles)');
+SELECT pg_catalog.pg_extension_config_dump('volguard.crash_rules',
+    'WHERE registered_by::pg_catalog.oid IN (SELECT oid FROM pg_catalog.pg_roles)
+       AND resource_type IN (SELECT r.resource_type FROM volguard.resources AS r
+                             WHERE r.target::pg_catalog.oid IN (SELECT oid FROM pg_catalog.pg_class)
+                               AND r.registered_by::pg_catalog.oid IN (SELECT oid FROM pg_catalog.pg_roles))');
+SELECT pg_catalog.pg_extension_config_dump('volguard.events', '');
+SELECT pg_catalog.pg_extension_config_dump('volguard.events_event_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('volguard.token_counter', '');
+SELECT pg_catalog.pg_extension_config_dump('volguard.service_counter', '');
+SELECT pg_catalog.pg_extension_config_dump('volguard.lineage', '');

@@ -1,0 +1,229 @@
+//! Databases that come out of a dump, a copy or `pg_upgrade`: all is there, the rules work, and numbers go on growing.
+
+mod original;
+
+use volguard_tests::scenario::{Violation, furnish};
+use volguard_tests::{PrivateServer, Profile};
+
+use crate::server::growing;
+use original::{LONG_LEASE, Original, STATE, it_goes_on, manager, server, take};
+
+/// Dumped, in use for a while, lost, and restored on another server.
+async fn restored_elsewhere(profile: Profile, guards: &str) -> anyhow::Result<()> {
+    let mut original = Original::new().await?;
+    let state = original.server.psql(STATE)?;
+    let dump = original.server.dump("volguard", &[])?;
+    original.go_on().await?;
+
+    let other = server(profile)?;
+    furnish(&other)?;
+    other.psql("CREATE DATABASE restored")?;
+    if profile == Profile::Sabotage {
+        other.psql(&format!(
+            "ALTER DATABASE restored SET volguard.sabotage = '{guards}'"
+        ))?;
+    }
+    other.restore(&dump, "restored", &[])?;
+    assert_eq!(other.psql_in("restored", STATE)?, state);
+    let numbers = "SELECT 'app.volumes'::regclass::oid, 'manager'::regrole::oid";
+    assert_ne!(
+        other.psql_in("restored", numbers)?,
+        original.server.psql(numbers)?,
+        "names have brought the rules here, not numbers"
+    );
+    it_goes_on(&original, &other, "restored").await
+}
+
+#[tokio::test]
+async fn a_dump_carries_everything_to_another_server() -> anyhow::Result<()> {
+    restored_elsewhere(Profile::Debug, "").await
+}
+
+#[tokio::test]
+async fn without_the_lineage_tokens_go_back() {
+    let violation = Violation::expected_in(restored_elsewhere(Profile::Sabotage, "Lineage").await);
+    assert!(
+        matches!(violation, Violation::TokenWentBack { .. }),
+        "{violation}"
+    );
+}
+
+/// In the database's own place, below a client that has stayed connected.
+#[tokio::test]
+async fn a_dump_can_take_the_place_of_its_database() -> anyhow::Result<()> {
+    let mut original = Original::new().await?;
+    let state = original.server.psql(STATE)?;
+    let dump = original.server.dump("volguard", &[])?;
+    original.go_on().await?;
+    let connected = manager(&original.server, "volguard").await?;
+    let token = take(&connected, original.alive, "connected").await?;
+    original.drawn.tokens.push(token);
+
+    let options = ["--clean", "--if-exists", "--single-transaction"];
+    original.server.restore(&dump, "volguard", &options)?;
+    assert_eq!(original.server.psql(STATE)?, state);
+    let token = take(&connected, original.alive, "connected").await?;
+    growing(&original.drawn.tokens, &[token])?;
+    original.drawn.tokens.push(token);
+    it_goes_on(&original, &original.server, "volguard").await
+}
+
+/// A restored database is dumped and restored, and copied as a template: whatever the way, numbers grow along it.
+#[tokio::test]
+async fn a_restored_database_can_be_restored_and_copied() -> anyhow::Result<()> {
+    let server = server(Profile::Debug)?;
+    furnish(&server)?;
+    let mut before = "volguard".to_owned();
+    let mut tokens = Vec::new();
+    for number in 0..4 {
+        let sql = manager(&server, &before).await?;
+        let service = sql.register("node", LONG_LEASE).await?;
+        let mut drawn = Vec::new();
+        for key in 0..3 {
+            drawn.push(take(&sql, service, &format!("{before}-{key}")).await?);
+        }
+        growing(&tokens, &drawn)?;
+        assert_eq!(drawn[0] >> 56, number, "so many restores");
+        tokens.extend(drawn);
+        drop(sql);
+
+        let next = format!("copy_{number}");
+        if number % 2 == 0 {
+            let dump = server.dump(&before, &[])?;
+            server.psql_in("postgres", &format!("CREATE DATABASE {next}"))?;
+            server.restore(&dump, &next, &[])?;
+        } else {
+            server.psql_in("postgres", &gone(&before))?;
+            server.psql_in(
+                "postgres",
+                &format!("CREATE DATABASE {next} TEMPLATE {before}"),
+            )?;
+        }
+        before = next;
+    }
+    Ok(())
+}
+
+/// A template can't be copied while somebody is connected.
+fn gone(database: &str) -> String {
+    format!(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{database}'"
+    )
+}
+
+/// Rows that name a role or a table that is gone would be somebody else's where the dump is restored.
+#[tokio::test]
+async fn a_dump_leaves_behind_what_belongs_to_nobody() -> anyhow::Result<()> {
+    let server = server(Profile::Debug)?;
+    furnish(&server)?;
+    server.psql(
+        "CREATE ROLE gone;
+         SELECT volguard.grant_usage('gone');
+         GRANT USAGE ON SCHEMA app TO gone;
+         GRANT SELECT, UPDATE ON app.volumes TO gone;
+         SET ROLE gone;
+         SELECT volguard.register_service('gone', 'test');
+         SELECT volguard.track_resource('of nobody', 'app.volumes'), volguard.on_crash('of nobody', 'extending', '{\"status\": \"error\"}');
+         RESET ROLE;
+         DROP OWNED BY gone;
+         DROP ROLE gone",
+    )?;
+    let sql = manager(&server, "volguard").await?;
+    let service = sql.register("node", LONG_LEASE).await?;
+    sql.run(
+        r#"CREATE TABLE app.snapshots (id text, status text);
+           SELECT volguard.track_resource('snapshot', 'app.snapshots'), volguard.on_crash('snapshot', 'creating', '{"status": "error"}');
+           SELECT volguard.track_resource('volume', 'app.volumes'), volguard.on_crash('volume', 'extending', '{"status": "error"}');
+           DROP TABLE app.snapshots"#,
+    )
+    .await?;
+    let orphan = server.psql(
+        "UPDATE volguard.services SET lease = '1 hour' WHERE host = 'gone';
+         INSERT INTO volguard.workers (cluster, resource_type, resource_id, lock_name, token, service_id, acquired_at, updated_at)
+         SELECT cluster, 'volume', 'orphan', '', 1, service_id, now(), now() FROM volguard.services WHERE host = 'gone'
+         RETURNING token",
+    )?;
+    assert_eq!(orphan, "1");
+    let numbers = "
+        SELECT count(*) FROM (SELECT registered_by FROM volguard.services UNION ALL SELECT registered_by FROM volguard.resources
+                              UNION ALL SELECT registered_by FROM volguard.crash_rules) AS r WHERE registered_by::text ~ '^[0-9]+$'
+        UNION ALL SELECT count(*) FROM volguard.resources WHERE target::text ~ '^[0-9]+$'";
+    assert_eq!(server.psql(numbers)?, "3\n1", "they would be numbers");
+
+    server.psql_in("postgres", "CREATE DATABASE restored")?;
+    server.restore(&server.dump("volguard", &[])?, "restored", &[])?;
+    assert_eq!(server.psql_in("restored", numbers)?, "0\n0");
+    let left = "
+        SELECT 'service', host FROM volguard.services UNION ALL SELECT 'resource', resource_type FROM volguard.resources
+        UNION ALL SELECT 'rule', resource_type FROM volguard.crash_rules UNION ALL SELECT 'worker', resource_id FROM volguard.workers ORDER BY 1";
+    assert_eq!(
+        server.psql_in("restored", left)?,
+        "resource|volume\nrule|volume\nservice|node\nworker|orphan"
+    );
+    // The lock of a service that nobody knows is that of a dead one.
+    let sql = manager(&server, "restored").await?;
+    growing(&[1], &[take(&sql, service, "orphan").await?])?;
+    Ok(())
+}
+
+/// Whoever may not read volguard's tables can't dump them, and can leave them out.
+#[tokio::test]
+async fn a_dump_needs_somebody_who_may_read_everything() -> anyhow::Result<()> {
+    let server = server(Profile::Debug)?;
+    furnish(&server)?;
+    manager(&server, "volguard")
+        .await?
+        .register("node", LONG_LEASE)
+        .await?;
+    let refused = server.dump("volguard", &["--role=manager"]);
+    let refused = refused.expect_err("not his tables").to_string();
+    assert!(refused.contains("permission denied"), "{refused}");
+
+    let services = "SELECT count(*) FROM volguard.services";
+    let without = ["--role=manager", "--exclude-table-data=volguard.*"];
+    server.psql_in("postgres", "CREATE DATABASE without")?;
+    server.restore(&server.dump("volguard", &without)?, "without", &[])?;
+    assert_eq!(server.psql_in("without", services)?, "0");
+
+    server.psql("GRANT pg_read_all_data TO manager")?;
+    let all = ["--role=manager"];
+    server.psql_in("postgres", "CREATE DATABASE restored")?;
+    server.restore(&server.dump("volguard", &all)?, "restored", &[])?;
+    assert_eq!(server.psql_in("restored", services)?, "1");
+    Ok(())
+}
+
+/// `pg_upgrade` makes a cluster whose timelines begin anew.
+async fn upgraded(profile: Profile, guards: &str) -> anyhow::Result<()> {
+    let timeline = "SELECT timeline_id FROM pg_control_checkpoint()";
+    let mut original = Original::new().await?;
+    original.go_on().await?;
+    let state = original.server.psql(STATE)?;
+    original.server.psql("CHECKPOINT")?;
+    assert_eq!(original.server.psql(timeline)?, "2");
+    let mut builder = PrivateServer::builder().profile(profile).durable(false);
+    if profile == Profile::Sabotage {
+        builder = builder.setting("volguard.sabotage", guards);
+    }
+    let server = builder.start_upgraded(&mut original.server)?;
+    assert_eq!(server.psql(timeline)?, "1");
+    assert_eq!(server.psql(STATE)?, state);
+    let sql = manager(&server, "volguard").await?;
+    // What the original went on to do is here, too.
+    assert!(sql.holds("SELECT bool_or(volguard.release(token)) FROM volguard.lock_status WHERE resource_id = 'later-0'").await?);
+    it_goes_on(&original, &server, "volguard").await
+}
+
+#[tokio::test]
+async fn tokens_grow_over_pg_upgrade() -> anyhow::Result<()> {
+    upgraded(Profile::Debug, "").await
+}
+
+#[tokio::test]
+async fn without_the_lineage_pg_upgrade_brings_tokens_back() {
+    let violation = Violation::expected_in(upgraded(Profile::Sabotage, "Lineage").await);
+    assert!(
+        matches!(violation, Violation::TokenWentBack { .. }),
+        "{violation}"
+    );
+}
