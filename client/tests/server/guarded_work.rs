@@ -167,9 +167,7 @@ async fn stopping_gives_no_lock_away_before_the_work_under_it_has_ended() {
 /// The thread stands still beyond the lease, and with it every timer; then the work would go on.
 #[tokio::test]
 async fn no_step_begins_after_the_loss_however_late_the_timers_are() {
-    let volguard = connect().await;
-    let registration = volguard.register(&unique("host"), "test");
-    let session = registration.lease(SHORT_LEASE).start().await.unwrap();
+    let session = short_lived(&Proxy::start().await, &unique("cluster")).await;
     let lock = session.acquire("volume", "1").await.unwrap().unwrap();
     let steps = AtomicU32::new(0);
     let work = async {
@@ -200,9 +198,7 @@ async fn an_assertion_that_is_answered_too_late_is_none() {
 /// The runtime's only thread is busy, and nobody looks at the clock.
 #[tokio::test]
 async fn a_cancellation_token_needs_no_runtime() {
-    let volguard = connect().await;
-    let registration = volguard.register(&unique("host"), "test");
-    let session = registration.lease(SHORT_LEASE).start().await.unwrap();
+    let session = short_lived(&Proxy::start().await, &unique("cluster")).await;
     let lock = session.acquire("volume", "1").await.unwrap().unwrap();
     let tokens = [session.cancellation_token(), lock.cancellation_token()];
     std::thread::sleep(SHORT_LEASE);

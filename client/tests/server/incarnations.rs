@@ -15,7 +15,8 @@ async fn a_lost_session_is_followed_by_a_new_one() {
     let (proxy, observer) = (Proxy::start().await, Observer::new().await);
     let volguard = proxy.builder().connect().await.unwrap();
     let registration = volguard.register(&unique("host"), "test");
-    let mut incarnations = registration.lease(SHORT_LEASE).incarnations();
+    let registration = registration.cluster(&unique("cluster")).lease(SHORT_LEASE);
+    let mut incarnations = registration.incarnations();
     let first = incarnations.next().await.unwrap().unwrap();
     let lock = first.acquire("volume", "1").await.unwrap().unwrap();
     assert!(timeout(MOMENT, incarnations.next()).await.is_err());
