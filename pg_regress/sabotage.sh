@@ -37,6 +37,13 @@ Hold removal-meets-check
 RequestId acquire-meets-acquire
 RequestId acquire-all-meets-acquire-all
 WriterInProgress cleanup-meets-cleanup
+ClaimLock claim-meets-claim
+ClaimToken claim-meets-heartbeat
+Gate claim-meets-heartbeat
+Gate claim-meets-cleanup
+Fence claim-meets-heartbeat
+Taken cleanup-meets-cleanups
+RuleView cleanup-meets-cleanups
 LockFirst update-meets-other-table
 Catalog update-meets-new-catalog
 GUARDS

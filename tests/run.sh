@@ -81,8 +81,8 @@ tier 'server' cargo test --locked --no-fail-fast -p volguard-tests
 # `make soak` is the same for longer. Cargo has built it with the tests.
 tier 'storm' "$TARGET/debug/soak" --seconds 40 --turns 0
 # Too short to measure anything: that the contenders do the same, are refused nothing, and have a lock one at a time.
-tier 'benchmark, short' cargo run --locked -p volguard-bench -- updates locks growth --against hand --against advisory \
-    --rounds 1 --seconds 0.2 --clients 1 --clients 4 --most-rows 2000 --cycles 500
+tier 'benchmark, short' cargo run --locked -p volguard-bench -- updates locks growth cleanup --against hand --against advisory \
+    --rounds 1 --seconds 0.2 --clients 1 --clients 4 --most-rows 2000 --cycles 500 --crashed 400
 
 printf '\n%-22s %7s %7s\n' tier passed failed
 printf '%s\n' "${SUMMARY[@]}"

@@ -3,6 +3,7 @@
 //! Within a part everybody takes turns, several rounds of them in one run, so that what else the machine does meets all
 //! alike: ratios are the result, the absolute numbers are the machine's.
 
+mod cleanup;
 mod growth;
 mod locks;
 mod machine;
@@ -33,6 +34,7 @@ async fn run(options: &Options) -> Result<()> {
             Part::Updates => updates::run(options).await?,
             Part::Locks => locks::run(options).await?,
             Part::Growth => growth::run(options).await?,
+            Part::Cleanup => cleanup::run(options).await?,
         }
     }
     Ok(())

@@ -11,14 +11,15 @@ use crate::rounds::Pace;
 use crate::{locks, updates};
 
 pub const HELP: &str = "\
-volguard-bench [updates] [locks] [growth] [options]
+volguard-bench [updates] [locks] [growth] [cleanup] [options]
 
   updates         conditional_update beside the same update by hand
   locks           acquire and release beside SQL by hand, advisory locks, etcd and Redis
   growth          acquire and release with ever more rows, after many cycles, among many services
+  cleanup         what crashed services have left, cleaned up at once, by bare SQL and row by row
                   (updates and locks, if none is named)
 
-  --rounds N      how often everybody takes a turn (updates 5, locks 5, growth 5)
+  --rounds N      how often everybody takes a turn (updates 5, locks 5, growth 5, cleanup 3)
   --seconds S     how long one turn takes (updates 2, locks 1.5, growth 2)
   --clients N     how many at once; several times for several numbers (updates 1 and 16, locks 1, 4, 16, 64, growth 1 and 16)
   --fsync on|off  whether Postgres' commits wait for the disk (on)
@@ -29,6 +30,8 @@ volguard-bench [updates] [locks] [growth] [options]
   --most-rows N   growth: the largest number of rows (1000000); ten million take some minutes to fill in
   --cycles N      growth: how many times a lock was taken and released before (300000)
 
+  --crashed N     cleanup: rows of crashed services, a multiple of four (100000)
+
 It starts servers of its own, and so does nothing with DATABASE_URL: their settings are part of what is compared, and
 the server's processor time is read on this machine. VOLGUARD_PACKAGE names a build of the extension and saves making one.
 ";
@@ -38,6 +41,7 @@ pub enum Part {
     Updates,
     Locks,
     Growth,
+    Cleanup,
 }
 
 #[derive(Debug)]
@@ -51,6 +55,7 @@ pub struct Options {
     pub against: Vec<Contender>,
     pub most_rows: u32,
     pub cycles: u64,
+    pub crashed: u32,
 }
 
 impl Options {
@@ -66,6 +71,7 @@ impl Options {
             against: Vec::new(),
             most_rows: 1_000_000,
             cycles: 300_000,
+            crashed: 100_000,
         };
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = args.next()? {
@@ -82,6 +88,7 @@ impl Options {
                 Long("against") => options.against.push(args.value()?.parse_with(rival)?),
                 Long("most-rows") => options.most_rows = args.value()?.parse()?,
                 Long("cycles") => options.cycles = args.value()?.parse()?,
+                Long("crashed") => options.crashed = args.value()?.parse()?,
                 Short('h') | Long("help") => return Ok(None),
                 _ => return Err(arg.unexpected().into()),
             }
@@ -127,6 +134,9 @@ impl Options {
         if self.most_rows < 1000 || self.cycles == 0 {
             bail!("a thousand rows and one cycle at least");
         }
+        if self.crashed == 0 || !self.crashed.is_multiple_of(4) {
+            bail!("a multiple of four rows of crashed services");
+        }
         Ok(())
     }
 }
@@ -136,7 +146,8 @@ fn part(text: &str) -> Result<Part, &'static str> {
         "updates" => Ok(Part::Updates),
         "locks" => Ok(Part::Locks),
         "growth" => Ok(Part::Growth),
-        _ => Err("updates, locks or growth"),
+        "cleanup" => Ok(Part::Cleanup),
+        _ => Err("updates, locks, growth or cleanup"),
     }
 }
 

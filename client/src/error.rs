@@ -116,6 +116,23 @@ impl Error {
         }
     }
 
+    /// Whether a statement that failed so may have been committed all the same.
+    pub(crate) fn leaves_doubt(&self) -> bool {
+        match self {
+            Error::NoReply => true,
+            Error::Database(error) => outcome_unknown(error),
+            _ => false,
+        }
+    }
+
+    /// The same for an error that has been sorted already.
+    pub(crate) fn of_acquire(error: Error) -> Error {
+        match error {
+            Error::Database(error) => Error::from_acquire(error),
+            other => other,
+        }
+    }
+
     /// Sorts an error of `acquire`, where 55000 has a meaning of its own.
     pub(crate) fn from_acquire(error: tokio_postgres::Error) -> Error {
         if error.code() == Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) {

@@ -177,6 +177,28 @@ impl Volguard {
         }
     }
 
+    /// Like [`row_within`](Self::row_within), for any number of rows.
+    pub(crate) async fn rows_within(
+        &self,
+        limit: Duration,
+        statement: &Statement<'_>,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        let client = self.checkout().await?;
+        match timeout(limit, statement.rows(&client, self.mode(), params)).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => {
+                self.give_up(client).await;
+                Err(Error::NoReply)
+            }
+        }
+    }
+
+    async fn give_up(&self, client: Object) {
+        self.cancel(&client.cancel_token()).await;
+        drop(Object::take(client));
+    }
+
     /// Like [`row`](Self::row), and gives up on a server that does not answer in time, and on the connection.
     pub(crate) async fn row_within(
         &self,
@@ -188,8 +210,7 @@ impl Volguard {
         match timeout(limit, statement.row(&client, self.mode(), params)).await {
             Ok(answer) => Ok(answer?),
             Err(_) => {
-                self.cancel(&client.cancel_token()).await;
-                drop(Object::take(client));
+                self.give_up(client).await;
                 Err(Error::NoReply)
             }
         }

@@ -5,7 +5,7 @@
 //! - [`Session`] is this process as a registered service, kept alive by heartbeats; [`Incarnations`] are one after the other.
 //! - [`Lock`] guards one resource, and ends with itself what [runs](Lock::run) under it; its token fences whoever held it before. A [`LockSet`] guards several.
 //! - [`ConditionalUpdate`] changes a row only if it is as expected, and says what was not.
-//! - [`Cleanup`] repairs what dead services left.
+//! - [`Cleanup`] repairs what dead services left; what no rule repairs, [`Session::cleanups`] hands to a program's own handler.
 //! - [`EventLog`] tells what happened meanwhile.
 //!
 //! The guarantees are the server's. This crate adds pooling, heartbeats, guards that clean up behind dropped
@@ -16,6 +16,7 @@
 #![deny(missing_docs)]
 
 mod acquire;
+mod claim;
 mod cleanup;
 mod cluster;
 mod connect;
@@ -38,6 +39,7 @@ pub use tokio_postgres;
 pub use tokio_util::sync::CancellationToken;
 
 pub use acquire::{Acquire, AcquireAll, Wanted};
+pub use claim::{ClaimCleanup, ClaimedCleanup, Cleanups, Restarted};
 pub use cleanup::{CleanedService, Cleanup, CleanupState};
 pub use connect::{ConnectBuilder, StatementMode};
 pub use error::Error;
@@ -58,3 +60,8 @@ pub use update::{
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So does that of the manual of claims.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/claim-cleanup.md")]
+struct ClaimCleanupManual;

@@ -50,6 +50,13 @@ impl Lock {
         }
     }
 
+    /// The lock of claimed work, which ends in other ways than a release.
+    pub(crate) fn of_claim(session: Session, granted: Granted) -> Lock {
+        let mut lock = Lock::new(session, Uuid::nil(), granted, None);
+        lock.released = true;
+        lock
+    }
+
     pub(crate) fn held(&self) -> &Arc<Held> {
         &self.held
     }
@@ -74,7 +81,7 @@ impl Lock {
         &self.held.key.lock_name
     }
 
-    /// The id of the request that won the lock.
+    /// The id of the request that won the lock; the nil one if the lock is that of claimed work.
     pub fn request_id(&self) -> Uuid {
         self.held.request_id
     }

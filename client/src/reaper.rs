@@ -34,10 +34,12 @@ enum Errand {
     Flush(oneshot::Sender<()>),
 }
 
-/// A token to release, and the place in its line to give up when it is.
+/// A token to give back, and the place in its line to give up when it is.
 #[derive(Debug)]
 struct Release {
     token: i64,
+    /// It is that of claimed work, which is abandoned.
+    claim: bool,
     _place: Option<Place>,
 }
 
@@ -67,11 +69,21 @@ impl Reaper {
         // Nobody listens when the runtime has shut down; the end of the lease frees the lock then.
         let _ = self.errands.send(Errand::Release(Release {
             token,
+            claim: false,
             _place: place,
         }));
     }
 
-    /// Looks after the session's unsettled requests.
+    /// Gives claimed work back in the background, until the server has answered or the session is lost.
+    pub(crate) fn abandon(&self, token: i64) {
+        let _ = self.errands.send(Errand::Release(Release {
+            token,
+            claim: true,
+            _place: None,
+        }));
+    }
+
+    /// Looks after the session's unsettled requests and lost claims.
     pub(crate) fn settle(&self) {
         let _ = self.errands.send(Errand::Settle);
     }
@@ -150,12 +162,12 @@ impl Worker {
         let lost = self.core.lease.check().is_err();
         if lost {
             // The server frees the rest with the service.
-            self.core.unsettled().clear();
+            self.core.forget_doubts();
             self.due.clear();
             self.retry_at = None;
             return;
         }
-        let undone = !left.is_empty() || !self.core.unsettled().is_empty();
+        let undone = !left.is_empty() || self.core.in_doubt();
         self.due.extend(left);
         if undone {
             self.retry_at.get_or_insert(Instant::now() + self.pause);
@@ -169,7 +181,7 @@ impl Worker {
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         let due = std::mem::take(&mut self.due);
         self.release(due);
-        if !self.core.unsettled().is_empty() {
+        if self.core.in_doubt() {
             self.settle();
         }
     }

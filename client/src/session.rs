@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::acquire::{Acquire, AcquireAll, Wanted};
+use crate::claim::{ClaimCleanup, Cleanups};
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::reaper::Reaper;
@@ -124,6 +125,29 @@ impl Session {
     pub fn acquire_all<T: Into<Wanted>>(&self, wanted: impl IntoIterator<Item = T>) -> AcquireAll {
         let wanted = wanted.into_iter().map(Into::into).collect();
         AcquireAll::new(self.clone(), wanted)
+    }
+
+    /// Prepares to take over work of crashed services of this cluster that no crash rule repairs. Nothing happens before
+    /// the result is awaited.
+    ///
+    /// ```no_run
+    /// # async fn run(session: volguard::Session) -> Result<(), volguard::Error> {
+    /// for work in session.claim_cleanup().max_rows(8).await? {
+    ///     println!("{} {} was {}", work.resource_type(), work.resource_id(), work.status());
+    ///     // ... bring it to a state that it can stay in ...
+    ///     work.finish_cleanup().await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn claim_cleanup(&self) -> ClaimCleanup {
+        ClaimCleanup::new(self.clone())
+    }
+
+    /// The work that crashed services leave, to be handed to a handler: [`Cleanups::for_each`] for as long as the session
+    /// lives, [`Cleanups::after_restart`] for what earlier incarnations of this service have left.
+    pub fn cleanups(&self) -> Cleanups {
+        Cleanups::new(self.clone())
     }
 
     /// Resolves when the session is lost, and says why. At once, if it is.

@@ -219,6 +219,36 @@ pub(crate) static CLEANUP: Statement = Statement {
     ],
 };
 
+pub(crate) static CLAIM_CLEANUP: Statement = Statement {
+    sql: "SELECT token, resource_type, resource_id, lock_name, status, crashed_service_id, details \
+          FROM volguard.claim_cleanup(service_id => $1, max_rows => $2, resource_type => $3)",
+    types: &[Type::INT8, Type::INT4, Type::TEXT],
+};
+
+pub(crate) static FINISH_CLEANUP: Statement = Statement {
+    sql: "SELECT volguard.finish_cleanup(token => $1)",
+    types: &[Type::INT8],
+};
+
+// In the order of the list, which is that of the claims.
+pub(crate) static ABANDON_CLEANUP: Statement = Statement {
+    sql: "SELECT pg_catalog.count(*) FILTER (WHERE volguard.abandon_cleanup(token => claim.token)) \
+          FROM pg_catalog.unnest($1) AS claim (token)",
+    types: &[Type::INT8_ARRAY],
+};
+
+/// What a service has claimed, as the server sees it.
+pub(crate) static CLAIMS: Statement = Statement {
+    sql: "SELECT token FROM volguard.lock_status \
+          WHERE service_id OPERATOR(pg_catalog.=) $1 AND crashed_service_id IS NOT NULL",
+    types: &[Type::INT8],
+};
+
+pub(crate) static SERVICE_NAMES: Statement = Statement {
+    sql: "SELECT cluster, host, binary_name FROM volguard.service_status WHERE service_id OPERATOR(pg_catalog.=) $1",
+    types: &[Type::INT8],
+};
+
 // The function is called in a list of results, where its row is not stored before it is read as it would be in FROM. It is
 // called once: a subquery that calls a volatile function is never merged into the query around it.
 pub(crate) static CONDITIONAL_UPDATE: Statement = Statement {

@@ -191,7 +191,8 @@ impl Request<'_> {
             && self.request_id.is_some()
             && self.request_id == row.request_id;
         if same && !sabotage::removed(Guard::RequestId) {
-            return Ok(Refusal::HeldByRequest(row.token));
+            // Unless it is one that the service has claimed: that one's request was another's.
+            return self.why_refused();
         }
         match Tables::open()?.service(row.service_id)? {
             Service::Alive(left) => Ok(Refusal::Held(Blocker {

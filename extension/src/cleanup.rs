@@ -1,83 +1,76 @@
 //! Cleaning up after dead services: fence, free the plain locks, repair the work by its crash rules.
 
+mod failures;
+mod tally;
+mod work;
+
 use crate::error::Error;
-use crate::events::{self, Event};
+use crate::events;
 use crate::export::{export, verb};
 use crate::fence::{self, Gate};
-use crate::repair::{Outcome, Repairs};
-use crate::spi::{Arg, arg};
-use crate::{argument, lock, settings, statements};
+use crate::spi::{Arg, Rows, arg};
+use crate::wait::Line;
+use crate::{argument, settings, statements};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::pg_extern;
-use serde_json::json;
+use tally::Tallies;
 
-/// Which rows of a dead service a cleanup is about; NULL for all.
-struct Scope {
+pub use failures::Failures;
+pub use tally::Tally;
+pub use work::Kind;
+
+/// Which rows of dead services a cleanup is about; NULL for all.
+#[derive(Default)]
+struct Filter {
     resource_type: Arg,
     resource_id: Arg,
     until: Arg,
 }
 
-impl Scope {
-    const EVERYTHING: Scope = Scope {
-        resource_type: None,
-        resource_id: None,
-        until: None,
-    };
+/// The dead services, and the filter on their rows, as parameters.
+struct Scope([Arg; 4]);
 
-    fn of(&self, service_id: i64) -> [Arg; 4] {
+impl Scope {
+    fn new(services: &[i64], filter: &Filter) -> Self {
+        Scope([
+            arg(services.to_vec()),
+            filter.resource_type,
+            filter.resource_id,
+            filter.until,
+        ])
+    }
+
+    fn services(&self) -> Arg {
+        self.0[0]
+    }
+
+    fn of_kind(&self, kind: &Kind) -> [Arg; 6] {
+        let [services, resource_type, resource_id, until] = self.0;
         [
-            arg(service_id),
-            self.resource_type,
-            self.resource_id,
-            self.until,
+            services,
+            resource_type,
+            resource_id,
+            until,
+            arg(kind.resource_type.as_str()),
+            arg(kind.status.as_str()),
         ]
     }
 }
 
-struct Service {
-    service_id: i64,
-    cluster: String,
-    host: String,
+pub struct Service {
+    pub service_id: i64,
+    pub cluster: String,
+    pub host: String,
 }
 
-/// What became of one service.
-#[derive(Default, PartialEq, Eq)]
-struct Tally {
-    locks_released: i64,
-    resources_cleaned: i64,
-    resources_stale: i64,
-    awaiting: i64,
-}
-
-impl Tally {
-    fn state(&self) -> &'static str {
-        if self.awaiting == 0 {
-            "cleaned"
-        } else {
-            "unavailable"
-        }
-    }
-
-    /// Records what was done. That something still waits is no event: the next cleanup will find the same.
-    fn record(&self, service_id: i64) -> Result<(), Error> {
-        if self.locks_released + self.resources_cleaned + self.resources_stale == 0 {
-            return Ok(());
-        }
-        let cluster = statements::SERVICE_IDENTITY
-            .run(&[arg(service_id)], |rows| rows.get::<String>(0, 0))?;
-        events::record(&Event {
-            cluster: cluster.as_deref(),
-            service_id: Some(service_id),
-            details: json!({
-                "state": self.state(),
-                "locks_released": self.locks_released,
-                "resources_cleaned": self.resources_cleaned,
-                "resources_stale": self.resources_stale,
-                "awaiting": self.awaiting,
-            }),
-            ..Event::of(events::Kind::Cleaned)
+impl Service {
+    /// The first three columns of a row.
+    pub fn read(rows: &Rows, row: usize) -> Option<Self> {
+        Some(Service {
+            service_id: rows.get(row, 0)?,
+            cluster: rows.get(row, 1)?,
+            host: rows.get(row, 2)?,
         })
     }
 }
@@ -88,53 +81,64 @@ pub fn if_nobody_else_does(service_id: i64) -> Result<bool, Error> {
     if !Gate::of(service_id).try_close()? {
         return Ok(false);
     }
-    clean(service_id, &Scope::EVERYTHING)?;
+    clean_one(service_id)?;
     Ok(true)
 }
 
-/// Under the closed gate. `None` if there was nothing to do: the service is alive after all, or another cleanup came first.
-fn clean(service_id: i64, scope: &Scope) -> Result<Option<Tally>, Error> {
-    let newly_fenced = fence::fence(service_id, fence::Who::Dead)?;
-    if !newly_fenced && is_alive(service_id)? {
-        return Ok(None);
-    }
-    let scope = scope.of(service_id);
-    let mut tally = Tally {
-        locks_released: lock::remove(&statements::DROP_PLAIN_LOCKS, &scope)? as i64,
-        ..Tally::default()
-    };
-    let work = statements::CRASHED_WORK.run(&scope, |rows| {
-        let text = |row, column| rows.get::<String>(row, column).unwrap_or_default();
-        (0..rows.len())
-            .filter_map(|row| {
-                Some((
-                    rows.get::<i64>(row, 0)?,
-                    text(row, 1),
-                    text(row, 2),
-                    text(row, 3),
-                ))
-            })
-            .collect::<Vec<_>>()
-    })?;
-    let mut repairs = Repairs::default();
-    for (token, resource_type, resource_id, status) in work {
-        match repairs.repair(&resource_type, &resource_id, &status)? {
-            Outcome::Cleaned => tally.resources_cleaned += 1,
-            Outcome::Stale => tally.resources_stale += 1,
-            Outcome::Awaiting => {
-                tally.awaiting += 1;
-                continue;
-            }
-        }
-        lock::remove(&statements::FORCE_RELEASE, &[arg(token)])?;
-    }
-    tally.record(service_id)?;
-    let idle = !newly_fenced && tally == Tally::default();
-    Ok((!idle).then_some(tally))
+/// Cleans everything of one service whose gate the transaction has closed. `None` if there was nothing to do.
+pub fn clean_one(service_id: i64) -> Result<Option<Tally>, Error> {
+    let mut tallies = clean(&[service_id], &Filter::default())?;
+    Ok(tallies.remove(service_id))
 }
 
-fn is_alive(service_id: i64) -> Result<bool, Error> {
-    statements::ALIVE.run(&[arg(service_id)], |rows| rows.get(0, 0).unwrap_or(false))
+/// Under the closed gates. A service has no tally if there was nothing to do: it is alive after all, or another cleanup came
+/// first.
+fn clean(services: &[i64], filter: &Filter) -> Result<Tallies, Error> {
+    let mut tallies = Tallies::default();
+    let newly_fenced = fence::fence_all(services, fence::Who::Dead)?;
+    for service_id in &newly_fenced {
+        tallies.of(*service_id);
+    }
+    let dead = match newly_fenced.len() == services.len() {
+        true => newly_fenced,
+        false => statements::DEAD.run(&[arg(services.to_vec())], Rows::numbers)?,
+    };
+    if dead.is_empty() {
+        return Ok(tallies);
+    }
+    let scope = Scope::new(&dead, filter);
+    drop_plain_locks(&scope, &mut tallies)?;
+    for kind in kinds(&scope)? {
+        work::clean(&kind, &scope, &mut tallies)?;
+    }
+    tallies.record()?;
+    Ok(tallies)
+}
+
+fn drop_plain_locks(scope: &Scope, tallies: &mut Tallies) -> Result<(), Error> {
+    statements::DROP_PLAIN_LOCKS.run(&scope.0, |rows| {
+        for row in 0..rows.len() {
+            let name = |column| rows.get::<&str>(row, column).unwrap_or_default();
+            Line::of_key(name(0), name(1), name(2), name(3)).wake_after_commit();
+            if let Some(service_id) = rows.get(row, 6) {
+                tallies.of(service_id).locks_released += 1;
+            }
+        }
+    })
+}
+
+fn kinds(scope: &Scope) -> Result<Vec<Kind>, Error> {
+    statements::CRASHED_KINDS.run(&scope.0, |rows| {
+        let kind = |row| Some((rows.get::<&str>(row, 0)?, rows.get::<&str>(row, 1)?));
+        let mut kinds: Vec<_> = (0..rows.len()).filter_map(kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let owned = |(resource_type, status): (&str, &str)| Kind {
+            resource_type: resource_type.to_owned(),
+            status: status.to_owned(),
+        };
+        kinds.into_iter().map(owned).collect()
+    })
 }
 
 #[pg_extern(sql = false)]
@@ -182,7 +186,7 @@ fn cleanup(
         resource_id
             .map(|id| argument::resource_id(Some(id)))
             .transpose()?;
-        let scope = Scope {
+        let rows = Filter {
             resource_type: resource_type.and_then(arg),
             resource_id: resource_id.and_then(arg),
             until: until.and_then(arg),
@@ -193,33 +197,45 @@ fn cleanup(
             host.and_then(arg),
             binary_name.and_then(arg),
             disabled.and_then(arg),
-            scope.resource_type,
-            scope.resource_id,
-            scope.until,
+            rows.resource_type,
+            rows.resource_id,
+            rows.until,
         ];
-        let mut cleaned = Vec::new();
-        for service in dead_services(&filter)? {
-            Gate::of(service.service_id).close()?;
-            if let Some(tally) = clean(service.service_id, &scope)? {
-                cleaned.push((service, tally));
-            }
+        let services = dead_services(&filter)?;
+        let ids: Vec<i64> = services.iter().map(|service| service.service_id).collect();
+        for id in &ids {
+            Gate::of(*id).close()?;
         }
+        let mut tallies = match ids.is_empty() {
+            true => Tallies::default(),
+            false => clean(&ids, &rows)?,
+        };
+        let cleaned = services.into_iter().filter_map(|service| {
+            let tally = tallies.remove(service.service_id)?;
+            Some((service, tally))
+        });
+        let cleaned: Vec<_> = cleaned.collect();
         statements::REMOVE_OLD_SERVICES.count(&[arg(settings::service_retention_s())])?;
         events::trim()?;
         Ok(cleaned)
     });
-    TableIterator::new(cleaned.into_iter().map(|(service, tally)| {
-        (
-            service.service_id,
-            service.cluster,
-            service.host,
-            tally.state(),
-            tally.locks_released,
-            tally.resources_cleaned,
-            tally.resources_stale,
-            tally.awaiting,
-        )
-    }))
+    TableIterator::new(cleaned.into_iter().map(row))
+}
+
+/// One service as the caller is told of it; the names of the columns are those of the functions.
+pub type CleanedRow = (i64, String, String, &'static str, i64, i64, i64, i64);
+
+pub fn row((service, tally): (Service, Tally)) -> CleanedRow {
+    (
+        service.service_id,
+        service.cluster,
+        service.host,
+        tally.state(),
+        tally.locks_released,
+        tally.resources_cleaned,
+        tally.resources_stale,
+        tally.awaiting,
+    )
 }
 
 /// Somebody who names a living service means to hit it, and must be told that this doesn't.
@@ -234,13 +250,7 @@ fn refuse_living(service_id: i64) -> Result<(), Error> {
 
 fn dead_services(filter: &[Arg]) -> Result<Vec<Service>, Error> {
     statements::DEAD_SERVICES.run(filter, |rows| {
-        let service = |row| {
-            Some(Service {
-                service_id: rows.get(row, 0)?,
-                cluster: rows.get(row, 1)?,
-                host: rows.get(row, 2)?,
-            })
-        };
+        let service = |row| Service::read(rows, row);
         (0..rows.len()).filter_map(service).collect()
     })
 }

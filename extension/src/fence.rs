@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::events::{self, Event};
 use crate::export::{export, verb};
 use crate::sabotage::{self, Guard};
-use crate::spi::arg;
+use crate::spi::{Rows, arg};
 use crate::wait::Deadline;
 use crate::wait::tag::{Kind, Mode, Tag};
 use crate::{argument, owner, statements};
@@ -44,6 +44,14 @@ impl Gate {
         Ok(entered.is_some())
     }
 
+    /// Goes in unless the gate is closed.
+    pub fn try_enter(&self) -> Result<bool, Error> {
+        if sabotage::removed(Guard::Gate) {
+            return Ok(true);
+        }
+        self.0.try_lock(Mode::Shared)
+    }
+
     pub fn leave(&self) {
         if sabotage::removed(Guard::Gate) {
             return;
@@ -57,6 +65,14 @@ impl Gate {
             return Ok(true);
         }
         self.0.try_lock(Mode::Exclusive)
+    }
+
+    /// Takes back a [`Gate::try_close`] after which nothing was done.
+    pub fn reopen(&self) {
+        if sabotage::removed(Guard::Gate) {
+            return;
+        }
+        self.0.unlock(Mode::Exclusive);
     }
 
     /// Closes the gate until the transaction ends, once all that went in have left.
@@ -91,25 +107,58 @@ impl Who {
 
 /// Fences a service whose gate the transaction has closed. False if it was fenced before, or is alive and may not be hit.
 pub fn fence(service_id: i64, who: Who) -> Result<bool, Error> {
+    Ok(!fence_all(&[service_id], who)?.is_empty())
+}
+
+/// Fences services whose gates the transaction has closed. Returns those that it did fence.
+pub fn fence_all(service_ids: &[i64], who: Who) -> Result<Vec<i64>, Error> {
     if sabotage::removed(Guard::Fence) {
-        return Ok(true);
+        return Ok(service_ids.to_vec());
     }
-    let fenced = statements::FENCE.run(&[arg(service_id), arg(who != Who::Dead)], |rows| {
-        let text = |column| rows.get::<String>(0, column);
-        Some((text(0)?, text(1)?, text(2)?, rows.get::<f64>(0, 3)))
+    let parameters = [arg(service_ids.to_vec()), arg(who != Who::Dead)];
+    let fenced = statements::FENCE.run(&parameters, |rows| {
+        let fenced = |row| Fenced::read(rows, row);
+        (0..rows.len()).filter_map(fenced).collect::<Vec<_>>()
     })?;
-    let Some((cluster, host, binary_name, silent_seconds)) = fenced else {
-        return Ok(false);
-    };
-    events::record(&Event {
-        cluster: Some(&cluster),
-        service_id: Some(service_id),
-        details: json!({
-            "by": who.fenced_by(), "host": host, "binary_name": binary_name, "silent_seconds": silent_seconds,
-        }),
-        ..Event::of(events::Kind::Fenced)
-    })?;
-    Ok(true)
+    for service in &fenced {
+        service.record(who)?;
+    }
+    Ok(fenced.iter().map(|service| service.service_id).collect())
+}
+
+/// A service that has just been fenced.
+struct Fenced {
+    service_id: i64,
+    cluster: String,
+    host: String,
+    binary_name: String,
+    silent_seconds: Option<f64>,
+}
+
+impl Fenced {
+    fn read(rows: &Rows, row: usize) -> Option<Self> {
+        Some(Fenced {
+            service_id: rows.get(row, 0)?,
+            cluster: rows.get(row, 1)?,
+            host: rows.get(row, 2)?,
+            binary_name: rows.get(row, 3)?,
+            silent_seconds: rows.get(row, 4),
+        })
+    }
+
+    fn record(&self, who: Who) -> Result<(), Error> {
+        let Fenced {
+            host, binary_name, ..
+        } = self;
+        events::record(&Event {
+            cluster: Some(&self.cluster),
+            service_id: Some(self.service_id),
+            details: json!({
+                "by": who.fenced_by(), "host": host, "binary_name": binary_name, "silent_seconds": self.silent_seconds,
+            }),
+            ..Event::of(events::Kind::Fenced)
+        })
+    }
 }
 
 /// Where a token stands.

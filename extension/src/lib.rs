@@ -8,6 +8,7 @@ mod acquire;
 mod acquire_all;
 mod argument;
 mod catch;
+mod claim;
 mod cleanup;
 mod clearing;
 mod cluster;
@@ -76,6 +77,11 @@ pgrx::extension_sql_file!(
     requires = ["conditional_update"]
 );
 pgrx::extension_sql_file!(
+    "../../sql/schema/55-claim.sql",
+    name = "claim",
+    requires = ["cleanup"]
+);
+pgrx::extension_sql_file!(
     "../../sql/schema/60-views.sql",
     name = "views",
     requires = ["tables"]
@@ -88,7 +94,7 @@ pgrx::extension_sql_file!(
 pgrx::extension_sql_file!(
     "../../sql/schema/90-privileges.sql",
     name = "privileges",
-    requires = ["cleanup", "views", "dump"],
+    requires = ["claim", "views", "dump"],
     finalize
 );
 

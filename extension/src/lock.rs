@@ -8,10 +8,11 @@ use crate::spi::{Arg, Rows, arg};
 use crate::statements::{self, Statement};
 use crate::tables::Tables;
 use crate::wait::Line;
-use crate::{argument, owner, service, write};
+use crate::{argument, claim, owner, service, write};
 use pgrx::pg_extern;
 
-/// Runs a statement that deletes rows of `workers`, and has the heads of their lines woken after the commit.
+/// Runs a statement that deletes rows of `workers`, or takes them from their holders, and has the heads of their lines woken
+/// after the commit.
 pub fn remove(statement: &Statement, args: &[Arg]) -> Result<usize, Error> {
     remove_reading(statement, args, Rows::len)
 }
@@ -105,10 +106,7 @@ fn refuse_foreign(tokens: &[i64]) -> Result<(), Error> {
 
 /// The services that hold the tokens, in the order in which their gates are taken.
 fn holders(tokens: &[i64]) -> Result<Vec<i64>, Error> {
-    statements::HOLDERS.run(&[arg(tokens.to_vec())], |rows| {
-        let service = |row| rows.get::<i64>(row, 0);
-        (0..rows.len()).filter_map(service).collect()
-    })
+    statements::HOLDERS.run(&[arg(tokens.to_vec())], Rows::numbers)
 }
 
 fn token_list(tokens: Option<Vec<Option<i64>>>) -> Result<Vec<i64>, Error> {
@@ -126,8 +124,9 @@ fn reconcile(service_id: Option<i64>, tokens: Option<Vec<Option<i64>>>) -> Optio
         service::acting_for(service_id)?;
         Gate::of(service_id).enter()?;
         service::require_unfenced(service_id)?;
+        let claimed = claim::abandon_unknown(service_id, &tokens)?;
         let released = remove(&statements::RECONCILE, &[arg(service_id), arg(tokens)])?;
-        Ok(Some(released as i64))
+        Ok(Some((released + claimed) as i64))
     })
 }
 

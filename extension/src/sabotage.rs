@@ -32,8 +32,16 @@ pub enum Guard {
     AllOrNone,
     /// The lock on the row before an update looks at other tables.
     LockFirst,
+    /// A cleanup repairs what it has taken away, not what it has seen.
+    Taken,
+    /// Crash rules look at what is committed now, not at the transaction's snapshot.
+    RuleView,
     /// The look whether the catalog is what it was when a kept statement was written.
     Catalog,
+    /// The lock on the work that a claim is about to hand out.
+    ClaimLock,
+    /// The new token of claimed work.
+    ClaimToken,
     /// The look whether the database has come out of a dump.
     Lineage,
 }

@@ -166,7 +166,7 @@ fn deregister_service(service_id: Option<i64>) -> Option<i64> {
         }
         lock::remove(
             &statements::DROP_PLAIN_LOCKS,
-            &[arg(service_id), None, None, None],
+            &[arg(vec![service_id]), None, None, None],
         )?;
         let left = statements::SERVICE_ROWS.count(&[arg(service_id)])?;
         if left == 0 {

@@ -44,6 +44,16 @@ impl Plan {
     ///
     /// The plan is generic: parameters are never looked at, so that a repeated call does no planning.
     pub fn prepare(sql: &str, types: &[Oid]) -> Result<Plan, Error> {
+        Plan::prepare_with(pg_sys::CURSOR_OPT_GENERIC_PLAN, sql, types)
+    }
+
+    /// As above, but planned anew at each call, for the parameters of the call: how long an array is can matter more than
+    /// what the planning costs.
+    pub fn prepare_for_each(sql: &str, types: &[Oid]) -> Result<Plan, Error> {
+        Plan::prepare_with(pg_sys::CURSOR_OPT_CUSTOM_PLAN, sql, types)
+    }
+
+    fn prepare_with(options: u32, sql: &str, types: &[Oid]) -> Result<Plan, Error> {
         let sql = CString::new(sql).map_err(|_| Error::Unsupported {
             what: "a NUL byte can't be part of a statement".to_owned(),
             hint: "Take the NUL byte out of the names and values.",
@@ -52,14 +62,7 @@ impl Plan {
             // SAFETY: both pointers outlive the call; SPI is connected; the closure owns nothing.
             let plan = unsafe {
                 let (sql, types, count) = (sql.as_ptr(), types.as_ptr(), types.len() as i32);
-                catching(|| {
-                    raw::SPI_prepare_cursor(
-                        sql,
-                        count,
-                        types.cast_mut(),
-                        pg_sys::CURSOR_OPT_GENERIC_PLAN as i32,
-                    )
-                })?
+                catching(|| raw::SPI_prepare_cursor(sql, count, types.cast_mut(), options as i32))?
             };
             let plan = NonNull::new(plan).expect("SPI prepares or raises");
             // SAFETY: a fresh plan of this connection; keeping it moves it to memory that lasts.
@@ -170,6 +173,12 @@ impl Rows {
         let (datum, type_oid) = self.datum(row, column)?;
         // SAFETY: the datum is not null and of that type.
         unsafe { T::from_polymorphic_datum(datum, false, type_oid) }
+    }
+
+    /// The first column of every row, where it is a number.
+    pub fn numbers(&self) -> Vec<i64> {
+        let number = |row| self.get(row, 0);
+        (0..self.count).filter_map(number).collect()
     }
 
     fn datum(&self, row: usize, column: usize) -> Option<(Datum, Oid)> {

@@ -99,6 +99,13 @@ SELECT state, services, held_locks FROM volguard.cluster_status WHERE cluster OP
 SELECT state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :service, cluster => 'hostile', host => 'node-1', binary_name => 'volume', disabled => false, until => 'infinity');
 SELECT kind FROM volguard.event_log WHERE cluster OPERATOR(pg_catalog.=) 'hostile' ORDER BY event_id USING OPERATOR(pg_catalog.<);
 SELECT * FROM public.hostile_volumes;
+SELECT volguard.register_service('node-3', 'volume', 'hostile') AS crashed \gset
+SELECT volguard.acquire(:crashed, 'untracked', 'c-1', status => 'creating') IS NOT NULL AS got, volguard.acquire(:crashed, 'untracked', 'c-2', status => 'creating') IS NOT NULL AS got, volguard.acquire(:crashed, 'hostile', 'c-3', status => 'creating') IS NOT NULL AS got, volguard.deregister_service(:crashed);
+SELECT volguard.register_service('node-4', 'volume', 'hostile') AS claimer \gset
+SELECT volguard.abandon_cleanup(token), volguard.reconcile(:claimer, '{}') FROM volguard.claim_cleanup(:claimer, 1, 'untracked');
+SELECT volguard.reconcile(:claimer, '{}') FROM volguard.claim_cleanup(:claimer);
+SELECT volguard.finish_cleanup(token) FROM volguard.claim_cleanup(:claimer, 10);
+SELECT volguard.deregister_service(:claimer);
 \set VERBOSITY sqlstate
 SELECT volguard.heartbeat(:service);
 SELECT volguard.acquire(:service, 'hostile', 'h-1');

@@ -33,9 +33,13 @@ SELECT volguard.acquire(:one, 'volume', 'c-5') AS known, volguard.acquire(:one, 
 UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE service_id = :one;
 SELECT volguard.reconcile(:one, ARRAY[:known]);
 
--- Work that it has claimed from a crashed service is not its own, and not given back so.
+-- Work that it has claimed from a crashed service is not its own to forget: it goes back, unless it is known.
 UPDATE volguard.workers SET crashed_service_id = -1 WHERE token = :known;
+SELECT volguard.reconcile(:one, ARRAY[:known]);
+BEGIN;
 SELECT volguard.reconcile(:one, '{}');
+SELECT service_id, crashed_service_id FROM volguard.workers WHERE cluster = 'recon' AND resource_id = 'c-5';
+ROLLBACK;
 UPDATE volguard.workers SET crashed_service_id = NULL WHERE token = :known;
 
 BEGIN;

@@ -51,7 +51,8 @@ COMMENT ON COLUMN volguard.workers.crashed_service_id IS 'Whose work this was, w
 CREATE UNIQUE INDEX workers_token_key ON volguard.workers (token);
 -- The work slot: one cleanable operation per resource and cluster.
 CREATE UNIQUE INDEX workers_work_key ON volguard.workers (resource_id, resource_type, cluster) WHERE status IS NOT NULL;
-CREATE INDEX workers_service_id_idx ON volguard.workers (service_id);
+-- With the token, so that the oldest work of a crashed service is found at once.
+CREATE INDEX workers_service_id_idx ON volguard.workers (service_id, token);
 
 -- The low parts of tokens and of service ids. They must fit below the timeline's bits (44 remain), and CACHE 1 keeps the
 -- tokens of a key growing.

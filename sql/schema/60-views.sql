@@ -3,10 +3,10 @@ SELECT w.cluster, w.resource_type, w.resource_id, w.lock_name, w.token, w.status
        w.service_id, s.host, s.binary_name,
        coalesce(s.fenced_at IS NULL AND s.heartbeat_at + s.lease > pg_catalog.clock_timestamp(), false) AS alive,
        w.acquired_at, w.updated_at, pg_catalog.clock_timestamp() - w.acquired_at AS held_for,
-       w.request_id, w.details
+       w.request_id, w.details, w.crashed_service_id
 FROM volguard.workers AS w
 LEFT JOIN volguard.services AS s USING (service_id);
-COMMENT ON VIEW volguard.lock_status IS 'Who holds what, since when, alive or not.';
+COMMENT ON VIEW volguard.lock_status IS 'Who holds what, since when, alive or not; crashed_service_id if it is a crashed service''s work that was claimed.';
 
 CREATE VIEW volguard.service_status AS
 SELECT s.service_id, s.cluster, s.host, s.binary_name,

@@ -50,6 +50,14 @@ impl Postgres {
         grant(&client).await
     }
 
+    /// A connection of the superuser's to one of the databases.
+    pub async fn connect_to(&self, database: &str) -> Result<Client> {
+        let mut config: tokio_postgres::Config = self.server.url().parse()?;
+        let (client, connection) = config.dbname(database).connect(NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
     pub async fn connect_as_role(&self, database: &str) -> Result<Client> {
         let port = self.server.port();
         connect(&format!(

@@ -1,4 +1,4 @@
-//! What the reaper does: one release, one look at the unsettled requests.
+//! What the reaper does: one release, one look at the unsettled requests and the lost claims.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use super::{Release, Unsettled};
 use crate::acquire::{Granted, Request, Wanted};
 use crate::error::Error;
 use crate::session::{Core, REPLY_LIMIT};
+use crate::statements;
 
 /// Releases a batch, and hands back what the server has not answered for.
 pub(super) async fn release(core: Arc<Core>, batch: Vec<Release>) -> Vec<Release> {
@@ -36,12 +37,51 @@ pub(super) async fn release(core: Arc<Core>, batch: Vec<Release>) -> Vec<Release
 }
 
 async fn release_now(core: &Core, batch: &[Release]) -> Result<(), Error> {
-    let tokens: Vec<i64> = batch.iter().map(|release| release.token).collect();
-    core.release_all(&tokens).await.map(drop)
+    let of_kind = |claims: bool| -> Vec<i64> {
+        let wanted = batch.iter().filter(|release| release.claim == claims);
+        wanted.map(|release| release.token).collect()
+    };
+    let (locks, claims) = (of_kind(false), of_kind(true));
+    if !locks.is_empty() {
+        core.release_all(&locks).await?;
+    }
+    if !claims.is_empty() {
+        core.abandon_all(&claims).await?;
+    }
+    Ok(())
+}
+
+/// Gives back what the server says that this session has claimed, and of which it doesn't know.
+async fn settle_claims(core: &Core) -> Result<(), Error> {
+    let Some(until) = *core.doubted_claims() else {
+        return Ok(());
+    };
+    let _claiming = core.claiming.lock().await;
+    let began = Instant::now();
+    let rows = core
+        .volguard
+        .rows_within(REPLY_LIMIT, &statements::CLAIMS, &[&core.service_id])
+        .await?;
+    let claims = rows.iter().map(|row| row.try_get::<_, i64>(0));
+    let mut lost = claims.collect::<Result<Vec<_>, _>>()?;
+    lost.retain(|token| !core.known().contains(token));
+    if !lost.is_empty() {
+        tracing::info!(service_id = core.service_id, tokens = ?lost, "giving back what a lost answer left behind");
+        core.abandon_all(&lost).await?;
+    }
+    let mut doubt = core.doubted_claims();
+    if began >= until && *doubt == Some(until) {
+        *doubt = None;
+    }
+    Ok(())
 }
 
 /// Asks again for each unsettled request, without waiting, and releases what it got.
 pub(super) async fn settle(core: Arc<Core>) -> Vec<Release> {
+    if let Err(error) = settle_claims(&core).await {
+        core.heed(&error);
+        tracing::debug!(service_id = core.service_id, %error, "claims are still in doubt");
+    }
     let requests: Vec<(Uuid, Unsettled)> = core
         .unsettled()
         .iter()
@@ -93,7 +133,11 @@ async fn settle_one(core: &Arc<Core>, id: Uuid, unsettled: Unsettled) -> Vec<Rel
         tracing::info!(service_id = core.service_id, request_id = %id, token, "releasing what a lost answer left behind");
         core.known().insert(token);
         let _place = places.remove(&key);
-        batch.push(Release { token, _place });
+        batch.push(Release {
+            token,
+            claim: false,
+            _place,
+        });
     }
     release(Arc::clone(core), batch).await
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, RwLock};
+use tokio::sync::{Mutex as AsyncMutex, Notify, RwLock};
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
@@ -31,10 +31,14 @@ pub(crate) struct Core {
     /// Held for reading by acquires under way, whose tokens nobody knows yet; for writing by `reconcile`.
     pub(crate) gate: Arc<RwLock<()>>,
     pub(crate) guarded: Guarded,
+    /// Held while work is claimed, whose tokens nobody knows yet, and while lost claims are looked for.
+    pub(crate) claiming: AsyncMutex<()>,
     /// Wakes the heartbeat before its time.
     pub(crate) beat_now: Notify,
     known: Mutex<HashSet<i64>>,
     unsettled: Mutex<HashMap<Uuid, Unsettled>>,
+    /// Until when a claim of which nobody has heard may be under way on the server.
+    doubted_claims: Mutex<Option<Instant>>,
     /// Only if releases don't wait for the disk.
     unflushed: Option<Unflushed>,
 }
@@ -54,8 +58,10 @@ impl Core {
             gate: Arc::default(),
             guarded: Guarded::default(),
             beat_now: Notify::new(),
+            claiming: AsyncMutex::default(),
             known: Mutex::default(),
             unsettled: Mutex::default(),
+            doubted_claims: Mutex::default(),
             unflushed: relaxed_release.then(Unflushed::default),
         }
     }
@@ -70,6 +76,29 @@ impl Core {
         self.unsettled
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the server may have handed out work of which nobody knows.
+    pub(crate) fn doubt_claims(&self, until: Instant) {
+        let mut doubt = self.doubted_claims();
+        *doubt = (*doubt).max(Some(until));
+    }
+
+    pub(crate) fn doubted_claims(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.doubted_claims
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether something may be held on the server of which nobody knows.
+    pub(crate) fn in_doubt(&self) -> bool {
+        !self.unsettled().is_empty() || self.doubted_claims().is_some()
+    }
+
+    /// The server frees all of it with the service.
+    pub(crate) fn forget_doubts(&self) {
+        self.unsettled().clear();
+        *self.doubted_claims() = None;
     }
 
     /// Notes a verdict of the server's on the whole service.
@@ -103,6 +132,30 @@ impl Core {
         let released = self.release_by(statement, tokens).await?;
         self.note_released(tokens);
         Ok(released)
+    }
+
+    pub(crate) async fn finish_cleanup(&self, token: i64) -> Result<bool, Error> {
+        let row = self
+            .volguard
+            .row_within(REPLY_LIMIT, &statements::FINISH_CLEANUP, &[&token])
+            .await?;
+        self.known().remove(&token);
+        Ok(row.try_get(0)?)
+    }
+
+    pub(crate) async fn abandon_cleanup(&self, token: i64) -> Result<bool, Error> {
+        Ok(self.abandon_all(&[token]).await? == 1)
+    }
+
+    pub(crate) async fn abandon_all(&self, tokens: &[i64]) -> Result<u64, Error> {
+        let abandoned = self
+            .release_by(&statements::ABANDON_CLEANUP, tokens)
+            .await?;
+        let mut known = self.known();
+        tokens.iter().for_each(|token| {
+            known.remove(token);
+        });
+        Ok(abandoned)
     }
 
     async fn release_by(&self, statement: &Statement<'_>, tokens: &[i64]) -> Result<u64, Error> {

@@ -2,6 +2,7 @@
 
 mod broken_connections;
 mod builder;
+mod claims;
 mod cleanup;
 mod dropped_futures;
 mod endings;

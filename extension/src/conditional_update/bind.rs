@@ -37,6 +37,7 @@ impl Parameter<'_> {
     fn convert(&self) -> Result<Arg, Error> {
         match self.source {
             Source::Clock(now) => Ok(now.into_datum()),
+            Source::Value(value) => Ok(Some(value)),
             Source::Literal(literal) => Input::of(self).read(&self.text(literal)?).map(Some),
         }
     }
@@ -66,7 +67,7 @@ impl Input {
         Input::new(parameter.type_oid, parameter.typmod, &parameter.path)
     }
 
-    fn new(type_oid: Oid, typmod: i32, path: &str) -> Self {
+    pub fn new(type_oid: Oid, typmod: i32, path: &str) -> Self {
         let (mut function, mut parameter_type) = (Oid::INVALID, Oid::INVALID);
         // SAFETY: a look-up of a running transaction, into two variables of ours.
         unsafe { pg_sys::getTypeInputInfo(type_oid, &mut function, &mut parameter_type) };
@@ -78,6 +79,11 @@ impl Input {
             is_text: type_oid == pg_sys::TEXTOID,
             path: path.to_owned(),
         }
+    }
+
+    /// Is there no text that it refuses?
+    pub fn takes_all(&self) -> bool {
+        self.is_text
     }
 
     /// Does it make the same of a text each time, whatever the settings and the clock?

@@ -212,7 +212,7 @@ fn incomparable(comparison: Comparison, left: Oid, right: Oid, path: &Path) -> E
     }
 }
 
-fn no_equality(type_oid: Oid, path: &Path) -> Error {
+pub fn no_equality(type_oid: Oid, path: &Path) -> Error {
     Error::NoOperator {
         path: path.to_string(),
         problem: format!("type {} has no equality operator", type_name(type_oid)),

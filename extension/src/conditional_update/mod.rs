@@ -3,7 +3,7 @@
 //! From the documents to the answer: [`call`] → [`jsonb`] and [`document`] (JSON, places in it) → [`grammar`] (typed trees, no Postgres) →
 //! [`render`] with [`condition`], [`filter`], [`value`], [`arithmetic`] and [`raw_sql`] (one statement, from what [`target`], [`view`],
 //! [`operators`], [`reading`] and [`unique`] find in the catalog) → [`bind`] with [`literal`] (literals to values) →
-//! [`plan`] (prepared and kept) → [`update`] (runs it) → [`outcome`]. [`rule`] goes the same way for crash rules.
+//! [`plan`] (prepared and kept) → [`update`] (runs it) → [`outcome`]. [`rule`] goes the same way for crash rules, with many [`ids`] at once.
 //!
 //! The second call of the same [`signature`] takes the short way: a [`recipe`], kept in [`recipes`], has the statement and
 //! tells what of the documents its parameters are.
@@ -14,6 +14,7 @@ mod call;
 mod condition;
 mod filter;
 mod grammar;
+mod ids;
 mod literal;
 mod memory;
 mod operators;

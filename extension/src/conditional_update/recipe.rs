@@ -180,8 +180,10 @@ impl Argument {
         parts: &[Part],
         memory: &Memory,
     ) -> Result<Self, Error> {
-        let Source::Literal(literal) = parameter.source else {
-            return Ok(Argument::Clock);
+        let literal = match parameter.source {
+            Source::Literal(literal) => literal,
+            Source::Clock(_) => return Ok(Argument::Clock),
+            Source::Value(value) => return Ok(Argument::Value(value)),
         };
         let input = Input::of(parameter);
         let is_here = |top: &Option<&Literal>| top.is_some_and(|top| std::ptr::eq(top, literal));

@@ -7,7 +7,7 @@
 use super::document::Path;
 use super::grammar::Literal;
 use super::target::Table;
-use pgrx::pg_sys::{self, Oid, TimestampTz};
+use pgrx::pg_sys::{self, Datum, Oid, TimestampTz};
 
 /// What distinguishes one plan from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +30,8 @@ pub struct Probe {
 pub enum Source<'d> {
     Literal(&'d Literal),
     Clock(TimestampTz),
+    /// A value that is there already.
+    Value(Datum),
 }
 
 /// A literal on its way to becoming a value of a type.
@@ -113,6 +115,11 @@ impl<'d, 't> Writer<'d, 't> {
     /// The database's clock as a parameter.
     pub fn now(&mut self, path: &Path) -> String {
         self.parameter(Source::Clock(self.now), pg_sys::TIMESTAMPTZOID, -1, path)
+    }
+
+    /// A value as a parameter, not read from any document.
+    pub fn given(&mut self, value: Datum, type_oid: Oid, path: &Path) -> String {
+        self.parameter(Source::Value(value), type_oid, -1, path)
     }
 
     fn parameter(&mut self, source: Source<'d>, type_oid: Oid, typmod: i32, path: &Path) -> String {

@@ -1,7 +1,9 @@
 //! Statements on tracked resources, crash rules and the leavings of dead services.
 
 use super::{Statement, removed};
-use pgrx::pg_sys::{BOOLOID, INT8OID, JSONBOID, NAMEOID, OIDOID, TEXTOID, TIMESTAMPTZOID};
+use pgrx::pg_sys::{
+    BOOLOID, INT8ARRAYOID, INT8OID, JSONBOID, NAMEOID, OIDOID, TEXTOID, TIMESTAMPTZOID,
+};
 
 pub static TRACK_RESOURCE: Statement = Statement::new(
     &[TEXTOID, OIDOID, NAMEOID, NAMEOID, OIDOID],
@@ -58,23 +60,80 @@ pub static ALIVE: Statement = Statement::new(
      FROM volguard.services AS s WHERE s.service_id {=} $1",
 );
 
+/// Those of the services `$1` that are fenced or gone.
+pub static DEAD: Statement = Statement::new(
+    &[INT8ARRAYOID],
+    "SELECT d.service_id FROM pg_catalog.unnest($1) AS d (service_id)
+     WHERE NOT EXISTS (SELECT FROM volguard.services AS s WHERE s.service_id {=} d.service_id AND s.fenced_at IS NULL)",
+);
+
+/// Which rows of the dead services `$1` a cleanup is about: `$2` to `$4`, NULL for all.
+macro_rules! in_scope {
+    () => {
+        "w.service_id {=} ANY ($1) AND ($2 IS NULL OR w.resource_type {=} $2)
+           AND ($3 IS NULL OR w.resource_id {=} $3) AND ($4 IS NULL OR w.acquired_at {<=} $4)"
+    };
+}
+
 pub static DROP_PLAIN_LOCKS: Statement = Statement::new(
-    &[INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID],
+    &[INT8ARRAYOID, TEXTOID, TEXTOID, TIMESTAMPTZOID],
     concat!(
-        "DELETE FROM volguard.workers AS w
-         WHERE w.service_id {=} $1 AND w.status IS NULL AND ($2 IS NULL OR w.resource_type {=} $2)
-           AND ($3 IS NULL OR w.resource_id {=} $3) AND ($4 IS NULL OR w.acquired_at {<=} $4) ",
-        removed!()
+        "DELETE FROM volguard.workers AS w WHERE w.status IS NULL AND ",
+        in_scope!(),
+        " ",
+        removed!(),
+        ", w.service_id"
     ),
 );
 
-/// The work of a dead service, and what is to become of it, locked.
+/// In which statuses of which types the dead services have work. As it comes: for the few rows that one service mostly has,
+/// sorting costs more than reading.
+pub static CRASHED_KINDS: Statement = Statement::new(
+    &[INT8ARRAYOID, TEXTOID, TEXTOID, TIMESTAMPTZOID],
+    concat!(
+        "SELECT w.resource_type, w.status FROM volguard.workers AS w WHERE w.status IS NOT NULL AND ",
+        in_scope!()
+    ),
+);
+
+/// The work of one kind, in the columns of a removal.
 pub static CRASHED_WORK: Statement = Statement::new(
-    &[INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID],
-    "SELECT w.token, w.resource_type, w.resource_id, w.status FROM volguard.workers AS w
-     WHERE w.service_id {=} $1 AND w.status IS NOT NULL AND ($2 IS NULL OR w.resource_type {=} $2)
-       AND ($3 IS NULL OR w.resource_id {=} $3) AND ($4 IS NULL OR w.acquired_at {<=} $4)
-     ORDER BY w.resource_type, w.status, w.token FOR UPDATE",
+    &[INT8ARRAYOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID],
+    concat!(
+        "SELECT w.cluster, w.resource_type, w.resource_id, w.lock_name, true, w.token, w.service_id FROM volguard.workers AS w
+         WHERE w.resource_type {=} $5 AND w.status {=} $6 AND ",
+        in_scope!(),
+        " ORDER BY w.token"
+    ),
+);
+
+/// All the work of one kind.
+pub static REMOVE_CRASHED_KIND: Statement = Statement::new(
+    &[
+        INT8ARRAYOID,
+        TEXTOID,
+        TEXTOID,
+        TIMESTAMPTZOID,
+        TEXTOID,
+        TEXTOID,
+    ],
+    concat!(
+        "DELETE FROM volguard.workers AS w WHERE w.resource_type {=} $5 AND w.status {=} $6 AND ",
+        in_scope!(),
+        " ",
+        removed!(),
+        ", w.service_id"
+    ),
+);
+
+/// The work with the tokens `$2`, as long as it is the dead services' and in the status.
+pub static REMOVE_CRASHED_WORK: Statement = Statement::new(
+    &[INT8ARRAYOID, INT8ARRAYOID, TEXTOID],
+    concat!(
+        "DELETE FROM volguard.workers AS w WHERE w.token {=} ANY ($2) AND w.service_id {=} ANY ($1) AND w.status {=} $3 ",
+        removed!(),
+        ", w.service_id"
+    ),
 );
 
 pub static SERVICE_ROWS: Statement = Statement::new(

@@ -12,13 +12,14 @@ pub static ACQUIRE: Statement = Statement::new(
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
 );
 
-/// Why an acquire got nothing: the caller's own state, and the row in the way (the key's, else the work slot's).
+/// Why an acquire got nothing: the caller's own state, and the row in the way (the key's, else the work slot's). A claimed row
+/// keeps the request id of the crashed service, whose request that was.
 pub static WHY_REFUSED: Statement = Statement::new(
     &[INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, UUIDOID],
     "SELECT s.fenced_at IS NOT NULL,
             s.heartbeat_at {+} s.lease {<=} t.now,
             w.token,
-            coalesce(w.lock_name {=} $4 AND w.service_id {=} s.service_id AND w.request_id {=} $6, false),
+            coalesce(w.lock_name {=} $4 AND w.service_id {=} s.service_id AND w.request_id {=} $6 AND w.crashed_service_id IS NULL, false),
             w.ctid,
             w.service_id,
             h.service_id IS NULL OR h.fenced_at IS NOT NULL OR h.heartbeat_at {+} h.lease {<=} t.now,
@@ -27,10 +28,10 @@ pub static WHY_REFUSED: Statement = Statement::new(
      FROM pg_catalog.clock_timestamp() AS t (now)
      CROSS JOIN volguard.services AS s
      LEFT JOIN LATERAL (
-         SELECT k.token, k.lock_name, k.ctid, k.service_id, k.request_id, k.status FROM volguard.workers AS k
+         SELECT k.token, k.lock_name, k.ctid, k.service_id, k.request_id, k.status, k.crashed_service_id FROM volguard.workers AS k
          WHERE k.cluster {=} s.cluster AND k.resource_type {=} $2 AND k.resource_id {=} $3 AND k.lock_name {=} $4
          UNION ALL
-         SELECT k.token, k.lock_name, k.ctid, k.service_id, k.request_id, k.status FROM volguard.workers AS k
+         SELECT k.token, k.lock_name, k.ctid, k.service_id, k.request_id, k.status, k.crashed_service_id FROM volguard.workers AS k
          WHERE k.cluster {=} s.cluster AND k.resource_type {=} $2 AND k.resource_id {=} $3
            AND k.status IS NOT NULL AND $5 IS NOT NULL
          LIMIT 1) AS w ON true
@@ -124,7 +125,9 @@ pub static HOLD: Statement = Statement::new(
 /// Only under the gate's shared lock, and as head of the work slot's line if `$2` is given.
 pub static SET_STATUS: Statement = Statement::new(
     &[INT8OID, TEXTOID],
-    "UPDATE volguard.workers AS w SET status {:=} $2, updated_at {:=} pg_catalog.clock_timestamp()
+    "UPDATE volguard.workers AS w
+     SET status {:=} $2, updated_at {:=} pg_catalog.clock_timestamp(),
+         crashed_service_id {:=} CASE WHEN $2 IS NOT NULL THEN w.crashed_service_id END
      FROM volguard.services AS s
      WHERE w.token {=} $1 AND s.service_id {=} w.service_id AND s.fenced_at IS NULL
        AND ($2 IS NULL OR NOT EXISTS (

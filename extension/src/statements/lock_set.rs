@@ -16,11 +16,11 @@ macro_rules! wanted {
 /// the index for each lock.
 macro_rules! in_the_way {
     () => {
-        "SELECT k.token, false AS of_slot, k.ctid, k.service_id, k.request_id, k.status FROM volguard.workers AS k
+        "SELECT k.token, false AS of_slot, k.ctid, k.service_id, k.request_id, k.status, k.crashed_service_id FROM volguard.workers AS k
          WHERE k.cluster {=} $4 AND k.resource_type {=} l.resource_type AND k.resource_id {=} l.resource_id
            AND k.lock_name {=} coalesce(l.lock_name, '')
          UNION ALL
-         SELECT k.token, true, k.ctid, k.service_id, k.request_id, k.status FROM volguard.workers AS k
+         SELECT k.token, true, k.ctid, k.service_id, k.request_id, k.status, k.crashed_service_id FROM volguard.workers AS k
          WHERE k.cluster {=} $4 AND k.resource_type {=} l.resource_type AND k.resource_id {=} l.resource_id
            AND k.status IS NOT NULL AND l.status IS NOT NULL
          LIMIT 1"
@@ -64,7 +64,8 @@ pub static WHY_REFUSED_ALL: Statement = Statement::new(
         "SELECT s.fenced_at IS NOT NULL,
                 s.heartbeat_at {+} s.lease {<=} t.now,
                 w.token,
-                coalesce(NOT w.of_slot AND w.service_id {=} s.service_id AND w.request_id {=} $3, false),
+                coalesce(NOT w.of_slot AND w.service_id {=} s.service_id AND w.request_id {=} $3
+                         AND w.crashed_service_id IS NULL, false),
                 w.ctid,
                 w.service_id,
                 h.service_id IS NULL OR h.fenced_at IS NOT NULL OR h.heartbeat_at {+} h.lease {<=} t.now,
@@ -75,7 +76,7 @@ pub static WHY_REFUSED_ALL: Statement = Statement::new(
                 w.of_slot
          FROM pg_catalog.clock_timestamp() AS t (now)
          CROSS JOIN volguard.services AS s
-         LEFT JOIN (SELECT l.position, l.resource_type, k.token, k.of_slot, k.ctid, k.service_id, k.request_id, k.status FROM ",
+         LEFT JOIN (SELECT l.position, l.resource_type, k.token, k.of_slot, k.ctid, k.service_id, k.request_id, k.status, k.crashed_service_id FROM ",
         wanted!(),
         " CROSS JOIN LATERAL (",
         in_the_way!(),

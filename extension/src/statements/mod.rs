@@ -8,6 +8,7 @@
 //!
 //! `OPERATOR(…)` binds from left to right whatever the operator: use parentheses where it matters.
 
+mod claim;
 mod cleanup;
 mod cluster;
 mod event;
@@ -15,6 +16,7 @@ mod lock;
 mod lock_set;
 mod service;
 
+pub use claim::*;
 pub use cleanup::*;
 pub use cluster::*;
 pub use event::*;

@@ -1,7 +1,9 @@
 //! Statements on services. One is alive if it isn't fenced and its last heartbeat is no older than its lease.
 
 use super::Statement;
-use pgrx::pg_sys::{BOOLOID, INT4OID, INT8OID, INTERVALOID, JSONBOID, OIDOID, TEXTOID};
+use pgrx::pg_sys::{
+    BOOLOID, INT4OID, INT8ARRAYOID, INT8OID, INTERVALOID, JSONBOID, OIDOID, TEXTOID,
+};
 
 pub static SERVICE_IDENTITY: Statement = Statement::new(
     &[INT8OID],
@@ -50,13 +52,13 @@ pub static SET_LINEAGE: Statement = Statement::new(
     "SELECT pg_catalog.setval('volguard.lineage', $1)",
 );
 
-/// Only under the gate's exclusive lock. `$2`: whether it may be alive.
+/// Only under the gates' exclusive locks. `$2`: whether they may be alive.
 pub static FENCE: Statement = Statement::new(
-    &[INT8OID, BOOLOID],
+    &[INT8ARRAYOID, BOOLOID],
     "UPDATE volguard.services AS s SET fenced_at {:=} pg_catalog.clock_timestamp()
-     WHERE s.service_id {=} $1 AND s.fenced_at IS NULL
+     WHERE s.service_id {=} ANY ($1) AND s.fenced_at IS NULL
        AND ($2 OR s.heartbeat_at {+} s.lease {<=} pg_catalog.clock_timestamp())
-     RETURNING s.cluster, s.host, s.binary_name, pg_catalog.round(extract(epoch FROM s.fenced_at {-} s.heartbeat_at), 3)::pg_catalog.float8",
+     RETURNING s.service_id, s.cluster, s.host, s.binary_name, pg_catalog.round(extract(epoch FROM s.fenced_at {-} s.heartbeat_at), 3)::pg_catalog.float8",
 );
 
 pub static REMOVE_SERVICE: Statement = Statement::new(
@@ -65,9 +67,13 @@ pub static REMOVE_SERVICE: Statement = Statement::new(
      AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id)",
 );
 
+/// What another cleanup is removing is left to it. A service whose work somebody has claimed stays: it may be given back.
 pub static REMOVE_OLD_SERVICES: Statement = Statement::new(
     &[INT4OID],
-    "DELETE FROM volguard.services AS s
-     WHERE s.fenced_at {<=} (pg_catalog.clock_timestamp() {-} pg_catalog.make_interval(secs => $1))
-       AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id)",
+    "DELETE FROM volguard.services AS s WHERE s.service_id {=} ANY (ARRAY(
+         SELECT o.service_id FROM volguard.services AS o
+         WHERE o.fenced_at {<=} (pg_catalog.clock_timestamp() {-} pg_catalog.make_interval(secs => $1))
+           AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} o.service_id)
+           AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.status IS NOT NULL AND w.crashed_service_id {=} o.service_id)
+         FOR UPDATE SKIP LOCKED))",
 );

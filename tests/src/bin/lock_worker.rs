@@ -4,11 +4,12 @@
 //! on stdout, `ok RESULT` or `failed WHY`, until stdin ends. See `scenario/worker.rs`.
 
 use std::io::{BufRead, Write};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{env, io};
 
 use anyhow::{Context, bail};
-use volguard::{Lock, Session, StatementMode, Volguard, column};
+use volguard::{ClaimedCleanup, Lock, Session, StatementMode, Volguard, column};
 use volguard_tests::scenario::{Ledger, Party, Sql, sqlstate};
 
 struct Worker {
@@ -101,6 +102,7 @@ impl Worker {
                 Err(error) => sqlstate(&error),
             }),
             "contest" => self.contest(rest).await,
+            "clean" => self.clean(rest != "unfenced").await,
             _ => bail!("no such verb: {line}"),
         }
     }
@@ -153,5 +155,39 @@ impl Worker {
             .contest(&ledger, &keys, start, rounds)
             .await?;
         Ok(rounds.to_string())
+    }
+
+    /// `clean [unfenced]`: takes work of crashed services over and repairs the volumes, as long as it can.
+    async fn clean(&self, fenced: bool) -> anyhow::Result<String> {
+        let sql = Arc::new(Sql::connect(&self.url).await?);
+        let cleanups = self.session.cleanups().concurrency(2).every(NO_WORK);
+        let ended = cleanups.for_each(move |work| {
+            let sql = Arc::clone(&sql);
+            async move { repair(&sql, &work, fenced).await }
+        });
+        Ok(format!("{:?}", ended.await))
+    }
+}
+
+/// Between two looks for work.
+const NO_WORK: Duration = Duration::from_millis(50);
+
+/// Repairs a volume without a look at the clock: only the server holds it back.
+async fn repair(sql: &Sql, work: &ClaimedCleanup, fenced: bool) -> anyhow::Result<()> {
+    let pause = Duration::from_millis(fastrand::u64(5..60));
+    tokio::task::block_in_place(|| std::thread::sleep(pause));
+    let fence = if fenced {
+        work.token().to_string()
+    } else {
+        "NULL".to_owned()
+    };
+    let update = format!(
+        r#"SELECT (volguard.conditional_update('app.volumes', '{{"id": "{}"}}',
+               '{{"status": "error", "size": {{"add": [{{"column": "size"}}, 1]}}}}', fence => {fence})).outcome"#,
+        work.resource_id(),
+    );
+    match sql.text(&update).await?.as_deref() {
+        Some("updated") => Ok(()),
+        outcome => bail!("{outcome:?}"),
     }
 }

@@ -88,6 +88,9 @@ pub enum Violation {
         /// How it was.
         got: String,
     },
+    /// Work of a crashed service was repaired more than once, or never.
+    #[error("{0}")]
+    NotOnce(String),
     /// A change slipped between a check and the commit that it guards.
     #[error("{0}")]
     SlippedThrough(&'static str),

@@ -35,6 +35,8 @@ const LOCK_WORKER: &str = env!("CARGO_BIN_EXE_lock-worker");
 const DISK_WRITER: &str = env!("CARGO_BIN_EXE_disk-writer");
 
 mod chance;
+mod claimed;
+mod cleaners;
 mod cut;
 mod dead;
 mod dropped;

@@ -94,6 +94,8 @@ async fn use_everything(sql: &Sql) -> anyhow::Result<()> {
     let dead = sql.register("dead", Duration::from_millis(1)).await?;
     let service = sql.register("a", LEASE).await?;
     let token = sql.acquire(service, "v0", LEASE).await?.context("free")?;
+    let heir = sql.register("heir", LEASE).await?;
+    let claim = format!("(SELECT token FROM volguard.claim_cleanup({heir}))");
     for call in [
         "volguard.track_resource('volume', 'app.volumes')".to_owned(),
         "volguard.on_crash('volume', 'extending', '{\"size\": {\"add\": [{\"column\": \"size\"}, 1]}}')".to_owned(),
@@ -114,7 +116,10 @@ async fn use_everything(sql: &Sql) -> anyhow::Result<()> {
         "volguard.cleanup()".to_owned(),
         "volguard.set_cluster_disabled('default', true, 'why'), volguard.set_cluster_disabled('default', false)".to_owned(),
         "volguard.on_crash('volume', 'extending', NULL)".to_owned(),
+        format!("volguard.acquire({service}, 'untracked', 'u', status => 'copying')"),
         format!("volguard.deregister_service({service})"),
+        format!("volguard.abandon_cleanup({claim})"),
+        format!("volguard.finish_cleanup({claim})"),
     ] {
         sql.run(&format!("SELECT {call}")).await.with_context(|| call)?;
     }

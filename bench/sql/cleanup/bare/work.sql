@@ -1,0 +1,1 @@
+DELETE FROM volguard.workers WHERE service_id = ANY ($1) AND status IS NOT NULL

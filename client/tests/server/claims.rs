@@ -1,0 +1,332 @@
+//! Work of crashed services, taken over: guards, handlers, what becomes of those that are dropped.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use volguard::{ClaimedCleanup, Error, Loss, Session, UpdateOutcome};
+
+use crate::support::{Fault, LONG, MOMENT, Observer, Proxy, code, connect, session_in, unique};
+
+const SOON: Duration = Duration::from_millis(50);
+
+/// A service that left in the middle of this work.
+async fn crashed(observer: &Observer, host: &str, cluster: &str, ids: &[&str]) -> i64 {
+    const REGISTER: &str = "SELECT volguard.register_service($1, 'test', cluster => $2)";
+    const ACQUIRE: &str = "SELECT volguard.acquire($1, 'volume', $2, status => 'deleting', details => '{\"step\": 3}')";
+    let service_id = observer.number(REGISTER, &[&host, &cluster]).await;
+    for id in ids {
+        observer.number(ACQUIRE, &[&service_id, id]).await;
+    }
+    const LEAVE: &str = "SELECT volguard.deregister_service($1)";
+    assert_eq!(
+        observer.number(LEAVE, &[&service_id]).await,
+        ids.len() as i64
+    );
+    service_id
+}
+
+/// How much of a service's work nobody has claimed.
+async fn waiting(observer: &Observer, service_id: i64) -> i64 {
+    const WAITING: &str = "SELECT count(*) FROM volguard.lock_status WHERE service_id = $1";
+    observer.number(WAITING, &[&service_id]).await
+}
+
+async fn one(session: &Session) -> ClaimedCleanup {
+    let mut claimed = session.claim_cleanup().await.unwrap();
+    claimed.pop().expect("some work")
+}
+
+#[tokio::test]
+async fn claimed_work_is_a_lock_until_it_is_finished() {
+    let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
+    let table = unique("volumes").replace('-', "_");
+    observer.run(&format!("CREATE TABLE {table} (id text PRIMARY KEY, status text); INSERT INTO {table} VALUES ('v', 'deleting')")).await;
+    let dead = crashed(&observer, &unique("host"), &cluster, &["v"]).await;
+    let session = session_in(&volguard, &cluster).await;
+    let none = session.claim_cleanup().resource_type("share").await;
+    assert!(none.unwrap().is_empty());
+    let work = one(&session).await;
+    assert_eq!(
+        (work.resource_type(), work.resource_id(), work.lock_name()),
+        ("volume", "v", "")
+    );
+    assert_eq!(
+        (work.status(), work.crashed_service_id()),
+        ("deleting", dead)
+    );
+    assert_eq!(work.details(), Some(&json!({"step": 3})));
+    work.assert_held().await.unwrap();
+    work.set_status("wiping").await.unwrap();
+    assert!(
+        session
+            .claim_cleanup()
+            .max_rows(10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(session.acquire("volume", "v").await.unwrap().is_none());
+    // It survives a reconcile, for the session knows of it.
+    assert_eq!(session.reconcile().await.unwrap(), 0);
+    let update = volguard
+        .update(&table)
+        .key("id", "v")
+        .set("status", "error")
+        .fenced_by(&work);
+    assert!(matches!(
+        update.clone().execute().await.unwrap(),
+        UpdateOutcome::Updated(_)
+    ));
+    assert!(work.finish_cleanup().await.unwrap());
+    assert!(matches!(
+        update.execute().await.unwrap(),
+        UpdateOutcome::Fenced
+    ));
+    assert!(session.acquire("volume", "v").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_is_dropped_or_abandoned_is_given_back() {
+    let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
+    let dead = crashed(&observer, &unique("host"), &cluster, &["v"]).await;
+    let session = session_in(&volguard, &cluster).await;
+    drop(one(&session).await);
+    observer.until(1, async |o| waiting(o, dead).await).await;
+    let work = one(&session).await;
+    let token = work.token();
+    assert!(work.abandon_cleanup().await.unwrap());
+    assert_eq!(waiting(&observer, dead).await, 1);
+    // A future that is dropped leaves nothing with the session: what its statement got comes back, under another token.
+    const TOKEN: &str =
+        "SELECT coalesce(max(token), 0) FROM volguard.lock_status WHERE service_id = $1";
+    let before = observer.number(TOKEN, &[&dead]).await;
+    let claim = session.claim_cleanup().run();
+    let _ = timeout(Duration::from_micros(200), claim).await;
+    let came_back = async |o: &Observer| i64::from(o.number(TOKEN, &[&dead]).await > before);
+    observer.until(1, came_back).await;
+    let work = one(&session).await;
+    assert!(work.token() > token);
+    // Taken away by an operator, it is neither finished nor given back.
+    const RESET: &str = "SELECT volguard.force_release($1, 'test')::int::bigint";
+    assert_eq!(observer.number(RESET, &[&work.token()]).await, 1);
+    assert!(!work.finish_cleanup().await.unwrap());
+    assert_eq!(session.stop().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn claims_are_refused_to_who_can_not_have_them() {
+    let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
+    let session = session_in(&volguard, &cluster).await;
+    let refused = session.claim_cleanup().max_rows(0).await.unwrap_err();
+    assert_eq!(code(&refused), Some("22023"));
+    let refused = session
+        .cleanups()
+        .resource_type("")
+        .for_each(async |_| Ok::<(), Error>(()))
+        .await;
+    assert_eq!(code(&refused.unwrap_err()), Some("22023"));
+    observer.run(&format!("SELECT volguard.register_service(host, 'test', cluster => '{cluster}') FROM volguard.service_status WHERE cluster = '{cluster}'")).await;
+    let refused = session.claim_cleanup().await.unwrap_err();
+    assert!(matches!(refused, Error::ServiceFenced(_)), "{refused}");
+    let refused = session.claim_cleanup().await.unwrap_err();
+    assert!(
+        matches!(refused, Error::SessionLost(Loss::Fenced)),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn handlers_share_the_work_and_each_piece_is_done_once() {
+    let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
+    let ids: Vec<String> = (0..40).map(|i| format!("v-{i}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let dead = crashed(&observer, &unique("host"), &cluster, &ids).await;
+    let handled: Arc<Mutex<HashMap<String, Vec<u32>>>> = Arc::default();
+    let mut sessions = Vec::new();
+    for number in 0..3 {
+        let session = session_in(&volguard, &cluster).await;
+        let cleanups = session.cleanups().concurrency(4).every(SOON);
+        sessions.push(session);
+        let handled = Arc::clone(&handled);
+        tokio::spawn(cleanups.for_each(move |work| {
+            let handled = Arc::clone(&handled);
+            async move {
+                tokio::task::yield_now().await;
+                let attempt = {
+                    let mut handled = handled.lock().unwrap();
+                    let by = handled.entry(work.resource_id().to_owned()).or_default();
+                    by.push(number);
+                    by.len()
+                };
+                match (work.resource_id(), attempt) {
+                    ("v-3", 1) => Err("a first attempt that fails"),
+                    ("v-7", 1) => panic!("a first attempt that panics"),
+                    _ => Ok(()),
+                }
+            }
+        }));
+    }
+    const LEFT: &str = "SELECT count(*) FROM volguard.lock_status WHERE cluster = $1";
+    observer
+        .until(0, async |o| o.number(LEFT, &[&cluster]).await)
+        .await;
+    assert_eq!(waiting(&observer, dead).await, 0);
+    let handled = handled.lock().unwrap();
+    let attempts = |id: &&str| handled[*id].len();
+    assert!(
+        ids.iter()
+            .all(|id| attempts(id) == if ["v-3", "v-7"].contains(id) { 2 } else { 1 }),
+        "{handled:?}"
+    );
+}
+
+#[tokio::test]
+async fn when_the_loop_is_dropped_or_the_session_lost_handlers_end() {
+    let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
+    let dead = crashed(&observer, &unique("host"), &cluster, &["v"]).await;
+    let session = session_in(&volguard, &cluster).await;
+    let begun = Arc::new(Notify::new());
+    let endless = |begun: Arc<Notify>| {
+        move |_work| {
+            let begun = Arc::clone(&begun);
+            async move {
+                begun.notify_one();
+                std::future::pending::<Result<(), Error>>().await
+            }
+        }
+    };
+    let running = tokio::spawn(
+        session
+            .cleanups()
+            .every(SOON)
+            .for_each(endless(Arc::clone(&begun))),
+    );
+    begun.notified().await;
+    assert_eq!(waiting(&observer, dead).await, 0);
+    running.abort();
+    observer.until(1, async |o| waiting(o, dead).await).await;
+    // Stopped in order, the loop ends well.
+    let running = tokio::spawn(
+        session
+            .cleanups()
+            .every(SOON)
+            .for_each(endless(Arc::clone(&begun))),
+    );
+    begun.notified().await;
+    session.stop().await.unwrap();
+    running.await.unwrap().unwrap();
+    // What it was at can be claimed by others, given back or left behind.
+    let heir = session_in(&volguard, &cluster).await;
+    let heirs = heir.cleanups().every(SOON);
+    let done = Arc::new(Notify::new());
+    let told = Arc::clone(&done);
+    let loss = tokio::spawn(heirs.for_each(move |_| {
+        told.notify_one();
+        async { Ok::<(), Error>(()) }
+    }));
+    done.notified().await;
+    observer.run(&format!("SELECT volguard.register_service(host, 'test', cluster => '{cluster}') FROM volguard.service_status WHERE service_id = {}", heir.service_id())).await;
+    let lost = loss.await.unwrap().unwrap_err();
+    assert!(
+        matches!(
+            lost,
+            Error::SessionLost(Loss::Fenced) | Error::ServiceFenced(_)
+        ),
+        "{lost}"
+    );
+}
+
+#[tokio::test]
+async fn a_service_cleans_up_after_its_earlier_incarnation() {
+    let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
+    let host = unique("host");
+    let others = crashed(&observer, &unique("host"), &cluster, &["other"]).await;
+    crashed(&observer, &host, &cluster, &["a", "b", "c", "d"]).await;
+    let elsewhere = session_in(&volguard, &cluster).await;
+    let session = volguard
+        .register(&host, "test")
+        .cluster(&cluster)
+        .start()
+        .await
+        .unwrap();
+    // The work is its own for the time being.
+    let mut claimed = elsewhere.claim_cleanup().max_rows(10).await.unwrap();
+    let other = claimed.pop().expect("the other's work");
+    assert_eq!((other.resource_id(), claimed.len()), ("other", 0));
+    drop(other);
+    observer.until(1, async |o| waiting(o, others).await).await;
+    let handler = |work: Arc<ClaimedCleanup>| async move {
+        match work.resource_id() {
+            "b" => Err("b is not to be repaired"),
+            "other" => panic!("the work of another service"),
+            _ => Ok(()),
+        }
+    };
+    let cleanups = session.cleanups().concurrency(2);
+    let restarted = cleanups.clone().after_restart(handler).await.unwrap();
+    assert_eq!(
+        (
+            restarted.resources_cleaned,
+            restarted.finished,
+            restarted.abandoned
+        ),
+        (0, 3, 1)
+    );
+    // What it gave back is its own still, and the only thing left.
+    const LEFT: &str = "SELECT count(*) FROM volguard.lock_status WHERE cluster = $1 AND NOT alive";
+    observer
+        .until(2, async |o| o.number(LEFT, &[&cluster]).await)
+        .await;
+    let restarted = cleanups.after_restart(handler).await.unwrap();
+    assert_eq!((restarted.finished, restarted.abandoned), (0, 1));
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_is_lost_is_given_back() {
+    let (proxy, observer, cluster) = (
+        Proxy::start().await,
+        Observer::new().await,
+        unique("cluster"),
+    );
+    let volguard = proxy.builder().connect().await.unwrap();
+    let session = session_in(&volguard, &cluster).await;
+    let dead = crashed(&observer, &unique("host"), &cluster, &["v", "w"]).await;
+    let kept = one(&session).await;
+    proxy.inject("claim_cleanup", Fault::LoseReply, 1);
+    let lost = session.claim_cleanup().await.unwrap_err();
+    assert!(lost.is_retryable(), "{lost}");
+    assert!(proxy.struck());
+    observer.until(1, async |o| waiting(o, dead).await).await;
+    // What is known of is kept.
+    tokio::time::sleep(MOMENT).await;
+    kept.assert_held().await.unwrap();
+    assert_eq!(observer.locks_of(&session).await, 1);
+}
+
+#[tokio::test]
+async fn what_was_not_answered_is_repeated_in_the_background() {
+    let (proxy, observer, cluster) = (
+        Proxy::start().await,
+        Observer::new().await,
+        unique("cluster"),
+    );
+    let volguard = proxy.builder().connect().await.unwrap();
+    let session = session_in(&volguard, &cluster).await;
+    let dead = crashed(&observer, &unique("host"), &cluster, &["v"]).await;
+    proxy.inject("abandon_cleanup", Fault::LoseStatement, 1);
+    one(&session).await.abandon_cleanup().await.unwrap_err();
+    assert!(proxy.struck());
+    observer.until(1, async |o| waiting(o, dead).await).await;
+    // Of a finish nobody knows whether it was heard; if it was not, somebody does it again.
+    proxy.inject("finish_cleanup", Fault::LoseStatement, 1);
+    one(&session).await.finish_cleanup().await.unwrap_err();
+    observer.until(1, async |o| waiting(o, dead).await).await;
+    proxy.inject("finish_cleanup", Fault::LoseReply, 1);
+    one(&session).await.finish_cleanup().await.unwrap_err();
+    assert!(timeout(LONG, session.stop()).await.unwrap().unwrap() == 0);
+    assert_eq!(waiting(&observer, dead).await, 0);
+}

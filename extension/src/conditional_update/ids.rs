@@ -1,0 +1,117 @@
+//! The ids of resources, as an array of their column's type.
+
+use super::bind::Input;
+use super::document::Path;
+use super::jsonb::Part;
+use super::operators::{base_type, type_name};
+use super::target::Column;
+use crate::catch::attempt;
+use crate::error::Error;
+use crate::spi::Rows;
+use pgrx::pg_sys::{self, Datum, Oid};
+
+/// Ids that the column's type takes, each with its place in the list that they were read from.
+#[derive(Debug)]
+pub struct Ids {
+    type_oid: Oid,
+    values: Vec<(usize, Datum)>,
+}
+
+impl Ids {
+    /// Leaves out the texts that the type refuses: they are the ids of no row.
+    pub fn read(texts: &[&str], column: &Column) -> Result<Self, Error> {
+        let type_oid = base_type(column.type_oid);
+        let input = Input::new(type_oid, -1, &Path::root("resource").to_string());
+        let mut values = Vec::with_capacity(texts.len());
+        read(&input, texts, 0, &mut values)?;
+        Ok(Ids { type_oid, values })
+    }
+
+    /// Those whose places aren't marked.
+    pub fn without(&self, marks: &[bool]) -> Self {
+        let unmarked = |(at, _): &&(usize, Datum)| !marks[*at];
+        Ids {
+            type_oid: self.type_oid,
+            values: self.values.iter().filter(unmarked).copied().collect(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Marks the places of the ids whose numbers in the array, counted from 1, are the rows' first column.
+    pub fn mark(&self, rows: &Rows, marks: &mut [bool]) {
+        for number in rows.numbers() {
+            let (at, _) = self.values[number as usize - 1];
+            marks[at] = true;
+        }
+    }
+
+    /// The id and its type, if it is one only.
+    pub fn only(&self) -> Option<(Datum, Oid)> {
+        match self.values[..] {
+            [(_, value)] => Some((value, self.type_oid)),
+            _ => None,
+        }
+    }
+
+    /// The array of all and its type.
+    pub fn array(&self) -> Result<(Datum, Oid), Error> {
+        let mut values: Vec<Datum> = self.values.iter().map(|(_, value)| *value).collect();
+        let (mut length, mut by_value, mut alignment) = (0, false, 0);
+        // SAFETY: catalog look-ups of a running transaction; the values are of the type whose layout was looked up, and the
+        // array is a copy of them.
+        unsafe {
+            let array_type = pg_sys::get_array_type(self.type_oid);
+            if array_type == Oid::INVALID {
+                return Err(Error::Unsupported {
+                    what: format!("there are no arrays of type {}", type_name(self.type_oid)),
+                    hint: "Track the table by an id column of another type.",
+                });
+            }
+            pg_sys::get_typlenbyvalalign(self.type_oid, &mut length, &mut by_value, &mut alignment);
+            let array = pg_sys::construct_array(
+                values.as_mut_ptr(),
+                values.len() as i32,
+                self.type_oid,
+                i32::from(length),
+                by_value,
+                alignment,
+            );
+            Ok((Datum::from(array), array_type))
+        }
+    }
+}
+
+/// Reads all texts in one subtransaction, if any can be refused, or the two halves in theirs if one of them is.
+fn read(
+    input: &Input,
+    texts: &[&str],
+    first: usize,
+    into: &mut Vec<(usize, Datum)>,
+) -> Result<(), Error> {
+    let value = |text: &&str| input.read_part(Part::Text(text.as_bytes()));
+    let all = || texts.iter().map(value).collect::<Result<Vec<_>, _>>();
+    let read_all = match input.takes_all() {
+        true => all().map(Some),
+        false => attempt(|| all().map(Some)),
+    };
+    match read_all {
+        Ok(values) => into.extend((first..).zip(values.unwrap_or_default())),
+        Err(error) if !is_refusal(&error) => return Err(error),
+        Err(_) if texts.len() > 1 => {
+            let (one, other) = texts.split_at(texts.len() / 2);
+            read(input, one, first, into)?;
+            read(input, other, first + one.len(), into)?;
+        }
+        Err(_) => {}
+    }
+    Ok(())
+}
+
+/// Is it a type's refusal of a text?
+pub fn is_refusal(error: &Error) -> bool {
+    const DATA_EXCEPTION: &[u8] = b"22";
+    matches!(error, Error::Postgres(error) if error.sqlstate().starts_with(DATA_EXCEPTION))
+}

@@ -1,0 +1,115 @@
+//! Statements on the work of crashed services that live ones take over.
+
+use super::{Statement, permitted, removed};
+use pgrx::pg_sys::{BOOLOID, INT8ARRAYOID, INT8OID, OIDOID, TEXTOID};
+
+/// The dead services of the cluster of `$1` that have work for it, in the order in which it is to be taken: first what
+/// earlier incarnations of `$1` itself have left. What those of another service that is alive again have left is that
+/// one's alone, until the lease of the dead one has passed once more since its fence.
+pub static CRASHED_SERVICES: Statement = Statement::new(
+    &[INT8OID, OIDOID, BOOLOID, TEXTOID],
+    concat!(
+        "SELECT s.service_id, s.fenced_at IS NOT NULL
+         FROM volguard.services AS c
+         CROSS JOIN pg_catalog.clock_timestamp() AS t (now)
+         JOIN volguard.services AS s ON s.cluster {=} c.cluster AND s.service_id {<>} c.service_id
+         WHERE c.service_id {=} $1
+           AND (s.fenced_at IS NOT NULL OR s.heartbeat_at {+} s.lease {<=} t.now)
+           AND ($3 OR ",
+        permitted!(),
+        ") AND NOT (s.fenced_at {+} s.lease {>} t.now AND EXISTS (
+               SELECT FROM volguard.services AS n
+               WHERE n.cluster {=} s.cluster AND n.host {=} s.host AND n.binary_name {=} s.binary_name AND n.fenced_at IS NULL
+                 AND n.service_id {<>} c.service_id AND n.heartbeat_at {+} n.lease {>} t.now))
+           AND EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id AND w.status IS NOT NULL
+                       AND ($4 IS NULL OR w.resource_type {=} $4))
+         ORDER BY s.host {=} c.host AND s.binary_name {=} c.binary_name DESC, s.service_id"
+    ),
+);
+
+/// Locks a service whose lease is over and that nobody has fenced, unless that would mean to wait: for its heartbeat.
+pub static LOCK_LATE_SERVICE: Statement = Statement::new(
+    &[INT8OID],
+    "SELECT FROM volguard.services AS s
+     WHERE s.service_id {=} $1 AND s.fenced_at IS NULL AND s.heartbeat_at {+} s.lease {<=} pg_catalog.clock_timestamp()
+     FOR UPDATE SKIP LOCKED",
+);
+
+/// Work of a dead service that nobody else is at, locked. In the order of the tokens, so that what was given back comes last.
+pub static CLAIMABLE: Statement = Statement::new(
+    &[INT8OID, TEXTOID, INT8OID],
+    concat!(claimable!(), "FOR UPDATE SKIP LOCKED"),
+);
+
+/// The same for a test, without the lock.
+pub static CLAIMABLE_UNLOCKED: Statement =
+    Statement::new(&[INT8OID, TEXTOID, INT8OID], claimable!());
+
+/// Only on rows that `CLAIMABLE` has locked. `$4`: whether they get a new token, as they always do but in a test.
+pub static CLAIM: Statement = Statement::new(
+    &[INT8OID, INT8ARRAYOID, INT8OID, BOOLOID],
+    "UPDATE volguard.workers AS w
+     SET token {:=} CASE WHEN $4 THEN $3 {|} pg_catalog.nextval('volguard.token_counter') ELSE w.token END,
+         service_id {:=} $1, crashed_service_id {:=} coalesce(w.crashed_service_id, w.service_id),
+         updated_at {:=} pg_catalog.clock_timestamp()
+     WHERE w.token {=} ANY ($2)
+     RETURNING w.token, w.resource_type, w.resource_id, w.lock_name, w.status, w.crashed_service_id, w.details",
+);
+
+/// Who has a token, whether it is a claim, and by whose role.
+pub static CLAIM_OF_TOKEN: Statement = Statement::new(
+    &[INT8OID],
+    "SELECT w.service_id, w.crashed_service_id IS NOT NULL, s.registered_by::pg_catalog.oid
+     FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id WHERE w.token {=} $1",
+);
+
+/// Only inside the gate of the claimer.
+pub static FINISH_CLEANUP: Statement = Statement::new(
+    &[INT8OID],
+    concat!(
+        "DELETE FROM volguard.workers AS w USING volguard.services AS s
+         WHERE w.token {=} $1 AND w.crashed_service_id IS NOT NULL AND s.service_id {=} w.service_id AND s.fenced_at IS NULL ",
+        removed!()
+    ),
+);
+
+/// Only inside the gate of the claimer. The new token kills the claimer's, and puts the work behind all other.
+pub static ABANDON_CLEANUP: Statement = Statement::new(
+    &[INT8OID, INT8OID],
+    concat!(
+        given_back!(),
+        "FROM volguard.services AS s
+         WHERE w.token {=} $1 AND w.crashed_service_id IS NOT NULL AND s.service_id {=} w.service_id AND s.fenced_at IS NULL ",
+        removed!()
+    ),
+);
+
+/// What the service `$1` has claimed and `$3` doesn't list. See `RECONCILE`.
+pub static ABANDON_UNKNOWN: Statement = Statement::new(
+    &[INT8OID, INT8OID, INT8ARRAYOID],
+    concat!(
+        given_back!(),
+        "WHERE w.service_id {=} $1 AND w.crashed_service_id IS NOT NULL
+           AND NOT w.token {=} ANY (SELECT pg_catalog.unnest($3)) ",
+        removed!()
+    ),
+);
+
+macro_rules! claimable {
+    () => {
+        "SELECT w.token, w.resource_type, w.resource_id, w.status FROM volguard.workers AS w
+         WHERE w.service_id {=} $1 AND w.status IS NOT NULL AND ($2 IS NULL OR w.resource_type {=} $2)
+         ORDER BY w.token LIMIT $3 "
+    };
+}
+
+/// `$2` is the upper part of the new tokens.
+macro_rules! given_back {
+    () => {
+        "UPDATE volguard.workers AS w
+         SET token {:=} $2 {|} pg_catalog.nextval('volguard.token_counter'), service_id {:=} w.crashed_service_id,
+             crashed_service_id {:=} NULL, updated_at {:=} pg_catalog.clock_timestamp() "
+    };
+}
+
+use {claimable, given_back};

@@ -1,0 +1,182 @@
+//! Work of a crashed service that others take over, who crash and fall asleep in turn.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use volguard_tests::scenario::{Route, Site, Sql, Violation, Worker, WorkerOptions, until};
+
+use crate::dead::{answers, what_the_dead_may_not};
+
+const LEASE: Duration = Duration::from_millis(1000);
+const LONG: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_secs(60);
+
+const PIECES: u32 = 600;
+const CLAIMERS: usize = 3;
+/// Kills, and naps that are longer than a lease.
+const ACCIDENTS: usize = 14;
+
+by_both_routes!(
+    all_work_is_done_once_whoever_is_killed,
+    a_claimer_that_was_too_late_can_do_nothing,
+);
+
+/// A service that left in the middle of work on these volumes, which no rule repairs.
+async fn crash(sql: &Sql, numbers: RangeInclusive<u32>, status: &str) -> anyhow::Result<()> {
+    let (first, last) = numbers.into_inner();
+    sql.run(&format!(
+        "INSERT INTO app.volumes (id, status) SELECT 'v' || i, '{status}' FROM generate_series({first}, {last}) AS i;
+         SELECT volguard.track_resource('volume', 'app.volumes')"
+    ))
+    .await?;
+    let service = sql.register("crashed", LONG).await?;
+    sql.run(&format!(
+        "SELECT count(volguard.acquire({service}, 'volume', 'v' || i, status => '{status}')) FROM generate_series({first}, {last}) AS i;
+         SELECT volguard.deregister_service({service})"
+    ))
+    .await?;
+    Ok(())
+}
+
+/// A process that does what `verb` says: takes work over as long as there is any.
+async fn claimer(site: &Site, verb: &str, host: usize) -> anyhow::Result<Worker> {
+    let options = WorkerOptions {
+        url: site.url(),
+        mode: site.statement_mode(),
+        host: &format!("host-{host}"),
+        lease: LEASE,
+    };
+    let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
+    worker.tell(verb).await?;
+    Ok(worker)
+}
+
+async fn all_work_is_done_once_whoever_is_killed(site: &Site) -> anyhow::Result<()> {
+    accidents(site, "clean").await
+}
+
+/// Each volume is repaired by one write, after a while; a second one would show.
+async fn accidents(site: &Site, verb: &str) -> anyhow::Result<()> {
+    let sql = site.sql().await?;
+    crash(&sql, 1..=PIECES, "deleting").await?;
+    let mut claimers = Vec::new();
+    for host in 0..CLAIMERS {
+        claimers.push(claimer(site, verb, host).await?);
+    }
+    let mut sleepers = JoinSet::new();
+    for accident in 0..ACCIDENTS {
+        sleep(Duration::from_millis(fastrand::u64(50..250))).await;
+        let victim = fastrand::usize(..CLAIMERS);
+        let killed = fastrand::bool();
+        if killed {
+            claimers[victim].kill().await?;
+        } else {
+            claimers[victim].freeze()?;
+        }
+        // The next incarnation of one that was killed, or another host.
+        let host = if killed && fastrand::bool() {
+            victim
+        } else {
+            CLAIMERS + accident
+        };
+        let victim = std::mem::replace(&mut claimers[victim], claimer(site, verb, host).await?);
+        if !killed {
+            sleepers.spawn(async move {
+                sleep(LEASE * 2).await;
+                victim.wake()?;
+                sleep(LEASE).await;
+                anyhow::Ok(())
+            });
+        }
+    }
+    while let Some(sleeper) = sleepers.join_next().await {
+        sleeper??;
+    }
+    site.observer().await?.until_settled(SETTLED).await?;
+    judge(&sql).await
+}
+
+async fn judge(sql: &Sql) -> anyhow::Result<()> {
+    let undone = "SELECT string_agg(id, ' ') FROM app.volumes WHERE status <> 'error' OR size < 2";
+    if let Some(undone) = sql.text(undone).await? {
+        return Err(Violation::Forgotten(format!("never repaired: {undone}")).into());
+    }
+    let twice = "SELECT string_agg(format('%s %s times', id, size - 1), ', ') FROM app.volumes WHERE size > 2";
+    if let Some(twice) = sql.text(twice).await? {
+        return Err(Violation::Trespass {
+            act: "a repair under a token that somebody else has taken over".to_owned(),
+            expected: "once".to_owned(),
+            got: twice,
+        }
+        .into());
+    }
+    let repaired = "SELECT count(*) FROM app.volumes";
+    assert_eq!(sql.number(repaired).await?, Some(PIECES.into()));
+    Ok(())
+}
+
+async fn claim(sql: &Sql, service: i64) -> anyhow::Result<Option<i64>> {
+    let claim = format!("SELECT token FROM volguard.claim_cleanup({service})");
+    Ok(sql.number(&claim).await?)
+}
+
+/// Its lease is over, and its work with somebody else, when it comes back to finish it.
+async fn a_claimer_that_was_too_late_can_do_nothing(site: &Site) -> anyhow::Result<()> {
+    let late = site.sql().await?;
+    crash(&late, 0..=0, "in-use").await?;
+    let claimer = late.register("late", LEASE).await?;
+    let token = claim(&late, claimer).await?.context("work to claim")?;
+
+    let heir = site.sql().await?;
+    let service = heir.register("heir", LONG).await?;
+    let heirloom = until("work that a claimer has left", async || {
+        claim(&heir, service).await
+    })
+    .await?;
+    for (statement, expected) in what_the_dead_may_not(claimer, token) {
+        answers(&late, &statement, expected).await?;
+    }
+    for verb in ["finish_cleanup", "abandon_cleanup"] {
+        answers(&late, &format!("SELECT volguard.{verb}({token})"), "f").await?;
+    }
+    let claim = format!("SELECT count(*) FROM volguard.claim_cleanup({claimer})");
+    answers(&late, &claim, "VG001").await?;
+    if heirloom <= token {
+        let (earlier, later) = (token, heirloom);
+        let key = "v0".to_owned();
+        return Err(Violation::TokenWentBack {
+            key,
+            earlier,
+            later,
+        }
+        .into());
+    }
+    let finish = format!("SELECT volguard.finish_cleanup({heirloom})");
+    answers(&heir, &finish, "t").await
+}
+
+#[tokio::test]
+async fn without_a_new_token_the_late_claimer_goes_on() -> anyhow::Result<()> {
+    let site = Site::without("ClaimToken")?;
+    let violation = Violation::expected_in(a_claimer_that_was_too_late_can_do_nothing(&site).await);
+    assert!(
+        matches!(violation, Violation::Trespass { .. }),
+        "{violation}"
+    );
+    Ok(())
+}
+
+/// The same storm, but what the claimers write is not fenced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_fence_sleepers_do_it_again() -> anyhow::Result<()> {
+    let site = Site::new(Route::Direct)?;
+    let violation = Violation::expected_in(accidents(&site, "clean unfenced").await);
+    assert!(
+        matches!(violation, Violation::Trespass { .. }),
+        "{violation}"
+    );
+    Ok(())
+}
