@@ -8,8 +8,8 @@ CARGO_PGRX=0.18.1
 DEBIAN_PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config
 PG_CONFIG=${PG_CONFIG:-$DEBIAN_PG_CONFIG}
 
-# pgrx: libclang-dev for bindgen. cargo-pgrx: libssl-dev, which it links.
-PACKAGES=(build-essential pkg-config libssl-dev libclang-dev pgbouncer)
+# pgrx: libclang-dev for bindgen. cargo-pgrx: libssl-dev, which it links. The tests: libfaketime, for a date that jumps.
+PACKAGES=(build-essential pkg-config libssl-dev libclang-dev pgbouncer libfaketime)
 if [[ $PG_CONFIG == "$DEBIAN_PG_CONFIG" ]]; then
     PACKAGES+=(postgresql-15 postgresql-server-dev-15)
 fi

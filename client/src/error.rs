@@ -54,6 +54,14 @@ pub enum Error {
     #[error("the session is lost: {0}")]
     SessionLost(Loss),
 
+    /// Another process that lives has registered under the same name since this one's session was lost. Registering again would
+    /// fence it: give one of the two another host or binary name, or end one.
+    #[error("another living process has registered under this name since: service {service_id}")]
+    Superseded {
+        /// That process' service.
+        service_id: i64,
+    },
+
     /// The lease has run out on the server, but nobody has fenced the service yet; a heartbeat may still save
     /// it.
     #[error("{}", describe(.0))]

@@ -2,8 +2,8 @@
 //! that run active-active with nothing but the database they already have.
 //!
 //! - [`Volguard`] is the handle on a database.
-//! - [`Session`] is this process as a registered service, kept alive by heartbeats.
-//! - [`Lock`] guards one resource; its token fences whoever held it before. A [`LockSet`] guards several.
+//! - [`Session`] is this process as a registered service, kept alive by heartbeats; [`Incarnations`] are one after the other.
+//! - [`Lock`] guards one resource, and ends with itself what [runs](Lock::run) under it; its token fences whoever held it before. A [`LockSet`] guards several.
 //! - [`ConditionalUpdate`] changes a row only if it is as expected, and says what was not.
 //! - [`Work`] is both at once: a lock and the status of its resource, which change together.
 //! - [`Cleanup`] repairs what dead services left, and a [`Janitor`] does so by itself; what no rule repairs,
@@ -40,6 +40,7 @@ mod work;
 // Their types are part of this crate's interface.
 pub use deadpool_postgres;
 pub use tokio_postgres;
+pub use tokio_util::sync::CancellationToken;
 
 pub use acquire::{Acquire, AcquireAll, Wanted};
 pub use claim::{ClaimCleanup, ClaimedCleanup, Cleanups, Restarted};
@@ -52,7 +53,7 @@ pub use janitor::Janitor;
 pub use lock::Lock;
 pub use lock_set::LockSet;
 pub use resource::{CrashRule, TrackResource};
-pub use session::{Loss, Registration, Session};
+pub use session::{Incarnations, Loss, Registration, Session};
 pub use update::{
     Case, Choice, Comparison, Condition, ConditionalUpdate, Exists, Expression, Filter,
     IntoCondition, IntoExpression, IntoLiteral, Literal, Negate, Negation, UpdateOutcome,

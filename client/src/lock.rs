@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio_postgres::Transaction;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub(crate) use self::held::Held;
@@ -18,8 +19,8 @@ use crate::update::UpdatedRow;
 
 /// A lock that this process holds, as far as it knows. Made by [`Session::acquire`].
 ///
-/// Keep an eye on it while you work: [`lost`](Lock::lost) resolves, and [`is_lost`](Lock::is_lost) turns true,
-/// before others can get the lock. Let the database have the last word where it can:
+/// Let what it protects run by [`run`](Lock::run), which ends it with the lock; or keep an eye on the lock while you work:
+/// [`lost`](Lock::lost) resolves, and [`is_lost`](Lock::is_lost) turns true, before others can get the lock. Let the database have the last word where it can:
 /// [`assert_held_in`](Lock::assert_held_in) a transaction, or
 /// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by); and pass the [`token`](Lock::token)
 /// to storage that can refuse smaller ones.
@@ -123,7 +124,52 @@ impl Lock {
 
     /// Whether the lock can't be relied on any more, by this very moment's clock.
     pub fn is_lost(&self) -> bool {
-        self.held.is_lost()
+        self.loss().is_some()
+    }
+
+    /// Why the lock can't be relied on any more, if it can't.
+    pub fn loss(&self) -> Option<Loss> {
+        self.held.loss()
+    }
+
+    /// Cancelled when the lock is lost, by a thread that looks after this whatever the runtime does, and before it is released or
+    /// dropped; to hand to tasks, threads and libraries that know such tokens.
+    ///
+    /// Nobody waits for what looks at this token: end it before you release the lock, stop the session
+    /// or register anew.
+    pub fn cancellation_token(&self) -> CancellationToken {
+        self.held.over().child_token()
+    }
+
+    /// Runs `work` until it is done, or until the lock is lost: then it is dropped, and the loss is returned.
+    ///
+    /// ```no_run
+    /// # async fn copy(from: &str, to: &str) -> std::io::Result<()> { Ok(()) }
+    /// # async fn run(lock: volguard::Lock) -> Result<(), Box<dyn std::error::Error>> {
+    /// match lock.run(copy("v-17", "v-18")).await {
+    ///     Ok(copied) => copied?,
+    ///     Err(loss) => println!("given up half way: {loss}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// No step of `work` (what it does between two awaits) begins when the lock is lost, whatever the runtime's timers do: the clock
+    /// is asked before each. A result is returned only if the lock was not lost by then. Neither
+    /// [`Session::stop`] nor a new incarnation ([`Incarnations`](crate::Incarnations)) gives the lock away before `work` has been dropped.
+    ///
+    /// Only `work` itself is ended: not the tasks and threads that it has started, nor what it has sent to others. Give those
+    /// the [`cancellation_token`](Self::cancellation_token) or the fencing [`token`](Self::token). And a step that blocks ends when
+    /// it ends.
+    ///
+    /// # Errors
+    /// The loss. How far `work` had come is for the caller, or for cleanup, to find out.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops `work`.
+    pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
+        let guarded = &self.held.core().guarded;
+        guarded.run(|| self.loss(), self.lost(), work).await
     }
 
     /// Says what is being done under the lock, or with `None` that nothing is that would need cleanup.
@@ -150,7 +196,9 @@ impl Lock {
     /// Changes nothing.
     pub async fn assert_held(&self) -> Result<(), Error> {
         let params: Params<'_> = &[&self.held.token];
-        self.held.ask(&statements::ASSERT_HELD, params).await
+        self.held.ask(&statements::ASSERT_HELD, params).await?;
+        // The answer may be old.
+        self.held.check()
     }
 
     /// Fences a transaction: it fails unless the token is held, and the token stays held until the transaction
@@ -192,6 +240,7 @@ impl Lock {
     /// # Cancel safety
     /// Goes on in the background when the future is dropped.
     pub async fn release(self) -> Result<bool, Error> {
+        self.call_off();
         finish(async move {
             // Until the answer is there the guard is armed: whatever goes wrong, dropping it repeats the
             // release.
@@ -200,6 +249,11 @@ impl Lock {
             Ok(released)
         })
         .await
+    }
+
+    /// Tells whoever has a cancellation token that the lock is about to be given back.
+    pub(crate) fn call_off(&self) {
+        self.held.over().cancel();
     }
 
     /// The server has answered the release.
@@ -220,6 +274,7 @@ impl fmt::Debug for Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        self.call_off();
         if self.working && !self.released {
             self.held.leave();
         } else if !self.released {

@@ -89,6 +89,24 @@ impl LockSet {
         self.locks.iter().any(Lock::is_lost)
     }
 
+    /// Why one of the locks can't be relied on any more, if that is so.
+    pub fn loss(&self) -> Option<Loss> {
+        self.locks.iter().find_map(Lock::loss)
+    }
+
+    /// Runs `work` until it is done, or until one of the locks is lost: then it is dropped, and the loss is returned. All that
+    /// is said of [`Lock::run`] holds here.
+    ///
+    /// # Errors
+    /// The loss. How far `work` had come is for the caller, or for cleanup, to find out.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops `work`.
+    pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
+        let guarded = &self.session.core().guarded;
+        guarded.run(|| self.loss(), self.lost(), work).await
+    }
+
     /// Frees all the locks in one commit, and says how many of them were still held.
     ///
     /// # Errors

@@ -1,17 +1,22 @@
 //! A registered service: one incarnation of a process, kept alive by heartbeats in the background.
 
+mod clock;
 mod core;
+mod guarded;
 mod heartbeat;
+mod incarnations;
 mod lease;
 mod registration;
 mod unflushed;
+mod watch;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::acquire::{Acquire, AcquireAll, Wanted};
 use crate::claim::{ClaimCleanup, Cleanups};
@@ -21,6 +26,7 @@ use crate::reaper::Reaper;
 use crate::work::StartWork;
 
 pub(crate) use self::core::{Core, REPLY_LIMIT};
+pub use incarnations::Incarnations;
 pub use lease::Loss;
 pub use registration::Registration;
 
@@ -35,12 +41,20 @@ pub use registration::Registration;
 ///
 /// Then [`lost`](Session::lost) resolves here and on every [`Lock`], and acquires, status changes, assertions
 /// and fenced updates are refused with [`Error::SessionLost`] without asking the server. Stop the work that the
-/// locks protect; to go on, register anew.
+/// locks protect, or let it run by [`Lock::run`], which does so; to go on, register anew
+/// ([`Registration::incarnations`]).
 ///
-/// The clock is `CLOCK_MONOTONIC`. It goes on while a process is stopped (SIGSTOP), and every check compares it
-/// with the deadline, so a process that is continued too late finds itself lost at its first check. It does
-/// *not* go on while the whole machine is suspended: after a resume only the server can tell, and fencing is
-/// what protects the data.
+/// The clock is `CLOCK_MONOTONIC`, and where there is one (Linux, Android) also `CLOCK_BOOTTIME`, which goes on while the whole
+/// machine is suspended; the earlier one counts, and the wall clock never does. Every check compares them with the deadline, so a
+/// process that is continued too late, after a SIGSTOP or a suspension, finds itself lost at its first check, whatever its timers
+/// have done by then.
+///
+/// # What no clock can prevent
+/// Between a check and what the program does next any time may pass: the process may be stopped there, the storage may keep a
+/// write in a queue. A virtual machine may be put to sleep without its clocks knowing. What has to be safe from that needs a
+/// fence, where the write takes effect: [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by),
+/// [`Lock::assert_held_in`], or storage that refuses [tokens](Lock::token) smaller than the largest that it has seen. And a
+/// program that looks neither at [`lost`](Session::lost) nor at a fence has no protection at all.
 ///
 /// When the last clone and the last [`Lock`] are dropped without [`stop`](Session::stop), heartbeats end, and
 /// the server treats the service like a crashed one when its lease runs out.
@@ -55,7 +69,7 @@ struct Inner {
     /// Dropped with the last handle, which ends the heartbeats.
     _alive: oneshot::Sender<()>,
     /// Dropped with the last handle, which ends the janitor.
-    _janitor: Option<watch::Sender<()>>,
+    _janitor: Option<tokio::sync::watch::Sender<()>>,
 }
 
 impl Session {
@@ -180,7 +194,28 @@ impl Session {
         self.core().lease.check().err()
     }
 
-    /// When the session will be lost unless a heartbeat succeeds before; when it was lost, if it is.
+    /// Cancelled when the session is lost, by a thread that looks after this whatever the runtime does; to hand to tasks, threads
+    /// and libraries that know such tokens.
+    pub fn cancellation_token(&self) -> CancellationToken {
+        self.core().lease.over().child_token()
+    }
+
+    /// Runs `work` until it is done, or until the session is lost: then it is dropped, and the loss is returned. No step of it
+    /// begins after the loss, even if the runtime's timers are late, and a result that came too late is not returned. See
+    /// [`Lock::run`] for the work that one lock protects.
+    ///
+    /// # Errors
+    /// The loss. How far `work` had come is for the caller to find out.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops `work`.
+    pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
+        let guarded = &self.core().guarded;
+        guarded.run(|| self.loss(), self.lost(), work).await
+    }
+
+    /// When the session will be lost unless a heartbeat succeeds before; when it was lost, if it is. A suspension of the machine
+    /// brings it nearer than this says.
     ///
     /// Work that can't be fenced in the database should not begin a step that may end after this moment.
     pub fn lost_at(&self) -> Instant {
@@ -215,6 +250,7 @@ impl Session {
     /// Goes on in the background when the future is dropped.
     pub async fn release_all(&self, locks: Vec<Lock>) -> Result<u64, Error> {
         let session = self.clone();
+        locks.iter().for_each(Lock::call_off);
         finish(async move {
             let tokens: Vec<i64> = locks.iter().map(Lock::token).collect();
             let released = session.core().release_all(&tokens).await?;
@@ -225,13 +261,13 @@ impl Session {
     }
 
     /// Ends the session in order: every clone and lock of it is lost, acquires under way are called off,
-    /// dropped locks are released, and the service is deregistered. Returns how many locks with work in them (a
+    /// dropped locks are released, and the service is deregistered, once nothing [runs](Self::run) under its guards any more. Returns how many locks with work in them (a
     /// status) it leaves to cleanup; plain locks still held are dropped by the server.
     ///
     /// # Errors
     /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`] if the server could not be told before the
     /// lease would have run out: then it treats the service like a crashed one. [`Error::SessionLost`] if the
-    /// session was lost before.
+    /// session was lost before, or if what runs under its guards blocks its thread and so can't be ended in that time.
     ///
     /// # Cancel safety
     /// Goes on in the background when the future is dropped.
@@ -241,6 +277,9 @@ impl Session {
             core.lease.check().map_err(Error::SessionLost)?;
             let deadline = core.lease.lost_at();
             core.lease.lose(Loss::Stopped);
+            // The server gives the locks away at once.
+            let ended = timeout_at(deadline, core.guarded.none_left()).await;
+            ended.map_err(|_| Error::SessionLost(Loss::LeaseRanOut))?;
             // Acquires under way hold the gate until they know what became of them. One that can't be called off
             // gets nothing any more once the service is gone.
             let settled = async {

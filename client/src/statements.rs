@@ -90,6 +90,14 @@ pub(crate) static HEARTBEAT: Statement = Statement {
     types: &[Type::INT8],
 };
 
+pub(crate) static LATER_INCARNATION: Statement = Statement {
+    sql: "SELECT pg_catalog.max(service_id) FROM volguard.service_status \
+          WHERE service_id OPERATOR(pg_catalog.>) $1 AND host OPERATOR(pg_catalog.=) $2 \
+          AND binary_name OPERATOR(pg_catalog.=) $3 AND cluster OPERATOR(pg_catalog.=) coalesce($4, 'default') \
+          AND state OPERATOR(pg_catalog.=) 'up'",
+    types: &[Type::INT8, Type::TEXT, Type::TEXT, Type::TEXT],
+};
+
 pub(crate) static DEREGISTER_SERVICE: Statement = Statement {
     sql: "SELECT volguard.deregister_service(service_id => $1)",
     types: &[Type::INT8],

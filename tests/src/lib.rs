@@ -19,7 +19,7 @@ mod private_server;
 mod run_dir;
 pub mod scenario;
 pub mod soak;
-
+pub mod time;
 mod users_server;
 mod workspace;
 

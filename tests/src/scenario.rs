@@ -3,6 +3,7 @@
 //! A scenario plays on a [`Site`], a database of its own, and fails with a [`Violation`] when it sees what must never
 //! happen. The same scenario is played where every guard stands, and where one was taken away: there it has to fail.
 
+mod disk;
 mod ledger;
 mod observer;
 mod party;
@@ -14,14 +15,17 @@ mod stand;
 mod until;
 mod violation;
 mod worker;
+mod writer;
 
+pub use disk::{Disk, Turn};
 pub use ledger::Ledger;
 pub use observer::Observer;
 pub use party::{Held, Party};
 pub use polls::{Polls, When};
-pub use proxy::{Cut, Direction, Proxy};
+pub use proxy::{Cut, Direction, Proxy, Road};
 pub use site::{Route, Site, furnish, url};
 pub use sql::{Sql, acquire, acquire_all, sqlstate};
 pub use until::{PATIENCE, until};
 pub use violation::Violation;
 pub use worker::{Worker, WorkerOptions};
+pub use writer::{Conduct, News, Writer, WriterOptions};

@@ -7,6 +7,7 @@ mod client;
 mod deck;
 mod fairness;
 mod fleet;
+mod hold;
 mod options;
 mod outcome;
 mod play;
@@ -16,7 +17,7 @@ mod visit;
 
 pub use client::run_client;
 pub use deck::Fault;
-pub use fairness::{Turns, take_turns};
+pub use fairness::{Order, Turns, take_turns};
 pub use options::{ClientOptions, Habits, Options};
 pub use outcome::{Outcome, Tally};
 pub use play::play;

@@ -70,7 +70,7 @@ impl Cleanups {
     /// Claims work and hands each piece to `handler`, until the session is lost. What the handler answers `Ok` to is
     /// finished; on an `Err` or a panic it is given back, to be claimed again after all other work.
     ///
-    /// Handlers run in tasks of their own. When the session is lost they are cancelled.
+    /// Handlers run in tasks of their own, each by [`Lock::run`](crate::Lock::run): when the session is lost they are cancelled.
     ///
     /// ```no_run
     /// # async fn run(volguard: volguard::Volguard, session: volguard::Session) -> Result<(), volguard::Error> {
@@ -235,9 +235,16 @@ async fn handle<E: Display>(
     handler: impl Future<Output = Result<(), E>>,
 ) -> Handled {
     let (resource_type, resource_id) = (work.resource_type(), work.resource_id());
-    if let Err(error) = handler.await {
-        tracing::warn!(resource_type, resource_id, %error, "a cleanup has failed and is given back");
-        return Handled::Failed;
+    match work.run(handler).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(resource_type, resource_id, %error, "a cleanup has failed and is given back");
+            return Handled::Failed;
+        }
+        Err(loss) => {
+            tracing::warn!(resource_type, resource_id, %loss, "a cleanup has been given up");
+            return Handled::Failed;
+        }
     }
     match work.finish().await {
         Ok(true) => Handled::Finished,

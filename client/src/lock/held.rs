@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::acquire::Granted;
 use crate::error::Error;
 use crate::queue::Key;
-use crate::session::{Core, REPLY_LIMIT, Session};
+use crate::session::{Core, Loss, REPLY_LIMIT, Session};
 use crate::statements::{Params, Statement};
 
 #[derive(Debug)]
@@ -22,10 +23,13 @@ pub(crate) struct Held {
     finishing: AtomicBool,
     /// The server has said that the token is not held.
     gone: watch::Sender<bool>,
+    /// Cancelled with the session, when the lock is gone, and when it is given back.
+    over: CancellationToken,
 }
 
 impl Held {
     pub(super) fn new(session: Session, request_id: Uuid, granted: Granted) -> Held {
+        let over = session.core().lease.over().child_token();
         Held {
             session,
             key: granted.key,
@@ -33,6 +37,7 @@ impl Held {
             request_id,
             finishing: AtomicBool::new(false),
             gone: watch::Sender::new(false),
+            over,
         }
     }
 
@@ -70,8 +75,13 @@ impl Held {
     }
 
     /// By this very moment's clock.
-    pub(super) fn is_lost(&self) -> bool {
-        *self.gone.borrow() || self.session.is_lost()
+    pub(crate) fn loss(&self) -> Option<Loss> {
+        let gone = || self.gone.borrow().then_some(Loss::TokenNotHeld);
+        self.session.loss().or_else(gone)
+    }
+
+    pub(super) fn over(&self) -> &CancellationToken {
+        &self.over
     }
 
     /// Resolves when the server has said that the token is not held.
@@ -83,6 +93,7 @@ impl Held {
     /// The server has said that the token is not held.
     pub(crate) fn note_gone(&self) {
         self.gone.send_replace(true);
+        self.over.cancel();
     }
 
     pub(crate) fn note(&self, error: Error) -> Error {

@@ -8,6 +8,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, RwLock};
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
+use super::guarded::Guarded;
 use super::lease::{Lease, Loss};
 use super::unflushed::Unflushed;
 use crate::error::Error;
@@ -21,13 +22,15 @@ pub(crate) const REPLY_LIMIT: Duration = Duration::from_secs(30);
 
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
+#[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) volguard: Volguard,
     pub(crate) service_id: i64,
-    pub(crate) lease: Lease,
+    pub(crate) lease: Arc<Lease>,
     pub(crate) lines: Arc<Lines>,
     /// Held for reading by acquires under way, whose tokens nobody knows yet; for writing by `reconcile`.
     pub(crate) gate: Arc<RwLock<()>>,
+    pub(crate) guarded: Guarded,
     /// Held while work is claimed, whose tokens nobody knows yet, and while lost claims are looked for.
     pub(crate) claiming: AsyncMutex<()>,
     /// Wakes the heartbeat before its time.
@@ -44,7 +47,7 @@ impl Core {
     pub(super) fn new(
         volguard: Volguard,
         service_id: i64,
-        lease: Lease,
+        lease: Arc<Lease>,
         relaxed_release: bool,
     ) -> Core {
         Core {
@@ -53,6 +56,7 @@ impl Core {
             lease,
             lines: Arc::default(),
             gate: Arc::default(),
+            guarded: Guarded::default(),
             beat_now: Notify::new(),
             claiming: AsyncMutex::default(),
             known: Mutex::default(),

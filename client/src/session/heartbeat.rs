@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Core;
+use super::clock::Moment;
 use super::lease::Loss;
 use crate::error::Error;
 use crate::interval::ShortestInterval;
@@ -23,11 +24,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Heartbeat {
     core: Arc<Core>,
     connection: Option<ClientWrapper>,
-    last_sent: Instant,
+    last_sent: Moment,
 }
 
 impl Heartbeat {
-    pub(super) fn new(core: Arc<Core>, connection: ClientWrapper, last_sent: Instant) -> Self {
+    pub(super) fn new(core: Arc<Core>, connection: ClientWrapper, last_sent: Moment) -> Self {
         Heartbeat {
             core,
             connection: Some(connection),
@@ -52,7 +53,7 @@ impl Heartbeat {
     async fn beat_on(&mut self) {
         loop {
             tokio::select! {
-                () = sleep_until(self.last_sent + self.core.lease.length() / 3) => {}
+                () = sleep_until(self.last_sent.awake() + self.core.lease.length() / 3) => {}
                 () = self.core.beat_now.notified() => {}
             }
             while let Err(error) = self.beat_in_time().await {
@@ -86,7 +87,7 @@ impl Heartbeat {
         let connection = self.connection.insert(connection);
         let unflushed = self.core.unflushed();
         // Before it is sent: the server counts from when it arrives.
-        let sent_at = Instant::now();
+        let sent_at = Moment::now();
         let row = statements::HEARTBEAT
             .row(
                 connection,

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use deadpool_postgres::ClientWrapper;
 use serde_json::Value;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+use super::clock::Moment;
 use super::heartbeat::Heartbeat;
+use super::incarnations::Incarnations;
 use super::lease::Lease;
-use super::{Core, Inner, Session};
+use super::{Core, Inner, Session, watch};
 use crate::error::Error;
 use crate::handle::Volguard;
 use crate::interval::{ShortestInterval, micros};
@@ -102,26 +105,40 @@ impl Registration {
     /// # Errors
     /// [`Error::Pool`] or [`Error::NoReply`] if the server can't be reached in 30 seconds, [`Error::Database`]
     /// if it refuses (22023 for an empty name or a lease out of range, 42501 without the privilege),
-    /// [`Error::Configuration`] if the pool has room for one connection only.
+    /// [`Error::Configuration`] if the pool has room for one connection only, [`Error::SessionLost`] if the server took so long
+    /// to answer that the lease may have run out meanwhile.
     ///
     /// # Cancel safety
     /// Dropping the future may leave a service that never heartbeats: registering again fences it, and so does
     /// the end of its lease.
     pub async fn start(self) -> Result<Session, Error> {
+        self.start_after(None).await
+    }
+
+    /// Unless a later incarnation than `previous` lives.
+    pub(super) async fn start_after(self, previous: Option<i64>) -> Result<Session, Error> {
         if self.volguard.pool().status().max_size < 2 {
             return Err(Error::Configuration(
                 "the pool has room for less than two connections; one is needed to release while another waits"
                     .to_owned(),
             ));
         }
-        timeout(START_LIMIT, self.begin())
+        timeout(START_LIMIT, self.begin(previous))
             .await
             .unwrap_or(Err(Error::NoReply))
     }
 
-    async fn begin(self) -> Result<Session, Error> {
+    /// Prepares to register now, and again whenever the session is lost.
+    pub fn incarnations(self) -> Incarnations {
+        Incarnations::new(self)
+    }
+
+    async fn begin(self, previous: Option<i64>) -> Result<Session, Error> {
         let mode = self.volguard.mode();
         let connection = self.volguard.open_beside_pool().await?;
+        if let Some(previous) = previous {
+            self.must_be_the_latest(&connection, previous).await?;
+        }
         let lease = self.lease.map(micros);
         let row = statements::REGISTER_SERVICE
             .row(
@@ -139,17 +156,20 @@ impl Registration {
         let service_id: i64 = row.try_get(0)?;
 
         // The first heartbeat tells the lease that the server has settled on.
-        let sent_at = Instant::now();
+        let sent_at = Moment::now();
         let row = statements::HEARTBEAT
             .row(&connection, mode, &[&service_id])
             .await?;
         let ShortestInterval(lease) = row.try_get(0)?;
         tracing::info!(service_id, host = %self.host, binary_name = %self.binary_name, ?lease, "registered");
 
+        let lease = Arc::new(Lease::new(sent_at, lease));
+        lease.check().map_err(Error::SessionLost)?;
+        watch::keep(&lease);
         let core = Arc::new(Core::new(
             self.volguard,
             service_id,
-            Lease::new(sent_at, lease),
+            lease,
             self.relaxed_release,
         ));
         let (alive, gone) = oneshot::channel();
@@ -167,5 +187,21 @@ impl Registration {
                 _janitor: janitor,
             }),
         })
+    }
+
+    async fn must_be_the_latest(
+        &self,
+        connection: &ClientWrapper,
+        service_id: i64,
+    ) -> Result<(), Error> {
+        let params: statements::Params<'_> =
+            &[&service_id, &self.host, &self.binary_name, &self.cluster];
+        let row = statements::LATER_INCARNATION
+            .row(connection, self.volguard.mode(), params)
+            .await?;
+        match row.try_get(0)? {
+            Some(service_id) => Err(Error::Superseded { service_id }),
+            None => Ok(()),
+        }
     }
 }

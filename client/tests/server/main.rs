@@ -8,6 +8,8 @@ mod dropped_futures;
 mod endings;
 mod errors;
 mod events;
+mod guarded_work;
+mod incarnations;
 mod janitor;
 mod line;
 mod lock_set;

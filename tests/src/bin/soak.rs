@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use volguard_tests::PrivateServer;
 use volguard_tests::scenario::{furnish, url};
-use volguard_tests::soak::{Options, play, take_turns};
+use volguard_tests::soak::{Options, Order, play, take_turns};
 
 const USAGE: &str = "\
 usage: soak [options]
@@ -85,7 +85,7 @@ async fn lines(turns: usize) -> anyhow::Result<bool> {
     let mut fair = true;
     for waiters in LINES {
         let key = format!("line-{waiters}");
-        let served = take_turns(&url, &key, waiters, turns).await?;
+        let served = take_turns(&url, &key, waiters, turns, Order::Line).await?;
         let verdict = if served.is_fair() { "" } else { ": NOT FAIR" };
         println!("{served}{verdict}");
         fair &= served.is_fair();

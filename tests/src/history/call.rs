@@ -8,11 +8,11 @@ use uuid::Uuid;
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
-    /// A lock.
+    /// A lock. A request for several is as many of these.
     Acquire {
         /// Of which resource.
         key: String,
-        /// The request's id.
+        /// The request's id, the same for all that it asks for.
         request: Uuid,
         /// On behalf of which service.
         service: i64,
@@ -32,6 +32,8 @@ pub enum Act {
         key: String,
         /// Its token.
         token: i64,
+        /// Without waiting for the disk.
+        relaxed: bool,
     },
 }
 

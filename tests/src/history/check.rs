@@ -3,6 +3,8 @@
 mod answers;
 mod effects;
 mod losses;
+mod relaxed;
+mod sets;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -20,9 +22,11 @@ pub fn check(history: &History) -> Vec<Offence> {
     let index = Index::of(&history.journal);
     let mut offences = effects::check(&history.journal);
     offences.extend(answers::check(history, &index));
-    let over = Frontier::of(&history.calls, &index);
+    offences.extend(sets::check(history));
+    let over = Frontier::of(&history.calls, &index, &relaxed::Disk::of(history));
     offences.extend(time::check(&history.calls, &index, &over));
     offences.extend(losses::check(history, &over));
+    offences.extend(relaxed::check(history, &index, &over));
     offences
 }
 
@@ -30,7 +34,7 @@ pub fn check(history: &History) -> Vec<Offence> {
 struct Index<'a> {
     /// More than one for a request that was sent again when its connection broke: the first sending may still wait in
     /// line when the second has been served, and then be served itself.
-    taken: HashMap<Uuid, Vec<&'a Entry>>,
+    taken: HashMap<(Uuid, &'a str), Vec<&'a Entry>>,
     freed: HashMap<i64, &'a Entry>,
     written: HashMap<Uuid, &'a Entry>,
 }
@@ -40,11 +44,13 @@ impl<'a> Index<'a> {
         let mut taken = HashMap::<_, Vec<_>>::new();
         let (mut freed, mut written) = (HashMap::new(), HashMap::new());
         for entry in journal {
-            match entry.change {
-                Change::Taken { request, .. } => taken.entry(request).or_default().push(entry),
-                Change::Freed { token, .. } => drop(freed.insert(token, entry)),
-                Change::Wrote { write, .. } => drop(written.insert(write, entry)),
-                Change::Ended { .. } => {}
+            match &entry.change {
+                Change::Taken { request, key, .. } => {
+                    taken.entry((*request, &**key)).or_default().push(entry);
+                }
+                Change::Freed { token, .. } => drop(freed.insert(*token, entry)),
+                Change::Wrote { write, .. } => drop(written.insert(*write, entry)),
+                Change::Lives { .. } | Change::Ended { .. } => {}
             }
         }
         Self {
@@ -58,7 +64,7 @@ impl<'a> Index<'a> {
     /// somebody else may have freed it.
     fn effect(&self, call: &Call) -> Option<&'a Entry> {
         match &call.act {
-            Act::Acquire { request, .. } => self.won(request, call.answer),
+            Act::Acquire { request, key, .. } => self.won(*request, key, call.answer),
             Act::Write { write, .. } => self.written.get(write).copied(),
             Act::Release { token, .. } if call.answer == Answer::Released => {
                 self.freed.get(token).copied()
@@ -68,8 +74,8 @@ impl<'a> Index<'a> {
     }
 
     /// The lock that the request was told to have won, else the first that it did win.
-    fn won(&self, request: &Uuid, answer: Answer) -> Option<&'a Entry> {
-        let taken = self.taken.get(request)?;
+    fn won(&self, request: Uuid, key: &str, answer: Answer) -> Option<&'a Entry> {
+        let taken = self.taken.get(&(request, key))?;
         let told = taken.iter().find(|entry| match entry.change {
             Change::Taken { token, .. } => answer == Answer::Token(token),
             _ => false,

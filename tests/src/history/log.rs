@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Answer, Call};
+use crate::time::now;
 
 /// A line: a question or the answer to one, which has its number.
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,12 +84,6 @@ impl Question<'_> {
     }
 }
 
-/// Nanoseconds of a clock that all processes of a machine share and that never goes back.
-fn now() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
-}
-
 /// Reads the log of the process `client`. A last line that was cut short was not followed by a call.
 ///
 /// # Errors
@@ -133,7 +127,11 @@ mod tests {
 
     fn release(token: i64) -> Act {
         let key = "k".to_owned();
-        Act::Release { key, token }
+        Act::Release {
+            key,
+            token,
+            relaxed: false,
+        }
     }
 
     /// A process is killed in the middle of a line.

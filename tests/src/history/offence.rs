@@ -27,6 +27,10 @@ pub enum Rule {
     ReleasedOrCleaned,
     /// Who didn't give a lock back loses it only if its service has ended.
     OnlyTheDeadLoseLocks,
+    /// Of several locks that were asked for at once, all are taken or none.
+    AllOrNone,
+    /// A session repeats the releases that a crash of the server has undone.
+    UndoneReleasesAreRepeated,
     /// A service that has ended takes no lock and writes nothing.
     DeadStayDead,
     /// What was answered before something else was asked comes before it in the database's order.
@@ -50,6 +54,10 @@ impl fmt::Display for Rule {
             Self::ReleasedOrCleaned => "a lock was neither released nor cleaned",
             Self::OnlyTheDeadLoseLocks => {
                 "a living service has lost a lock that it did not give back"
+            }
+            Self::AllOrNone => "a part was taken of locks that were asked for at once",
+            Self::UndoneReleasesAreRepeated => {
+                "a living session has not repeated a release that a crash undid"
             }
             Self::DeadStayDead => "a dead service has acted",
             Self::OrderOfTime => "what was over came after what was asked later",

@@ -1,8 +1,10 @@
 //! A TCP proxy that loses what it is told to lose.
 
 mod accident;
+mod road;
 
 use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +16,8 @@ use tokio::task::JoinHandle;
 
 use self::accident::{Accident, Again, Verdict};
 pub use self::accident::{Cut, Direction};
+pub use self::road::Road;
+use self::road::Roads;
 
 /// A proxy on a port of 127.0.0.1 that passes everything on, except for one accident at a time.
 ///
@@ -34,6 +38,7 @@ struct Control {
     news: watch::Sender<News>,
     /// How many bytes have arrived from either side.
     bytes: watch::Sender<usize>,
+    roads: Roads,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,6 +70,7 @@ impl Proxy {
                 ..News::default()
             }),
             bytes: watch::Sender::new(0),
+            roads: Roads::default(),
         });
         let accepting = tokio::spawn(accept(listener, server_port, Arc::clone(&control)));
         Ok(Self {
@@ -108,6 +114,22 @@ impl Proxy {
     /// Plans to pass `after` more messages of either direction and then none, until [`resume`](Self::resume).
     pub fn hold(&self, after: usize) {
         self.plan(Accident::Hold { after });
+    }
+
+    /// From now on that direction of all connections, old and new, is like that.
+    pub fn set_road(&self, direction: Direction, road: Road) {
+        self.control.roads.set(direction, road);
+    }
+
+    /// The connections that are open carry nothing any more, either way and for ever, and neither end is told. New ones work.
+    pub fn strand(&self) {
+        let connections = self.control.plan().connections;
+        self.control.roads.strand(connections);
+    }
+
+    /// Whether new connections are refused.
+    pub fn refuse(&self, refuse: bool) {
+        self.control.roads.close(refuse);
     }
 
     fn plan(&self, accident: Accident) {
@@ -155,6 +177,9 @@ impl Drop for Proxy {
 
 async fn accept(listener: TcpListener, server_port: u16, control: Arc<Control>) {
     while let Ok((client, _)) = listener.accept().await {
+        if control.roads.are_closed() {
+            continue;
+        }
         let control = Arc::clone(&control);
         tokio::spawn(async move {
             // A server that is down refuses, and so does the proxy then.
@@ -176,9 +201,17 @@ async fn serve(client: TcpStream, server: TcpStream, control: &Control) {
     };
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
+    let both = async {
+        tokio::select! {
+            () = pump(from_client, to_server, Direction::Request, connection, control) => {}
+            () = pump(from_server, to_client, Direction::Reply, connection, control) => {}
+        }
+    };
+    let mut both = pin!(both);
     tokio::select! {
-        () = pump(from_client, to_server, Direction::Request, connection, control) => {}
-        () = pump(from_server, to_client, Direction::Reply, connection, control) => {}
+        () = &mut both => {}
+        // The sockets stay open.
+        () = control.roads.stranded(connection) => std::future::pending().await,
     }
 }
 
@@ -192,6 +225,7 @@ async fn pump(
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         control.bytes.send_modify(|bytes| *bytes += length);
+        control.roads.travel(direction).await;
         let mut verdict = control.judge(direction, connection, length);
         if matches!(verdict, Verdict::Hold) {
             control.wait_until_open().await;

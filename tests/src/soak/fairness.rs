@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::scenario::Sql;
+use crate::scenario::{Sql, sqlstate};
 
 const LEASE: Duration = Duration::from_secs(3600);
 /// Nobody waits that long.
@@ -58,6 +58,26 @@ impl fmt::Display for Turns {
     }
 }
 
+/// What decides who is next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The extension's waiting line.
+    Line,
+    /// Nothing, where the line was taken away: the primary key refuses whoever comes at the same moment, and he asks again.
+    Chance,
+}
+
+impl Order {
+    async fn acquire(self, sql: &Sql, service: i64, key: &str) -> anyhow::Result<i64> {
+        loop {
+            match sql.acquire(service, key, WAIT).await {
+                Err(refused) if self == Order::Chance && sqlstate(&refused) == "23505" => {}
+                token => return token?.context("in time"),
+            }
+        }
+    }
+}
+
 /// Lets so many connections take turns at `key` until there have been that many hand-overs. They start when all are in line.
 ///
 /// # Errors
@@ -67,6 +87,7 @@ pub async fn take_turns(
     key: &str,
     waiters: usize,
     hand_overs: usize,
+    order: Order,
 ) -> anyhow::Result<Turns> {
     let opener = Sql::connect(url).await?;
     let service = opener.register(&format!("{key}-opener"), LEASE).await?;
@@ -84,7 +105,7 @@ pub async fn take_turns(
         lines.spawn(async move {
             let mut served = 0;
             loop {
-                let token = sql.acquire(service, &key, WAIT).await?.context("in time")?;
+                let token = order.acquire(&sql, service, &key).await?;
                 let over = done.fetch_add(1, Ordering::Relaxed) >= hand_overs;
                 sql.release(token).await?;
                 if over {
@@ -111,7 +132,7 @@ async fn until_all_wait(sql: &Sql, key: &str, waiters: usize) -> anyhow::Result<
     // Without a superuser's rights: it is the same role that waits.
     let waiting = format!(
         "SELECT count(*) FROM pg_stat_activity
-         WHERE wait_event_type IN ('Extension', 'Lock') AND query LIKE '%acquire%''{key}''%' AND pid <> pg_backend_pid()"
+         WHERE datname = current_database() AND wait_event_type IN ('Extension', 'Lock') AND query LIKE '%acquire%''{key}''%' AND pid <> pg_backend_pid()"
     );
     crate::scenario::until("all waiters in line", async || {
         let in_line = sql.number(&waiting).await?.unwrap_or_default();

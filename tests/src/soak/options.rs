@@ -51,6 +51,10 @@ pub struct Habits {
     pub pause: Duration,
     /// In how many of a hundred writes the client hangs up before the answer can come.
     pub abandoned: u8,
+    /// In how many of a hundred visits it takes several locks at once.
+    pub several: u8,
+    /// How many of a hundred sessions don't wait for the disk when they release.
+    pub relaxed: u8,
     /// Whether writes name their token as a fence.
     pub fenced: bool,
 }
@@ -88,6 +92,8 @@ impl Options {
                 writes: 3,
                 pause: Duration::from_millis(4),
                 abandoned: 4,
+                several: 25,
+                relaxed: 50,
                 fenced: true,
             },
             deck: DECK.to_vec(),

@@ -1,5 +1,6 @@
 //! What a run came to, for people.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::{fmt, fs};
 
@@ -36,8 +37,12 @@ pub struct Tally {
     pub written: usize,
     /// Refused writes.
     pub refused: usize,
+    /// Requests that were told to have got several locks.
+    pub sets: usize,
     /// Confirmed releases.
     pub released: usize,
+    /// Of these, those that did not wait for the disk.
+    pub relaxed: usize,
     /// Calls that nobody was told the end of.
     pub unanswered: usize,
     /// Services that were fenced or have left.
@@ -58,7 +63,12 @@ impl Tally {
             not_free: count(|answer| *answer == Answer::NotFree),
             written: count(|answer| *answer == Answer::Written),
             refused: count(|answer| *answer == Answer::Refused),
+            sets: sets(history),
             released: count(|answer| *answer == Answer::Released),
+            relaxed: (history.calls.iter())
+                .filter(|call| call.answer == Answer::Released)
+                .filter(|call| matches!(call.act, Act::Release { relaxed: true, .. }))
+                .count(),
             // A lock that is only dropped asks for no answer, but is not counted out: most of these are releases.
             unanswered: (history.calls.iter())
                 .filter(|call| call.answer == Answer::Nothing)
@@ -70,6 +80,16 @@ impl Tally {
             entries: history.journal.len(),
         }
     }
+}
+
+fn sets(history: &History) -> usize {
+    let mut locks = HashMap::<_, usize>::new();
+    for call in &history.calls {
+        if let (Act::Acquire { request, .. }, Answer::Token(_)) = (&call.act, call.answer) {
+            *locks.entry(request).or_default() += 1;
+        }
+    }
+    locks.values().filter(|locks| **locks > 1).count()
 }
 
 impl Outcome {
@@ -98,9 +118,11 @@ impl fmt::Display for Outcome {
             calls,
             acquired,
             not_free,
+            sets,
             written,
             refused,
             released,
+            relaxed,
             unanswered,
             ended,
             entries,
@@ -112,7 +134,8 @@ impl fmt::Display for Outcome {
         )?;
         writeln!(
             f,
-            "  locks     {acquired} acquired, {not_free} not free, {released} released; {ended} services ended"
+            "  locks     {acquired} acquired, {not_free} not free, {released} released; {ended} services ended
+            {sets} times several at once; {relaxed} released without waiting for the disk"
         )?;
         writeln!(f, "  writes    {written} written, {refused} refused")?;
         writeln!(f, "  {unanswered} acquires and writes without an answer")?;

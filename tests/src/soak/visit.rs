@@ -1,4 +1,4 @@
-//! One visit to a key: acquire, write, release, and every question and answer of it in the log.
+//! One visit to a key, or to several: acquire, write, release, and every question and answer of it in the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use volguard::{Lock, Session, Volguard, column};
 
 use super::ClientOptions;
+use super::hold::Hold;
 use super::options::Habits;
 use crate::history::{Act, Answer, Log};
 use crate::scenario::Sql;
@@ -24,6 +25,8 @@ const HOT_OF_TEN: u8 = 7;
 pub(super) struct Visitor {
     volguard: Volguard,
     session: Session,
+    /// Whether its releases are.
+    relaxed: bool,
     log: Arc<Log>,
     habits: Habits,
     host: String,
@@ -37,13 +40,14 @@ impl Visitor {
     pub(super) fn new(
         options: &ClientOptions,
         volguard: &Volguard,
-        session: &Session,
+        (session, relaxed): (&Session, bool),
         log: &Arc<Log>,
         rng: Rng,
     ) -> Self {
         Self {
             volguard: volguard.clone(),
             session: session.clone(),
+            relaxed,
             log: Arc::clone(log),
             habits: options.habits.clone(),
             host: options.host.clone(),
@@ -54,50 +58,73 @@ impl Visitor {
     }
 
     pub(super) async fn visit(&mut self) -> anyhow::Result<()> {
-        let Some(lock) = self.acquire().await? else {
+        let Some(hold) = self.acquire().await? else {
             return Ok(());
         };
         for _ in 0..self.rng.u8(0..=self.habits.writes) {
-            self.write(&lock).await?;
-            self.pause(&lock).await;
+            if let Some(lock) = self.rng.choice(hold.locks()) {
+                self.write(lock).await?;
+                self.pause(lock).await;
+            }
         }
-        self.release(lock).await
+        self.release(hold).await
     }
 
-    async fn acquire(&mut self) -> anyhow::Result<Option<Lock>> {
-        let key = self.key();
-        let wait = self.rng.choice([0, 100, 1000]).unwrap_or_default();
+    async fn acquire(&mut self) -> anyhow::Result<Option<Hold>> {
+        let keys = self.keys();
+        let wait = Duration::from_millis(self.rng.choice([0, 100, 1000]).unwrap_or_default());
         let request = Uuid::new_v4();
-        let service = self.session.service_id();
-        let asking = self
-            .session
-            .acquire("volume", &key)
-            .wait(Duration::from_millis(wait))
-            .request_id(request);
-        let question = self.log.ask(Act::Acquire {
-            key,
-            request,
-            service,
-        })?;
-        match asking.await {
-            Ok(Some(lock)) => {
-                question.answer(Answer::Token(lock.token()))?;
-                Ok(Some(lock))
-            }
-            Ok(None) => {
-                question.answer(Answer::NotFree)?;
-                Ok(None)
-            }
-            Err(_) => {
-                sleep(AFTER_AN_ERROR).await;
-                Ok(None)
-            }
+        let log = Arc::clone(&self.log);
+        let mut questions = Vec::new();
+        for key in &keys {
+            questions.push(log.ask(Act::Acquire {
+                key: key.clone(),
+                request,
+                service: self.session.service_id(),
+            })?);
         }
+        let Ok(hold) = self.ask(&keys, wait, request).await else {
+            sleep(AFTER_AN_ERROR).await;
+            return Ok(None);
+        };
+        for (place, question) in questions.into_iter().enumerate() {
+            let lock = hold.as_ref().and_then(|hold| hold.locks().get(place));
+            question.answer(lock.map_or(Answer::NotFree, |lock| Answer::Token(lock.token())))?;
+        }
+        Ok(hold)
+    }
+
+    async fn ask(
+        &self,
+        keys: &[String],
+        wait: Duration,
+        request: Uuid,
+    ) -> Result<Option<Hold>, volguard::Error> {
+        if let [key] = keys {
+            let asking = self.session.acquire("volume", key).wait(wait);
+            Ok(asking.request_id(request).await?.map(Hold::One))
+        } else {
+            let wanted = keys.iter().map(|key| ("volume", &**key));
+            let asking = self.session.acquire_all(wanted).wait(wait);
+            Ok(asking.request_id(request).await?.map(Hold::Several))
+        }
+    }
+
+    /// Mostly one; in any order if several.
+    fn keys(&mut self) -> Vec<String> {
+        if self.rng.u8(0..100) >= self.habits.several {
+            return vec![self.key()];
+        }
+        let mut keys: Vec<_> = (0..self.habits.hot_keys).map(hot).collect();
+        keys.push(self.host.clone());
+        self.rng.shuffle(&mut keys);
+        keys.truncate(self.rng.usize(2..=3));
+        keys
     }
 
     fn key(&mut self) -> String {
         if self.rng.u8(0..10) < HOT_OF_TEN {
-            format!("hot-{}", self.rng.usize(0..self.habits.hot_keys))
+            hot(self.rng.usize(0..self.habits.hot_keys))
         } else {
             self.host.clone()
         }
@@ -175,19 +202,25 @@ impl Visitor {
         answer
     }
 
-    async fn release(&mut self, lock: Lock) -> anyhow::Result<()> {
-        let question = self.log.ask(Act::Release {
-            key: lock.resource_id().to_owned(),
-            token: lock.token(),
-        })?;
+    async fn release(&mut self, hold: Hold) -> anyhow::Result<()> {
+        let log = Arc::clone(&self.log);
+        let mut questions = Vec::new();
+        for lock in hold.locks() {
+            questions.push(log.ask(Act::Release {
+                key: lock.resource_id().to_owned(),
+                token: lock.token(),
+                relaxed: self.relaxed,
+            })?);
+        }
         // One in ten is only dropped, and released behind the scenes.
         if self.rng.u8(0..10) == 0 {
             return Ok(());
         }
-        match lock.release().await {
-            Ok(true) => question.answer(Answer::Released),
-            Ok(false) => question.answer(Answer::NotHeld),
-            Err(_) => Ok(()),
+        match hold.release().await {
+            Ok(Answer::Nothing) | Err(_) => Ok(()),
+            Ok(answer) => questions
+                .into_iter()
+                .try_for_each(|question| question.answer(answer)),
         }
     }
 
@@ -201,6 +234,10 @@ impl Visitor {
         };
         sleep(most.mul_f64(self.rng.f64())).await;
     }
+}
+
+fn hot(number: usize) -> String {
+    format!("hot-{number}")
 }
 
 /// An error that leaves the session alive has undone its statement. One that ends it, or a broken connection, says nothing.

@@ -31,6 +31,8 @@ macro_rules! by_both_routes {
 
 /// What cargo built of `src/bin/lock_worker.rs`.
 const LOCK_WORKER: &str = env!("CARGO_BIN_EXE_lock-worker");
+/// And of `src/bin/disk_writer.rs`.
+const DISK_WRITER: &str = env!("CARGO_BIN_EXE_disk-writer");
 
 mod background;
 mod chance;
@@ -44,6 +46,7 @@ mod fencing;
 mod indexes;
 mod janitors;
 mod killed;
+mod lease;
 mod leaving;
 mod open_transactions;
 mod relaxed;

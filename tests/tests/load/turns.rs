@@ -1,7 +1,7 @@
-//! Nobody is served twice as often as another.
+//! Nobody is served twice as often as another; without the line that is not so.
 
 use volguard_tests::scenario::{Route, Site};
-use volguard_tests::soak::take_turns;
+use volguard_tests::soak::{Order, take_turns};
 
 use crate::SETTLED;
 
@@ -9,7 +9,7 @@ const HAND_OVERS: usize = 2000;
 
 async fn fair(route: Route, waiters: usize) -> anyhow::Result<()> {
     let site = Site::new(route)?;
-    let turns = take_turns(&site.url(), "v0", waiters, HAND_OVERS).await?;
+    let turns = take_turns(&site.url(), "v0", waiters, HAND_OVERS, Order::Line).await?;
     println!("{turns}");
     assert!(turns.is_fair(), "{turns}");
     site.observer().await?.until_settled(SETTLED).await
@@ -33,4 +33,14 @@ async fn among_8_behind_a_pooler() -> anyhow::Result<()> {
 #[tokio::test]
 async fn among_32() -> anyhow::Result<()> {
     fair(Route::Direct, 32).await
+}
+
+/// Whoever releases is the first to try again.
+#[tokio::test]
+async fn without_the_line_one_is_served_and_the_others_starve() -> anyhow::Result<()> {
+    let site = Site::without("Line")?;
+    let turns = take_turns(&site.url(), "v0", 8, HAND_OVERS, Order::Chance).await?;
+    println!("without the line: {turns}");
+    assert!(!turns.is_fair(), "{turns}");
+    Ok(())
 }

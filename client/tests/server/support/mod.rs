@@ -102,8 +102,12 @@ impl Observer {
 
     /// How many locks the service holds on the server.
     pub(crate) async fn locks_of(&self, session: &Session) -> i64 {
+        self.locks_of_service(session.service_id()).await
+    }
+
+    pub(crate) async fn locks_of_service(&self, service_id: i64) -> i64 {
         const SQL: &str = "SELECT count(*) FROM volguard.lock_status WHERE service_id = $1";
-        self.number(SQL, &[&session.service_id()]).await
+        self.number(SQL, &[&service_id]).await
     }
 
     /// 1 if the server believes the service alive.

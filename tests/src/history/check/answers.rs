@@ -82,16 +82,21 @@ fn unasked(history: &History) -> Vec<Offence> {
     let asked: HashSet<_> = history
         .calls
         .iter()
-        .filter_map(|call| match call.act {
-            Act::Acquire { request, .. } => Some(request),
-            Act::Write { write, .. } => Some(write),
+        .filter_map(|call| match &call.act {
+            Act::Acquire {
+                request: id, key, ..
+            }
+            | Act::Write { write: id, key, .. } => Some((*id, &**key)),
             Act::Release { .. } => None,
         })
         .collect();
-    let unasked = history.journal.iter().filter(|entry| match entry.change {
-        Change::Taken { request: id, .. } | Change::Wrote { write: id, .. } => !asked.contains(&id),
-        // A reaper frees, a cleanup fences, and neither keeps a log.
-        Change::Freed { .. } | Change::Ended { .. } => false,
+    let unasked = history.journal.iter().filter(|entry| match &entry.change {
+        Change::Taken {
+            request: id, key, ..
+        }
+        | Change::Wrote { write: id, key, .. } => !asked.contains(&(*id, &**key)),
+        // A reaper frees, a cleanup fences, heartbeats come by themselves, and none of these keeps a log.
+        Change::Freed { .. } | Change::Ended { .. } | Change::Lives { .. } => false,
     });
     unasked
         .map(|entry| Offence::new(Rule::OnlyWhatWasAsked, [entry as &dyn Display]))

@@ -31,6 +31,7 @@ pub(super) fn check(journal: &[Entry]) -> Vec<Offence> {
             Change::Ended { service } => {
                 state.ended.entry(*service).or_insert(entry);
             }
+            Change::Lives { .. } => {}
         }
     }
     let left: HashSet<u64> = state.holders.values().flatten().map(|e| e.turn).collect();
@@ -128,7 +129,7 @@ fn token_of(entry: &Entry) -> i64 {
         Change::Taken { token, .. } | Change::Freed { token, .. } | Change::Wrote { token, .. } => {
             token
         }
-        Change::Ended { .. } => 0,
+        Change::Lives { .. } | Change::Ended { .. } => 0,
     }
 }
 
@@ -142,6 +143,6 @@ fn version_of(entry: &Entry) -> i64 {
 fn key_of(entry: &Entry) -> &str {
     match &entry.change {
         Change::Taken { key, .. } | Change::Freed { key, .. } | Change::Wrote { key, .. } => key,
-        Change::Ended { .. } => "",
+        Change::Lives { .. } | Change::Ended { .. } => "",
     }
 }

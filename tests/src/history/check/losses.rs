@@ -21,8 +21,8 @@ struct Losses<'a> {
     over: &'a Frontier<'a>,
     takers: HashMap<i64, &'a Entry>,
     ends: HashMap<i64, &'a Entry>,
-    /// Acquires by request, releases by token.
-    acquires: HashMap<Uuid, &'a Call>,
+    /// Acquires by request and key, releases by token.
+    acquires: HashMap<(Uuid, &'a str), &'a Call>,
     releases: HashMap<i64, &'a Call>,
 }
 
@@ -39,13 +39,15 @@ impl<'a> Losses<'a> {
             match entry.change {
                 Change::Taken { token, .. } => drop(losses.takers.insert(token, entry)),
                 Change::Ended { service } => drop(losses.ends.insert(service, entry)),
-                Change::Freed { .. } | Change::Wrote { .. } => {}
+                Change::Freed { .. } | Change::Wrote { .. } | Change::Lives { .. } => {}
             }
         }
         for call in &history.calls {
-            match call.act {
-                Act::Acquire { request, .. } => drop(losses.acquires.insert(request, call)),
-                Act::Release { token, .. } => drop(losses.releases.insert(token, call)),
+            match &call.act {
+                Act::Acquire { request, key, .. } => {
+                    losses.acquires.insert((*request, &**key), call);
+                }
+                Act::Release { token, .. } => drop(losses.releases.insert(*token, call)),
                 Act::Write { .. } => {}
             }
         }
@@ -53,9 +55,10 @@ impl<'a> Losses<'a> {
     }
 
     fn judge(&self, freed: &Entry) -> Option<Offence> {
-        let Change::Freed { token, .. } = freed.change else {
+        let Change::Freed { key, token } = &freed.change else {
             return None;
         };
+        let token = *token;
         let taken = self.takers.get(&token)?;
         let Change::Taken {
             service, request, ..
@@ -66,10 +69,10 @@ impl<'a> Losses<'a> {
         let ended = self.ends.get(&service);
         // An orderly end frees and ends in one transaction, in any order.
         let dead = ended.is_some_and(|end| end.turn < freed.turn || end.xid == freed.xid);
-        if dead || self.was_given_back(token, request, freed) {
+        if dead || self.was_given_back(token, (request, key), freed) {
             return None;
         }
-        let acquire = self.acquires.get(&request);
+        let acquire = self.acquires.get(&(request, &**key));
         let release = self.releases.get(&token);
         let calls = acquire.into_iter().chain(release);
         let events = [*taken as &dyn Display, freed].into_iter();
@@ -80,9 +83,9 @@ impl<'a> Losses<'a> {
     }
 
     /// By a release that was asked for before; or behind the scenes, if the client was never told of the lock.
-    fn was_given_back(&self, token: i64, request: Uuid, freed: &Entry) -> bool {
+    fn was_given_back(&self, token: i64, asked: (Uuid, &str), freed: &Entry) -> bool {
         let told = |call: &&Call| call.answer == Answer::Token(token);
-        if !self.acquires.get(&request).is_some_and(told) {
+        if !self.acquires.get(&asked).is_some_and(told) {
             return true;
         }
         self.releases.get(&token).is_some_and(|release| {

@@ -5,7 +5,7 @@ mod good;
 
 use uuid::Uuid;
 
-use super::super::{Act, Answer, Call, Change, Entry, History, Rule, check};
+use super::super::{Act, Answer, Call, Change, Crash, Entry, History, Rule, check};
 
 /// Writes a history down, in the database's order; each call takes ten nanoseconds and begins when told, or after the last.
 #[derive(Default)]
@@ -124,11 +124,79 @@ impl Story {
     }
 
     fn ask_to_release(&mut self, client: &str, key: &str, token: i64, answer: Answer) -> &mut Self {
+        self.ask_to_give_back(client, key, token, answer, false)
+    }
+
+    fn ask_to_give_back(
+        &mut self,
+        client: &str,
+        key: &str,
+        token: i64,
+        answer: Answer,
+        relaxed: bool,
+    ) -> &mut Self {
         let act = Act::Release {
             key: key.to_owned(),
             token,
+            relaxed,
         };
         self.call(client, act, answer);
+        self
+    }
+
+    /// The client is told so, and a crash that comes soon may undo it.
+    fn told_of_a_relaxed_release(&mut self, client: &str, key: &str, token: i64) -> &mut Self {
+        self.ask_to_give_back(client, key, token, Answer::Released, true)
+    }
+
+    fn crash(&mut self) -> &mut Self {
+        self.clock += 20;
+        self.history.crashes.push(Crash {
+            began: self.clock,
+            down: self.clock + 5,
+        });
+        self
+    }
+
+    fn beat(&mut self, client: &str) -> &mut Self {
+        let service = service(client);
+        self.entry(Change::Lives { service });
+        self
+    }
+
+    /// Asks for all of these at once, is answered as told, and takes those that have a token in one transaction.
+    fn take_set(
+        &mut self,
+        client: &str,
+        wanted: &[(&str, Option<i64>)],
+        answered: bool,
+    ) -> &mut Self {
+        let request = Uuid::new_v4();
+        for (key, token) in wanted {
+            let answer = token
+                .filter(|_| answered)
+                .map_or(Answer::Nothing, Answer::Token);
+            self.ask_for(client, key, request, answer);
+        }
+        self.taken_at_once(client, wanted, request)
+    }
+
+    fn taken_at_once(
+        &mut self,
+        client: &str,
+        wanted: &[(&str, Option<i64>)],
+        request: Uuid,
+    ) -> &mut Self {
+        let first = self.history.journal.len();
+        for (key, token) in wanted {
+            if let Some(token) = token {
+                self.taken(client, key, *token, request);
+            }
+        }
+        let xid = format!("of {request} {first}");
+        for entry in &mut self.history.journal[first..] {
+            entry.xid.clone_from(&xid);
+        }
         self
     }
 

@@ -167,7 +167,10 @@ fn an_acquire_that_got_another_key() {
         .ask_for("a", "k", request, Answer::Token(1))
         .taken("a", "l", 1, request);
     story.end("a").freed("l", 1);
-    assert_eq!(story.broken(), [Rule::ConfirmedIsDone]);
+    assert_eq!(
+        story.broken(),
+        [Rule::ConfirmedIsDone, Rule::OnlyWhatWasAsked]
+    );
 }
 
 #[test]
@@ -275,4 +278,118 @@ fn an_offence_shows_its_events() {
         "{text}"
     );
     assert!(text.contains("\n    2: transaction 702"), "{text}");
+}
+
+#[test]
+fn a_part_of_several_locks() {
+    let mut story = Story::default();
+    story
+        .take_set("a", &[("k", Some(1)), ("l", None)], true)
+        .clean("a", "k", 1);
+    assert_eq!(story.broken(), [Rule::AllOrNone]);
+}
+
+#[test]
+fn a_part_of_several_locks_that_nobody_was_told_of() {
+    let mut story = Story::default();
+    story
+        .take_set("a", &[("k", Some(1)), ("l", Some(2)), ("m", None)], false)
+        .clean("a", "k", 1)
+        .freed("l", 2);
+    assert_eq!(story.broken(), [Rule::AllOrNone]);
+}
+
+/// All of them in the end, but somebody could come in between.
+#[test]
+fn several_locks_one_after_the_other() {
+    let mut story = Story::default();
+    let request = Uuid::new_v4();
+    story
+        .ask_for("a", "k", request, Answer::Token(1))
+        .ask_for("a", "l", request, Answer::Token(2))
+        .taken("a", "k", 1, request)
+        .taken("a", "l", 2, request);
+    story.release("a", "k", 1).release("a", "l", 2);
+    assert_eq!(story.broken(), [Rule::AllOrNone]);
+}
+
+/// The request is known, the key is not.
+#[test]
+fn a_lock_beside_those_that_were_asked_for() {
+    let mut story = Story::default();
+    let request = Uuid::new_v4();
+    story
+        .ask_for("a", "k", request, Answer::Token(1))
+        .taken_at_once("a", &[("k", Some(1)), ("l", Some(2))], request);
+    story.release("a", "k", 1).freed("l", 2);
+    assert_eq!(story.broken(), [Rule::OnlyWhatWasAsked]);
+}
+
+#[test]
+fn a_relaxed_release_that_never_was() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 1)
+        .told_of_a_relaxed_release("a", "k", 1)
+        .crash();
+    assert_eq!(
+        story.broken(),
+        [Rule::ConfirmedIsDone, Rule::ReleasedOrCleaned]
+    );
+}
+
+/// No crash: relaxed or not, everybody sees it at once.
+#[test]
+fn a_relaxed_release_that_takes_effect_late() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 1)
+        .told_of_a_relaxed_release("a", "k", 1)
+        .take("b", "l", 2)
+        .freed("k", 1)
+        .release("b", "l", 2);
+    assert_eq!(story.broken(), [Rule::OrderOfTime]);
+}
+
+/// A crash undoes what was not flushed. This was, with what came after it.
+#[test]
+fn a_flushed_release_that_a_crash_undoes() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 1)
+        .told_of_a_relaxed_release("a", "k", 1)
+        .take("b", "l", 2)
+        .crash()
+        .freed("k", 1)
+        .release("b", "l", 2);
+    assert_eq!(story.broken(), [Rule::OrderOfTime]);
+}
+
+/// One that waited for the disk is never undone.
+#[test]
+fn a_release_that_a_crash_undoes() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 1)
+        .ask_to_release("a", "k", 1, Answer::Released)
+        .crash()
+        .take("b", "l", 2)
+        .freed("k", 1)
+        .release("b", "l", 2);
+    assert_eq!(story.broken(), [Rule::OrderOfTime]);
+}
+
+/// Its session lives on and does nothing about it.
+#[test]
+fn an_undone_release_that_nobody_repeats() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 1)
+        .told_of_a_relaxed_release("a", "k", 1)
+        .crash();
+    for _ in 0..10 {
+        story.beat("a");
+    }
+    story.clean("a", "k", 1);
+    assert_eq!(story.broken(), [Rule::UndoneReleasesAreRepeated]);
 }

@@ -1,0 +1,126 @@
+//! The clock that leases are counted on, which goes on while the machine is suspended.
+//!
+//! The runtime's own clock is `CLOCK_MONOTONIC`: it stands still during a suspension, while the server's goes on. So a moment is
+//! kept on that clock and on `CLOCK_BOOTTIME`, and has passed when it has on either. The wall clock is never asked.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A moment on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    awake: Instant,
+    /// Since the machine was started; unknown where there is no such clock.
+    since_boot: Option<Duration>,
+}
+
+impl Moment {
+    pub(crate) fn now() -> Moment {
+        Moment {
+            awake: Instant::now(),
+            since_boot: boottime::now(),
+        }
+    }
+
+    pub(super) fn checked_add(self, time: Duration) -> Option<Moment> {
+        Some(Moment {
+            awake: self.awake.checked_add(time)?,
+            since_boot: match self.since_boot {
+                Some(since_boot) => Some(since_boot.checked_add(time)?),
+                None => None,
+            },
+        })
+    }
+
+    pub(super) fn has_passed(self) -> bool {
+        Instant::now() >= self.awake
+            || matches!((self.since_boot, boottime::now()), (Some(at), Some(now)) if now >= at)
+    }
+
+    /// On the runtime's clock: right unless the machine is suspended before.
+    pub(crate) fn awake(self) -> Instant {
+        self.awake
+    }
+
+    /// Blocks this thread until then, but no longer than `most`. A suspension counts: the thread wakes up with the machine.
+    pub(super) fn block(self, most: Duration) {
+        match (self.since_boot, boottime::now()) {
+            (Some(at), Some(now)) => boottime::block(at.min(now + most)),
+            _ => std::thread::sleep((self.awake - Instant::now()).min(most)),
+        }
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod boottime {
+    use std::time::Duration;
+
+    use rustix::thread::clock_nanosleep_absolute;
+    use rustix::time::{ClockId, Timespec, clock_gettime};
+
+    pub(super) fn now() -> Option<Duration> {
+        let time = clock_gettime(ClockId::Boottime);
+        let nanoseconds = u32::try_from(time.tv_nsec).ok()?;
+        let now = Duration::new(u64::try_from(time.tv_sec).ok()?, nanoseconds);
+        #[cfg(test)]
+        let now = now + super::tests::suspended();
+        Some(now)
+    }
+
+    pub(super) fn block(until: Duration) {
+        if let Ok(until) = Timespec::try_from(until) {
+            // A signal ends it early, after which the caller looks at the clock as always.
+            let _ = clock_nanosleep_absolute(ClockId::Boottime, &until);
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod boottime {
+    use std::time::Duration;
+
+    pub(super) fn now() -> Option<Duration> {
+        None
+    }
+
+    pub(super) fn block(_until: Duration) {}
+}
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+pub(super) mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        static SUSPENDED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    /// What a suspension does to the clocks of this thread: one goes on, the other doesn't.
+    pub(in super::super) fn suspend(time: Duration) {
+        SUSPENDED.set(SUSPENDED.get() + time);
+    }
+
+    pub(super) fn suspended() -> Duration {
+        SUSPENDED.get()
+    }
+
+    #[test]
+    fn a_suspension_counts() {
+        let moment = Moment::now().checked_add(Duration::from_secs(60)).unwrap();
+        assert!(!moment.has_passed());
+        suspend(Duration::from_secs(60));
+        assert!(moment.has_passed() && Instant::now() < moment.awake());
+    }
+
+    #[test]
+    fn a_thread_blocks_until_the_moment_or_for_as_long_as_it_may() {
+        let (short, long) = (Duration::from_millis(20), Duration::from_secs(60));
+        let moment = Moment::now().checked_add(short).unwrap();
+        moment.block(long);
+        assert!(moment.has_passed());
+        let began = Instant::now();
+        Moment::now().checked_add(long).unwrap().block(short);
+        assert!(began.elapsed() >= short);
+    }
+}

@@ -1,0 +1,100 @@
+//! One session after the other, for a program that goes on when one is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::lease::Loss;
+use super::{Core, Registration, Session};
+use crate::error::Error;
+
+/// Before a server is asked again that could not be reached.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The incarnations of one process, one after the other. Made by [`Registration::incarnations`].
+///
+/// Each is a [`Session`] of its own, with a service id of its own. What the one before held is lost to this process: its
+/// [`Lock`](crate::Lock)s stay lost, whatever was done under them is the business of cleanup.
+///
+/// ```no_run
+/// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {
+/// # async fn serve(session: volguard::Session) {}
+/// let mut incarnations = volguard.register("node-1", "volume-manager").incarnations();
+/// while let Some(session) = incarnations.next().await? {
+///     // Dropped as soon as the session is lost.
+///     let served = session.run(serve(session.clone())).await;
+///     if served.is_ok() {
+///         session.stop().await?;
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is registered before `next`"]
+pub struct Incarnations {
+    registration: Registration,
+    current: Option<Arc<Core>>,
+}
+
+impl Incarnations {
+    pub(super) fn new(registration: Registration) -> Incarnations {
+        Incarnations {
+            registration,
+            current: None,
+        }
+    }
+
+    /// Waits until the session that it has returned last is lost, and registers anew. `None` if that session was
+    /// [stopped](Session::stop).
+    ///
+    /// What runs under the guards of the lost session ([`Session::run`], [`Lock::run`](crate::Lock::run)) has ended before:
+    /// registering fences it, and with that gives away what it held. A server that can't be reached is asked until it
+    /// answers.
+    ///
+    /// A session all of whose handles were dropped is lost when its lease has run out.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`] if another process that lives has registered under the same name since: to register again would
+    /// fence that one, which would fence this one in turn. Otherwise those of [`Registration::start`], except for those
+    /// that pass. Calling it again tries again.
+    ///
+    /// # Cancel safety
+    /// As [`Registration::start`]: no incarnation is returned twice, and one that was under way is fenced by the next.
+    pub async fn next(&mut self) -> Result<Option<Session>, Error> {
+        let mut previous = None;
+        if let Some(core) = self.current.clone() {
+            let loss = core.lease.lost().await;
+            core.guarded.none_left().await;
+            if loss == Loss::Stopped {
+                return Ok(None);
+            }
+            tracing::info!(service_id = core.service_id, %loss, "registering anew");
+            // Those that lie idle have been silent for a lease: they may be dead and not know.
+            core.volguard.pool().retain(|_, _| false);
+            previous = Some(core.service_id);
+        }
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.registration.clone().start_after(previous).await {
+                Ok(session) => {
+                    self.current = Some(Arc::clone(session.core()));
+                    return Ok(Some(session));
+                }
+                Err(error) if passes(&error) => {
+                    tracing::warn!(%error, "not registered yet");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The answers to a registration may come so late that its lease has run out.
+fn passes(error: &Error) -> bool {
+    error.is_retryable() || matches!(error, Error::SessionLost(_))
+}

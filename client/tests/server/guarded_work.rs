@@ -1,0 +1,206 @@
+//! Work ends with the guard under which it runs.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::time::timeout;
+use volguard::{CancellationToken, Error, Loss, Session};
+
+use crate::support::{LONG, MOMENT, Observer, Proxy, connect, session, unique};
+
+const SHORT_LEASE: Duration = Duration::from_millis(900);
+
+/// Says when it is dropped.
+struct Work(Arc<AtomicBool>);
+
+impl Work {
+    fn new() -> (Work, Arc<AtomicBool>) {
+        let dropped = Arc::new(AtomicBool::new(false));
+        (Work(Arc::clone(&dropped)), dropped)
+    }
+
+    async fn without_end(self) {
+        pending::<()>().await;
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+fn gone(work: &AtomicBool) -> bool {
+    work.load(Ordering::SeqCst)
+}
+
+async fn short_lived(proxy: &Proxy, cluster: &str) -> Session {
+    let volguard = proxy.builder().connect().await.unwrap();
+    let registration = volguard.register(&unique("host"), "test").cluster(cluster);
+    registration.lease(SHORT_LEASE).start().await.unwrap()
+}
+
+#[tokio::test]
+async fn work_that_ends_in_time_has_its_result() {
+    let session = session(&connect().await).await;
+    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    assert_eq!(lock.run(async { lock.token() }).await, Ok(lock.token()));
+    assert_eq!(session.run(async { 7 }).await, Ok(7));
+    let set = session.acquire_all([("volume", "2"), ("volume", "3")]);
+    let set = set.await.unwrap().unwrap();
+    assert_eq!(set.run(async { 8 }).await, Ok(8));
+}
+
+/// By every guard at once, and before the server would give the lock to anybody.
+#[tokio::test]
+async fn work_is_dropped_before_the_lease_ends_on_the_server() {
+    let (proxy, observer, cluster) = (
+        Proxy::start().await,
+        Observer::new().await,
+        unique("cluster"),
+    );
+    let session = short_lived(&proxy, &cluster).await;
+    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let set = session.acquire_all([("volume", "2"), ("volume", "3")]);
+    let set = set.await.unwrap().unwrap();
+    let works = [Work::new(), Work::new(), Work::new()];
+    let dropped = works.each_ref().map(|(_, dropped)| Arc::clone(dropped));
+    let [first, second, third] = works.map(|(work, _)| work);
+    let tokens = [session.cancellation_token(), lock.cancellation_token()];
+    proxy.freeze_all();
+    let all = async {
+        tokio::join!(
+            lock.run(first.without_end()),
+            set.run(second.without_end()),
+            session.run(third.without_end()),
+        )
+    };
+    let losses = timeout(LONG, all).await.unwrap();
+    assert_eq!(observer.up(session.service_id()).await, 1);
+    let ran_out = Err(Loss::LeaseRanOut);
+    assert_eq!(losses, (ran_out, ran_out, ran_out));
+    assert!(dropped.iter().all(|dropped| gone(dropped)));
+    for token in tokens {
+        timeout(MOMENT, token.cancelled()).await.unwrap();
+    }
+}
+
+/// A token that the server has taken away ends the work of that lock alone.
+#[tokio::test]
+async fn work_ends_with_its_own_lock() {
+    let (observer, session) = (Observer::new().await, session(&connect().await).await);
+    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let other = session.acquire("volume", "2").await.unwrap().unwrap();
+    let token = lock.token();
+    observer
+        .run(&format!("SELECT volguard.force_release({token}, 'a test')"))
+        .await;
+    let (work, dropped) = Work::new();
+    let (told, not_told) = (lock.cancellation_token(), other.cancellation_token());
+    let ask = async { lock.assert_held().await.unwrap_err() };
+    let (loss, refused) = tokio::join!(lock.run(work.without_end()), ask);
+    assert!(matches!(refused, Error::TokenNotHeld(_)), "{refused}");
+    assert_eq!(loss, Err(Loss::TokenNotHeld));
+    assert!(gone(&dropped) && told.is_cancelled() && !not_told.is_cancelled());
+    assert_eq!(other.run(async {}).await, Ok(()));
+}
+
+#[tokio::test]
+async fn whoever_looks_at_a_locks_token_is_told_before_it_is_released() {
+    let session = session(&connect().await).await;
+    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let told = lock.cancellation_token();
+    assert!(lock.release().await.unwrap() && told.is_cancelled());
+    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let told = lock.cancellation_token();
+    assert!(!told.is_cancelled());
+    drop(lock);
+    assert!(told.is_cancelled() && !session.cancellation_token().is_cancelled());
+}
+
+/// The work holds on for a moment when it is told to end, as one does that is in the middle of a step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopping_gives_no_lock_away_before_the_work_under_it_has_ended() {
+    struct Slow(Arc<AtomicU32>, tokio::runtime::Handle, Arc<Observer>, i64);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            let Slow(held, runtime, observer, service_id) = self;
+            std::thread::sleep(MOMENT);
+            let look = tokio::task::block_in_place(|| {
+                runtime.block_on(observer.locks_of_service(*service_id))
+            });
+            held.store(u32::try_from(look).unwrap(), Ordering::SeqCst);
+        }
+    }
+    let session = session(&connect().await).await;
+    let observer = Arc::new(Observer::new().await);
+    let held = Arc::new(AtomicU32::new(7));
+    let runtime = tokio::runtime::Handle::current();
+    let slow = Slow(
+        Arc::clone(&held),
+        runtime,
+        Arc::clone(&observer),
+        session.service_id(),
+    );
+    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let work = tokio::spawn(async move {
+        let work = async {
+            let _slow = slow;
+            begun.send(()).unwrap();
+            pending::<()>().await;
+        };
+        (lock.run(work).await, lock)
+    });
+    has_begun.await.unwrap();
+    let service_id = session.service_id();
+    session.stop().await.unwrap();
+    let (loss, lock) = timeout(LONG, work).await.unwrap().unwrap();
+    assert_eq!(loss, Err(Loss::Stopped));
+    assert_eq!(held.load(Ordering::SeqCst), 1, "held while the work ended");
+    assert_eq!(observer.locks_of_service(service_id).await, 0);
+    drop(lock);
+}
+
+/// The thread stands still beyond the lease, and with it every timer; then the work would go on.
+#[tokio::test]
+async fn no_step_begins_after_the_loss_however_late_the_timers_are() {
+    let session = short_lived(&Proxy::start().await, &unique("cluster")).await;
+    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let steps = AtomicU32::new(0);
+    let work = async {
+        steps.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(SHORT_LEASE);
+        // Ready at once, and polled again before any timer.
+        tokio::task::yield_now().await;
+        steps.fetch_add(1, Ordering::SeqCst);
+    };
+    assert_eq!(lock.run(work).await, Err(Loss::LeaseRanOut));
+    assert_eq!(steps.load(Ordering::SeqCst), 1);
+}
+
+/// Its answer says what was, and comes when it says nothing any more.
+#[tokio::test]
+async fn an_assertion_that_is_answered_too_late_is_none() {
+    let (proxy, cluster) = (Proxy::start().await, unique("cluster"));
+    let session = short_lived(&proxy, &cluster).await;
+    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    proxy.delay_replies(SHORT_LEASE * 2);
+    let answer = timeout(LONG, lock.assert_held()).await.unwrap();
+    assert!(
+        matches!(answer, Err(Error::SessionLost(Loss::LeaseRanOut))),
+        "{answer:?}"
+    );
+}
+
+/// The runtime's only thread is busy, and nobody looks at the clock.
+#[tokio::test]
+async fn a_cancellation_token_needs_no_runtime() {
+    let session = short_lived(&Proxy::start().await, &unique("cluster")).await;
+    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let tokens = [session.cancellation_token(), lock.cancellation_token()];
+    std::thread::sleep(SHORT_LEASE);
+    assert!(tokens.iter().all(CancellationToken::is_cancelled));
+}

@@ -1,0 +1,137 @@
+//! A process goes on under a new service when its session is lost.
+
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use volguard::{Error, Loss};
+
+use crate::support::{LONG, MOMENT, Observer, Proxy, connect, unique};
+
+const SHORT_LEASE: Duration = Duration::from_millis(900);
+
+#[tokio::test]
+async fn a_lost_session_is_followed_by_a_new_one() {
+    let (proxy, observer) = (Proxy::start().await, Observer::new().await);
+    let volguard = proxy.builder().connect().await.unwrap();
+    let registration = volguard.register(&unique("host"), "test");
+    let registration = registration.cluster(&unique("cluster")).lease(SHORT_LEASE);
+    let mut incarnations = registration.incarnations();
+    let first = incarnations.next().await.unwrap().unwrap();
+    let lock = first.acquire("volume", "1").await.unwrap().unwrap();
+    assert!(timeout(MOMENT, incarnations.next()).await.is_err());
+
+    proxy.freeze_open();
+    proxy.refuse(true);
+    assert_eq!(
+        timeout(LONG, first.lost()).await.unwrap(),
+        Loss::LeaseRanOut
+    );
+    let second = async {
+        // The server can't be reached yet.
+        assert!(timeout(MOMENT, incarnations.next()).await.is_err());
+        proxy.refuse(false);
+        incarnations.next().await.unwrap().unwrap()
+    };
+    let second = timeout(LONG, second).await.unwrap();
+    assert!(second.service_id() > first.service_id());
+    assert!(first.is_lost() && lock.is_lost() && !second.is_lost());
+    assert_eq!(observer.up(first.service_id()).await, 0);
+    assert_eq!(observer.up(second.service_id()).await, 1);
+
+    // What the first held is cleaned up after it, and free.
+    let wait = second.acquire("volume", "1").wait(LONG);
+    let again = wait.await.unwrap().unwrap();
+    assert!(again.token() > lock.token());
+    let refused = first.acquire("volume", "2").await.unwrap_err();
+    assert!(matches!(refused, Error::SessionLost(_)), "{refused}");
+}
+
+/// Registering fences the old service, and so gives away what it held.
+#[tokio::test]
+async fn work_under_the_old_session_has_ended_before_a_new_one_is_registered() {
+    let (proxy, observer) = (Proxy::start().await, Observer::new().await);
+    let volguard = proxy.builder().connect().await.unwrap();
+    let registration = volguard.register(&unique("host"), "test");
+    let mut incarnations = registration.lease(SHORT_LEASE).incarnations();
+    let first = incarnations.next().await.unwrap().unwrap();
+    let work = Box::pin(async {
+        first.run(pending::<()>()).await.unwrap_err();
+    });
+    let mut work = Some(work);
+    // It is begun, and not polled any more: as if its thread were busy elsewhere.
+    assert!(timeout(MOMENT, work.as_mut().unwrap()).await.is_err());
+    proxy.freeze_open();
+    proxy.refuse(true);
+    timeout(LONG, first.lost()).await.unwrap();
+    proxy.refuse(false);
+    assert!(timeout(MOMENT, incarnations.next()).await.is_err());
+    let services = "SELECT count(*) FROM volguard.service_status WHERE host =
+                    (SELECT host FROM volguard.service_status WHERE service_id = $1)";
+    assert_eq!(observer.number(services, &[&first.service_id()]).await, 1);
+    work.take();
+    let second = timeout(LONG, incarnations.next()).await.unwrap();
+    assert!(second.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn there_is_none_after_one_that_was_stopped() {
+    let volguard = connect().await;
+    let mut incarnations = volguard.register(&unique("host"), "test").incarnations();
+    let session = incarnations.next().await.unwrap().unwrap();
+    session.stop().await.unwrap();
+    assert!(incarnations.next().await.unwrap().is_none());
+}
+
+/// Two processes of one name would fence each other for ever.
+#[tokio::test]
+async fn whoever_was_replaced_stays_away() {
+    let (volguard, observer) = (connect().await, Observer::new().await);
+    let registration = volguard
+        .register(&unique("host"), "test")
+        .lease(SHORT_LEASE);
+    let mut incarnations = registration.clone().incarnations();
+    let first = incarnations.next().await.unwrap().unwrap();
+    let other = registration.start().await.unwrap();
+    let refused = timeout(LONG, incarnations.next())
+        .await
+        .unwrap()
+        .unwrap_err();
+    let replaced_by = other.service_id();
+    assert!(
+        matches!(refused, Error::Superseded { service_id } if service_id == replaced_by),
+        "{refused}"
+    );
+    assert_eq!(first.loss(), Some(Loss::Fenced));
+    assert!(!other.is_lost());
+    assert_eq!(observer.up(replaced_by).await, 1);
+
+    // The other one leaves, and there is room again.
+    other.stop().await.unwrap();
+    let next = incarnations.next().await.unwrap().unwrap();
+    assert!(next.service_id() > replaced_by);
+}
+
+#[tokio::test]
+async fn a_refusal_is_told() {
+    let volguard = connect().await;
+    let mut incarnations = volguard.register("", "test").incarnations();
+    for _ in 0..2 {
+        let refused = incarnations.next().await.unwrap_err();
+        assert_eq!(crate::support::code(&refused), Some("22023"));
+    }
+}
+
+/// The answers to the registration come when its lease may be over: a session that is lost from the start is none.
+#[tokio::test]
+async fn a_registration_that_takes_longer_than_its_lease_fails() {
+    let proxy = Proxy::start().await;
+    let volguard = proxy.builder().connect().await.unwrap();
+    proxy.delay_replies(SHORT_LEASE);
+    let registration = volguard.register(&unique("host"), "test");
+    let refused = registration.lease(SHORT_LEASE).start().await.unwrap_err();
+    assert!(
+        matches!(refused, Error::SessionLost(Loss::LeaseRanOut)),
+        "{refused}"
+    );
+}

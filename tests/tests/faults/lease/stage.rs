@@ -1,0 +1,100 @@
+//! One writer behind a proxy, who has the lock, and one who waits for it.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use volguard_tests::scenario::{
+    Conduct, Disk, News, Proxy, Site, Sql, Writer, WriterOptions, until,
+};
+
+pub(super) struct Stage {
+    pub(super) proxy: Proxy,
+    pub(super) disk: Disk,
+    pub(super) first: Writer,
+    pub(super) second: Writer,
+    /// Of the first.
+    pub(super) service: i64,
+    pub(super) token: i64,
+    sql: Sql,
+}
+
+impl Stage {
+    /// The first one writes already, the second is registered.
+    pub(super) async fn set(
+        site: &Site,
+        lease: Duration,
+        conduct: Conduct,
+        environment: &[(&str, String)],
+    ) -> anyhow::Result<Stage> {
+        let proxy = Proxy::in_front_of(site.port()).await?;
+        let disk = Disk::create()?;
+        let options = WriterOptions {
+            url: site.url_by_port(proxy.port()),
+            host: "first".to_owned(),
+            lease,
+            disk: disk.path().to_owned(),
+            conduct,
+        };
+        let program = crate::DISK_WRITER.as_ref();
+        let mut first = Writer::start(program, &options, environment)?;
+        let service = first.until_it_registers().await?;
+        let News::Holds(token) = first.news().await? else {
+            bail!("the first writer has no lock");
+        };
+        until_written(&disk, token).await?;
+        let options = WriterOptions {
+            url: site.url(),
+            host: "second".to_owned(),
+            conduct: Conduct::Guarded,
+            ..options
+        };
+        let mut second = Writer::start(program, &options, &[])?;
+        second.until_it_registers().await?;
+        Ok(Stage {
+            proxy,
+            disk,
+            first,
+            second,
+            service,
+            token,
+            sql: site.sql().await?,
+        })
+    }
+
+    pub(super) async fn until_written(&self, token: i64) -> anyhow::Result<()> {
+        until_written(&self.disk, token).await
+    }
+
+    /// Until the first has written after the heir, who goes on to write.
+    pub(super) async fn until_both_have_written(&self, heir: i64) -> anyhow::Result<()> {
+        self.until_written(heir).await?;
+        self.until_written(self.token).await?;
+        self.until_written(heir).await
+    }
+
+    /// Until the server has heard heartbeats of the first for so much longer.
+    pub(super) async fn until_heartbeats_of(&self, time: Duration) -> anyhow::Result<()> {
+        let heartbeat = format!(
+            "(SELECT heartbeat_at FROM volguard.service_status WHERE service_id = {})",
+            self.service
+        );
+        let now = self.sql.text(&format!("SELECT {heartbeat}")).await?;
+        let later = format!(
+            "SELECT {heartbeat} >= '{}'::timestamptz + interval '{} ms'",
+            now.unwrap_or_default(),
+            time.as_millis()
+        );
+        until("heartbeats", async || {
+            Ok(self.sql.holds(&later).await?.then_some(()))
+        })
+        .await
+    }
+}
+
+/// Until the last write was made with this token.
+pub(super) async fn until_written(disk: &Disk, token: i64) -> anyhow::Result<()> {
+    until("a write", async || {
+        Ok((disk.last()? == Some(token)).then_some(()))
+    })
+    .await
+}
