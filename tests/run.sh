@@ -48,7 +48,7 @@ tier() {
     SUMMARY+=("$(printf '%-22s %7d %7d %6d s' "$name" "$passed" "$failed" $((SECONDS - start)))")
     # Whoever has only the end of all this to read is to find the reason there.
     if ((failed > 0)); then
-        ENDS+=("$(printf '\n-- how "%s" ended\n' "$name" && tail -n 25 "$LOG")")
+        ENDS+=("$(printf '\n-- "%s"\n' "$name" && grep -E 'FAILED|panicked at|^Error' "$LOG" | head -n 20 && tail -n 15 "$LOG")")
     fi
 }
 

@@ -12,7 +12,8 @@ use std::{env, io};
 
 use anyhow::{Context, bail, ensure};
 use volguard::{
-    ClaimedCleanup, Janitor, Lock, Session, StartWork, StatementMode, Volguard, Work, column,
+    ClaimedCleanup, Janitor, Lock, Session, StartWork, StatementMode, Volguard, Work, WorkOutcome,
+    column,
 };
 use volguard_tests::scenario::{Ledger, Party, Sql, sqlstate};
 
@@ -128,7 +129,10 @@ impl Worker {
                 Ok(self.work.is_some().to_string())
             }
             "work" => loop {
-                let mut work = self.start_work(rest).await?.started().context("free")?;
+                let mut work = match self.start_work(rest).await? {
+                    WorkOutcome::Started(work) => work,
+                    refused => bail!("{refused:?}"),
+                };
                 let end = work.finish().set("status", "available").await?;
                 ensure!(end.is_updated(), "{end:?}");
             },
@@ -179,6 +183,8 @@ impl Worker {
             .start_work("volume", key)
             .expect("status", "available")
             .set("status", "extending")
+            // Nobody else wants it, but an autovacuum that gives pages back may lock the table for a moment.
+            .wait(Duration::from_secs(5))
     }
 
     /// What `work KEY` does without end, in four steps.

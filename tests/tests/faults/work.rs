@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use volguard_tests::scenario::{Observer, Site, Sql, Violation, Worker, WorkerOptions, until};
 
-const LEASE: Duration = Duration::from_millis(1000);
+/// Long enough that no worker is lost on a busy machine.
+const LEASE: Duration = Duration::from_millis(3000);
 const LONG: Duration = Duration::from_secs(60);
 
 by_both_routes!(
@@ -123,10 +124,13 @@ async fn killed_at_any_moment_the_volume_is_in_order(site: &Site) -> anyhow::Res
         // Each dies after another number of volumes.
         for state in ["extending", "available"].iter().cycle().take(round + 1) {
             let look = format!("SELECT status = '{state}' FROM app.volumes WHERE id = 'v0'");
-            until("a state of the volume", async || {
+            let state = until("a state of the volume", async || {
                 Ok(observer.sql().holds(&look).await?.then_some(()))
-            })
-            .await?;
+            });
+            tokio::select! {
+                reply = worker.reply() => bail!("the worker works no more: {reply:?}"),
+                seen = state => seen?,
+            }
         }
         worker.kill().await?;
         let state = put_in_order(&sql, service).await?;
