@@ -70,7 +70,7 @@ install_cargo_pgrx() {
     echo "setup: installing cargo-pgrx $CARGO_PGRX, which takes some minutes"
     # The extension pins the same version; another one refuses to build it.
     cargo install --locked cargo-pgrx --version "$CARGO_PGRX" --force ||
-        die "cargo-pgrx could not be installed (see above); is crates.io reachable?"
+        die "cargo-pgrx could not be installed (see above); is the registry of crates reachable?"
 }
 
 register_postgres() {
