@@ -10,6 +10,8 @@ mod machine;
 mod options;
 mod rounds;
 mod servers;
+mod stage;
+mod turn;
 mod updates;
 mod work;
 

@@ -8,7 +8,7 @@ use lexopt::prelude::*;
 
 use crate::locks::Contender;
 use crate::rounds::Pace;
-use crate::{locks, updates, work};
+use crate::{locks, stage};
 
 pub const HELP: &str = "\
 volguard-bench [updates] [locks] [growth] [cleanup] [work] [options]
@@ -127,8 +127,7 @@ impl Options {
             bail!("one round at least, of more than no time");
         }
         let most = self.parts.iter().map(|part| match part {
-            Part::Updates => updates::MOST_CLIENTS,
-            Part::Work => work::MOST_CLIENTS,
+            Part::Updates | Part::Work => stage::MOST_CLIENTS,
             // A cleanup has no clients.
             Part::Locks | Part::Growth | Part::Cleanup => locks::MOST_CLIENTS,
         });

@@ -3,7 +3,6 @@
 mod case;
 mod contender;
 mod report;
-mod stage;
 mod turn;
 
 use anyhow::Result;
@@ -11,15 +10,14 @@ use anyhow::Result;
 use self::case::Case;
 use self::contender::Form;
 use self::report::Report;
-use self::stage::Stage;
 use self::turn::pair;
 use crate::options::Options;
-
-pub use self::stage::MOST_CLIENTS;
+use crate::stage::Stage;
 
 pub async fn run(options: &Options) -> Result<()> {
     let pace = options.pace(5, 2.0);
-    let stage = Stage::set(options.fsync).await?;
+    let schema = include_str!("../sql/updates/schema.sql");
+    let stage = Stage::set(options.fsync, schema, &["volumes", "snapshots"]).await?;
     let mut report = Report::new(stage.describe().await?, pace);
     println!("{}", report.heading());
     for case in Case::all() {

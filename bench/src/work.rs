@@ -3,21 +3,19 @@
 
 mod contender;
 mod report;
-mod stage;
 mod turn;
 
 use anyhow::Result;
 
 use self::report::Report;
-use self::stage::Stage;
 use self::turn::turns;
 use crate::options::Options;
-
-pub use self::stage::MOST_CLIENTS;
+use crate::stage::Stage;
 
 pub async fn run(options: &Options) -> Result<()> {
     let pace = options.pace(5, 2.0);
-    let stage = Stage::set(options.fsync).await?;
+    let schema = include_str!("../sql/work/schema.sql");
+    let stage = Stage::set(options.fsync, schema, &["volumes"]).await?;
     let mut report = Report::new(stage.describe().await?, pace);
     println!("{}", report.heading());
     for clients in options.clients(&[1, 16]) {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::case::Case;
 use crate::machine;
 use crate::servers::Postgres;
+use crate::turn;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
@@ -102,24 +103,6 @@ impl Worker {
         })
     }
 
-    /// The processor time that the server has spent on this connection.
-    pub fn server_time(&self) -> Result<Duration> {
-        machine::processor_time(self.backend)
-    }
-
-    /// Updates one volume after the other until the time is over, and returns how many it did.
-    pub async fn work_until(&self, end: Instant) -> Result<u64> {
-        let rounds = (0_u64..).zip(self.volumes.iter().cycle());
-        for (done, &id) in rounds {
-            if Instant::now() >= end {
-                return Ok(done);
-            }
-            self.update(id, if done % 2 == 0 { "error" } else { "available" })
-                .await?;
-        }
-        bail!("a worker without volumes")
-    }
-
     /// Updates the first volume and returns the new row.
     pub async fn sample(&self) -> Result<Value> {
         // Twice, so that the status before is this one too.
@@ -163,5 +146,24 @@ impl Worker {
                 Ok(row.try_get(1)?)
             }
         }
+    }
+}
+
+impl turn::Worker for Worker {
+    fn server_time(&self) -> Result<Duration> {
+        machine::processor_time(self.backend)
+    }
+
+    /// Updates one volume after the other until the time is over, and returns how many it did.
+    async fn work_until(&self, end: Instant) -> Result<u64> {
+        let rounds = (0_u64..).zip(self.volumes.iter().cycle());
+        for (done, &id) in rounds {
+            if Instant::now() >= end {
+                return Ok(done);
+            }
+            self.update(id, if done % 2 == 0 { "error" } else { "available" })
+                .await?;
+        }
+        bail!("a worker without volumes")
     }
 }

@@ -3,8 +3,9 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::contender::Form;
-use super::turn::{Pair, Turn};
+use super::turn::Pair;
 use crate::rounds::{Pace, Rounds};
+use crate::turn::Turn;
 
 #[derive(Debug)]
 pub struct Report {
@@ -49,8 +50,8 @@ impl Report {
 
     pub fn add(&mut self, update: &str, form: Form, clients: usize, pair: &Pair) {
         let Pair { by_hand, ours } = pair;
-        let speed = |turn: &Turn| turn.updates_per_second;
-        let time = |turn: &Turn| turn.server_time_per_update;
+        let speed = |turn: &Turn| turn.per_second;
+        let time = |turn: &Turn| turn.server_time;
         self.table.add_row([
             update.to_owned(),
             form.name().to_owned(),

@@ -1,26 +1,17 @@
 //! Turns: how many updates a contender does in a given time.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use tokio::task::JoinSet;
 
 use super::case::Case;
 use super::contender::{Contender, Form, Worker};
-use super::stage::Stage;
 use crate::rounds::{Pace, order};
+use crate::stage::Stage;
+use crate::turn::{Turn, turn};
 
 /// The clients of one contender.
 type Team = Vec<Arc<Worker>>;
-
-/// What one turn came to.
-#[derive(Debug, Clone, Copy)]
-pub struct Turn {
-    pub updates_per_second: f64,
-    /// Processor time of the server's processes, in microseconds. What else the machine does leaves it as it is.
-    pub server_time_per_update: f64,
-}
 
 /// The turns of the two, one a round.
 #[derive(Debug)]
@@ -73,26 +64,4 @@ async fn team(stage: &Stage, who: Contender, case: &Arc<Case>, clients: usize) -
         team.push(Arc::new(worker));
     }
     Ok(team)
-}
-
-async fn turn(team: &Team, time: Duration) -> Result<Turn> {
-    let (start, before) = (Instant::now(), server_time(team)?);
-    let mut running = JoinSet::new();
-    for worker in team {
-        let worker = Arc::clone(worker);
-        running.spawn(async move { worker.work_until(start + time).await });
-    }
-    let mut done = 0;
-    while let Some(result) = running.join_next().await {
-        done += result??;
-    }
-    let (elapsed, server_time) = (start.elapsed(), server_time(team)? - before);
-    Ok(Turn {
-        updates_per_second: done as f64 / elapsed.as_secs_f64(),
-        server_time_per_update: server_time.as_secs_f64() * 1e6 / done as f64,
-    })
-}
-
-fn server_time(team: &Team) -> Result<Duration> {
-    team.iter().map(|worker| worker.server_time()).sum()
 }

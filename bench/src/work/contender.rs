@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::machine;
 use crate::servers::Postgres;
+use crate::turn;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
@@ -80,22 +81,6 @@ impl Worker {
         })
     }
 
-    /// The processor time that the server has spent on this connection.
-    pub fn server_time(&self) -> Result<Duration> {
-        machine::processor_time(self.backend)
-    }
-
-    /// Works on one volume after the other until the time is over, and returns on how many.
-    pub async fn work_until(&self, end: Instant) -> Result<u64> {
-        for (done, &id) in (0_u64..).zip(self.volumes.iter().cycle()) {
-            if Instant::now() >= end {
-                return Ok(done);
-            }
-            self.work(id).await?;
-        }
-        bail!("a worker without volumes")
-    }
-
     /// The states that the first volume goes through, but for its growing size.
     pub async fn sample(&self) -> Result<[Value; 2]> {
         let mut states = self.work(self.volumes[0]).await?;
@@ -137,5 +122,22 @@ impl Worker {
         let statement = &self.statements[statement];
         let row = self.client.query_opt(statement, params).await?;
         row.context("refused")
+    }
+}
+
+impl turn::Worker for Worker {
+    fn server_time(&self) -> Result<Duration> {
+        machine::processor_time(self.backend)
+    }
+
+    /// Works on one volume after the other until the time is over, and returns on how many.
+    async fn work_until(&self, end: Instant) -> Result<u64> {
+        for (done, &id) in (0_u64..).zip(self.volumes.iter().cycle()) {
+            if Instant::now() >= end {
+                return Ok(done);
+            }
+            self.work(id).await?;
+        }
+        bail!("a worker without volumes")
     }
 }

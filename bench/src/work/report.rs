@@ -2,8 +2,9 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::turn::{Turn, Turns};
+use super::turn::Turns;
 use crate::rounds::{Pace, Rounds};
+use crate::turn::Turn;
 
 #[derive(Debug)]
 pub struct Report {

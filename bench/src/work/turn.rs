@@ -1,25 +1,16 @@
 //! Turns: how many operations a contender does in a given time.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use tokio::task::JoinSet;
 
 use super::contender::{Contender, Worker};
-use super::stage::Stage;
 use crate::rounds::{Pace, order};
+use crate::stage::Stage;
+use crate::turn::{Turn, turn};
 
 /// The clients of one contender.
 type Team = Vec<Arc<Worker>>;
-
-/// What one turn came to.
-#[derive(Debug, Clone, Copy)]
-pub struct Turn {
-    pub per_second: f64,
-    /// Processor time of the server's processes for one operation, in microseconds.
-    pub server_time: f64,
-}
 
 /// The turns of each, one a round, in the order of [`Contender::ALL`].
 pub type Turns = [Vec<Turn>; 3];
@@ -55,26 +46,4 @@ async fn team(stage: &Stage, who: Contender, clients: usize) -> Result<Team> {
         team.push(Arc::new(worker));
     }
     Ok(team)
-}
-
-async fn turn(team: &Team, time: Duration) -> Result<Turn> {
-    let (start, before) = (Instant::now(), server_time(team)?);
-    let mut running = JoinSet::new();
-    for worker in team {
-        let worker = Arc::clone(worker);
-        running.spawn(async move { worker.work_until(start + time).await });
-    }
-    let mut done = 0;
-    while let Some(result) = running.join_next().await {
-        done += result??;
-    }
-    let (elapsed, server_time) = (start.elapsed(), server_time(team)? - before);
-    Ok(Turn {
-        per_second: done as f64 / elapsed.as_secs_f64(),
-        server_time: server_time.as_secs_f64() * 1e6 / done as f64,
-    })
-}
-
-fn server_time(team: &Team) -> Result<Duration> {
-    team.iter().map(|worker| worker.server_time()).sum()
 }

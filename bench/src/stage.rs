@@ -1,4 +1,4 @@
-//! The server and the volumes that the contenders work on.
+//! A server with volumes that clients work on, each on its own.
 
 use anyhow::Result;
 use tokio_postgres::Client;
@@ -17,21 +17,27 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub async fn set(fsync: bool) -> Result<Stage> {
+    /// By a schema that has a table of volumes, and all of its tables.
+    pub async fn set(fsync: bool, schema: &str, tables: &[&str]) -> Result<Stage> {
         // Nor is a vacuum to come in the middle of one contender's turn.
         let settings = |server: PrivateServerBuilder| server.setting("autovacuum", "off");
         let server = Postgres::start(fsync, settings)?;
-        let client = server.connect().await?;
-        let schema = include_str!("../../sql/work/schema.sql");
+        let mut stage = Stage {
+            server,
+            volumes: Vec::new(),
+        };
+        let client = stage.connect().await?;
         client.batch_execute(schema).await?;
-        client
-            .batch_execute("VACUUM (ANALYZE, FREEZE) volumes")
-            .await?;
-        let rows = client.query("SELECT id FROM volumes ORDER BY id", &[]);
-        let rows = rows.await?;
-        let volumes = rows.iter().map(|row| row.try_get(0));
-        let volumes = volumes.collect::<Result<_, _>>()?;
-        Ok(Stage { server, volumes })
+        // One by one: it runs in no transaction, and a text of several statements is one.
+        for table in tables {
+            let vacuum = format!("VACUUM (ANALYZE, FREEZE) {table}");
+            client.batch_execute(&vacuum).await?;
+        }
+        let volumes = client.query("SELECT id FROM volumes ORDER BY id", &[]);
+        for row in volumes.await? {
+            stage.volumes.push(row.try_get(0)?);
+        }
+        Ok(stage)
     }
 
     pub async fn connect(&self) -> Result<Client> {
