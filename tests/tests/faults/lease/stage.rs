@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use volguard_tests::scenario::{
-    Conduct, Disk, News, Proxy, Site, Sql, Writer, WriterOptions, until,
+    Conduct, Disk, News, Proxy, Site, Sql, Violation, Writer, WriterOptions, until,
 };
 
 pub(super) struct Stage {
@@ -63,6 +63,20 @@ impl Stage {
 
     pub(super) async fn until_written(&self, token: i64) -> anyhow::Result<()> {
         until_written(&self.disk, token).await
+    }
+
+    /// For those that nothing protects: both write, and the audit sees it.
+    pub(super) async fn must_show_two_writers(self, heir: i64) -> anyhow::Result<()> {
+        self.until_both_have_written(heir).await?;
+        let seen = self.disk.audit().unwrap_err();
+        assert!(
+            matches!(
+                seen.downcast_ref(),
+                Some(Violation::TokenWentBack { .. } | Violation::TwoHolders { .. })
+            ),
+            "{seen:#}"
+        );
+        self.disk.remove()
     }
 
     /// Until the first has written after the heir, who goes on to write.
