@@ -11,9 +11,10 @@ use std::ptr::NonNull;
 /// Postgres functions that raise errors which belong to the user. Call them only inside [`catching`].
 pub mod raw {
     use pgrx::pg_sys::{
-        CommandId, Datum, EState, HeapTuple, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode,
-        Relation, ResultRelInfo, SPIPlanPtr, ScanKey, Snapshot, SysScanDesc, TransactionId,
-        TupleDesc, TupleTableSlot, TupleTableSlotOps, XLTW_Oper,
+        BulkInsertState, CommandId, Datum, EState, HeapTuple, IndexInfo, IndexUniqueCheck,
+        ItemPointer, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode, Relation, ResultRelInfo,
+        SPIPlanPtr, ScanKey, Snapshot, SysScanDesc, TransactionId, TupleDesc, TupleTableSlot,
+        TupleTableSlotOps, XLTW_Oper,
     };
     use std::ffi::{c_char, c_int, c_long, c_void};
 
@@ -74,6 +75,34 @@ pub mod raw {
             state: *mut EState,
             slot: *mut TupleTableSlot,
         );
+        pub fn heap_form_tuple(
+            descriptor: TupleDesc,
+            values: *mut Datum,
+            nulls: *mut bool,
+        ) -> HeapTuple;
+        pub fn heap_insert(
+            relation: Relation,
+            tuple: HeapTuple,
+            command: CommandId,
+            options: c_int,
+            state: BulkInsertState,
+        );
+        pub fn heap_attisnull(tuple: HeapTuple, number: c_int, descriptor: TupleDesc) -> bool;
+        pub fn RelationGetIndexList(relation: Relation) -> *mut List;
+        pub fn RelationGetIndexPredicate(index: Relation) -> *mut List;
+        pub fn list_free(list: *mut List);
+        pub fn index_open(index: Oid, mode: c_int) -> Relation;
+        pub fn index_close(index: Relation, mode: c_int);
+        pub fn index_insert(
+            index: Relation,
+            values: *mut Datum,
+            nulls: *mut bool,
+            place: ItemPointer,
+            table: Relation,
+            unique: IndexUniqueCheck::Type,
+            unchanged: bool,
+            description: *mut IndexInfo,
+        ) -> bool;
         pub fn heap_copytuple(tuple: HeapTuple) -> HeapTuple;
         pub fn heap_deform_tuple(
             tuple: HeapTuple,

@@ -1,7 +1,10 @@
 //! Writes one row of `workers` without a statement, as logical replication applies a row: for the two verbs that every
 //! operation of a volume manager calls.
 //!
-//! Where triggers have been put on the table, a statement does it, since they expect one.
+//! Where triggers have been put on the table, a statement does it, since they expect one. What else may have been put there is
+//! for the executor's functions.
+
+mod plain;
 
 use crate::catch::{catching, raw};
 use crate::error::Error;
@@ -23,7 +26,9 @@ pub fn insert<const N: usize>(
         catching(|| {
             // SQL would say so before it starts.
             raw::PreventCommandIfReadOnly(verb);
-            with_table(tables, |table| insert_into(table, &fields))
+            with_table(tables, |table| {
+                plain::insert(table, &fields) || insert_into(table, &fields)
+            })
         })
     }
 }
@@ -57,6 +62,8 @@ unsafe fn with_table(tables: &Tables, body: impl FnOnce(Relation) -> bool) -> bo
     }
 }
 
+/// Inserts by way of the executor, which minds whatever is on the table.
+///
 /// # Safety
 /// Inside [`catching`]; the fields are of their columns' types.
 unsafe fn insert_into(table: Relation, fields: &[(i16, Arg)]) -> bool {
@@ -66,7 +73,8 @@ unsafe fn insert_into(table: Relation, fields: &[(i16, Arg)]) -> bool {
         let target = raw::palloc0(size_of::<pg_sys::ResultRelInfo>());
         let target = target.cast::<pg_sys::ResultRelInfo>();
         (*target).type_ = pg_sys::NodeTag::T_ResultRelInfo;
-        raw::InitResultRelInfo(target, table, 1, std::ptr::null_mut(), 0);
+        // Zero, as there is no range table: an error that names a row's values would look into it.
+        raw::InitResultRelInfo(target, table, 0, std::ptr::null_mut(), 0);
         raw::ExecOpenIndices(target, false);
 
         let slot = raw::MakeSingleTupleTableSlot((*table).rd_att, &raw const pg_sys::TTSOpsVirtual);
