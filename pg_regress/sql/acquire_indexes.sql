@@ -60,6 +60,7 @@ SELECT volguard.acquire(:one, 'volume', 'i-5', 'thrice') IS NOT NULL AS got, vol
 DROP INDEX volguard.lock_names;
 -- One that is ready but not valid, as in the second half of its building: it guards what comes from now on.
 BEGIN;
+DELETE FROM volguard.workers WHERE cluster <> 'idx';
 CREATE UNIQUE INDEX lock_names ON volguard.workers (lock_name) WHERE request_id IS NOT NULL;
 UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'volguard.lock_names'::regclass;
 SELECT volguard.acquire(:one, 'volume', 'i-7', 'once', request_id => '00000000-0000-0000-0000-000000000001') IS NOT NULL AS got,
@@ -70,6 +71,7 @@ ROLLBACK;
 
 -- Constraints: deferred, checked, not null; a column that is computed.
 BEGIN;
+DELETE FROM volguard.workers WHERE cluster <> 'idx';
 ALTER TABLE volguard.workers ADD CONSTRAINT once UNIQUE (resource_type, updated_at) DEFERRABLE INITIALLY DEFERRED;
 SELECT volguard.acquire(:one, 'volume', 'i-7') IS NOT NULL AS got;
 UPDATE volguard.workers SET updated_at = '2000-01-01' WHERE resource_id IN ('i-1', 'i-7');
