@@ -213,7 +213,7 @@ impl<'a> Request<'a> {
             (columns.acquired_at, now),
             (columns.updated_at, now),
         ];
-        let written = match write::insert(tables, c"acquire()", fields) {
+        let written = match write::insert(tables, c"acquire()", token, fields) {
             Ok(false) => statements::ACQUIRE.count(&fields.map(|(_, value)| value)[..10]),
             directly => directly.map(usize::from),
         };

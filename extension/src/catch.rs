@@ -10,11 +10,15 @@ use std::ptr::NonNull;
 
 /// Postgres functions that raise errors which belong to the user. Call them only inside [`catching`].
 pub mod raw {
+    #[cfg(not(any(feature = "pg14", feature = "pg15")))]
+    use pgrx::pg_sys::RelFileLocator as TableFile;
+    #[cfg(any(feature = "pg14", feature = "pg15"))]
+    use pgrx::pg_sys::RelFileNode as TableFile;
     use pgrx::pg_sys::{
-        BulkInsertState, CommandId, Datum, EState, HeapTuple, IndexInfo, IndexUniqueCheck,
-        ItemPointer, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode, Relation, ResultRelInfo,
-        SPIPlanPtr, ScanKey, Snapshot, SysScanDesc, TransactionId, TupleDesc, TupleTableSlot,
-        TupleTableSlotOps, XLTW_Oper,
+        BlockNumber, Buffer, BulkInsertState, CommandId, Datum, EState, ForkNumber, HeapTuple,
+        IndexInfo, IndexUniqueCheck, ItemPointer, LOCKTAG, List, LockAcquireResult, OffsetNumber,
+        Oid, Page, RawParseMode, Relation, ResultRelInfo, SPIPlanPtr, ScanKey, Snapshot,
+        SysScanDesc, TransactionId, TupleDesc, TupleTableSlot, TupleTableSlotOps, XLTW_Oper,
     };
     use std::ffi::{c_char, c_int, c_long, c_void};
 
@@ -87,6 +91,25 @@ pub mod raw {
             options: c_int,
             state: BulkInsertState,
         );
+        pub fn heap_hot_search_buffer(
+            root: ItemPointer,
+            relation: Relation,
+            buffer: Buffer,
+            snapshot: Snapshot,
+            tuple: HeapTuple,
+            all_dead: *mut bool,
+            first_call: bool,
+        ) -> bool;
+        pub fn heap_get_root_tuples(page: Page, roots: *mut OffsetNumber);
+        pub fn ReadBuffer(relation: Relation, block: BlockNumber) -> Buffer;
+        pub fn ReadRecentBuffer(
+            file: TableFile,
+            fork: ForkNumber::Type,
+            block: BlockNumber,
+            buffer: Buffer,
+        ) -> bool;
+        pub fn LockBuffer(buffer: Buffer, mode: c_int);
+        pub fn ReleaseBuffer(buffer: Buffer);
         pub fn heap_attisnull(tuple: HeapTuple, number: c_int, descriptor: TupleDesc) -> bool;
         pub fn RelationGetIndexList(relation: Relation) -> *mut List;
         pub fn RelationGetIndexPredicate(index: Relation) -> *mut List;

@@ -27,6 +27,7 @@ mod lock;
 mod look;
 mod operator;
 mod owner;
+mod place;
 mod refusal;
 mod repair;
 mod row;

@@ -48,6 +48,8 @@ pub enum Guard {
     Patience,
     /// Finished work gives its lock back before it changes the row of its resource.
     ReleaseFirst,
+    /// The look whether a row that is where another was is that one.
+    SameRow,
     /// The look whether the database has come out of a dump.
     Lineage,
 }

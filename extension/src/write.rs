@@ -8,29 +8,36 @@ mod plain;
 
 use crate::catch::{catching, raw};
 use crate::error::Error;
+use crate::place;
 use crate::spi::Arg;
 use crate::tables::Tables;
 use pgrx::pg_sys::{self, Datum, ItemPointerData, Relation};
 use std::ffi::CStr;
 
-/// Inserts a row with these fields, each beside the number of its column; the other columns become NULL. False, and nothing
-/// done, if that takes a statement.
+/// Inserts the row of a token with these fields, each beside the number of its column; the other columns become NULL. False, and
+/// nothing done, if that takes a statement.
 pub fn insert<const N: usize>(
     tables: &Tables,
     verb: &CStr,
+    token: i64,
     fields: [(i16, Arg); N],
 ) -> Result<bool, Error> {
     let verb = verb.as_ptr();
     // SAFETY: the table is locked for a read, so that it is there; the closure owns nothing.
-    unsafe {
+    let (done, place) = unsafe {
         catching(|| {
             // SQL would say so before it starts.
             raw::PreventCommandIfReadOnly(verb);
-            with_table(tables, |table| {
-                plain::insert(table, &fields) || insert_into(table, &fields)
-            })
-        })
-    }
+            let mut place = None;
+            let done = with_table(tables, |table| {
+                place = plain::insert(table, &fields);
+                place.is_some() || insert_into(table, &fields)
+            });
+            (done, place)
+        })?
+    };
+    place::TOKENS.with(|places| places.note(token, place));
+    Ok(done)
 }
 
 /// Deletes the row version at `place`, waiting for whoever has it locked. False, and nothing done, if it isn't the newest any

@@ -5,6 +5,7 @@
 //! remembered, so an index that has gone, or that is just being built, is treated as the executor treats it.
 
 use crate::catch::raw;
+use crate::place::Place;
 use crate::spi::Arg;
 use pgrx::pg_sys::{self, Datum, FormData_pg_attribute, NodeTag, Relation, TupleDesc};
 use std::ptr;
@@ -15,27 +16,26 @@ const WIDEST: usize = pg_sys::INDEX_MAX_KEYS as usize;
 /// The most indexes that a table may have here.
 const MOST_INDEXES: usize = 8;
 
-/// Inserts a row with these fields, each beside the number of its column. False, and nothing done, if the table asks for more
+/// Inserts a row with these fields, each beside the number of its column. `None`, and nothing done, if the table asks for more
 /// than that, or refuses NULL in another column.
 ///
 /// # Safety
 /// Inside [`crate::catch::catching`]; the table is locked for a write and has no triggers; the fields are of their columns'
 /// types.
-pub unsafe fn insert(table: Relation, fields: &[(i16, Arg)]) -> bool {
+pub unsafe fn insert(table: Relation, fields: &[(i16, Arg)]) -> Option<Place> {
     // SAFETY: the caller's promise. Indexes that are opened are closed, or by the abort when an error jumps out.
     unsafe {
         if !is_plain(table) {
-            return false;
+            return None;
         }
-        let Some(row) = Row::of((*table).rd_att, fields) else {
-            return false;
-        };
+        let row = Row::of((*table).rd_att, fields)?;
         let indexes = Indexes::open(table, &row);
-        if indexes.understood {
-            row.write(table, &indexes);
-        }
+        let place = match indexes.understood {
+            true => Some(row.write(table, &indexes)),
+            false => None,
+        };
         indexes.close();
-        indexes.understood
+        place
     }
 }
 
@@ -99,7 +99,7 @@ impl Row {
 
     /// # Safety
     /// As [`insert`]; the indexes are those of the table, and understood.
-    unsafe fn write(&self, table: Relation, indexes: &Indexes) {
+    unsafe fn write(&self, table: Relation, indexes: &Indexes) -> Place {
         // SAFETY: the caller's promise; the arrays have a field a column, and Postgres only reads them.
         unsafe {
             let (values, nulls) = (self.values.as_ptr(), self.nulls.as_ptr());
@@ -112,6 +112,7 @@ impl Row {
                     self.enter(table, *index, &mut (*tuple).t_self);
                 }
             }
+            Place::of_new(table, (*tuple).t_self)
         }
     }
 
