@@ -115,6 +115,7 @@ pub unsafe extern "C-unwind" fn _PG_init() {
     settings::register();
     invalidation::register();
     wait::wake::register();
+    wait::hand_over::register();
     event_line::register();
     worker::register();
 }

@@ -58,7 +58,7 @@ fn beside(score: &Score, rival: &Line<'_>, ours: Contender, goal: f64) -> Option
     })
 }
 
-/// A hot key can't change hands more often than one client alone takes and gives back.
+/// One client alone waits for the disk twice a pair, and nobody waits for him: a hot key that keeps up with that changes hands well.
 fn beside_one_client(score: &Score, hot: &Line<'_>) -> Option<Target> {
     let alone = Cell {
         load: Load::OwnKeys,
