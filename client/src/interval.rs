@@ -3,11 +3,24 @@
 use std::error::Error;
 use std::time::Duration;
 
-use tokio_postgres::types::{FromSql, Type, accepts};
+use bytes::{BufMut, BytesMut};
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
-/// What a statement multiplies with `interval '1 microsecond'`. Saturates: nobody waits 292,000 years.
-pub(crate) fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+/// A duration as an `interval` of so many microseconds. Saturates: nobody waits 292,000 years.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Interval(pub(crate) Duration);
+
+impl ToSql for Interval {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        out.put_i64(i64::try_from(self.0.as_micros()).unwrap_or(i64::MAX));
+        let (days, months) = (0, 0);
+        out.put_i32(days);
+        out.put_i32(months);
+        Ok(IsNull::No)
+    }
+
+    accepts!(INTERVAL);
+    to_sql_checked!();
 }
 
 /// An `interval` as the shortest time it can stand for.
@@ -55,8 +68,21 @@ mod tests {
             read(1_500_001, 0, 0),
             Some(Duration::from_micros(1_500_001))
         );
-        assert_eq!(micros(Duration::from_micros(1_500_001)), 1_500_001);
-        assert_eq!(micros(Duration::MAX), i64::MAX);
+    }
+
+    #[test]
+    fn writes_what_it_reads() {
+        let wrote = |duration| {
+            let mut raw = BytesMut::new();
+            let written = Interval(duration).to_sql(&Type::INTERVAL, &mut raw);
+            assert!(matches!(written, Ok(IsNull::No)));
+            let read = ShortestInterval::from_sql(&Type::INTERVAL, &raw);
+            read.unwrap().0
+        };
+        let duration = Duration::from_micros(1_500_001);
+        assert_eq!(wrote(duration), duration);
+        let longest = Duration::from_micros(i64::MAX.cast_unsigned());
+        assert_eq!(wrote(Duration::MAX), longest);
     }
 
     #[test]

@@ -81,8 +81,14 @@ pub(crate) static EXTENSION_VERSION: Statement = Statement {
 
 pub(crate) static REGISTER_SERVICE: Statement = Statement {
     sql: "SELECT volguard.register_service(host => $1, binary_name => $2, cluster => $3, \
-          lease => $4 OPERATOR(pg_catalog.*) pg_catalog.interval '1 microsecond', details => $5)",
-    types: &[Type::TEXT, Type::TEXT, Type::TEXT, Type::INT8, Type::JSONB],
+          lease => $4, details => $5)",
+    types: &[
+        Type::TEXT,
+        Type::TEXT,
+        Type::TEXT,
+        Type::INTERVAL,
+        Type::JSONB,
+    ],
 };
 
 pub(crate) static HEARTBEAT: Statement = Statement {
@@ -110,14 +116,14 @@ pub(crate) static RECONCILE: Statement = Statement {
 
 pub(crate) static ACQUIRE: Statement = Statement {
     sql: "SELECT volguard.acquire(service_id => $1, resource_type => $2, resource_id => $3, lock_name => $4, \
-          status => $5, wait => $6 OPERATOR(pg_catalog.*) pg_catalog.interval '1 microsecond', request_id => $7, details => $8)",
+          status => $5, wait => $6, request_id => $7, details => $8)",
     types: &[
         Type::INT8,
         Type::TEXT,
         Type::TEXT,
         Type::TEXT,
         Type::TEXT,
-        Type::INT8,
+        Type::INTERVAL,
         Type::UUID,
         Type::JSONB,
     ],
@@ -125,8 +131,8 @@ pub(crate) static ACQUIRE: Statement = Statement {
 
 pub(crate) static ACQUIRE_ALL: Statement = Statement {
     sql: "SELECT resource_type, resource_id, lock_name, token FROM volguard.acquire_all(service_id => $1, locks => $2, \
-          wait => $3 OPERATOR(pg_catalog.*) pg_catalog.interval '1 microsecond', request_id => $4)",
-    types: &[Type::INT8, Type::JSONB, Type::INT8, Type::UUID],
+          wait => $3, request_id => $4)",
+    types: &[Type::INT8, Type::JSONB, Type::INTERVAL, Type::UUID],
 };
 
 pub(crate) static RELEASE: Statement = Statement {
@@ -258,7 +264,7 @@ pub(crate) static AUTO_CLEANUP: Statement = Statement {
 pub(crate) static START_WORK: Statement = Statement {
     sql: "SELECT (once.result).token, (once.result).outcome, (once.result).\"row\", (once.result).unmet FROM (SELECT \
           volguard.start_work(service_id => $1, resource_type => $2, resource_id => $3, \"values\" => $4, expected => $5, \
-          filter => $6, lock_name => $7, wait => $8 OPERATOR(pg_catalog.*) pg_catalog.interval '1 microsecond', \
+          filter => $6, lock_name => $7, wait => $8, \
           request_id => $9) AS result) AS once",
     types: &[
         Type::INT8,
@@ -268,7 +274,7 @@ pub(crate) static START_WORK: Statement = Statement {
         Type::JSONB,
         Type::JSONB,
         Type::TEXT,
-        Type::INT8,
+        Type::INTERVAL,
         Type::UUID,
     ],
 };

@@ -116,6 +116,7 @@ pub unsafe extern "C-unwind" fn _PG_init() {
     settings::register();
     invalidation::register();
     wait::wake::register();
+    wait::hand_over::register();
     event_line::register();
     worker::register();
 }

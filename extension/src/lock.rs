@@ -7,7 +7,7 @@ use crate::look::{self, Held};
 use crate::spi::{Arg, Rows, arg};
 use crate::statements::{self, Statement};
 use crate::tables::Tables;
-use crate::wait::Line;
+use crate::wait::{Line, hand_over};
 use crate::{argument, claim, owner, service, write};
 use pgrx::pg_extern;
 
@@ -61,21 +61,30 @@ pub fn give_back(tables: &Tables, token: i64, held: &Held) -> Result<bool, Error
     if tables.service(held.service_id)? == look::Service::Fenced {
         return Ok(false);
     }
+    let first = hand_over::nothing_written();
     if write::delete(tables, c"release()", &held.place)? {
         let [cluster, resource_type, resource_id, lock_name] = &held.names;
-        wake(cluster, resource_type, resource_id, lock_name, held.working);
+        let awaited = wake(cluster, resource_type, resource_id, lock_name, held.working);
+        if first && awaited {
+            hand_over::offer();
+        }
         return Ok(true);
     }
     // The row has changed since, or a trigger has to see it go.
     Ok(remove(&statements::RELEASE, &[arg(token)])? == 1)
 }
 
-/// Has the heads of the lines woken that a deleted row was in the way of.
-fn wake(cluster: &str, resource_type: &str, resource_id: &str, lock_name: &str, working: bool) {
-    Line::of_key(cluster, resource_type, resource_id, lock_name).wake_after_commit();
-    if working {
-        Line::of_work(cluster, resource_type, resource_id).wake_after_commit();
-    }
+/// Has the heads of the lines woken that a deleted row was in the way of. True if there is one.
+fn wake(
+    cluster: &str,
+    resource_type: &str,
+    resource_id: &str,
+    lock_name: &str,
+    working: bool,
+) -> bool {
+    let key = Line::of_key(cluster, resource_type, resource_id, lock_name).wake_after_commit();
+    let slot = || Line::of_work(cluster, resource_type, resource_id).wake_after_commit();
+    (working && slot()) || key
 }
 
 #[pg_extern(sql = false)]

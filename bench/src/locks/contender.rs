@@ -6,6 +6,8 @@ pub enum Contender {
     /// Releases without waiting for the disk.
     Relaxed,
     Hand,
+    /// Deletes without waiting for the disk.
+    HandRelaxed,
     Advisory,
     Etcd,
     Redis,
@@ -19,10 +21,15 @@ impl Contender {
         Contender::Redis,
     ];
 
-    /// Ours and these.
+    /// Ours and these, and beside the one by hand what it comes to when it is relaxed, as ours is.
     pub fn all(rivals: &[Contender]) -> Vec<Contender> {
         let mut all = vec![Contender::Volguard, Contender::Relaxed];
-        all.extend(Contender::RIVALS.iter().filter(|one| rivals.contains(one)));
+        for rival in Contender::RIVALS {
+            if rivals.contains(&rival) {
+                all.push(rival);
+                all.extend((rival == Contender::Hand).then_some(Contender::HandRelaxed));
+            }
+        }
         all
     }
 
@@ -31,6 +38,7 @@ impl Contender {
             Contender::Volguard => "volguard",
             Contender::Relaxed => "volguard, relaxed",
             Contender::Hand => "hand",
+            Contender::HandRelaxed => "hand, relaxed",
             Contender::Advisory => "advisory",
             Contender::Etcd => "etcd",
             Contender::Redis => "redis",
@@ -47,6 +55,7 @@ impl Contender {
             Contender::Hand => {
                 "prepared INSERT ... ON CONFLICT DO NOTHING RETURNING and DELETE; polls every millisecond"
             }
+            Contender::HandRelaxed => "the same, deleted with synchronous_commit = off",
             Contender::Advisory => {
                 "pg_advisory_lock and pg_advisory_unlock, which nothing writes to disk; waits in the database"
             }

@@ -48,6 +48,7 @@ impl Locker {
                 Locker::Volguard(Volguard::relaxed(client, &host).await?)
             }
             Contender::Hand => Locker::Hand(Hand::connect(client, number).await?),
+            Contender::HandRelaxed => Locker::Hand(Hand::relaxed(client, number).await?),
             Contender::Advisory => Locker::Advisory(Advisory::connect(client).await?),
             Contender::Etcd | Contender::Redis => {
                 bail!("{} has a server of its own", contender.name())

@@ -141,7 +141,8 @@ fn colour(contender: Contender) -> RGBColor {
         Contender::Volguard => RGBColor(0, 90, 181),
         Contender::Relaxed => RGBColor(86, 170, 233),
         Contender::Hand => RGBColor(0, 0, 0),
-        Contender::Advisory => RGBColor(140, 140, 140),
+        Contender::HandRelaxed => RGBColor(100, 100, 100),
+        Contender::Advisory => RGBColor(170, 170, 170),
         Contender::Etcd => RGBColor(213, 94, 0),
         Contender::Redis => RGBColor(180, 30, 80),
     }

@@ -33,6 +33,7 @@ fn target(target: &Target) -> Value {
         "goal": target.goal,
         "ratio": spread(&target.ratio),
         "reached": target.reached(),
+        "by_hand": target.by_hand.as_ref().map(spread),
     })
 }
 

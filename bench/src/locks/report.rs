@@ -25,9 +25,9 @@ pub fn heading(servers: &str, contenders: &[Contender], pace: Pace) -> String {
     )
 }
 
-/// Ratios against what they are to be.
+/// Ratios against what they are to be, and beside what SQL by hand comes to.
 pub fn targets(targets: &[Target]) -> Table {
-    let mut table = table(&["ratio", "of pairs a second", "goal", ""]);
+    let mut table = table(&["ratio", "of pairs a second", "goal", "", "SQL by hand"]);
     for target in targets {
         table.add_row([
             target.ratio.spread(2),
@@ -39,6 +39,11 @@ pub fn targets(targets: &[Target]) -> Table {
                 "missed"
             }
             .to_owned(),
+            target
+                .by_hand
+                .as_ref()
+                .map(|ratio| ratio.spread(2))
+                .unwrap_or_default(),
         ]);
     }
     table

@@ -11,6 +11,8 @@ pub struct Target {
     pub what: String,
     pub goal: f64,
     pub ratio: Rounds,
+    /// The same ratio of what is the limit: the SQL by hand, in the same rounds.
+    pub by_hand: Option<Rounds>,
 }
 
 impl Target {
@@ -55,10 +57,22 @@ fn beside(score: &Score, rival: &Line<'_>, ours: Contender, goal: f64) -> Option
         what: format!("{}: {contender} / {other}", rival.cell),
         goal,
         ratio: rival.times(&ours),
+        by_hand: limit(score, rival, ours.contender),
     })
 }
 
-/// A hot key can't change hands more often than one client alone takes and gives back.
+/// By hand nobody waits in line: of the hot key it is no limit.
+fn limit(score: &Score, rival: &Line<'_>, ours: Contender) -> Option<Rounds> {
+    let limit = match (ours, rival.cell.load) {
+        (_, Load::HotKey) => return None,
+        (Contender::Relaxed, _) => Contender::HandRelaxed,
+        _ => Contender::Hand,
+    };
+    let limit = score.line(rival.cell, limit)?;
+    (limit.contender != rival.contender).then(|| rival.times(&limit))
+}
+
+/// One client alone waits for the disk twice a pair, and nobody waits for him: a hot key that keeps up with that changes hands well.
 fn beside_one_client(score: &Score, hot: &Line<'_>) -> Option<Target> {
     let alone = Cell {
         load: Load::OwnKeys,
@@ -69,6 +83,7 @@ fn beside_one_client(score: &Score, hot: &Line<'_>) -> Option<Target> {
         what: format!("{}: volguard / its own pairs with one client", hot.cell),
         goal: 0.8,
         ratio: alone.times(hot),
+        by_hand: None,
     })
 }
 
@@ -98,5 +113,6 @@ fn flatness(score: &Score) -> Option<Target> {
         ),
         goal: 0.8,
         ratio: fastest.times(slowest),
+        by_hand: None,
     })
 }

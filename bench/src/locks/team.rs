@@ -42,7 +42,11 @@ impl Team {
                 self.lockers.push(Locker::in_redis(server).await?);
                 self.processes.push(server.pid());
             }
-            Contender::Volguard | Contender::Relaxed | Contender::Hand | Contender::Advisory => {
+            Contender::Volguard
+            | Contender::Relaxed
+            | Contender::Hand
+            | Contender::HandRelaxed
+            | Contender::Advisory => {
                 self.add(contender, stage.connect().await?, number).await?;
             }
         }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
-use crate::interval::micros;
+use crate::interval::Interval;
 use crate::queue::Key;
 use crate::session::Core;
 use crate::statements::{self, Params};
@@ -198,7 +198,7 @@ impl Request {
             &documents.expected,
             &documents.filter,
             &key.lock_name,
-            &micros(wait),
+            &Interval(wait),
             &self.id,
         ];
         let mode = core.volguard.mode();
@@ -229,7 +229,7 @@ impl Request {
             &wanted.key.resource_id,
             &wanted.key.lock_name,
             &wanted.status,
-            &micros(wait),
+            &Interval(wait),
             &self.id,
             &wanted.details,
         ];
@@ -255,7 +255,7 @@ impl Request {
         wanted: &[Wanted],
     ) -> Result<Vec<Granted>, Error> {
         let locks = Value::Array(wanted.iter().map(Wanted::to_json).collect());
-        let params: Params<'_> = &[&core.service_id, &locks, &micros(wait), &self.id];
+        let params: Params<'_> = &[&core.service_id, &locks, &Interval(wait), &self.id];
         let mode = core.volguard.mode();
         let rows = statements::ACQUIRE_ALL.rows(client, mode, params).await?;
         let mut tokens = rows

@@ -15,7 +15,7 @@ use super::lease::Lease;
 use super::{Core, Inner, Session, watch};
 use crate::error::Error;
 use crate::handle::Volguard;
-use crate::interval::{ShortestInterval, micros};
+use crate::interval::{Interval, ShortestInterval};
 use crate::janitor::Janitor;
 use crate::reaper::Reaper;
 use crate::statements;
@@ -139,7 +139,7 @@ impl Registration {
         if let Some(previous) = previous {
             self.must_be_the_latest(&connection, previous).await?;
         }
-        let lease = self.lease.map(micros);
+        let lease = self.lease.map(Interval);
         let row = statements::REGISTER_SERVICE
             .row(
                 &connection,

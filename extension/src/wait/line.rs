@@ -60,9 +60,9 @@ impl Line {
         self.0.unlock(Mode::Exclusive);
     }
 
-    /// Has the head woken when this transaction commits.
-    pub fn wake_after_commit(&self) {
-        wake::after_commit(&self.0);
+    /// Has the head woken when this transaction commits. True if there is one.
+    pub fn wake_after_commit(&self) -> bool {
+        wake::after_commit(&self.0)
     }
 }
 

@@ -43,6 +43,7 @@ mod dead;
 mod dropped;
 mod exclusion;
 mod fencing;
+mod handed_over;
 mod indexes;
 mod janitors;
 mod killed;

@@ -16,10 +16,24 @@ pub struct Hand {
 
 impl Hand {
     pub async fn connect(client: Client, number: usize) -> Result<Hand> {
+        Hand::prepare(
+            client,
+            number,
+            include_str!("../../../sql/locks/delete.sql"),
+        )
+        .await
+    }
+
+    /// Deletes without waiting for the disk.
+    pub async fn relaxed(client: Client, number: usize) -> Result<Hand> {
+        let delete = include_str!("../../../sql/locks/delete_relaxed.sql");
+        Hand::prepare(client, number, delete).await
+    }
+
+    async fn prepare(client: Client, number: usize, delete: &str) -> Result<Hand> {
         let types = [Type::TEXT, Type::INT8];
         let insert = include_str!("../../../sql/locks/insert.sql");
         let insert = client.prepare_typed(insert, &types).await?;
-        let delete = include_str!("../../../sql/locks/delete.sql");
         let delete = client.prepare_typed(delete, &types).await?;
         Ok(Hand {
             service: i64::try_from(number)?,

@@ -1,19 +1,23 @@
 //! volguard, as the Rust client calls it.
 
+use std::error::Error;
+
 use anyhow::{Context, Result, ensure};
-use tokio_postgres::types::Type;
+use bytes::{BufMut, BytesMut};
+use tokio_postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
-/// In microseconds, as the Rust client sends it.
-const WAIT: i64 = 10_000_000;
+const WAIT: Interval = Interval {
+    microseconds: 10_000_000,
+};
 const ACQUIRE_TYPES: [Type; 8] = [
     Type::INT8,
     Type::TEXT,
     Type::TEXT,
     Type::TEXT,
     Type::TEXT,
-    Type::INT8,
+    Type::INTERVAL,
     Type::UUID,
     Type::JSONB,
 ];
@@ -82,4 +86,23 @@ impl Volguard {
         ensure!(row.try_get::<_, bool>(0)?, "volguard: the lock was lost");
         Ok(())
     }
+}
+
+/// An `interval`, as the Rust client sends it.
+#[derive(Debug)]
+struct Interval {
+    microseconds: i64,
+}
+
+impl ToSql for Interval {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        let (days, months) = (0, 0);
+        out.put_i64(self.microseconds);
+        out.put_i32(days);
+        out.put_i32(months);
+        Ok(IsNull::No)
+    }
+
+    accepts!(INTERVAL);
+    to_sql_checked!();
 }
