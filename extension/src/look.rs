@@ -1,27 +1,19 @@
 //! Looks at our own tables through their indexes: is this service alive, who has this key? Asked at each acquire, where a
 //! statement would spend most of its time on starting and ending.
 
+mod service;
+
+pub use service::Service;
+
 use crate::catch::{catching, raw};
 use crate::error::Error;
-use crate::place::{self, Place};
+use crate::place;
 use crate::sabotage::{self, Guard};
 use crate::scan;
 use crate::tables::{Columns, Tables};
 use pgrx::datum::Uuid;
 use pgrx::pg_sys::{self, Datum, HeapTuple, ItemPointerData, Oid, Relation};
 use pgrx::{FromDatum, IntoDatum};
-use std::time::Duration;
-
-/// What a service may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// For so long, unless it sends a heartbeat.
-    Alive(Duration),
-    /// Its lease is over, but nobody has fenced it.
-    Expired,
-    /// Or unknown.
-    Fenced,
-}
 
 /// A row that keeps somebody from a key.
 #[derive(Debug)]
@@ -46,47 +38,6 @@ pub struct Held {
 }
 
 impl Tables {
-    /// Is the service alive by the database's clock? Ask inside its gate: a fence is committed then, or has not begun, and either
-    /// way of looking tells.
-    pub fn service(&self, service_id: i64) -> Result<Service, Error> {
-        let place = place::SERVICES.with(|places| places.get(service_id));
-        let equals = Oid::from(pg_sys::F_INT8EQ);
-        let any = sabotage::removed(Guard::SameRow);
-        // SAFETY: the table is locked, the columns are of these types; the closures own nothing.
-        let (lease, seen) = unsafe {
-            catching(|| {
-                let lease = |table, row| {
-                    let (id, lease) = lease(table, row, self.service_columns);
-                    (any || id == Some(Datum::from(service_id))).then_some(lease)
-                };
-                if let Some(place) = place
-                    && let Some(lease) = place.look(self.services, lease)
-                {
-                    return (Some(lease), None);
-                }
-                let number = self.service_columns[0];
-                let id = Datum::from(service_id);
-                let mut keys = [scan::equals(number, equals, Oid::INVALID, id)];
-                let (table, index) = (self.services, self.services_key);
-                let found = scan::first(table, index, &mut keys, true, |table, _, row| {
-                    (lease(table, row), Place::of_found(table, row))
-                });
-                found.unwrap_or((None, None))
-            })?
-        };
-        place::SERVICES.with(|places| places.note(service_id, seen));
-        // SAFETY: reads the clock; it counts microseconds, as the end does.
-        let now = unsafe { pg_sys::GetCurrentTimestamp() };
-        let left = |end: i64| u64::try_from(end.saturating_sub(now));
-        Ok(match lease {
-            None | Some(Lease::Fenced) => Service::Fenced,
-            Some(Lease::Until(end)) => match left(end) {
-                Ok(left) if left > 0 => Service::Alive(Duration::from_micros(left)),
-                _ => Service::Expired,
-            },
-        })
-    }
-
     /// The row that has this key, or with a status the work slot. One that is just being deleted counts until that is
     /// committed.
     pub fn in_the_way(&self, names: [&str; 4], slot: bool) -> Result<Option<Obstacle>, Error> {
@@ -203,50 +154,6 @@ impl Tables {
             })
         };
         Ok(row.and_then(held))
-    }
-}
-
-/// What a row of `services` says.
-#[derive(Clone, Copy)]
-enum Lease {
-    Until(i64),
-    Fenced,
-}
-
-/// The number of a service and its lease, by its columns service_id, fenced_at, heartbeat_at, lease.
-///
-/// # Safety
-/// As what [`scan::first`] hands a row to; the columns are of these types.
-unsafe fn lease(table: Relation, row: HeapTuple, columns: [i16; 4]) -> (Option<Datum>, Lease) {
-    // SAFETY: the caller's promise; an interval is a pointer to one.
-    unsafe {
-        let [id, fenced_at, heartbeat_at, lease] = fields(table, row, columns);
-        let (None, Some(from), Some(lease)) = (fenced_at, heartbeat_at, lease) else {
-            return (id, Lease::Fenced);
-        };
-        (id, Lease::Until(end(from, lease)))
-    }
-}
-
-/// When a lease of this length is over, in microseconds as the clock counts them.
-///
-/// # Safety
-/// Inside [`catching`]; a timestamp and an interval.
-unsafe fn end(from: Datum, length: Datum) -> i64 {
-    // SAFETY: the caller's promise; an interval is a pointer to one, a timestamp a number.
-    unsafe {
-        match *length.cast_mut_ptr::<pg_sys::Interval>() {
-            pg_sys::Interval {
-                time,
-                day: 0,
-                month: 0,
-            } => (from.value() as i64).saturating_add(time),
-            // Days and months are for Postgres' calendar.
-            _ => {
-                let add = Oid::from(pg_sys::F_TIMESTAMPTZ_PL_INTERVAL);
-                raw::OidFunctionCall2Coll(add, Oid::INVALID, from, length).value() as i64
-            }
-        }
     }
 }
 

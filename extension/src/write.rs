@@ -4,6 +4,7 @@
 //! Where triggers have been put on the table, a statement does it, since they expect one. What else may have been put there is
 //! for the executor's functions.
 
+mod indexes;
 mod plain;
 
 use crate::catch::{catching, raw};

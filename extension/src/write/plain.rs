@@ -7,14 +7,12 @@
 use crate::catch::raw;
 use crate::place::Place;
 use crate::spi::Arg;
-use pgrx::pg_sys::{self, Datum, FormData_pg_attribute, NodeTag, Relation, TupleDesc};
+use crate::write::indexes::{Indexes, columns};
+use pgrx::pg_sys::{self, Datum, FormData_pg_attribute, Relation, TupleDesc};
 use std::ptr;
 
 /// The most columns that a table may have here, and that an index may have in Postgres.
-const WIDEST: usize = pg_sys::INDEX_MAX_KEYS as usize;
-
-/// The most indexes that a table may have here.
-const MOST_INDEXES: usize = 8;
+pub const WIDEST: usize = pg_sys::INDEX_MAX_KEYS as usize;
 
 /// Inserts a row with these fields, each beside the number of its column. `None`, and nothing done, if the table asks for more
 /// than that, or refuses NULL in another column.
@@ -29,7 +27,7 @@ pub unsafe fn insert(table: Relation, fields: &[(i16, Arg)]) -> Option<Place> {
             return None;
         }
         let row = Row::of((*table).rd_att, fields)?;
-        let indexes = Indexes::open(table, &row);
+        let indexes = Indexes::open(table, &row.nulls);
         let place = match indexes.understood {
             true => Some(row.write(table, &indexes)),
             false => None,
@@ -57,7 +55,7 @@ unsafe fn is_plain(table: Relation) -> bool {
                 }
                 constraints.num_check > 0 || constraints.has_generated_stored
             });
-        class.relkind == pg_sys::RELKIND_RELATION as i8
+        class.relkind as u8 == pg_sys::RELKIND_RELATION
             && class.relam == pg_sys::HEAP_TABLE_AM_OID
             && !class.relispartition
             && !computed
@@ -147,123 +145,6 @@ impl Row {
                 description,
             );
         }
-    }
-}
-
-/// The indexes of a table, opened as the executor does: each under a lock of its own, since some changes of an index lock
-/// nothing else.
-struct Indexes {
-    /// And whether the row needs an entry there.
-    opened: [(Relation, bool); MOST_INDEXES],
-    count: usize,
-    /// All are opened, and of each it is known what the row needs there.
-    understood: bool,
-}
-
-impl Indexes {
-    /// # Safety
-    /// As [`insert`].
-    unsafe fn open(table: Relation, row: &Row) -> Self {
-        let mut indexes = Indexes {
-            opened: [(ptr::null_mut(), false); MOST_INDEXES],
-            count: 0,
-            understood: true,
-        };
-        // SAFETY: the caller's promise; the list is a copy, and ours.
-        unsafe {
-            let list = raw::RelationGetIndexList(table);
-            let count = list.as_ref().map_or(0, |list| list.length as usize);
-            indexes.understood = count <= MOST_INDEXES;
-            while indexes.understood && indexes.count < count {
-                let number = (*(*list).elements.add(indexes.count)).oid_value;
-                let index = raw::index_open(number, pg_sys::RowExclusiveLock as i32);
-                let wanted = wants(index, row);
-                indexes.opened[indexes.count] = (index, wanted.unwrap_or(false));
-                indexes.count += 1;
-                indexes.understood = wanted.is_some();
-            }
-            raw::list_free(list);
-        }
-        indexes
-    }
-
-    fn all(&self) -> &[(Relation, bool)] {
-        &self.opened[..self.count]
-    }
-
-    /// # Safety
-    /// Inside [`crate::catch::catching`]; once.
-    unsafe fn close(&self) {
-        for (index, _) in self.all() {
-            // SAFETY: opened by `open`.
-            unsafe { raw::index_close(*index, pg_sys::RowExclusiveLock as i32) };
-        }
-    }
-}
-
-/// Does the row need an entry in the index? `None` if that takes the executor to find out, or to make it.
-///
-/// # Safety
-/// Inside [`crate::catch::catching`]; the index is open and one of the row's table.
-unsafe fn wants(index: Relation, row: &Row) -> Option<bool> {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let form = &*(*index).rd_index;
-        let is_plain = (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID
-            && !form.indisexclusion
-            && form.indimmediate
-            // Zero stands for an expression.
-            && columns(index).iter().all(|number| *number > 0);
-        match is_plain {
-            false => None,
-            // One that is being built takes no entries at first. Later it does, though nobody may search it yet.
-            true if !form.indisready => Some(false),
-            true => in_predicate(index, row),
-        }
-    }
-}
-
-/// Is the row one of those that a partial index is about? `None` if its predicate is more than `column IS [NOT] NULL`.
-///
-/// # Safety
-/// As [`wants`].
-unsafe fn in_predicate(index: Relation, row: &Row) -> Option<bool> {
-    // SAFETY: the caller's promise; a node is what its tag says. The relation cache keeps the predicate once it was asked for.
-    unsafe {
-        if (*index).rd_indpred.is_null() {
-            let number = pg_sys::Anum_pg_index_indpred as i32;
-            if raw::heap_attisnull((*index).rd_indextuple, number, ptr::null_mut()) {
-                return Some(true);
-            }
-            raw::RelationGetIndexPredicate(index);
-        }
-        let predicate = (*index).rd_indpred.as_ref()?;
-        if predicate.length != 1 {
-            return None;
-        }
-        let test = (*predicate.elements).ptr_value.cast::<pg_sys::NullTest>();
-        if (*test).xpr.type_ != NodeTag::T_NullTest || (*test).argisrow {
-            return None;
-        }
-        let column = (*test).arg.cast::<pg_sys::Var>();
-        if (*column).xpr.type_ != NodeTag::T_Var {
-            return None;
-        }
-        let at = usize::try_from((*column).varattno).ok()?.checked_sub(1)?;
-        let wants_null = (*test).nulltesttype == pg_sys::NullTestType::IS_NULL;
-        Some(*row.nulls.get(at)? == wants_null)
-    }
-}
-
-/// The numbers of the table's columns that an index has.
-///
-/// # Safety
-/// The index is open, and stays so while they are used.
-unsafe fn columns<'a>(index: Relation) -> &'a [i16] {
-    // SAFETY: the caller's promise; the vector has a number a column.
-    unsafe {
-        let form = (*index).rd_index;
-        std::slice::from_raw_parts((*form).indkey.values.as_ptr(), (*form).indnatts as usize)
     }
 }
 
