@@ -24,7 +24,7 @@ impl Postgres {
             // No checkpoint is to come in the middle of a turn.
             .setting("checkpoint_timeout", "1h")
             .setting("max_wal_size", "16GB")
-            .setting("max_connections", "300");
+            .setting("max_connections", "400");
         Ok(Postgres {
             server: settings(builder).start()?,
         })
