@@ -166,15 +166,18 @@ async fn a_token_is_durable_before_it_is_handed_out() -> anyhow::Result<()> {
     relaxed_commits(&mut server(Profile::Debug)?).await
 }
 
+/// Which of the two depends on where a page of the log ends, up to which it gets written out.
 #[tokio::test]
-async fn without_the_flush_a_token_is_handed_out_twice() -> anyhow::Result<()> {
+async fn without_the_flush_a_token_is_handed_out_twice_or_its_lock_forgotten() -> anyhow::Result<()>
+{
     let mut server = server(Profile::Sabotage)?;
     server.psql("ALTER DATABASE volguard SET volguard.sabotage = 'Durable'")?;
     let violation = Violation::expected_in(relaxed_commits(&mut server).await);
-    assert!(
-        matches!(violation, Violation::TokenWentBack { .. }),
-        "{violation}"
+    let undone = matches!(
+        violation,
+        Violation::TokenWentBack { .. } | Violation::Forgotten(_)
     );
+    assert!(undone, "{violation}");
     Ok(())
 }
 
