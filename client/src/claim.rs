@@ -107,8 +107,7 @@ impl ClaimCleanup {
                 &statements::CLAIM_CLEANUP,
                 &[&core.service_id, &self.max_rows, &self.resource_type],
             )
-            .await
-            .map_err(Error::of_acquire)?;
+            .await?;
         rows.iter()
             .map(|row| ClaimedCleanup::read(&self.session, row))
             .collect()

@@ -62,8 +62,7 @@ pub enum Error {
         service_id: i64,
     },
 
-    /// The lease has run out on the server, but nobody has fenced the service yet; a heartbeat may still save
-    /// it.
+    /// The lease has run out on the server, but the service is not fenced; a heartbeat may still revive it (`VG004`).
     #[error("{}", describe(.0))]
     LeaseExpired(#[source] tokio_postgres::Error),
 
@@ -82,6 +81,8 @@ pub(crate) const SERVICE_FENCED: &str = "VG001";
 pub(crate) const TOKEN_NOT_HELD: &str = "VG002";
 /// `VG003`: a document is malformed.
 pub(crate) const MALFORMED_DOCUMENT: &str = "VG003";
+/// `VG004`: the service's lease is over; a heartbeat revives it.
+pub(crate) const LEASE_EXPIRED: &str = "VG004";
 
 impl Error {
     /// The SQLSTATE that the server gave, if it was the server that refused.
@@ -124,23 +125,6 @@ impl Error {
             _ => false,
         }
     }
-
-    /// The same for an error that has been sorted already.
-    pub(crate) fn of_acquire(error: Error) -> Error {
-        match error {
-            Error::Database(error) => Error::from_acquire(error),
-            other => other,
-        }
-    }
-
-    /// Sorts an error of `acquire`, where 55000 has a meaning of its own.
-    pub(crate) fn from_acquire(error: tokio_postgres::Error) -> Error {
-        if error.code() == Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) {
-            Error::LeaseExpired(error)
-        } else {
-            Error::from(error)
-        }
-    }
 }
 
 impl From<tokio_postgres::Error> for Error {
@@ -148,6 +132,7 @@ impl From<tokio_postgres::Error> for Error {
         match error.code().map(SqlState::code) {
             Some(SERVICE_FENCED) => Error::ServiceFenced(error),
             Some(TOKEN_NOT_HELD) => Error::TokenNotHeld(error),
+            Some(LEASE_EXPIRED) => Error::LeaseExpired(error),
             Some(MALFORMED_DOCUMENT) => Error::MalformedDocument(error),
             _ => Error::Database(error),
         }

@@ -205,7 +205,7 @@ pub(crate) static TRACK_RESOURCE: Statement = Statement {
 };
 
 pub(crate) static ON_CRASH: Statement = Statement {
-    sql: "SELECT true FROM volguard.on_crash(resource_type => $1, status => $2, \"values\" => $3)",
+    sql: "SELECT true FROM volguard.on_crash(resource_type => $1, status => $2, changes => $3)",
     types: &[Type::TEXT, Type::TEXT, Type::JSONB],
 };
 
@@ -262,8 +262,8 @@ pub(crate) static AUTO_CLEANUP: Statement = Statement {
 };
 
 pub(crate) static START_WORK: Statement = Statement {
-    sql: "SELECT (once.result).token, (once.result).outcome, (once.result).\"row\", (once.result).unmet FROM (SELECT \
-          volguard.start_work(service_id => $1, resource_type => $2, resource_id => $3, \"values\" => $4, expected => $5, \
+    sql: "SELECT (once.result).token, (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
+          volguard.start_work(service_id => $1, resource_type => $2, resource_id => $3, changes => $4, expected => $5, \
           filter => $6, lock_name => $7, wait => $8, \
           request_id => $9) AS result) AS once",
     types: &[
@@ -280,8 +280,8 @@ pub(crate) static START_WORK: Statement = Statement {
 };
 
 pub(crate) static FINISH_WORK: Statement = Statement {
-    sql: "SELECT (once.result).outcome, (once.result).\"row\", (once.result).unmet FROM (SELECT \
-          volguard.finish_work(token => $1, \"values\" => $2) AS result) AS once",
+    sql: "SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
+          volguard.finish_work(token => $1, changes => $2) AS result) AS once",
     types: &[Type::INT8, Type::JSONB],
 };
 
@@ -293,9 +293,9 @@ pub(crate) static STARTED_WORK: Statement = Statement {
 // The function is called in a list of results, where its row is not stored before it is read as it would be in FROM. It is
 // called once: a subquery that calls a volatile function is never merged into the query around it.
 pub(crate) static CONDITIONAL_UPDATE: Statement = Statement {
-    sql: "SELECT (once.result).outcome, (once.result).\"row\", (once.result).unmet FROM (SELECT volguard.conditional_update(\
-          key => $1, \"values\" => $2, fence => $3, target => $4::pg_catalog.regclass, expected => $5, filter => $6, \
-          filter_sql => $7, values_sql => $8) AS result) AS once",
+    sql: "SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT volguard.conditional_update(\
+          key => $1, changes => $2, fence => $3, target => $4::pg_catalog.regclass, expected => $5, filter => $6, \
+          filter_sql => $7, changes_sql => $8) AS result) AS once",
     types: &[
         Type::JSONB,
         Type::JSONB,
@@ -310,8 +310,8 @@ pub(crate) static CONDITIONAL_UPDATE: Statement = Statement {
 
 /// The same but for the arguments from the target on, which stand between these as literals.
 pub(crate) const UPDATE_WRITTEN: [&str; 2] = [
-    "SELECT (once.result).outcome, (once.result).\"row\", (once.result).unmet FROM (SELECT volguard.conditional_update(\
-     key => $1, \"values\" => $2, fence => $3, target => ",
+    "SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT volguard.conditional_update(\
+     key => $1, changes => $2, fence => $3, target => ",
     ") AS result) AS once",
 ];
 

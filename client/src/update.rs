@@ -190,7 +190,7 @@ impl ConditionalUpdate {
     /// Sets a column to what an SQL expression over `target`, the row before the update, says. The text is subject to
     /// what is said of [`filter_sql`](Self::filter_sql).
     pub fn set_sql(mut self, column: &str, sql: &'static str) -> Self {
-        self.request.values_sql.push((column.to_owned(), sql));
+        self.request.changes_sql.push((column.to_owned(), sql));
         self
     }
 

@@ -20,7 +20,7 @@ pub struct Fault {
     pub hint: String,
 }
 
-/// The name of a place in a document, such as `values.size.add[1]`. Made on the way down, written out only for an error.
+/// The name of a place in a document, such as `changes.size.add[1]`. Made on the way down, written out only for an error.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<'a> {
     parent: Option<&'a Path<'a>>,
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Members, Fault> {
-        Members::parse(text, &Path::root("values"))
+        Members::parse(text, &Path::root("changes"))
     }
 
     #[test]
@@ -195,16 +195,16 @@ mod tests {
 
     #[test]
     fn paths_read_like_the_document() {
-        let root = Path::root("values");
+        let root = Path::root("changes");
         let (size, add) = (root.member("size"), "add");
-        assert_eq!(size.member(add).item(1).to_string(), "values.size.add[1]");
+        assert_eq!(size.member(add).item(1).to_string(), "changes.size.add[1]");
         assert_eq!(
             root.member(&"ü".repeat(63)).to_string(),
-            format!("values.{}", "ü".repeat(63))
+            format!("changes.{}", "ü".repeat(63))
         );
         assert_eq!(
             root.member(&"ü".repeat(64)).to_string(),
-            format!("values.{}...", "ü".repeat(63))
+            format!("changes.{}...", "ü".repeat(63))
         );
     }
 
@@ -214,7 +214,7 @@ mod tests {
             let fault = parse(text).unwrap_err();
             assert_eq!(
                 (fault.path.as_str(), fault.problem.as_str()),
-                ("values", "must be an object"),
+                ("changes", "must be an object"),
                 "{text}"
             );
         }
@@ -226,9 +226,9 @@ mod tests {
             |levels: usize| format!(r#"{{"a": {}{}}}"#, "[".repeat(levels), "]".repeat(levels));
         assert!(parse(&nested(DEEPEST)).is_ok());
         let fault = parse(&nested(DEEPEST + 1)).unwrap_err();
-        assert_eq!(fault.path, format!("values.a{}", "[0]".repeat(DEEPEST)));
+        assert_eq!(fault.path, format!("changes.a{}", "[0]".repeat(DEEPEST)));
         // Deeper than serde goes: the argument is all that can be named.
-        assert_eq!(parse(&nested(1_000)).unwrap_err().path, "values");
+        assert_eq!(parse(&nested(1_000)).unwrap_err().path, "changes");
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
         assert!(parse(&list(MOST_NODES - 1)).is_ok());
         assert_eq!(
             parse(&list(MOST_NODES)).unwrap_err().path,
-            format!("values.a[{}]", MOST_NODES - 1)
+            format!("changes.a[{}]", MOST_NODES - 1)
         );
 
         let wide: Vec<String> = (0..=MOST_MEMBERS)

@@ -143,7 +143,9 @@ impl Error {
             Error::ServiceFenced(_) => b"VG001",
             Error::TokenNotHeld(_) => b"VG002",
             Error::Document { .. } => b"VG003",
-            Error::LeaseExpired(_) | Error::ServiceAlive(_) | Error::TokenInUse(_) => b"55000",
+            Error::LeaseExpired(_) => b"VG004",
+            Error::ServiceAlive(_) => b"55000",
+            Error::TokenInUse(_) => b"23505",
             Error::Null { .. } => b"22004",
             Error::Invalid { .. } => b"22023",
             Error::Denied { .. } => b"42501",
@@ -156,7 +158,7 @@ impl Error {
             Error::NotATable { .. } => b"42809",
             Error::NoOperator { .. } => b"42883",
             Error::RawSql { .. } => b"42601",
-            Error::NotUpdatable { .. } => b"55000",
+            Error::NotUpdatable { .. } => b"42809",
             Error::Suppressed { .. } => b"09000",
             Error::Postgres(error) => return error.sqlstate(),
         }
@@ -169,7 +171,7 @@ impl Error {
                 "Stop the work of this service; call volguard.register_service to start as a new incarnation."
             }
             Error::LeaseExpired(_) => {
-                "Call volguard.heartbeat first: unless somebody has fenced the service it comes back to life."
+                "Call volguard.heartbeat; it succeeds unless the service is fenced."
             }
             Error::ServiceAlive(_) => {
                 "Only dead services are cleaned up. Stop the service and wait for its lease, or take single locks away with volguard.force_release."

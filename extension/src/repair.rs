@@ -38,15 +38,15 @@ impl Repair {
             registered_by,
         } = resource;
         let (id, state) = (id_column.to_string_lossy(), status_column.to_string_lossy());
-        let (values, role, search_path) = match rule {
-            Some((values, role, path)) => (Some(values.0), role, path),
+        let (changes, role, search_path) = match rule {
+            Some((changes, role, path)) => (Some(changes.0), role, path),
             None => (None, registered_by, SearchPath::OURS.to_owned()),
         };
         let _role = AsRole::restricted(role);
         Ok(Some(Repair {
             target,
-            has_rule: values.is_some(),
-            plan: RulePlan::prepare(target, values.as_ref(), &id, &state, status)?,
+            has_rule: changes.is_some(),
+            plan: RulePlan::prepare(target, changes.as_ref(), &id, &state, status)?,
             role,
             search_path,
         }))

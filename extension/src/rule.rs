@@ -99,7 +99,7 @@ fn require_table(target: Oid) -> Result<Table, Error> {
 }
 
 #[pg_extern(sql = false)]
-fn on_crash(resource_type: Option<&str>, status: Option<&str>, values: Option<AnyElement>) {
+fn on_crash(resource_type: Option<&str>, status: Option<&str>, changes: Option<AnyElement>) {
     verb((), || {
         let resource_type = argument::name("resource_type", resource_type)?;
         let status = argument::name("status", status)?;
@@ -111,17 +111,17 @@ fn on_crash(resource_type: Option<&str>, status: Option<&str>, values: Option<An
         if !owner::caller_is(resource.registered_by) {
             return Err(tracked_by_another(resource_type));
         }
-        let Some(values) = values else {
+        let Some(changes) = changes else {
             statements::DROP_RULE.count(&[arg(resource_type), arg(status)])?;
             return Ok(());
         };
         require_table(resource.target)?;
         // SAFETY: declared as a jsonb.
-        unsafe { conditional_update::validate_values(resource.target, values.datum())? };
+        unsafe { conditional_update::validate_changes(resource.target, changes.datum())? };
         statements::SET_RULE.count(&[
             arg(resource_type),
             arg(status),
-            Some(values.datum()),
+            Some(changes.datum()),
             arg(owner::caller()),
             arg(search_path()),
         ])?;

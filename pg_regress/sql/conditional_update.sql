@@ -26,8 +26,8 @@ SELECT * FROM volguard.conditional_update('volumes', '{"id": "v3"}', '{"status":
 SELECT * FROM volguard.conditional_update('volumes', '{"id": "v3"}', '{"status": "x"}');
 -- By name, as other languages call.
 SELECT outcome, updated, unmet FROM volguard.conditional_update(
-    target => 'cu.volumes', key => '{"id": "v2"}', "values" => '{"size": 21}', expected => '{}', filter => NULL,
-    fence => NULL, filter_sql => NULL, values_sql => NULL);
+    target => 'cu.volumes', key => '{"id": "v2"}', changes => '{"size": 21}', expected => '{}', filter => NULL,
+    fence => NULL, filter_sql => NULL, changes_sql => NULL);
 SELECT * FROM volumes ORDER BY id;
 
 -- Every condition against NULL, a value that is listed, and one that isn't.
@@ -47,26 +47,26 @@ SELECT id, touched FROM truth ORDER BY id;
 -- Values: whatever the order of the columns, all of them see the old row.
 CREATE TABLE pairs (id integer PRIMARY KEY, a integer, b integer, big bigint, n numeric, at timestamptz, span interval);
 INSERT INTO pairs VALUES (1, 1, 2, 5, 10, '2026-01-31 12:00+00', '1 hour');
-SELECT "row" FROM volguard.conditional_update('pairs', '{"id": 1}', '{"a": {"column": "b"}, "b": {"column": "a"}}');
-SELECT "row" FROM volguard.conditional_update('pairs', '{"id": 1}',
+SELECT new_row FROM volguard.conditional_update('pairs', '{"id": 1}', '{"a": {"column": "b"}, "b": {"column": "a"}}');
+SELECT new_row FROM volguard.conditional_update('pairs', '{"id": 1}',
     '{"a": {"sub": [{"mul": [{"column": "a"}, 10]}, {"column": "b"}]}, "b": {"div": [7, 2]}, "n": {"div": [7.0, 2]}}');
-SELECT "row" -> 'n' AS n FROM volguard.conditional_update('pairs', '{"id": 1}', '{"n": {"add": [12345678901234567890.000000000000000000001, 1]}}');
-SELECT "row" -> 'n' AS n FROM volguard.conditional_update('pairs', '{"id": 1}', '{"n": 0.10000000000000000000000000000000000001}');
-SELECT "row" -> 'big' AS big FROM volguard.conditional_update('pairs', '{"id": 1}', '{"big": {"add": [9223372036854775800, 7]}}');
+SELECT new_row -> 'n' AS n FROM volguard.conditional_update('pairs', '{"id": 1}', '{"n": {"add": [12345678901234567890.000000000000000000001, 1]}}');
+SELECT new_row -> 'n' AS n FROM volguard.conditional_update('pairs', '{"id": 1}', '{"n": 0.10000000000000000000000000000000000001}');
+SELECT new_row -> 'big' AS big FROM volguard.conditional_update('pairs', '{"id": 1}', '{"big": {"add": [9223372036854775800, 7]}}');
 -- A string is an interval, where the column has to do with time.
-SELECT "row" ->> 'at' AS at, "row" ->> 'span' AS span FROM volguard.conditional_update('pairs', '{"id": 1}',
+SELECT new_row ->> 'at' AS at, new_row ->> 'span' AS span FROM volguard.conditional_update('pairs', '{"id": 1}',
     '{"at": {"add": [{"column": "at"}, "1 day 5 minutes"]}, "span": {"mul": [{"add": [{"column": "span"}, "30 minutes"]}, 2]}}');
-SELECT "row" ->> 'span' AS span FROM volguard.conditional_update('pairs', '{"id": 1}', '{"span": {"sub": [{"column": "at"}, {"column": "at"}]}}');
+SELECT new_row ->> 'span' AS span FROM volguard.conditional_update('pairs', '{"id": 1}', '{"span": {"sub": [{"column": "at"}, {"column": "at"}]}}');
 -- NULL in, NULL out.
-SELECT "row" -> 'a' AS a FROM volguard.conditional_update('pairs', '{"id": 1}', '{"b": null}');
-SELECT "row" -> 'a' AS a FROM volguard.conditional_update('pairs', '{"id": 1}', '{"a": {"add": [{"column": "b"}, 1]}}');
+SELECT new_row -> 'a' AS a FROM volguard.conditional_update('pairs', '{"id": 1}', '{"b": null}');
+SELECT new_row -> 'a' AS a FROM volguard.conditional_update('pairs', '{"id": 1}', '{"a": {"add": [{"column": "b"}, 1]}}');
 
 -- Any columns make a key, NULL being a value in it.
 CREATE TABLE parts (node text, device text, slot integer, status text, UNIQUE (node, device));
 INSERT INTO parts VALUES ('n1', 'sda', 1, 'ok'), ('n1', 'sdb', 2, 'ok'), ('n2', NULL, 3, 'ok'), ('n3', NULL, 4, 'ok'), ('n3', NULL, 5, 'bad');
-SELECT outcome, "row" FROM volguard.conditional_update('parts', '{"node": "n1", "device": "sdb"}', '{"status": "failed"}');
-SELECT outcome, "row" FROM volguard.conditional_update('parts', '{"node": "n2", "device": null}', '{"status": "failed"}');
-SELECT outcome, "row" FROM volguard.conditional_update('parts', '{"slot": 1, "status": "ok"}', '{"slot": 9, "status": "moved"}');
+SELECT outcome, new_row FROM volguard.conditional_update('parts', '{"node": "n1", "device": "sdb"}', '{"status": "failed"}');
+SELECT outcome, new_row FROM volguard.conditional_update('parts', '{"node": "n2", "device": null}', '{"status": "failed"}');
+SELECT outcome, new_row FROM volguard.conditional_update('parts', '{"slot": 1, "status": "ok"}', '{"slot": 9, "status": "moved"}');
 -- Several rows: an error, also when the conditions would pick one of them, or none.
 SELECT * FROM volguard.conditional_update('parts', '{"node": "n3"}', '{"status": "x"}'); :code
 SELECT * FROM volguard.conditional_update('parts', '{"node": "n3", "device": null}', '{"status": "x"}', '{"slot": 5}'); :code
@@ -123,14 +123,14 @@ BEGIN
     RETURN CASE WHEN NEW.size > 1000 THEN NULL ELSE NEW END;
 END $$;
 CREATE TRIGGER stamp BEFORE UPDATE ON volumes FOR EACH ROW EXECUTE FUNCTION stamp();
-SELECT outcome, "row" FROM volguard.conditional_update('volumes', '{"id": "v1"}', '{"size": 50}');
+SELECT outcome, new_row FROM volguard.conditional_update('volumes', '{"id": "v1"}', '{"size": 50}');
 SELECT * FROM volguard.conditional_update('volumes', '{"id": "v1"}', '{"size": 5000}'); :code
 DROP TRIGGER stamp ON volumes;
 
 -- A plan outlives changes of its table.
 CREATE TABLE changing (id integer PRIMARY KEY, a integer, b text);
 INSERT INTO changing VALUES (1, 1, 'one');
-PREPARE change AS SELECT outcome, "row", unmet FROM volguard.conditional_update('cu.changing', '{"id": 1}', '{"a": 1}', '{"a": 1, "b": "one"}');
+PREPARE change AS SELECT outcome, new_row, unmet FROM volguard.conditional_update('cu.changing', '{"id": 1}', '{"a": 1}', '{"a": 1, "b": "one"}');
 EXECUTE change;
 ALTER TABLE changing ADD COLUMN c integer DEFAULT 7;
 EXECUTE change;
@@ -163,7 +163,7 @@ CREATE TABLE measured (zone integer, id integer, status text, PRIMARY KEY (zone,
 CREATE TABLE measured_1 PARTITION OF measured FOR VALUES IN (1);
 CREATE TABLE measured_2 PARTITION OF measured FOR VALUES IN (2);
 INSERT INTO measured VALUES (1, 1, 'ok'), (2, 2, 'ok');
-SELECT outcome, "row" FROM volguard.conditional_update('measured', '{"zone": 1, "id": 1}', '{"status": "moved", "zone": 2}', '{"status": "ok"}');
+SELECT outcome, new_row FROM volguard.conditional_update('measured', '{"zone": 1, "id": 1}', '{"status": "moved", "zone": 2}', '{"status": "ok"}');
 SELECT outcome, unmet FROM volguard.conditional_update('measured', '{"zone": 2, "id": 1}', '{"status": "moved"}', '{"status": "ok"}');
 SELECT tableoid::regclass, * FROM measured ORDER BY id;
 SELECT outcome FROM volguard.conditional_update('measured_2', '{"zone": 2, "id": 2}', '{"status": "directly"}');
@@ -179,7 +179,7 @@ SELECT tableoid::regclass, * FROM parent ORDER BY id, status;
 CREATE SCHEMA "My ""odd"" schema";
 CREATE TABLE "My ""odd"" schema"."select" ("The Id" integer PRIMARY KEY, "a.b" text, "q""q" text, "t" text, "$1" text, "ünï" text, "user" text);
 INSERT INTO "My ""odd"" schema"."select" VALUES (1);
-SELECT outcome, "row" FROM volguard.conditional_update('"My ""odd"" schema"."select"', '{"The Id": 1}',
+SELECT outcome, new_row FROM volguard.conditional_update('"My ""odd"" schema"."select"', '{"The Id": 1}',
     '{"a.b": "dot", "q\"q": {"column": "user"}, "t": "t.*", "$1": "$2", "ünï": "cödé", "user": "me"}',
     '{"a.b": null, "q\"q": [null, "x"], "t": {"not": "t"}, "$1": null, "ünï": null, "user": null}');
 DROP SCHEMA "My ""odd"" schema" CASCADE;

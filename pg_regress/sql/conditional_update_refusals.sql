@@ -19,7 +19,7 @@ SELECT outcome FROM volguard.conditional_update('volumes', '{"id": 1}', '{"size"
 -- Nothing to find a row by, nothing to set.
 SELECT volguard.conditional_update('volumes', '{}', '{"size": 0}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{}'); :code
-SELECT volguard.conditional_update('volumes', '{"id": 1}', '{}', values_sql => '{}'); :code
+SELECT volguard.conditional_update('volumes', '{"id": 1}', '{}', changes_sql => '{}'); :code
 
 -- Malformed documents name the place.
 SELECT volguard.conditional_update('volumes', '[1]', '{"size": 0}'); :code
@@ -151,7 +151,7 @@ RESET search_path;
 SELECT * FROM cu_no.volumes ORDER BY id;
 -- A temporary table is a table too.
 INSERT INTO pg_temp.volumes VALUES (1, 'temporary');
-SELECT outcome, "row" FROM volguard.conditional_update('pg_temp.volumes', '{"id": 1}', '{"status": "x"}', '{"status": "temporary"}');
+SELECT outcome, new_row FROM volguard.conditional_update('pg_temp.volumes', '{"id": 1}', '{"status": "x"}', '{"status": "temporary"}');
 DROP TABLE pg_temp.volumes;
 
 SELECT volguard.release(:token);

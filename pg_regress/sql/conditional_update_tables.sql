@@ -11,7 +11,7 @@ INSERT INTO volumes VALUES (1, 'available', 10, 'me'), (2, 'in-use', 20, 'me'), 
 -- A view that stands for a table: its own columns, its own rows, its check.
 CREATE VIEW mine AS SELECT id AS volume, status, size * 2 AS twice FROM volumes WHERE owner = 'me' WITH CHECK OPTION;
 CREATE VIEW mine_too AS SELECT * FROM mine;
-SELECT outcome, "row" FROM volguard.conditional_update('mine', '{"volume": 1}', '{"status": "deleting"}', '{"status": "available", "twice": {"lt": 21}}');
+SELECT outcome, new_row FROM volguard.conditional_update('mine', '{"volume": 1}', '{"status": "deleting"}', '{"status": "available", "twice": {"lt": 21}}');
 SELECT outcome, unmet FROM volguard.conditional_update('mine_too', '{"volume": 1}', '{"status": "x"}', '{"status": "available"}', '{"exists": {"table": "mine", "where": {"volume": {"gt": {"outer": "volume"}}}}}');
 SELECT outcome FROM volguard.conditional_update('mine', '{"volume": 3}', '{"status": "x"}');
 SELECT volguard.conditional_update('mine', '{"volume": 1}', '{"twice": 7}'); :code
@@ -49,7 +49,7 @@ DROP VIEW mine, triggered, ruled, counted, joined CASCADE;
 CREATE TABLE snapshots (id integer PRIMARY KEY, volume_id integer NOT NULL, deleted boolean);
 INSERT INTO snapshots VALUES (1, 2, false);
 PREPARE change AS SELECT outcome, unmet FROM volguard.conditional_update('volumes', '{"id": 2}', '{"size": {"case": [{"when": {"where": {"size": {"lt": 100}}}, "then": {"add": [{"column": "size"}, 1]}}], "else": 0}}',
-    '{"status": ["in-use", null], "size": {"gt": 1}}', '{"exists": {"table": "snapshots", "where": {"volume_id": {"eq": {"outer": "id"}}, "deleted": false}}}', filter_sql => 'size < 1000', values_sql => '{"owner": "upper(owner)"}');
+    '{"status": ["in-use", null], "size": {"gt": 1}}', '{"exists": {"table": "snapshots", "where": {"volume_id": {"eq": {"outer": "id"}}, "deleted": false}}}', filter_sql => 'size < 1000', changes_sql => '{"owner": "upper(owner)"}');
 EXECUTE change;
 ALTER TABLE snapshots ALTER volume_id DROP NOT NULL, ALTER volume_id TYPE bigint;
 ALTER TABLE volumes ALTER size TYPE numeric(10,2);
@@ -74,7 +74,7 @@ CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (10);
 CREATE TABLE parted_2 (tags text[], n integer, id integer NOT NULL, zone integer NOT NULL);
 ALTER TABLE parted ATTACH PARTITION parted_2 FOR VALUES FROM (10) TO (20);
 INSERT INTO parted VALUES (1, 1, 1, '{a}'), (11, 2, 2, '{b}');
-SELECT outcome, "row" FROM volguard.conditional_update('parted', '{"zone": 11, "id": 2}', '{"zone": 2, "n": {"mul": [{"column": "zone"}, {"column": "id"}]}}', '{"tags": ["b"]}',
+SELECT outcome, new_row FROM volguard.conditional_update('parted', '{"zone": 11, "id": 2}', '{"zone": 2, "n": {"mul": [{"column": "zone"}, {"column": "id"}]}}', '{"tags": ["b"]}',
     '{"exists": {"table": "parted", "where": {"n": {"lt": {"outer": "n"}}}}}', filter_sql => 'target.zone > 10');
 SELECT outcome, unmet FROM volguard.conditional_update('parted', '{"zone": 2, "id": 2}', '{"n": 0}', '{"tags": ["a"]}', '{"where": {"n": 23}}');
 SELECT tableoid::regclass, * FROM parted ORDER BY id;
@@ -82,7 +82,7 @@ SELECT tableoid::regclass, * FROM parted ORDER BY id;
 -- Keys: several columns, NULL among them, with filters on top.
 CREATE TABLE slots (node text, device text, n integer);
 INSERT INTO slots VALUES ('a', NULL, 1), ('a', 'x', 2), ('b', NULL, 3), ('b', NULL, 4);
-SELECT outcome, "row" FROM volguard.conditional_update('slots', '{"node": "a", "device": null}', '{"n": 5}', filter => '{"where": {"n": {"le": 1}}}');
+SELECT outcome, new_row FROM volguard.conditional_update('slots', '{"node": "a", "device": null}', '{"n": 5}', filter => '{"where": {"n": {"le": 1}}}');
 SELECT outcome, unmet FROM volguard.conditional_update('slots', '{"node": "a", "device": null}', '{"n": 5}', filter => '{"exists": {"table": "slots", "where": {"node": {"eq": {"outer": "device"}}}}}');
 SELECT outcome, unmet FROM volguard.conditional_update('slots', '{"node": "c", "device": null}', '{"n": 5}', filter => '{"exists": {"table": "slots"}}');
 SELECT volguard.conditional_update('slots', '{"node": "b", "device": null}', '{"n": 5}', filter => '{"where": {"n": 3}}'); :code

@@ -57,12 +57,12 @@ SELECT 'CREATE TABLE anything (id integer PRIMARY KEY, ' || string_agg(format('c
 INSERT INTO anything VALUES (1);
 
 -- Set from NULL, found by what the row reads as (an array by its text) and as a key; not found by another value or NULL.
-SELECT type, "set".outcome AS "set", "set"."row" -> c AS reads_as, same.outcome AS same, key.outcome AS key,
+SELECT type, "set".outcome AS "set", "set".new_row -> c AS reads_as, same.outcome AS same, key.outcome AS key,
        other.unmet = ARRAY[c] AS other, none.unmet = ARRAY[c] AS "null", differs.outcome AS differs
 FROM cases, LATERAL (SELECT 'c' || n AS c) AS "column",
     volguard.conditional_update('anything', '{"id": 1}', jsonb_build_object(c, stored), jsonb_build_object(c, NULL)) AS "set",
     volguard.conditional_update('anything', '{"id": 1}', '{"id": 1}', filter => jsonb_build_object('where', jsonb_build_object(c,
-        jsonb_build_array(NULL, other, CASE WHEN type LIKE '%[]' THEN stored ELSE "set"."row" -> c END)))) AS same,
+        jsonb_build_array(NULL, other, CASE WHEN type LIKE '%[]' THEN stored ELSE "set".new_row -> c END)))) AS same,
     volguard.conditional_update('anything', jsonb_build_object(c, stored), '{"id": 1}') AS key,
     volguard.conditional_update('anything', '{"id": 1}', '{"id": 2}', jsonb_build_object(c, other)) AS other,
     volguard.conditional_update('anything', '{"id": 1}', '{"id": 2}', jsonb_build_object(c, NULL)) AS none,
@@ -72,7 +72,7 @@ ORDER BY n;
 -- The row as read is what is expected, whatever its types; and each column is looked at.
 SELECT outcome, unmet FROM volguard.conditional_update('anything', '{"id": 1}', '{"id": 1}', (SELECT to_jsonb(anything) FROM anything));
 SELECT count(*) AS columns, count(*) FILTER (WHERE unmet = ARRAY[c]) AS noticed
-FROM cases, LATERAL (SELECT 'c' || n AS c) AS "column", (SELECT to_jsonb(anything) AS as_read FROM anything) AS "row",
+FROM cases, LATERAL (SELECT 'c' || n AS c) AS "column", (SELECT to_jsonb(anything) AS as_read FROM anything) AS new_row,
     volguard.conditional_update('anything', '{"id": 1}', '{"id": 2}', jsonb_set(as_read, ARRAY[c], other));
 
 -- Equality is the type's own.
@@ -95,8 +95,8 @@ SELECT outcome FROM volguard.conditional_update('tags', '{"tag": "a"}', '{"n": 3
 -- A column that can't be compared can be NULL, or set.
 CREATE TABLE opaque (id integer PRIMARY KEY, j json, p point, x xml, pair named);
 INSERT INTO opaque VALUES (1);
-SELECT "row" FROM volguard.conditional_update('opaque', '{"id": 1}', '{"j": "text", "p": "(1,2)", "x": "<a/>"}', '{"j": null, "p": {"not": []}, "x": [null]}');
-SELECT "row" FROM volguard.conditional_update('opaque', '{"id": 1}', '{"j": false}', '{"j": "text", "p": "(1,2)", "x": "<a/>"}', '{"where": {"j": {"not": null}}}');
+SELECT new_row FROM volguard.conditional_update('opaque', '{"id": 1}', '{"j": "text", "p": "(1,2)", "x": "<a/>"}', '{"j": null, "p": {"not": []}, "x": [null]}');
+SELECT new_row FROM volguard.conditional_update('opaque', '{"id": 1}', '{"j": false}', '{"j": "text", "p": "(1,2)", "x": "<a/>"}', '{"where": {"j": {"not": null}}}');
 SELECT unmet FROM volguard.conditional_update('opaque', '{"id": 1}', '{"j": false}', '{"j": true, "p": "(1,3)", "x": "<b/>"}');
 SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 2}', filter => '{"where": {"j": "text"}}'); :code
 SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 2}', '{"p": {"not": [null, "(1,2)"]}}'); :code
@@ -110,7 +110,7 @@ SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 1
 -- Generated and identity columns can be asked for.
 CREATE TABLE made (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a integer, twice integer GENERATED ALWAYS AS (a * 2) STORED);
 INSERT INTO made (a) VALUES (5);
-SELECT "row" FROM volguard.conditional_update('made', '{"id": 1, "twice": 10}', '{"a": {"add": [{"column": "twice"}, 1]}}', '{"twice": {"not": 11}}');
+SELECT new_row FROM volguard.conditional_update('made', '{"id": 1, "twice": 10}', '{"a": {"add": [{"column": "twice"}, 1]}}', '{"twice": {"not": 11}}');
 SELECT outcome FROM volguard.conditional_update('made', '{"id": 1}', '{"twice": 4}'); :code
 SELECT outcome FROM volguard.conditional_update('made', '{"id": 1}', '{"id": 4}'); :code
 

@@ -11,9 +11,9 @@ CREATE TABLE things (id integer PRIMARY KEY, status text, previous text, size in
 INSERT INTO things (id, status, size, used, flag) VALUES (1, 'in-use', 10, 3, true);
 
 -- Joined: everything is text; NULL in, NULL out.
-SELECT "row" -> 'status' AS status, "row" -> 'previous' AS previous FROM volguard.conditional_update('things', '{"id": 1}',
+SELECT new_row -> 'status' AS status, new_row -> 'previous' AS previous FROM volguard.conditional_update('things', '{"id": 1}',
     '{"status": {"concat": ["error_", {"column": "status"}]}, "previous": {"concat": [{"column": "size"}, "/", 2.50, " ", {"column": "flag"}, " ", {"add": [{"column": "used"}, 1]}]}}');
-SELECT "row" -> 'previous' AS previous FROM volguard.conditional_update('things', '{"id": 1}', '{"previous": {"concat": ["a", {"column": "short"}]}}');
+SELECT new_row -> 'previous' AS previous FROM volguard.conditional_update('things', '{"id": 1}', '{"previous": {"concat": ["a", {"column": "short"}]}}');
 SELECT volguard.conditional_update('things', '{"id": 1}', '{"short": {"concat": ["much ", "too long"]}}'); :code
 SELECT volguard.conditional_update('things', '{"id": 1}', '{"size": {"concat": [1, 2]}}'); :code
 
@@ -25,23 +25,23 @@ SELECT outcome FROM volguard.conditional_update('things', '{"id": 1}', '{"at": {
 SELECT at > clock_timestamp() + '59 minutes' AS later FROM things;
 
 -- Cases: the first that holds.
-SELECT size, answer."row" -> 'status' AS status, answer."row" -> 'used' AS used
+SELECT size, answer.new_row -> 'status' AS status, answer.new_row -> 'used' AS used
 FROM unnest(ARRAY[NULL, 3, 30, 300]) AS size, volguard.conditional_update('things', '{"id": 1}', jsonb_build_object('size', size)) AS first,
-    volguard.conditional_update('things', jsonb_build_object('id', first."row" -> 'id'), '{"status": {"case": [{"when": {"where": {"size": {"lt": 10}}}, "then": "small"},
+    volguard.conditional_update('things', jsonb_build_object('id', first.new_row -> 'id'), '{"status": {"case": [{"when": {"where": {"size": {"lt": 10}}}, "then": "small"},
         {"when": {"where": {"size": {"lt": 100}}}, "then": {"concat": ["medium ", {"column": "size"}]}}, {"when": {"where": {"size": null}}, "then": null}], "else": {"column": "previous"}},
         "previous": "large", "used": {"case": [{"when": {"not": {"where": {"size": {"not": null}}}}, "then": 0}]}}') AS answer;
-SELECT "row" -> 'n' AS n FROM volguard.conditional_update('things', '{"id": 1}', '{"n": {"case": [{"when": {"all": []}, "then": {"add": [{"case": [{"when": {"any": []}, "then": 7}], "else": {"column": "size"}}, 0.25]}}]}}');
-SELECT "row" -> 'n' AS n FROM volguard.conditional_update('things', '{"id": 1}', '{"n": {"case": [{"when": {"any": []}, "then": null}]}}');
+SELECT new_row -> 'n' AS n FROM volguard.conditional_update('things', '{"id": 1}', '{"n": {"case": [{"when": {"all": []}, "then": {"add": [{"case": [{"when": {"any": []}, "then": 7}], "else": {"column": "size"}}, 0.25]}}]}}');
+SELECT new_row -> 'n' AS n FROM volguard.conditional_update('things', '{"id": 1}', '{"n": {"case": [{"when": {"any": []}, "then": null}]}}');
 SELECT volguard.conditional_update('things', '{"id": 1}', '{"short": {"case": [{"when": {"all": []}, "then": "too long for it"}]}}'); :code
 
 -- Lists and objects.
-SELECT "row" -> 'tags' AS tags, "row" -> 'grid' AS grid, "row" -> 'names' AS names FROM volguard.conditional_update('things', '{"id": 1}',
+SELECT new_row -> 'tags' AS tags, new_row -> 'grid' AS grid, new_row -> 'names' AS names FROM volguard.conditional_update('things', '{"id": 1}',
     '{"tags": {"value": ["a", "b \"c\" \\d", null, "NULL", "", "{x}", 7, true]}, "grid": {"value": [[1, 2], [3, null]]}, "names": {"value": ["n"]}}');
-SELECT "row" -> 'spot' AS spot, "row" -> 'parts' AS parts FROM volguard.conditional_update('things', '{"id": 1}',
+SELECT new_row -> 'spot' AS spot, new_row -> 'parts' AS parts FROM volguard.conditional_update('things', '{"id": 1}',
     '{"spot": {"value": {"room": "a, \"b\"", "tags": ["x", "y,z"]}}, "parts": {"value": [{"shelf": 1, "room": "(r)"}, null, {}]}}');
-SELECT "row" -> 'meta' AS meta, "row" -> 'plain' AS plain, "row" -> 'metas' AS metas FROM volguard.conditional_update('things', '{"id": 1}',
+SELECT new_row -> 'meta' AS meta, new_row -> 'plain' AS plain, new_row -> 'metas' AS metas FROM volguard.conditional_update('things', '{"id": 1}',
     '{"meta": {"value": {"column": "status", "a": [1, {"b": null}]}}, "plain": {"value": ["x"]}, "metas": {"value": [{"a": 1}, [2], "t", null]}}');
-SELECT meta IS NULL AS sql_null, meta = 'null' AS json_null, outcome FROM volguard.conditional_update('things', '{"id": 1}', '{"meta": {"value": null}, "tags": {"value": []}, "grid": {"value": null}}'), LATERAL (SELECT ("row" -> 'meta') AS meta) AS m;
+SELECT meta IS NULL AS sql_null, meta = 'null' AS json_null, outcome FROM volguard.conditional_update('things', '{"id": 1}', '{"meta": {"value": null}, "tags": {"value": []}, "grid": {"value": null}}'), LATERAL (SELECT (new_row -> 'meta') AS meta) AS m;
 SELECT meta IS NULL AS sql_null, meta = 'null' AS json_null, tags, grid IS NULL AS no_grid FROM things;
 \set VERBOSITY terse
 SELECT volguard.conditional_update('things', '{"id": 1}', '{"size": {"value": [1]}}'); :code
@@ -73,11 +73,11 @@ SELECT outcome FROM volguard.conditional_update('things', '{"id": 1}', '{"used":
 
 -- SQL of the caller: the row is called target, its columns go by their names; it sees the old row as all values do.
 UPDATE things SET size = 10, used = 3, status = 'in-use';
-SELECT "row" -> 'size' AS size, "row" -> 'used' AS used, "row" -> 'status' AS status FROM volguard.conditional_update('things', '{"id": 1}', '{"size": {"column": "used"}}',
-    values_sql => '{"used": "target.size * 2 -- twice", "status": "upper(status) || (SELECT count(*) FROM things)"}', filter_sql => 'size > used AND EXISTS (SELECT FROM things AS t WHERE t.id = target.id)');
+SELECT new_row -> 'size' AS size, new_row -> 'used' AS used, new_row -> 'status' AS status FROM volguard.conditional_update('things', '{"id": 1}', '{"size": {"column": "used"}}',
+    changes_sql => '{"used": "target.size * 2 -- twice", "status": "upper(status) || (SELECT count(*) FROM things)"}', filter_sql => 'size > used AND EXISTS (SELECT FROM things AS t WHERE t.id = target.id)');
 SELECT outcome, unmet FROM volguard.conditional_update('things', '{"id": 1}', '{"used": 2}', '{"used": 5}', filter_sql => 'NULL');
 SELECT outcome, unmet FROM volguard.conditional_update('things', '{"id": 1}', '{"used": 2}', filter_sql => 'used = 5');
-SELECT outcome FROM volguard.conditional_update('things', '{"id": 1}', '{}', values_sql => '{"used": "$$a)$$::text = ''b'' OR NULL"}'); :code
+SELECT outcome FROM volguard.conditional_update('things', '{"id": 1}', '{}', changes_sql => '{"used": "$$a)$$::text = ''b'' OR NULL"}'); :code
 -- It stays one expression: nothing closes our bracket, opens another statement, adds a clause or sees our parameters.
 \set VERBOSITY terse
 CREATE TABLE attacks (n serial, sql text);
@@ -85,25 +85,25 @@ INSERT INTO attacks (sql) VALUES ('true) OR (true'), ('true) -- '), ('true) /*')
     ('true) RETURNING (true'), ('true FROM cu_values.things'), ('true WHERE true'), ('true UNION SELECT true'), ('true, true'), ('true AS x'), ('DISTINCT true'), ('ALL true'), ('*'), (''),
     ('  '), ('-- '), ('true ORDER BY 1'), ('true LIMIT 1'), ('true FOR UPDATE'), ('true INTO TEMP t'), ('''open'), ('$$open'), ('"open'), ('(true'), ('true)'), ('SELECT true'), ('$1 = $1'), ('true = $1'), ('size'),
     ('nosuch'), ('other.size = 1'), ('count(*) > 0'), ('ctid IS NULL) OR (true'), (E'true\n) OR (true'), ('U&"\0029" = 1'), (E'E''\\'' OR true');
-CREATE FUNCTION attempt(filter_sql text, values_sql jsonb DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION attempt(filter_sql text, changes_sql jsonb DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN (volguard.conditional_update('cu_values.things', '{"id": 2}', '{"used": 99}', filter_sql => filter_sql, values_sql => values_sql)).outcome;
+    RETURN (volguard.conditional_update('cu_values.things', '{"id": 2}', '{"used": 99}', filter_sql => filter_sql, changes_sql => changes_sql)).outcome;
 EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE || ' ' || split_part(SQLERRM, chr(10), 1);
 END $$;
 INSERT INTO things (id, used) VALUES (2, 0);
 SELECT n, attempt(sql), left(attempt(NULL, jsonb_build_object('size', sql)), 60) AS in_values FROM attacks ORDER BY n;
 SELECT id, used, size FROM things ORDER BY id;
-SELECT volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', values_sql => '{"used": "2"}'); :code
-SELECT volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', values_sql => '{"size": 2}'); :code
-SELECT volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', values_sql => '{"sise": "2"}'); :code
-SELECT volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', values_sql => '{"size\" = 1, \"used": "2"}'); :code
-SELECT volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', values_sql => '[]'); :code
+SELECT volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', changes_sql => '{"used": "2"}'); :code
+SELECT volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', changes_sql => '{"size": 2}'); :code
+SELECT volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', changes_sql => '{"sise": "2"}'); :code
+SELECT volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', changes_sql => '{"size\" = 1, \"used": "2"}'); :code
+SELECT volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', changes_sql => '[]'); :code
 -- The path is the caller's for the caller's SQL.
 CREATE FUNCTION mine(integer) RETURNS integer LANGUAGE sql AS 'SELECT $1 + 100';
-SELECT "row" -> 'used' AS used FROM volguard.conditional_update('things', '{"id": 2}', '{}', values_sql => '{"used": "mine(1)"}');
+SELECT new_row -> 'used' AS used FROM volguard.conditional_update('things', '{"id": 2}', '{}', changes_sql => '{"used": "mine(1)"}');
 SET search_path = pg_catalog;
-SELECT volguard.conditional_update('cu_values.things', '{"id": 2}', '{}', values_sql => '{"used": "mine(1)"}'); :code
+SELECT volguard.conditional_update('cu_values.things', '{"id": 2}', '{}', changes_sql => '{"used": "mine(1)"}'); :code
 RESET search_path;
 
 DROP SCHEMA cu_values CASCADE;

@@ -11,7 +11,7 @@ SELECT volguard.on_crash('rule-value', 'extending', '{
     "size": {"div": [{"mul": [{"add": [{"column": "size"}, 4]}, 3]}, 2]},
     "note": {"concat": ["was ", {"column": "state"}, " with ", {"column": "size"}, " GB"]},
     "before": {"column": "note"}}');
-SELECT status, "values" FROM volguard.crash_rules WHERE resource_type = 'rule-value' ORDER BY status;
+SELECT status, changes FROM volguard.crash_rules WHERE resource_type = 'rule-value' ORDER BY status;
 
 -- Three statuses at once, each with several resources; another service has some of them.
 SELECT volguard.register_service('node-1', 'volume', 'rule-values') AS one, volguard.register_service('node-2', 'volume', 'rule-values') AS other \gset

@@ -93,8 +93,8 @@ SELECT volguard.reconcile(:service, ARRAY[:token, :work]), volguard.release(:tok
 SELECT volguard.force_release(volguard.acquire(:service, 'hostile', 'h-6'), 'test'), volguard.set_cluster_disabled('hostile', true, 'test'), volguard.set_cluster_disabled('hostile', false);
 SELECT volguard.track_resource('hostile', 'public.hostile_volumes'), volguard.on_crash('hostile', 'creating', '{"status": "error"}'), volguard.on_crash('hostile', 'deleting', NULL);
 SELECT token AS work, outcome FROM volguard.start_work(:service, 'hostile', 'v-1', '{"status": "creating"}', '{"status": {"ne": "gone"}}', '{"where": {"id": "v-1"}}', '', '1 ms', '00000000-0000-0000-0000-000000000002') \gset
-SELECT outcome, "row" FROM volguard.start_work(:service, 'hostile', 'v-1', '{"status": "creating"}', request_id => '00000000-0000-0000-0000-000000000002');
-SELECT outcome, "row" FROM volguard.finish_work(:work, '{"status": "creating"}');
+SELECT outcome, new_row FROM volguard.start_work(:service, 'hostile', 'v-1', '{"status": "creating"}', request_id => '00000000-0000-0000-0000-000000000002');
+SELECT outcome, new_row FROM volguard.finish_work(:work, '{"status": "creating"}');
 SELECT volguard.acquire(:service, 'hostile', 'v-1', status => 'creating') IS NOT NULL AS got, volguard.acquire(:service, 'hostile', 'v-2', status => 'creating') IS NOT NULL AS got, volguard.deregister_service(:service);
 SELECT resource_id, alive FROM volguard.lock_status WHERE cluster OPERATOR(pg_catalog.=) 'hostile' ORDER BY resource_id COLLATE "C" USING OPERATOR(pg_catalog.<);
 SELECT state, held_locks FROM volguard.service_status WHERE service_id OPERATOR(pg_catalog.=) :service;

@@ -8,12 +8,12 @@ CREATE TABLE crash_volumes (id text PRIMARY KEY, status text NOT NULL, size inte
 SELECT volguard.track_resource('crash-volume', 'crash_volumes');
 
 SELECT volguard.on_crash('crash-volume', 'creating', '{"status": "error"}');
-SELECT volguard.on_crash(resource_type => 'crash-volume', status => 'deleting', "values" => '{"status": "error_deleting", "size": null, "previous_status": {"column": "status"}}');
-SELECT resource_type, status, "values", registered_by = CURRENT_USER::regrole AS mine FROM volguard.crash_rules WHERE resource_type = 'crash-volume' ORDER BY status;
+SELECT volguard.on_crash(resource_type => 'crash-volume', status => 'deleting', changes => '{"status": "error_deleting", "size": null, "previous_status": {"column": "status"}}');
+SELECT resource_type, status, changes, registered_by = CURRENT_USER::regrole AS mine FROM volguard.crash_rules WHERE resource_type = 'crash-volume' ORDER BY status;
 -- Set again: replaced. NULL values: dropped, once or twice.
 SELECT volguard.on_crash('crash-volume', 'creating', '{"status": "available", "size": {"mul": [{"column": "size"}, 2]}}');
 SELECT volguard.on_crash('crash-volume', 'deleting', NULL), volguard.on_crash('crash-volume', 'deleting', NULL), volguard.on_crash('crash-volume', 'never', NULL);
-SELECT status, "values" FROM volguard.crash_rules WHERE resource_type = 'crash-volume' ORDER BY status;
+SELECT status, changes FROM volguard.crash_rules WHERE resource_type = 'crash-volume' ORDER BY status;
 
 -- NULL, empty, over-long, untracked.
 SELECT volguard.on_crash(NULL, 'creating', '{"status": "error"}'); :code
@@ -71,7 +71,7 @@ SELECT volguard.on_crash('crash-alice', 'extending', '{"status": "error"}'); :co
 -- To drop a rule takes no privilege on the table.
 SELECT volguard.on_crash('crash-alice', 'creating', NULL);
 RESET ROLE;
-SELECT resource_type, status, "values", registered_by FROM volguard.crash_rules WHERE resource_type = 'crash-alice' OR "values" @> '{"status": "stolen"}';
+SELECT resource_type, status, changes, registered_by FROM volguard.crash_rules WHERE resource_type = 'crash-alice' OR changes @> '{"status": "stolen"}';
 
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT volguard.on_crash('crash-volume', 'rolled-back', '{"status": "error"}');

@@ -13,8 +13,8 @@ SELECT volguard.register_service('node-1', 'work', 'work') AS one, volguard.regi
 CREATE VIEW work_held AS SELECT resource_id, lock_name, status, request_id IS NOT NULL AS request FROM volguard.lock_status WHERE resource_type = 'work' ORDER BY 1, 2;
 
 -- Everything changes at once; the status of the work is the one that the row has got.
-SELECT token, token > 0 AS got, outcome, "row", unmet FROM volguard.start_work(:one, 'work', 'v-1', '{"status": "extending", "size": {"add": [{"column": "size"}, 1]}}', '{"status": "available"}') \gset
-SELECT :'got' AS got, :'outcome' AS outcome, :'row'::jsonb AS "row", :'unmet' AS unmet;
+SELECT token, token > 0 AS got, outcome, new_row, unmet FROM volguard.start_work(:one, 'work', 'v-1', '{"status": "extending", "size": {"add": [{"column": "size"}, 1]}}', '{"status": "available"}') \gset
+SELECT :'got' AS got, :'outcome' AS outcome, :'row'::jsonb AS new_row, :'unmet' AS unmet;
 SELECT * FROM work_held;
 SELECT * FROM work_volumes WHERE id = 'v-1';
 -- It is a lock like any other.
@@ -54,11 +54,11 @@ SELECT * FROM work_held;
 -- The same request again gets the same token, and the row as it is by then; another one is refused.
 SELECT token AS first FROM volguard.start_work(:one, 'work', 'v-4', '{"status": "extending"}', '{"status": "available"}', request_id => '00000000-0000-0000-0000-000000000004') \gset
 UPDATE work_volumes SET size = 4 WHERE id = 'v-4';
-SELECT token = :first AS same, outcome, "row" FROM volguard.start_work(:one, 'work', 'v-4', '{"status": "extending"}', '{"status": "available"}', request_id => '00000000-0000-0000-0000-000000000004');
+SELECT token = :first AS same, outcome, new_row FROM volguard.start_work(:one, 'work', 'v-4', '{"status": "extending"}', '{"status": "available"}', request_id => '00000000-0000-0000-0000-000000000004');
 SELECT * FROM volguard.start_work(:one, 'work', 'v-4', '{"status": "extending"}', '{"status": "available"}', request_id => '00000000-0000-0000-0000-000000000005');
 SELECT * FROM volguard.start_work(:two, 'work', 'v-4', '{"status": "extending"}', '{"status": "available"}', request_id => '00000000-0000-0000-0000-000000000004');
 DELETE FROM work_volumes WHERE id = 'v-4';
-SELECT token = :first AS same, outcome, "row" FROM volguard.start_work(:one, 'work', 'v-4', '{"status": "extending"}', request_id => '00000000-0000-0000-0000-000000000004');
+SELECT token = :first AS same, outcome, new_row FROM volguard.start_work(:one, 'work', 'v-4', '{"status": "extending"}', request_id => '00000000-0000-0000-0000-000000000004');
 SELECT volguard.release(:first);
 
 -- Where the values don't set the status, the row's status is that of the work; a trigger may have the last word.
@@ -88,7 +88,7 @@ CREATE TYPE work_state AS ENUM ('free', 'busy');
 CREATE TABLE work_typed (number integer PRIMARY KEY, state work_state, code integer, padded char(12), flag boolean, list text[]);
 INSERT INTO work_typed VALUES (17, 'free', 1, 'free', false, '{free}');
 SELECT volguard.track_resource('typed', 'work_typed', 'number', 'state');
-SELECT token, outcome, "row" FROM volguard.start_work(:one, 'typed', '17', '{"state": "busy"}', '{"state": "free"}') \gset
+SELECT token, outcome, new_row FROM volguard.start_work(:one, 'typed', '17', '{"state": "busy"}', '{"state": "free"}') \gset
 SELECT :'row'::jsonb ->> 'state' AS state, (SELECT status FROM volguard.lock_status WHERE token = :token), volguard.release(:token);
 SELECT outcome FROM volguard.start_work(:one, 'typed', '18', '{"state": "busy"}');
 SELECT volguard.start_work(:one, 'typed', 'seventeen', '{"state": "busy"}'); :code
@@ -113,7 +113,7 @@ UPDATE volguard.services SET lease = '1 ms' WHERE service_id = :dead;
 SELECT outcome, unmet FROM volguard.start_work(:one, 'work', 'v-8', '{"status": "extending"}', '{"status": "available"}');
 SELECT status FROM work_volumes WHERE id = 'v-8';
 SELECT * FROM work_held;
-SELECT outcome, "row" ->> 'status' AS status FROM volguard.start_work(:one, 'work', 'v-8', '{"status": "extending"}', '{"status": "error_extending"}');
+SELECT outcome, new_row ->> 'status' AS status FROM volguard.start_work(:one, 'work', 'v-8', '{"status": "extending"}', '{"status": "error_extending"}');
 -- Dead it can start nothing, nor can a stranger for it.
 \set VERBOSITY sqlstate
 SELECT volguard.start_work(:dead, 'work', 'v-9', '{"status": "extending"}');

@@ -73,7 +73,7 @@ COMMENT ON TABLE volguard.resources IS 'Which table holds the resources of a typ
 CREATE TABLE volguard.crash_rules (
     resource_type text COLLATE "C" NOT NULL REFERENCES volguard.resources (resource_type) ON DELETE CASCADE,
     status        text COLLATE "C" NOT NULL,
-    "values"      jsonb            NOT NULL,
+    changes      jsonb            NOT NULL,
     registered_by regrole          NOT NULL,
     search_path   text             NOT NULL,
     PRIMARY KEY (resource_type, status)

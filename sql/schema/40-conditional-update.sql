@@ -1,9 +1,9 @@
-CREATE TYPE volguard.update_result AS (outcome text, updated bigint, "row" jsonb, unmet text[]);
+CREATE TYPE volguard.update_result AS (outcome text, updated bigint, new_row jsonb, unmet text[]);
 COMMENT ON TYPE volguard.update_result IS
     'outcome: updated, unmet, not_found or fenced. row: the whole new row, if updated. unmet: all conditions that failed.';
 
-CREATE FUNCTION volguard.conditional_update(target regclass, key jsonb, "values" jsonb, expected jsonb DEFAULT '{}', filter jsonb DEFAULT NULL,
-                                            fence bigint DEFAULT NULL, filter_sql text DEFAULT NULL, values_sql jsonb DEFAULT NULL)
+CREATE FUNCTION volguard.conditional_update(target regclass, key jsonb, changes jsonb, expected jsonb DEFAULT '{}', filter jsonb DEFAULT NULL,
+                                            fence bigint DEFAULT NULL, filter_sql text DEFAULT NULL, changes_sql jsonb DEFAULT NULL)
 RETURNS volguard.update_result VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_conditional_update';
 COMMENT ON FUNCTION volguard.conditional_update IS 'Updates the row of a key if all conditions hold, else says which failed. As the caller, with the caller''s privileges.';
 

@@ -2,9 +2,9 @@ CREATE FUNCTION volguard.track_resource(resource_type text, target regclass, id_
 RETURNS void VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_track_resource';
 COMMENT ON FUNCTION volguard.track_resource IS 'Says which table holds the resources of a type.';
 
-CREATE FUNCTION volguard.on_crash(resource_type text, status text, "values" jsonb)
+CREATE FUNCTION volguard.on_crash(resource_type text, status text, changes jsonb)
 RETURNS void VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_on_crash';
-COMMENT ON FUNCTION volguard.on_crash IS 'Sets what a crash in a status makes of the resource''s row; NULL values drops the rule.';
+COMMENT ON FUNCTION volguard.on_crash IS 'Sets what a crash in a status makes of the resource''s row; NULL changes drops the rule.';
 
 CREATE FUNCTION volguard.cleanup(service_id bigint DEFAULT NULL, cluster text DEFAULT NULL, host text DEFAULT NULL, binary_name text DEFAULT NULL,
                                  disabled boolean DEFAULT NULL, resource_type text DEFAULT NULL, resource_id text DEFAULT NULL, until timestamptz DEFAULT NULL)

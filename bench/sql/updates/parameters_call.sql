@@ -1,1 +1,1 @@
-volguard.conditional_update('volumes', key => $1, "values" => $2, expected => $3, filter => $4)
+volguard.conditional_update('volumes', key => $1, changes => $2, expected => $3, filter => $4)

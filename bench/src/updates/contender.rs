@@ -45,12 +45,12 @@ impl Form {
 
     fn sql(self, case: &Case) -> String {
         let call = match self {
-            Form::Row => return format!("SELECT ({}).\"row\"", case.call),
+            Form::Row => return format!("SELECT ({}).new_row", case.call),
             Form::Often => case.call,
             Form::Changing => include_str!("../../sql/updates/parameters_call.sql"),
         };
         format!(
-            "SELECT (once.result).outcome, (once.result).\"row\", (once.result).unmet \
+            "SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet \
              FROM (SELECT {call} AS result) AS once"
         )
     }

@@ -194,7 +194,7 @@ impl Attempt {
             Some(Ok(Ok(granted))) => Outcome::Granted(granted),
             Some(Ok(Err(why))) => Outcome::Refused(why),
             Some(Err(error)) if outcome_unknown(&error) => Outcome::Unknown(error.into()),
-            Some(Err(error)) => Outcome::Failed(Error::from_acquire(error)),
+            Some(Err(error)) => Outcome::Failed(Error::from(error)),
             None => Outcome::Unknown(Error::NoReply),
         };
         if let Outcome::Unknown(_) = outcome {

@@ -178,9 +178,7 @@ async fn ask(core: &Core, request: &Request) -> Result<Vec<Granted>, Error> {
     let client = core.volguard.checkout().await?;
     let answer = timeout(REPLY_LIMIT, request.send(core, &client, Duration::ZERO)).await;
     match answer {
-        Ok(answer) => answer
-            .map(Reply::unwrap_or_default)
-            .map_err(Error::from_acquire),
+        Ok(answer) => answer.map(Reply::unwrap_or_default).map_err(Error::from),
         Err(_) => {
             core.volguard.cancel(&client.cancel_token()).await;
             drop(Object::take(client));

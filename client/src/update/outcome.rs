@@ -61,7 +61,7 @@ impl UpdatedRow {
 
     /// Without a row, as for work that was started before on a row that is gone by now, it is `null`.
     pub(crate) fn read(row: &Row) -> Result<UpdatedRow, tokio_postgres::Error> {
-        let json: Option<Value> = row.try_get("row")?;
+        let json: Option<Value> = row.try_get("new_row")?;
         Ok(json.map_or(UpdatedRow::NONE, UpdatedRow))
     }
 

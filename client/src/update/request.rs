@@ -20,7 +20,7 @@ pub(crate) struct Request {
     pub(super) filters: Vec<Filter>,
     pub(super) filters_sql: Vec<&'static str>,
     pub(super) values: Vec<(String, Expression)>,
-    pub(super) values_sql: Vec<(String, &'static str)>,
+    pub(super) changes_sql: Vec<(String, &'static str)>,
 }
 
 /// The arguments of `conditional_update`, and of others like it.
@@ -31,7 +31,7 @@ pub(crate) struct Documents {
     pub(crate) expected: Value,
     pub(crate) filter: Option<Value>,
     pub(super) filter_sql: Option<&'static str>,
-    pub(super) values_sql: Option<Value>,
+    pub(super) changes_sql: Option<Value>,
 }
 
 impl Request {
@@ -55,14 +55,14 @@ impl Request {
 
     pub(crate) fn documents(&self) -> Result<Documents, Error> {
         let json = |map: Map<String, Value>| Value::Object(map);
-        let values_sql = document(self.values_sql.clone(), |sql| Ok(Value::from(sql)))?;
+        let changes_sql = document(self.changes_sql.clone(), |sql| Ok(Value::from(sql)))?;
         Ok(Documents {
             key: json(document(self.key.clone(), |part| part)?),
             values: json(document(self.values.clone(), Expression::into_json)?),
             expected: json(document(self.expected.clone(), Condition::into_json)?),
             filter: self.filter()?,
             filter_sql: self.filter_sql()?,
-            values_sql: (!values_sql.is_empty()).then(|| json(values_sql)),
+            changes_sql: (!changes_sql.is_empty()).then(|| json(changes_sql)),
         })
     }
 
@@ -97,7 +97,7 @@ impl Documents {
             &self.expected,
             &self.filter,
             &self.filter_sql,
-            &self.values_sql,
+            &self.changes_sql,
         ]
     }
 
@@ -110,7 +110,7 @@ impl Documents {
                 .map(|json| ("filter", json.to_string())),
         );
         arguments.extend(self.filter_sql.map(|sql| ("filter_sql", sql.to_owned())));
-        arguments.extend((self.values_sql.as_ref()).map(|json| ("values_sql", json.to_string())));
+        arguments.extend((self.changes_sql.as_ref()).map(|json| ("changes_sql", json.to_string())));
         let mut text = statements::UPDATE_WRITTEN[0].to_owned() + &escape_literal(table);
         for (name, argument) in arguments {
             text += &format!(", {name} => {}", escape_literal(&argument));

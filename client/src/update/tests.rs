@@ -75,7 +75,7 @@ fn an_update_is_its_documents() {
         built.values,
         json!({"previous_status": {"column": "status"}, "status": "deleting"})
     );
-    assert_eq!(built.values_sql, Some(json!({"size": "target.size / 2"})));
+    assert_eq!(built.changes_sql, Some(json!({"size": "target.size / 2"})));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn what_is_not_asked_for_is_not_sent() {
     assert_eq!(built.expected, json!({}));
     assert_eq!(built.filter, None);
     assert_eq!(built.filter_sql, None);
-    assert_eq!(built.values_sql, None);
+    assert_eq!(built.changes_sql, None);
 }
 
 #[test]

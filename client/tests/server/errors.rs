@@ -20,6 +20,7 @@ async fn own_sqlstates_have_variants() {
     assert!(matches!(raised("VG001").await, Error::ServiceFenced(_)));
     assert!(matches!(raised("VG002").await, Error::TokenNotHeld(_)));
     assert!(matches!(raised("VG003").await, Error::MalformedDocument(_)));
+    assert!(matches!(raised("VG004").await, Error::LeaseExpired(_)));
     assert!(matches!(raised("55000").await, Error::Database(_)));
     let refused = connect()
         .await
@@ -32,7 +33,7 @@ async fn own_sqlstates_have_variants() {
 
 #[tokio::test]
 async fn the_servers_words_are_kept() {
-    for expected in ["VG001", "VG002", "VG003", "22023"] {
+    for expected in ["VG001", "VG002", "VG003", "VG004", "22023"] {
         let error = raised(expected).await;
         assert_eq!(code(&error), Some(expected));
         assert_eq!(
@@ -52,7 +53,7 @@ async fn what_passes_is_retryable() {
         assert!(raised(code).await.is_retryable(), "{code}");
     }
     for code in [
-        "VG001", "VG002", "VG003", "22023", "42501", "42P01", "23505", "55000", "0A000",
+        "VG001", "VG002", "VG003", "VG004", "22023", "42501", "42P01", "23505", "55000", "0A000",
     ] {
         assert!(!raised(code).await.is_retryable(), "{code}");
     }

@@ -34,7 +34,7 @@ impl<'d> Writer<'d, '_> {
                     type_name(left.type_oid),
                     type_name(right.type_oid)
                 ),
-                hint: "Calculate with numbers, or with times and intervals; say anything else with values_sql or filter_sql.",
+                hint: "Calculate with numbers, or with times and intervals; say anything else with changes_sql or filter_sql.",
             })?;
         Ok(Sql {
             text: format!(

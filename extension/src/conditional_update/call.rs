@@ -19,11 +19,11 @@ use pgrx::pg_sys::{self, FunctionCallInfo, Oid, TimestampTz};
 pub struct Call<'c> {
     pub target: Oid,
     pub key: Jsonb<'c>,
-    pub values: Jsonb<'c>,
+    pub changes: Jsonb<'c>,
     pub expected: Jsonb<'c>,
     pub filter: Option<Jsonb<'c>>,
     pub filter_sql: Option<String>,
-    pub values_sql: Option<Jsonb<'c>>,
+    pub changes_sql: Option<Jsonb<'c>>,
     /// The token that must be held.
     pub fence: Option<i64>,
     /// What the database's clock says, the same in each place of the documents.
@@ -40,12 +40,12 @@ impl<'c> Call<'c> {
             Ok(Call {
                 target: required("target", pg_getarg::<Oid>(fcinfo, 0))?,
                 key: required("key", document(1))?,
-                values: required("values", document(2))?,
+                changes: required("changes", document(2))?,
                 expected: required("expected", document(3))?,
                 filter: document(4),
                 fence: pg_getarg::<i64>(fcinfo, 5),
                 filter_sql: pg_getarg::<String>(fcinfo, 6),
-                values_sql: document(7),
+                changes_sql: document(7),
                 now: pg_sys::GetCurrentTimestamp(),
             })
         }
@@ -55,18 +55,18 @@ impl<'c> Call<'c> {
     pub fn new(
         target: Oid,
         key: Jsonb<'c>,
-        values: Jsonb<'c>,
+        changes: Jsonb<'c>,
         expected: Jsonb<'c>,
         filter: Option<Jsonb<'c>>,
     ) -> Self {
         Call {
             target,
             key,
-            values,
+            changes,
             expected,
             filter,
             filter_sql: None,
-            values_sql: None,
+            changes_sql: None,
             fence: None,
             // SAFETY: reads the clock.
             now: unsafe { pg_sys::GetCurrentTimestamp() },
@@ -125,17 +125,17 @@ impl<'c> Call<'c> {
 
     fn request(&self) -> Result<Request, Error> {
         let key = self.key.members("key")?;
-        let values = self.values.members("values")?;
+        let changes = self.changes.members("changes")?;
         let expected = self.expected.members("expected")?;
         let given = |document: Option<Jsonb>, name| document.map(|it| it.members(name)).transpose();
         let filter = given(self.filter, "filter")?;
-        let values_sql = given(self.values_sql, "values_sql")?;
+        let changes_sql = given(self.changes_sql, "changes_sql")?;
         let request = Request {
             target: self.target,
             key: not_empty("key", grammar::key(key, &Path::root("key"))?)?,
-            values: grammar::values(values, &Path::root("values"))?,
-            values_sql: match values_sql {
-                Some(values) => grammar::values_sql(values, &Path::root("values_sql"))?,
+            changes: grammar::changes(changes, &Path::root("changes"))?,
+            changes_sql: match changes_sql {
+                Some(values) => grammar::changes_sql(values, &Path::root("changes_sql"))?,
                 None => Vec::new(),
             },
             expected: grammar::expectations(expected, &Path::root("expected"))?,
@@ -146,25 +146,30 @@ impl<'c> Call<'c> {
             filter_sql: self.filter_sql.clone(),
             now: self.now,
         };
-        check_values(&request)?;
+        check_changes(&request)?;
         Ok(request)
     }
 }
 
 /// Something must be set, and nothing twice.
-fn check_values(request: &Request) -> Result<(), Error> {
+fn check_changes(request: &Request) -> Result<(), Error> {
     let Request {
-        values, values_sql, ..
+        changes,
+        changes_sql,
+        ..
     } = request;
-    if values_sql.is_empty() && values.is_empty() {
-        return Err(empty("values"));
+    if changes_sql.is_empty() && changes.is_empty() {
+        return Err(empty("changes"));
     }
-    let twice = |name: &String| values.iter().any(|(other, _)| other == name);
-    match values_sql.iter().find(|(name, _)| twice(name)) {
+    let twice = |name: &String| changes.iter().any(|(other, _)| other == name);
+    match changes_sql.iter().find(|(name, _)| twice(name)) {
         None => Ok(()),
-        Some((name, _)) => Err(Path::root("values_sql")
+        Some((name, _)) => Err(Path::root("changes_sql")
             .member(name)
-            .fault("is set in values too", "Set each column in one of the two.")
+            .fault(
+                "is set in changes too",
+                "Set each column in one of the two.",
+            )
             .into()),
     }
 }

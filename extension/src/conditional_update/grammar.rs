@@ -52,17 +52,17 @@ pub fn filter(members: Members, path: &Path) -> Result<Filter, Fault> {
 }
 
 /// Reads what the columns are set to.
-pub fn values(members: Members, path: &Path) -> Result<Columns<Expression>, Fault> {
+pub fn changes(members: Members, path: &Path) -> Result<Columns<Expression>, Fault> {
     columns(members.0, path, value::expression)
 }
 
 /// Reads the columns that are set to what SQL of the caller says.
-pub fn values_sql(members: Members, path: &Path) -> Result<Columns<String>, Fault> {
+pub fn changes_sql(members: Members, path: &Path) -> Result<Columns<String>, Fault> {
     columns(members.0, path, |json, path| match json {
         Json::String(sql) => Ok(sql),
         _ => Err(path.fault(
             "must be a string",
-            "Write the SQL of one expression; what is plain JSON belongs into values.",
+            "Write the SQL of one expression; what is plain JSON belongs into changes.",
         )),
     })
 }

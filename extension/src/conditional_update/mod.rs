@@ -36,7 +36,7 @@ mod view;
 
 pub use call::Call;
 pub use outcome::{Outcome, Row, no_names};
-pub use rule::{RulePlan, validate_values};
+pub use rule::{RulePlan, validate_changes};
 pub use target::Table;
 
 use crate::error::Error;

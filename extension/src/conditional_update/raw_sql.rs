@@ -1,4 +1,4 @@
-//! The one door for SQL of the caller: `filter_sql` and `values_sql`. It runs as the caller, and stays an expression.
+//! The one door for SQL of the caller: `filter_sql` and `changes_sql`. It runs as the caller, and stays an expression.
 
 use super::document::Path;
 use super::render::{TARGET, Writer};
@@ -20,7 +20,7 @@ impl Writer<'_, '_> {
         Ok(expression)
     }
 
-    /// What `values_sql` says of one column, in brackets that it can't leave.
+    /// What `changes_sql` says of one column, in brackets that it can't leave.
     pub fn raw_value(&mut self, sql: &str, path: &Path) -> Result<String, Error> {
         let expression = bracketed(sql, path)?;
         let table = &self.target.table.name;

@@ -21,48 +21,48 @@ use crate::spi::{Plan, Rows, View};
 use pgrx::pg_sys::{self, Datum, Oid, TimestampTz};
 use std::rc::Rc;
 
-/// The argument that a rule's values come in.
-const VALUES: &str = "values";
+/// The argument that a rule's changes come in.
+const CHANGES: &str = "changes";
 
 /// A rule and its table.
 #[derive(Debug)]
 pub struct RulePlan {
     target: Oid,
-    /// Without values, it is only looked which rows there are.
-    values: Option<Columns<Expression>>,
+    /// Without changes, it is only looked which rows there are.
+    changes: Option<Columns<Expression>>,
     id_column: String,
     /// The status column, and the status.
     status: Columns<Scalar>,
 }
 
-/// Checks a `jsonb` of values as far as that can be done without a row: grammar, columns, literals.
+/// Checks a `jsonb` of changes as far as that can be done without a row: grammar, columns, literals.
 ///
 /// # Safety
-/// `values` is a jsonb.
-pub unsafe fn validate_values(target: Oid, values: Datum) -> Result<(), Error> {
+/// `changes` is a jsonb.
+pub unsafe fn validate_changes(target: Oid, changes: Datum) -> Result<(), Error> {
     // SAFETY: the caller's promise.
-    let values = read(unsafe { Jsonb::new(values) }.members(VALUES)?)?;
-    check(&Table::open(target)?, &values)
+    let changes = read(unsafe { Jsonb::new(changes) }.members(CHANGES)?)?;
+    check(&Table::open(target)?, &changes)
 }
 
 impl RulePlan {
     /// Reads a rule. What its table says about it, beside the names of the two columns, is found out when it runs.
     pub fn prepare(
         target: Oid,
-        values: Option<&serde_json::Value>,
+        changes: Option<&serde_json::Value>,
         id_column: &str,
         status_column: &str,
         status: &str,
     ) -> Result<Self, Error> {
-        let members = values.map(|values| Members::of(values, &Path::root(VALUES)));
-        let values = members.transpose()?.map(read).transpose()?;
+        let members = changes.map(|changes| Members::of(changes, &Path::root(CHANGES)));
+        let changes = members.transpose()?.map(read).transpose()?;
         let table = Table::open(target)?;
         table.column(id_column, &Path::root("id_column"))?;
         table.column(status_column, &Path::root("status_column"))?;
         let status = Some(Literal::Text(status.to_owned()));
         Ok(RulePlan {
             target,
-            values,
+            changes,
             id_column: id_column.to_owned(),
             status: vec![(status_column.to_owned(), status)],
         })
@@ -80,8 +80,8 @@ impl RulePlan {
         }
         let mut found = vec![false; ids.len()];
         let ids = Ids::read(ids, &column)?;
-        match &self.values {
-            Some(values) => self.update(values, &table, &column, &ids, &mut found)?,
+        match &self.changes {
+            Some(changes) => self.update(changes, &table, &column, &ids, &mut found)?,
             None => self.look(&table, &column, &ids, &mut found)?,
         }
         Ok(found)
@@ -89,14 +89,14 @@ impl RulePlan {
 
     fn update(
         &self,
-        values: &Columns<Expression>,
+        changes: &Columns<Expression>,
         table: &Table,
         column: &Column,
         ids: &Ids,
         found: &mut [bool],
     ) -> Result<(), Error> {
         let mut writer = Writer::new(table, now());
-        writer.update(values, &Vec::new(), &Path::root(VALUES))?;
+        writer.update(changes, &Vec::new(), &Path::root(CHANGES))?;
         writer.push(" FROM ");
         self.join(&mut writer, column, ids)?;
         writer.push(" RETURNING work.number");
@@ -268,13 +268,13 @@ fn several_rows() -> Error {
     }
 }
 
-fn read(values: Members) -> Result<Columns<Expression>, Error> {
-    super::not_empty(VALUES, grammar::values(values, &Path::root(VALUES))?)
+fn read(changes: Members) -> Result<Columns<Expression>, Error> {
+    super::not_empty(CHANGES, grammar::changes(changes, &Path::root(CHANGES))?)
 }
 
-fn check(table: &Table, values: &Columns<Expression>) -> Result<(), Error> {
+fn check(table: &Table, changes: &Columns<Expression>) -> Result<(), Error> {
     let mut writer = Writer::new(table, now());
-    writer.update(values, &Vec::new(), &Path::root(VALUES))?;
+    writer.update(changes, &Vec::new(), &Path::root(CHANGES))?;
     writer.finish().bind()?;
     Ok(())
 }

@@ -30,12 +30,12 @@ impl<'c> Signature<'c> {
         signature.number(owner::caller().to_u32());
         // SAFETY: the setting's value, a C string while nothing sets it.
         signature.run_of(unsafe { CStr::from_ptr(pg_sys::namespace_search_path) }.to_bytes());
-        for document in [call.key, call.values, call.expected] {
+        for document in [call.key, call.changes, call.expected] {
             signature.open(document)?;
         }
         let others = [
             call.filter.map(Jsonb::bytes),
-            call.values_sql.map(Jsonb::bytes),
+            call.changes_sql.map(Jsonb::bytes),
             call.filter_sql.as_deref().map(str::as_bytes),
         ];
         for bytes in others {

@@ -20,8 +20,8 @@ use pgrx::pg_sys::{Oid, TimestampTz};
 pub struct Request {
     pub target: Oid,
     pub key: Columns<Scalar>,
-    pub values: Columns<Expression>,
-    pub values_sql: Columns<String>,
+    pub changes: Columns<Expression>,
+    pub changes_sql: Columns<String>,
     pub expected: Columns<Expectation>,
     pub filter: Option<Filter>,
     pub filter_sql: Option<String>,
@@ -130,7 +130,7 @@ impl Request {
     /// `UPDATE … WHERE key AND conditions RETURNING the row, how many rows the key has`.
     fn update<'d>(&'d self, table: &Table) -> Result<Statement<'d>, Error> {
         let mut writer = Writer::new(table, self.now);
-        writer.update(&self.values, &self.values_sql, &Path::root("values"))?;
+        writer.update(&self.changes, &self.changes_sql, &Path::root("changes"))?;
         let target = writer.target;
         let (key, given) = writer.key(target, &self.key, &Path::root("key"))?;
         writer.push(" WHERE ").push(&key);

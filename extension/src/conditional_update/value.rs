@@ -43,20 +43,20 @@ impl<'d> Writer<'d, '_> {
     /// `UPDATE … SET …`
     pub fn update(
         &mut self,
-        values: &'d Columns<Expression>,
-        values_sql: &Columns<String>,
+        changes: &'d Columns<Expression>,
+        changes_sql: &Columns<String>,
         path: &Path,
     ) -> Result<&mut Self, Error> {
         let row = self.target;
-        let mut assignments = Vec::with_capacity(values.len() + values_sql.len());
-        for (name, value) in values {
+        let mut assignments = Vec::with_capacity(changes.len() + changes_sql.len());
+        for (name, value) in changes {
             let path = path.member(name);
             let column = row.table.column(name, &path)?;
             let value = self.assigned(row, value, &column, &path)?;
             assignments.push(format!("{} = {value}", column.name));
         }
-        for (name, sql) in values_sql {
-            let path = Path::root("values_sql");
+        for (name, sql) in changes_sql {
+            let path = Path::root("changes_sql");
             let path = path.member(name);
             let column = row.table.column(name, &path)?;
             let value = self.raw_value(sql, &path)?;

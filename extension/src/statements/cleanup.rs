@@ -22,10 +22,10 @@ pub static RESOURCE: Statement = Statement::new(
 
 pub static SET_RULE: Statement = Statement::new(
     &[TEXTOID, TEXTOID, JSONBOID, OIDOID, TEXTOID],
-    "INSERT INTO volguard.crash_rules AS r (resource_type, status, \"values\", registered_by, search_path)
+    "INSERT INTO volguard.crash_rules AS r (resource_type, status, changes, registered_by, search_path)
      VALUES ($1, $2, $3, $4::pg_catalog.regrole, $5)
      ON CONFLICT (resource_type, status) DO UPDATE
-     SET \"values\" {:=} excluded.\"values\", registered_by {:=} excluded.registered_by, search_path {:=} excluded.search_path",
+     SET changes {:=} excluded.changes, registered_by {:=} excluded.registered_by, search_path {:=} excluded.search_path",
 );
 
 pub static DROP_RULE: Statement = Statement::new(
@@ -35,7 +35,7 @@ pub static DROP_RULE: Statement = Statement::new(
 
 pub static RULE: Statement = Statement::new(
     &[TEXTOID, TEXTOID],
-    "SELECT r.\"values\", r.registered_by::pg_catalog.oid, r.search_path
+    "SELECT r.changes, r.registered_by::pg_catalog.oid, r.search_path
      FROM volguard.crash_rules AS r WHERE r.resource_type {=} $1 AND r.status {=} $2",
 );
 

@@ -20,7 +20,7 @@ use pgrx::JsonB;
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 
-fn finish(token: i64, values: Jsonb) -> Result<Outcome, Error> {
+fn finish(token: i64, changes: Jsonb) -> Result<Outcome, Error> {
     let tables = Tables::open()?;
     let Some(held) = tables.held(token)? else {
         return Ok(Outcome::Fenced);
@@ -33,7 +33,7 @@ fn finish(token: i64, values: Jsonb) -> Result<Outcome, Error> {
     let nothing = JsonB(serde_json::json!({})).into_datum();
     // SAFETY: a jsonb in the call's memory.
     let nothing = unsafe { Jsonb::new(nothing.expect("a document is no NULL")) };
-    let update = tracked.update(values, nothing, None);
+    let update = tracked.update(changes, nothing, None);
     // Nobody fences the service before we commit.
     let gate = Gate::of(held.service_id);
     gate.enter()?;
@@ -77,8 +77,8 @@ unsafe extern "C-unwind" fn finish_work_wrapper(fcinfo: FunctionCallInfo) -> Dat
         // SAFETY: the arguments are those that the function declares, in that order, and live while it runs.
         unsafe {
             let token = required("token", pg_getarg(fcinfo, 0))?;
-            let values = required("values", pg_getarg_datum(fcinfo, 1))?;
-            Ok(finish(token, Jsonb::new(values))?.into_tuple(fcinfo))
+            let changes = required("changes", pg_getarg_datum(fcinfo, 1))?;
+            Ok(finish(token, Jsonb::new(changes))?.into_tuple(fcinfo))
         }
     })
 }

@@ -31,7 +31,7 @@ struct Arguments<'c> {
     service_id: i64,
     resource_type: String,
     resource_id: String,
-    values: Jsonb<'c>,
+    changes: Jsonb<'c>,
     expected: Jsonb<'c>,
     filter: Option<Jsonb<'c>>,
     lock_name: String,
@@ -63,7 +63,7 @@ impl Arguments<'_> {
                 service_id: required("service_id", pg_getarg(fcinfo, 0))?,
                 resource_type: required("resource_type", resource_type)?,
                 resource_id: required("resource_id", resource_id)?,
-                values: required("values", document(3))?,
+                changes: required("changes", document(3))?,
                 expected: required("expected", document(4))?,
                 filter: document(5),
                 lock_name: required("lock_name", lock_name)?,
@@ -124,7 +124,7 @@ impl Arguments<'_> {
     }
 
     fn update<'c>(&'c self, tracked: &Tracked) -> Call<'c> {
-        tracked.update(self.values, self.expected, self.filter)
+        tracked.update(self.changes, self.expected, self.filter)
     }
 }
 

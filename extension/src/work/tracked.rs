@@ -35,13 +35,13 @@ impl<'a> Tracked<'a> {
     /// An update of the row.
     pub fn update<'c>(
         &self,
-        values: Jsonb<'c>,
+        changes: Jsonb<'c>,
         expected: Jsonb<'c>,
         filter: Option<Jsonb<'c>>,
     ) -> Call<'c> {
         // SAFETY: a jsonb that was made by this call of ours, whose memory context outlives it.
         let key = unsafe { Jsonb::new(self.key) };
-        Call::new(self.resource.target, key, values, expected, filter)
+        Call::new(self.resource.target, key, changes, expected, filter)
     }
 
     /// What the row's new status makes the status of the work. A crash rule goes by it, so there must be one.
@@ -54,7 +54,7 @@ impl<'a> Tracked<'a> {
         let Some(status) = row.text(&column) else {
             let problem = format!("must leave a scalar in the column \"{column}\", not NULL");
             let hint = "Set the status column to what is being done: by it a crash rule knows what to repair.";
-            return Err(Error::invalid("values", problem, hint));
+            return Err(Error::invalid("changes", problem, hint));
         };
         // The blanks at the end of a char(n) are not part of the value.
         let status = match column_type {

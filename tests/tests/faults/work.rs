@@ -42,7 +42,7 @@ async fn heir(site: &Site) -> anyhow::Result<(Sql, i64)> {
 /// Starts work on the volume in whatever state it is, finishes it, and says which state that was.
 async fn put_in_order(sql: &Sql, service: i64) -> anyhow::Result<String> {
     let start = format!(
-        r#"SELECT token || ' ' || ("row" ->> 'size') FROM volguard.start_work({service}, 'volume', 'v0',
+        r#"SELECT token || ' ' || (new_row ->> 'size') FROM volguard.start_work({service}, 'volume', 'v0',
              '{{"status": "repairing", "size": {{"case": [{{"when": {{"where": {{"status": "available"}}}}, "then": 1}},
                                                        {{"when": {{"where": {{"status": "error"}}}}, "then": 2}}], "else": 3}}}}',
              wait => '{} s')"#,

@@ -139,13 +139,13 @@ impl Database {
 fn expected(answer: Answer) -> Json {
     match answer {
         Answer::NotFound => {
-            serde_json::json!({"outcome": "not_found", "updated": 0, "row": null, "unmet": []})
+            serde_json::json!({"outcome": "not_found", "updated": 0, "new_row": null, "unmet": []})
         }
         Answer::Unmet(unmet) => {
-            serde_json::json!({"outcome": "unmet", "updated": 0, "row": null, "unmet": unmet})
+            serde_json::json!({"outcome": "unmet", "updated": 0, "new_row": null, "unmet": unmet})
         }
         Answer::Updated(row) => {
-            serde_json::json!({"outcome": "updated", "updated": 1, "row": row, "unmet": []})
+            serde_json::json!({"outcome": "updated", "updated": 1, "new_row": row, "unmet": []})
         }
     }
 }

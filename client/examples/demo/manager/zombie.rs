@@ -79,7 +79,7 @@ async fn is_shut(client: &Object, lock: &Lock, door: Door, attempt: &Attempt) ->
         }
         Door::ConditionalUpdate => {
             let sql = "SELECT outcome FROM volguard.conditional_update('volguard_demo.volumes', key => $1, \
-                       \"values\" => $2, fence => $3)";
+                       changes => $2, fence => $3)";
             let (key, values) = (json!({ "id": volume }), json!({ "host": "a zombie" }));
             let row = client.query_one(sql, &[&key, &values, token]).await?;
             Ok(row.try_get::<_, &str>(0)? == "fenced")

@@ -42,25 +42,25 @@ proptest! {
     #[test]
     fn any_json_is_read_or_refused(json in documents()) {
         let text = json.to_string();
-        for argument in ["key", "expected", "filter", "values", "values_sql"] {
+        for argument in ["key", "expected", "filter", "changes", "changes_sql"] {
             let path = Path::root(argument);
             match (Members::parse(&text, &path), argument) {
                 (Err(fault), _) => check::<()>(Err(fault), argument),
                 (Ok(members), "key") => check(key(members, &path), argument),
                 (Ok(members), "expected") => check(expectations(members, &path), argument),
                 (Ok(members), "filter") => check(filter(members, &path), argument),
-                (Ok(members), "values") => check(values(members, &path), argument),
-                (Ok(members), _) => check(values_sql(members, &path), argument),
+                (Ok(members), "changes") => check(changes(members, &path), argument),
+                (Ok(members), _) => check(changes_sql(members, &path), argument),
             }
         }
-        let path = Path::root("values");
-        check(value::expression(json.clone(), &path), "values");
-        check(condition::condition(json.clone(), &path), "values");
-        check(filter::filter(json, &path), "values");
+        let path = Path::root("changes");
+        check(value::expression(json.clone(), &path), "changes");
+        check(condition::condition(json.clone(), &path), "changes");
+        check(filter::filter(json, &path), "changes");
     }
 
     #[test]
     fn any_text_is_read_or_refused(text in ".{0,40}") {
-        check(Members::parse(&text, &Path::root("values")), "values");
+        check(Members::parse(&text, &Path::root("changes")), "changes");
     }
 }

@@ -24,9 +24,9 @@ fn filter_of(text: &str) -> Result<Filter, Fault> {
 }
 
 fn value_of(text: &str) -> Result<Expression, Fault> {
-    let mut read = values(
-        members(&format!(r#"{{"c": {text}}}"#), "values"),
-        &Path::root("values"),
+    let mut read = changes(
+        members(&format!(r#"{{"c": {text}}}"#), "changes"),
+        &Path::root("changes"),
     )?;
     Ok(read.remove(0).1)
 }

@@ -47,52 +47,52 @@ fn bad_values_are_named() {
     refused(
         value_of,
         &[
-            ("{}", "values.c", "must name one operator"),
+            ("{}", "changes.c", "must name one operator"),
             (
                 r#"{"add": [1, 2], "sub": [1, 2]}"#,
-                "values.c",
+                "changes.c",
                 "must name one operator",
             ),
-            ("[1, 2]", "values.c", "must not be a list"),
-            (r#"{"pow": [1, 2]}"#, "values.c.pow", "unknown operator"),
+            ("[1, 2]", "changes.c", "must not be a list"),
+            (r#"{"pow": [1, 2]}"#, "changes.c.pow", "unknown operator"),
             (
                 r#"{"column": 1}"#,
-                "values.c.column",
+                "changes.c.column",
                 "must be the name of a column",
             ),
             (
                 r#"{"add": 1}"#,
-                "values.c.add",
+                "changes.c.add",
                 "must be a list of two operands",
             ),
             (
                 r#"{"add": [1]}"#,
-                "values.c.add",
+                "changes.c.add",
                 "must be a list of two operands",
             ),
             (
                 r#"{"add": [1, 2, 3]}"#,
-                "values.c.add",
+                "changes.c.add",
                 "must be a list of two operands",
             ),
             (
                 r#"{"add": [1, null]}"#,
-                "values.c.add[1]",
+                "changes.c.add[1]",
                 "must be something to calculate with",
             ),
             (
                 r#"{"add": [true, 1]}"#,
-                "values.c.add[0]",
+                "changes.c.add[0]",
                 "must be something to calculate with",
             ),
             (
                 r#"{"add": [1, [2]]}"#,
-                "values.c.add[1]",
+                "changes.c.add[1]",
                 "must not be a list",
             ),
             (
                 r#"{"add": [1, {"sub": [{"mod": []}, 2]}]}"#,
-                "values.c.add[1].sub[0].mod",
+                "changes.c.add[1].sub[0].mod",
                 "unknown operator",
             ),
         ],
@@ -119,30 +119,30 @@ fn values_are_joined_chosen_and_dated() {
     refused(
         value_of,
         &[
-            (r#"{"now": false}"#, "values.c.now", "must be true"),
+            (r#"{"now": false}"#, "changes.c.now", "must be true"),
             (
                 r#"{"concat": []}"#,
-                "values.c.concat",
+                "changes.c.concat",
                 "must be a list of at least one value",
             ),
             (
                 r#"{"concat": ["a", null]}"#,
-                "values.c.concat[1]",
+                "changes.c.concat[1]",
                 "must be something to join",
             ),
             (
                 r#"{"case": [{"when": {"all": []}}]}"#,
-                "values.c.case[0]",
+                "changes.c.case[0]",
                 "must have \"when\" and \"then\", and nothing else",
             ),
             (
                 r#"{"case": [{"when": {"never": 1}, "then": 1}], "else": 2}"#,
-                "values.c.case[0].when.never",
+                "changes.c.case[0].when.never",
                 "unknown operator",
             ),
             (
                 r#"{"case": [{"when": {"all": []}, "then": 1}], "otherwise": 2}"#,
-                "values.c.otherwise",
+                "changes.c.otherwise",
                 "unknown operator",
             ),
         ],
@@ -151,10 +151,13 @@ fn values_are_joined_chosen_and_dated() {
 
 #[test]
 fn sql_is_a_string() {
-    let read = |text: &str| values_sql(members(text, "values_sql"), &Path::root("values_sql"));
+    let read = |text: &str| changes_sql(members(text, "changes_sql"), &Path::root("changes_sql"));
     assert_eq!(
         read(r#"{"a": "1 + 1"}"#),
         Ok(vec![("a".to_owned(), "1 + 1".to_owned())])
     );
-    refused(read, &[(r#"{"a": 1}"#, "values_sql.a", "must be a string")]);
+    refused(
+        read,
+        &[(r#"{"a": 1}"#, "changes_sql.a", "must be a string")],
+    );
 }
