@@ -2,6 +2,7 @@
 
 mod answers;
 mod effects;
+mod endings;
 mod losses;
 mod relaxed;
 mod sets;
@@ -27,6 +28,7 @@ pub fn check(history: &History) -> Vec<Offence> {
     offences.extend(time::check(&history.calls, &index, &over));
     offences.extend(losses::check(history, &over));
     offences.extend(relaxed::check(history, &index, &over));
+    offences.extend(endings::check(&history.endings));
     offences
 }
 

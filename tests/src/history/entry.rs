@@ -1,11 +1,13 @@
-//! One entry of the database's journal.
+//! One entry of the journal.
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What took effect.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What took effect. A storage that keeps a journal of its own has one of these a line; its locks are the tokens that
+/// it has let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// A row of `workers` was inserted.
     Taken {

@@ -15,6 +15,8 @@ pub enum Rule {
     WritesUnderLock,
     /// And only with a token of its own.
     WritesWithOwnToken,
+    /// The tokens of a key's writes never fall: what a fence in the storage is for.
+    NewestTokenWrites,
     /// Each write builds on the one before.
     NoLostUpdate,
     /// No write takes effect twice.
@@ -37,6 +39,8 @@ pub enum Rule {
     OrderOfTime,
     /// Nothing happens that nobody asked for.
     OnlyWhatWasAsked,
+    /// In the end each resource is in the state that is on record.
+    EndsAsRecorded,
 }
 
 impl fmt::Display for Rule {
@@ -47,6 +51,7 @@ impl fmt::Display for Rule {
             Self::FreedOnce => "a lock was freed that was not held",
             Self::WritesUnderLock => "a write took effect whose token was not held",
             Self::WritesWithOwnToken => "a write took effect with the token of another key",
+            Self::NewestTokenWrites => "a write came after one with a larger token",
             Self::NoLostUpdate => "a write did not build on the one before",
             Self::WrittenOnce => "a write took effect twice",
             Self::RefusedIsNotDone => "a refused write took effect",
@@ -62,6 +67,7 @@ impl fmt::Display for Rule {
             Self::DeadStayDead => "a dead service has acted",
             Self::OrderOfTime => "what was over came after what was asked later",
             Self::OnlyWhatWasAsked => "something happened that nobody had asked for",
+            Self::EndsAsRecorded => "a resource is not in the state that is on record",
         })
     }
 }

@@ -23,6 +23,7 @@ pub async fn play(options: &Options) -> anyhow::Result<Outcome> {
         calls: fleet.calls()?,
         journal: stage.journal().await?,
         crashes: stage.crashes().to_vec(),
+        endings: Vec::new(),
     };
     let offences = check(&history);
     let logs = if offences.is_empty() {

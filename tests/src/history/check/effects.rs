@@ -94,6 +94,9 @@ impl<'a> State<'a> {
             let events: Vec<&Entry> = last.into_iter().chain([entry]).collect();
             self.report(Rule::NoLostUpdate, &events);
         }
+        if let Some(last) = last.filter(|last| token_of(last) > token) {
+            self.report(Rule::NewestTokenWrites, &[last, entry]);
+        }
         if let Some(first) = self.writes.insert(write, entry) {
             self.report(Rule::WrittenOnce, &[first, entry]);
         }

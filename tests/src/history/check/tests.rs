@@ -5,7 +5,7 @@ mod good;
 
 use uuid::Uuid;
 
-use super::super::{Act, Answer, Call, Change, Crash, Entry, History, Rule, check};
+use super::super::{Act, Answer, Call, Change, Crash, Ending, Entry, History, Rule, check};
 
 /// Writes a history down, in the database's order; each call takes ten nanoseconds and begins when told, or after the last.
 #[derive(Default)]
@@ -214,6 +214,17 @@ impl Story {
     fn end(&mut self, client: &str) -> &mut Self {
         let service = service(client);
         self.entry(Change::Ended { service });
+        self
+    }
+
+    /// In the end `recorded` is on record, and `found` is the case.
+    fn left(&mut self, key: &str, recorded: &str, found: &str) -> &mut Self {
+        let [key, recorded, found] = [key, recorded, found].map(str::to_owned);
+        self.history.endings.push(Ending {
+            key,
+            recorded,
+            found,
+        });
         self
     }
 

@@ -393,3 +393,22 @@ fn an_undone_release_that_nobody_repeats() {
     story.clean("a", "k", 1);
     assert_eq!(story.broken(), [Rule::UndoneReleasesAreRepeated]);
 }
+
+/// A storage without a fence takes it, although each of them believes to hold the lock.
+#[test]
+fn a_write_after_one_with_a_larger_token() {
+    let mut story = Story::default();
+    story.take("a", "k", 1).take("b", "k", 2);
+    story.write("b", "k", 2, 1).write("a", "k", 1, 2);
+    story.release("a", "k", 1).release("b", "k", 2);
+    assert_eq!(story.broken(), [Rule::OneHolder, Rule::NewestTokenWrites]);
+}
+
+#[test]
+fn a_resource_that_is_not_as_recorded() {
+    let mut story = Story::default();
+    story
+        .left("k", "4 MiB", "4 MiB")
+        .left("l", "4 MiB", "5 MiB");
+    assert_eq!(story.broken(), [Rule::EndsAsRecorded]);
+}

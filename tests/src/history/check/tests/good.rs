@@ -344,3 +344,24 @@ fn a_relaxed_release_in_the_middle_of_a_crash() {
     story.release("b", "l", 2);
     passes(&story);
 }
+
+/// Each key has its own order, and a journal of a storage may begin in the middle of its tokens.
+#[test]
+fn a_smaller_token_on_another_key() {
+    let mut story = Story::default();
+    story
+        .take("a", "k", 7)
+        .write("a", "k", 7, 1)
+        .take("b", "l", 3)
+        .write("b", "l", 3, 1)
+        .release("a", "k", 7)
+        .release("b", "l", 3);
+    passes(&story);
+}
+
+#[test]
+fn an_end_as_recorded() {
+    let mut story = Story::default();
+    story.left("k", "4 MiB", "4 MiB");
+    passes(&story);
+}

@@ -1,0 +1,13 @@
+//! The end: whether everything is in the state that is on record.
+
+use std::fmt::Display;
+
+use super::super::{Ending, Offence, Rule};
+
+pub(super) fn check(endings: &[Ending]) -> Vec<Offence> {
+    endings
+        .iter()
+        .filter(|ending| ending.recorded != ending.found)
+        .map(|ending| Offence::new(Rule::EndsAsRecorded, [ending as &dyn Display]))
+        .collect()
+}
