@@ -1,10 +1,10 @@
-//! Where the database is, and under which name a process shows there.
+//! The database of `DATABASE_URL`.
 
 use anyhow::{Context, Result};
 use tokio_postgres::Config;
 use volguard::Volguard;
 
-/// The server of `DATABASE_URL`; `name` is what history remembers changes by.
+/// `name` is what the database shows of a connection, and so who changed a status: see `schema.sql`.
 pub fn config(name: &str) -> Result<Config> {
     let url = std::env::var("DATABASE_URL")
         .context("DATABASE_URL names no database; `make demo` starts a private one")?;
@@ -13,9 +13,7 @@ pub fn config(name: &str) -> Result<Config> {
     Ok(config)
 }
 
-pub async fn connect(name: &str, pool_size: usize) -> Result<Volguard> {
-    let builder = Volguard::builder()
-        .config(config(name)?)
-        .pool_size(pool_size);
+pub async fn connect(name: &str) -> Result<Volguard> {
+    let builder = Volguard::builder().config(config(name)?);
     builder.connect().await.context("the database")
 }

@@ -1,54 +1,39 @@
-//! Sets the scene, lets the play run, and judges it.
+//! The plot: sets the scene, lets the managers work, injects the faults, and has the outcome judged.
 
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use tempfile::TempDir;
+use anyhow::{Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::sleep;
 use volguard::Volguard;
+use volguard_tests::history::check;
+use volguard_tests::time::now;
 
-use crate::api::{Api, Closings};
-use crate::audience::Audience;
-use crate::cast::Cast;
-use crate::check::{self, Ledger, Shelf};
-use crate::database;
-use crate::event::Event;
-use crate::fault::{Aftermath, Faults, Zombie};
-use crate::options::{Plan, Sabotage};
-use crate::report::Report;
-use crate::schema::{CLUSTER, Schema};
+use crate::api::Api;
+use crate::fault::{Fault, Faults};
+use crate::fleet::{Fleet, MANAGERS};
+use crate::notice::{Notice, Notices};
+use crate::options::{Guard, Plan};
 use crate::storage::Storage;
 use crate::timeline::Timeline;
-use crate::verdict::Verdict;
-
-/// What the faults came to.
-#[derive(Debug, Default)]
-pub struct Drama {
-    pub aftermaths: Vec<Aftermath>,
-    pub zombie: Option<Zombie>,
-}
+use crate::{database, evidence, report, schema};
 
 /// Plays it, prints the report, and says how many violations there were.
 pub async fn run(plan: Plan) -> Result<usize> {
-    let directory = Directory::open(plan.directory.as_deref())?;
-    let volguard = database::connect("director", 8).await?;
-    let name = format!("director-{}", std::process::id());
-    let registration = volguard.register(&name, "demo").cluster(CLUSTER);
-    let session = registration.start().await?;
-    let schema = Schema::make(&volguard, &session).await?;
+    let directory = tempfile::Builder::new()
+        .prefix("volguard-demo-")
+        .tempdir()?;
+    let volguard = database::connect("director").await?;
+    schema::create(&volguard).await?;
     let played = tokio::select! {
         played = play(&plan, &volguard, directory.path()) => played,
-        signal = interruption() => Err(signal?),
+        interrupted = interruption() => interrupted,
     };
-    // However it ended: a database of the user's own is to be left as it was.
-    let dropped = schema.drop().await;
+    // However it ended: a database of the user's own is left as it was.
+    schema::drop(&volguard).await?;
     let violations = played?;
-    dropped?;
-    session.stop().await?;
     if violations > 0 {
         println!("The files are kept: {}", directory.keep().display());
     }
@@ -56,163 +41,104 @@ pub async fn run(plan: Plan) -> Result<usize> {
 }
 
 async fn play(plan: &Plan, volguard: &Volguard, directory: &Path) -> Result<usize> {
-    let storage = Storage::new(directory, plan.latency, true);
-    storage.layout().make()?;
-    let timeline = Rc::new(Timeline::new(plan.operations, plan.verbose));
-    let audience = Audience::new(Rc::clone(&timeline));
-    let closings = Closings::listen().await?;
-    let api = Api::new(database::connect("api", 16).await?, closings.clone());
-    let (sender, mut heard) = mpsc::unbounded_channel();
-    let cast = Cast::assemble(plan, directory, sender)?;
+    Storage::make(directory)?;
+    let began = now();
+    let timeline = Timeline::new("director", began);
+    let (operations, seed) = (plan.operations, plan.seed);
+    timeline.say(&format!(
+        "{operations} operations, seed {seed}, storage {}",
+        directory.display()
+    ));
+    let notices = Notices::listen(timeline.clone()).await?;
+    let api = Api::new(database::connect("api").await?, notices.clone());
+    let fleet = Fleet::start(plan, directory, began)?;
     let faults = Faults {
         volguard,
-        storage: &storage,
-        cast: &cast,
-        audience: &audience,
-        timeline: Rc::clone(&timeline),
-        closings,
+        directory,
+        fleet: &fleet,
+        notices: &notices,
+        timeline: &timeline,
     };
-    let sabotage = plan
-        .sabotage
-        .map(|sabotage| format!(", without the {sabotage}"));
-    timeline.say(
-        "director",
-        &format!(
-            "{} operations, {} managers, seed {}, lease {:?}, storage {}{}",
-            plan.operations,
-            plan.managers,
-            plan.seed,
-            plan.lease,
-            directory.display(),
-            sabotage.unwrap_or_default()
-        ),
-    );
-    let drama = tokio::select! {
-        drama = perform(plan, &api, &faults) => Some(drama?),
-        ended = audience.listen(&mut heard, &cast) => { ended?; None }
-        () = follow(&api, &timeline) => None,
+    let faults = tokio::select! {
+        faults = perform(plan, &api, &faults) => Some(faults?),
+        ended = fleet.watch() => { ended?; None }
+        followed = follow(plan, notices.clone(), &timeline) => { followed?; None }
         () = sleep(limit(plan)) => None,
     };
-    timeline.close();
-    cast.kill().await?;
-    let ledger = Ledger::read(volguard).await?;
-    let shelf = Shelf::read(storage.layout())?;
-    let report = Report {
-        tally: api.tally(),
-        audience: &audience,
-        ledger: &ledger,
-        drama: drama.as_ref(),
-        plan,
-        elapsed: timeline.elapsed(),
-    };
-    let verdict = Verdict::over(&report, check::all(&ledger, &shelf));
-    report.print(&verdict);
-    Ok(verdict.violations())
+    fleet.kill().await?;
+    let history = evidence::read(volguard, directory, faults.as_deref()).await?;
+    let offences = check(&history);
+    let faults = faults.unwrap_or_default();
+    report::print(&api.tally(), &faults, &notices.after(0), &history);
+    report::print_offences(&offences);
+    let (violations, seconds) = (offences.len(), timeline.seconds());
+    println!("{violations} violations, in {seconds:.1} s (seed {seed}).");
+    Ok(violations)
 }
 
-/// All that has to happen, until every manager has stopped in order.
-async fn perform(plan: &Plan, api: &Api, faults: &Faults<'_>) -> Result<Drama> {
-    everybody_is_up(plan.managers, faults.audience).await?;
+/// Everything that has to happen, until all managers have left in order.
+async fn perform(plan: &Plan, api: &Api, faults: &Faults<'_>) -> Result<Vec<Fault>> {
     // Without locks there is nothing to recover a fault by.
-    let faultless = plan.sabotage == Some(Sabotage::Lock);
+    let faultless = plan.broken == Some(Guard::Lock);
     let (enough, is_enough) = watch::channel(faultless);
     let script = async {
-        let drama = match faultless {
-            true => Drama::default(),
-            false => disturb(plan, api, faults).await?,
+        let done = match faultless {
+            true => Vec::new(),
+            false => disturb(plan, faults).await?,
         };
         enough.send_replace(true);
-        Ok(drama)
+        Ok(done)
     };
-    let ((), drama) = tokio::try_join!(api.serve(plan.operations, plan.seed, is_enough), script)?;
-    faults.cast.stop().await?;
-    Ok(drama)
+    let ((), done) = tokio::try_join!(api.serve(plan, is_enough), script)?;
+    faults.fleet.stop().await?;
+    Ok(done)
 }
 
-async fn disturb(plan: &Plan, api: &Api, faults: &Faults<'_>) -> Result<Drama> {
-    let [killed, paused] = Faults::victims(plan.managers, plan.seed);
-    let mut over = api.tally().over();
-    over.wait_for(|over| *over >= plan.operations / 5).await?;
-    let first = faults.kill(&killed).await?;
-    over.wait_for(|over| *over >= plan.operations / 2).await?;
-    let (second, zombie) = faults.pause(&paused).await?;
-    Ok(Drama {
-        aftermaths: vec![first, second],
-        zombie: Some(zombie),
-    })
+async fn disturb(plan: &Plan, faults: &Faults<'_>) -> Result<Vec<Fault>> {
+    let mut victims = MANAGERS;
+    fastrand::Rng::with_seed(plan.seed).shuffle(&mut victims);
+    let ended = |heard: &[Notice]| heard.iter().filter(|notice| notice.is_end()).count() as u64;
+    let is_first = |heard: &[Notice]| ended(heard) >= plan.operations / 8;
+    faults.notices.wait_until(is_first).await?;
+    let killed = faults.kill(victims[0]).await?;
+    let is_second = |heard: &[Notice]| ended(heard) >= plan.operations / 3;
+    faults.notices.wait_until(is_second).await?;
+    let paused = faults.pause(victims[1]).await?;
+    Ok(vec![killed, paused])
 }
 
-async fn everybody_is_up(managers: usize, audience: &Audience) -> Result<()> {
-    let mut events = audience.subscribe();
-    while audience.manager_count() < managers {
-        let event: (String, Event) = events.recv().await.context("waiting for the managers")?;
-        drop(event);
+/// Tells what crash rules do, how far it is, and with `--verbose` every change of a status.
+async fn follow(plan: &Plan, mut notices: Notices, timeline: &Timeline) -> Result<()> {
+    let (mut told, mut ended) = (0, 0);
+    loop {
+        notices.changed().await?;
+        for notice in notices.after(told) {
+            told += 1;
+            if plan.verbose || notice.crashed {
+                timeline.say(&notice.to_string());
+            }
+            ended += u64::from(notice.is_end());
+            if notice.is_end() && ended.is_multiple_of(50) {
+                timeline.say(&format!("{ended} operations have come to their end"));
+            }
+        }
     }
-    Ok(())
 }
 
-async fn follow(api: &Api, timeline: &Timeline) {
-    let mut over = api.tally().over();
-    while over.changed().await.is_ok() {
-        let count = *over.borrow_and_update();
-        timeline.progress(count, api.tally().all_refused());
-    }
-}
-
-/// Beyond this something is stuck, and the checks say what.
+/// Beyond this something is stuck, and the report says what.
 fn limit(plan: &Plan) -> Duration {
-    match plan.sabotage {
-        // Managers without locks get into each other's way for ever.
-        Some(Sabotage::Lock) => Duration::from_secs(10),
+    match plan.broken {
+        // Managers without locks may get into each other's way for ever.
+        Some(Guard::Lock) => Duration::from_secs(10),
         _ => Duration::from_secs(60) + Duration::from_millis(250 * plan.operations),
     }
 }
 
-async fn interruption() -> Result<anyhow::Error> {
+async fn interruption() -> Result<usize> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let name = tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
-        _ = hang_up.recv() => "SIGHUP",
-    };
-    Ok(anyhow::anyhow!("ended by {name}"))
-}
-
-/// The shared directory; a temporary one goes at the end.
-#[derive(Debug)]
-enum Directory {
-    Given(PathBuf),
-    Temporary(TempDir),
-}
-
-impl Directory {
-    fn open(given: Option<&Path>) -> Result<Directory> {
-        let Some(path) = given else {
-            let temporary = tempfile::Builder::new()
-                .prefix("volguard-demo-")
-                .tempdir()?;
-            return Ok(Directory::Temporary(temporary));
-        };
-        std::fs::create_dir_all(path).with_context(|| path.display().to_string())?;
-        if path.read_dir()?.next().is_some() {
-            bail!("{} is not empty", path.display());
-        }
-        Ok(Directory::Given(path.canonicalize()?))
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Directory::Given(path) => path,
-            Directory::Temporary(directory) => directory.path(),
-        }
-    }
-
-    fn keep(self) -> PathBuf {
-        match self {
-            Directory::Given(path) => path,
-            Directory::Temporary(directory) => directory.keep(),
-        }
+    tokio::select! {
+        _ = interrupt.recv() => bail!("ended by SIGINT"),
+        _ = terminate.recv() => bail!("ended by SIGTERM"),
     }
 }

@@ -1,34 +1,36 @@
-//! An active-active volume manager on real files: several processes own one shared directory, in which volumes are sparse
-//! files, and coordinate by volguard alone. One is killed, another paused beyond its lease; in the end the files are checked.
+//! Three volume managers, each a process, work active-active on one shared directory, in which volumes are sparse
+//! files. They coordinate by volguard alone. One is killed, another one is paused beyond its lease. In the end the
+//! checker of the tests (`volguard_tests::history`) judges what the storage has recorded.
 //!
 //! Run it by `make demo`, or against a database of yours that has the extension:
 //!
 //!     DATABASE_URL=postgresql://... cargo run -p volguard --example demo -- --help
+//!
+//! Where to begin: `schema` has the table, its statuses and the crash rules; `manager` takes up work and finishes it;
+//! `storage` refuses what comes too late; `director` is the plot.
 
 mod api;
-mod audience;
-mod cast;
-mod check;
 mod database;
 mod director;
-mod event;
+mod evidence;
 mod fault;
-mod listener;
+mod fleet;
 mod manager;
+mod notice;
 mod operation;
 mod options;
-mod player;
 mod report;
-mod request;
 mod schema;
 mod storage;
 mod timeline;
-mod verdict;
+mod volume;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use options::{Role, USAGE};
+use tokio::runtime::Builder;
+
+use self::options::{MANAGER, Plan, USAGE};
 
 fn main() -> ExitCode {
     match run() {
@@ -41,28 +43,19 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode> {
-    match Role::from_command_line()? {
-        Role::Help => {
-            println!("{USAGE}");
-            Ok(ExitCode::SUCCESS)
-        }
-        Role::Manager(post) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()?;
-            runtime.block_on(manager::run(post))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Role::Director(plan) => {
-            // One thread: the kernel ends the managers with the very thread that has started them.
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            match runtime.block_on(director::run(plan))? {
-                0 => Ok(ExitCode::SUCCESS),
-                _ => Ok(ExitCode::FAILURE),
-            }
-        }
+    if let Ok(post) = std::env::var(MANAGER) {
+        let runtime = Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(manager::run(serde_json::from_str(&post)?))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(plan) = Plan::from_command_line()? else {
+        println!("{USAGE}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    // One thread: the kernel kills the managers when the thread ends that has started them.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(director::run(plan))? {
+        0 => Ok(ExitCode::SUCCESS),
+        _ => Ok(ExitCode::FAILURE),
     }
 }

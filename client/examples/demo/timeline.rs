@@ -1,75 +1,25 @@
-//! What the audience sees while it happens: one line per event, and a progress bar below if there is a terminal.
+//! What is printed while it happens: one line an event. All processes write to the same standard output.
 
-use std::cell::Cell;
-use std::time::{Duration, Instant};
+use volguard_tests::time::now;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Timeline {
-    start: Instant,
-    bar: ProgressBar,
-    total: u64,
-    /// The last tenth that was announced, where no bar can be drawn.
-    announced: Cell<u64>,
-    pub verbose: bool,
+    pub name: String,
+    began: u64,
 }
 
 impl Timeline {
-    pub fn new(total: u64, verbose: bool) -> Timeline {
-        // It hides itself when standard error is no terminal.
-        let bar = ProgressBar::new(total);
-        let style = ProgressStyle::with_template(
-            "{elapsed_precise} [{bar:40}] {pos}/{len} operations {msg}",
-        );
-        if let Ok(style) = style {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Timeline {
-            start: Instant::now(),
-            bar,
-            total,
-            announced: Cell::new(0),
-            verbose,
-        }
+    pub fn new(name: &str, began: u64) -> Timeline {
+        let name = name.to_owned();
+        Timeline { name, began }
     }
 
-    pub fn say(&self, actor: &str, text: &str) {
-        let at = self.start.elapsed().as_secs_f64();
-        self.bar
-            .suspend(|| println!("{at:7.2} s  {actor:<10}  {text}"));
+    pub fn say(&self, text: &str) {
+        println!("{:7.2} s  {:<10} {text}", self.seconds(), self.name);
     }
 
-    /// Something that happens all the time.
-    pub fn whisper(&self, actor: &str, text: &str) {
-        if self.verbose {
-            self.say(actor, text);
-        }
-    }
-
-    pub fn progress(&self, closed: u64, refused: u64) {
-        self.bar.set_position(closed.min(self.total));
-        self.bar.set_message(format!("({refused} refused)"));
-        let tenth = closed * 10 / self.total.max(1);
-        if self.bar.is_hidden() && tenth > self.announced.replace(tenth) {
-            let text = format!("{closed} operations are closed, {refused} of them refused");
-            self.say("progress", &text);
-        }
-    }
-
-    /// Takes the bar away.
-    pub fn close(&self) {
-        self.bar.finish_and_clear();
-    }
-
-    pub fn elapsed(&self) -> Duration {
-        self.start.elapsed()
-    }
-}
-
-impl Drop for Timeline {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
+    /// Since the demo began.
+    pub fn seconds(&self) -> f64 {
+        (now() - self.began) as f64 / 1e9
     }
 }

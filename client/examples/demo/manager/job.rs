@@ -1,169 +1,138 @@
-//! One request, from the claim to its end.
+//! One operation on one volume: the lock and the status that says what is being done, the work, the end.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use anyhow::Context;
-use volguard::Session;
+use anyhow::{Result, bail};
+use volguard::{Error, FinishWork, Session, UpdateOutcome, Work, WorkOutcome, column};
 
-use super::failure::Failure;
-use super::locks::{Held, Locks};
-use super::rows::{Situation, finish};
 use super::{Manager, zombie};
-use crate::event::{Attempt, Event};
 use crate::operation::Operation;
-use crate::request::{Ending, Request};
-use crate::storage::{Owner, Storage, StorageError};
+use crate::options::Guard;
+use crate::schema::{CLUSTER, DAMAGED, REPAIRING, VOLUME, VOLUMES};
+use crate::storage::StorageError;
+use crate::volume::Volume;
 
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) manager: Arc<Manager>,
-    pub(super) session: Session,
-    pub(super) request: i64,
-}
-
-/// Whether the request is out of the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum JobEnd {
-    Closed,
-    /// Another manager has it, or it went wrong here: not to be tried again at once.
-    Left,
+    manager: Arc<Manager>,
+    session: Session,
+    work: Work,
+    /// The row as it is since the work was started.
+    row: Volume,
 }
 
 impl Job {
-    pub(super) async fn run(self) -> anyhow::Result<JobEnd> {
+    /// Starts work on a volume that waits; nothing, if another manager was faster.
+    pub(super) async fn begin(
+        manager: &Arc<Manager>,
+        session: &Session,
+        volume: &Volume,
+    ) -> Result<Option<Job>> {
+        let status = match &*volume.status {
+            DAMAGED => REPAIRING,
+            _ => volume.task.status(),
+        };
+        let start = if manager.is_without(Guard::Lock) {
+            // A lock that no other manager asks for, and a status that is changed without a look at it.
+            let own = format!("{VOLUME} of {}", manager.post.name);
+            let tracked = manager.volguard.track_resource(&own, VOLUMES);
+            tracked.id_column("name").await?;
+            session.start_work(&own, &volume.name)
+        } else {
+            let start = session.start_work(VOLUME, &volume.name);
+            start
+                .expect("status", &volume.status)
+                .expect("task", volume.task)
+        };
+        match start.set("status", status).await {
+            Ok(WorkOutcome::Started(work)) => Ok(Some(Job {
+                manager: Arc::clone(manager),
+                session: session.clone(),
+                row: work.row().clone().deserialize()?,
+                work,
+            })),
+            Ok(_) => Ok(None),
+            Err(error) if is_loss(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn run(self) -> Result<()> {
+        let (manager, name) = (Arc::clone(&self.manager), self.row.name.clone());
         match self.perform().await {
-            Ok(end) => Ok(end),
-            Err(Failure::Stopped(_)) => Ok(JobEnd::Left),
-            Err(Failure::Trouble(error)) => {
-                let message = format!("request {}: {error:#}", self.request);
-                Event::Trouble { message }.tell()?;
-                Ok(JobEnd::Left)
+            // Managers without locks get into each other's way.
+            Err(error) if manager.is_without(Guard::Lock) => {
+                manager.timeline.say(&format!("gives {name} up: {error:#}"));
+                Ok(())
             }
+            ended => ended,
         }
     }
 
-    async fn perform(&self) -> Result<JobEnd, Failure> {
-        let started = Instant::now();
-        let locks = Locks {
-            session: &self.session,
-            sabotage: self.manager.post.sabotage,
-            owner: &self.manager.post.name,
+    /// Does the work on the storage, says so in the database, and gives the volume back.
+    async fn perform(mut self) -> Result<()> {
+        let manager = &self.manager;
+        let owner = (self.session.service_id(), self.work.token());
+        let dead = self.dead_services().await?;
+        let mut volume = match manager.storage.open(&self.row.name, owner, &dead) {
+            // The session was lost before the volume could be opened.
+            Err(StorageError::Refused(_)) if self.session.is_lost() => return Ok(()),
+            opened => opened?,
         };
-        let Some(claim) = locks.claim(self.request).await? else {
-            return Ok(JobEnd::Left);
-        };
-        // It may have been closed between the look and the claim.
-        let pool = self.manager.volguard.pool();
-        let Some(request) = Request::find_open(pool, self.request).await? else {
-            claim.release().await?;
-            return Ok(JobEnd::Closed);
-        };
-        let held = locks.hold(&request).await?;
-        let ending = match self.serve(&locks, &request, &held).await {
-            Ok(ending) => ending,
-            Err(Failure::Stopped(door)) => {
-                let attempt = Attempt {
-                    service_id: self.session.service_id(),
-                    volume: request.volume,
-                    token: held.volume.token(),
-                };
-                Event::Refused {
-                    door,
-                    attempt: attempt.clone(),
-                }
-                .tell()?;
-                zombie::rattle(&self.manager.volguard, &held.volume, attempt).await?;
-                return Ok(JobEnd::Left);
+        // No step begins after the loss of the lock, by the clock of this process. A pause between the look at the
+        // clock and the write is what no clock can prevent: there the storage refuses the write.
+        match self.work.run(volume.perform(&self.row)).await {
+            Ok(performed) => performed?,
+            Err(loss) => {
+                let name = &self.row.name;
+                manager
+                    .timeline
+                    .say(&format!("stops working on {name}: {loss}"));
+                return zombie::go_on(manager, owner, name, volume).await;
             }
-            Err(trouble) => return Err(trouble),
-        };
-        Event::Closed {
-            request: request.id,
-            operation: request.operation,
-            volume: request.name,
-            done: ending == Ending::Done,
-            took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         }
-        .tell()?;
-        let all = held.into_locks().chain([claim]).collect();
-        self.session.release_all(all).await?;
-        Ok(JobEnd::Closed)
+        volume.close()?;
+        let token = self.work.token();
+        let finish = self.work.finish().set("token", token);
+        match result(finish, &self.row).await {
+            Ok(UpdateOutcome::Updated(_)) => Ok(()),
+            // Another manager repairs it, as if this one had died.
+            Ok(UpdateOutcome::Fenced) => Ok(()),
+            Err(error) if is_loss(&error) => Ok(()),
+            Ok(other) => bail!("{}: {other:?}", self.row.name),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// Does the work on the storage, and then says so in the database. It does not look whether its lock is still
-    /// held in between: the storage and the database do.
-    async fn serve(
-        &self,
-        locks: &Locks<'_>,
-        request: &Request,
-        held: &Held,
-    ) -> Result<Ending, Failure> {
-        let volguard = &self.manager.volguard;
-        let situation = Situation::read(volguard.pool(), request).await?;
-        let operation = situation.operation(request)?;
-        if operation != request.operation {
-            locks.mark_recovering(held).await?;
-        }
-        let owner = Owner {
-            token: held.volume.token(),
-            service_id: self.session.service_id(),
-            at: situation.at,
-        };
-        let task = Task {
-            storage: self.manager.storage.clone(),
-            request: request.clone(),
-            operation,
-            owner,
-            situation,
-        };
-        let (done, task) = tokio::task::spawn_blocking(move || (task.run(), task))
-            .await
-            .context("the work on the storage")?;
-        done?;
-        let host = &self.manager.post.name;
-        finish(volguard, request, operation, &task.situation, held, host).await
+    /// The services of which the storage has to be told that they are dead.
+    async fn dead_services(&self) -> Result<Vec<i64>> {
+        let sql = "SELECT service_id FROM volguard.service_status WHERE cluster = $1 AND state = 'fenced'";
+        let client = self.manager.volguard.pool().get().await?;
+        let rows = client.query(sql, &[&CLUSTER]).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 }
 
-/// The part on the storage, which blocks.
-struct Task {
-    storage: Storage,
-    request: Request,
-    operation: Operation,
-    owner: Owner,
-    situation: Situation,
+/// The row after its operation.
+fn result<'w>(finish: FinishWork<'w>, row: &Volume) -> FinishWork<'w> {
+    if row.status == REPAIRING {
+        return finish.set("status", row.at_rest());
+    }
+    match row.task {
+        Operation::Create | Operation::Extend => finish
+            .set("status", "available")
+            .set("size", column("new_size")),
+        Operation::Snapshot => finish
+            .set("status", "available")
+            .set("snapshots", column("snapshots") + 1),
+        Operation::Delete => finish.set("status", "deleted"),
+    }
 }
 
-impl Task {
-    fn run(&self) -> Result<(), StorageError> {
-        let Task {
-            request,
-            operation,
-            owner,
-            situation,
-            ..
-        } = self;
-        let inside = self.storage.enter(request.volume, *owner, *operation)?;
-        let entered = Event::Entered {
-            request: request.id,
-            operation: *operation,
-            volume: request.volume,
-            token: owner.token,
-        };
-        entered.tell().map_err(std::io::Error::other)?;
-        let instance = situation.instance.as_deref().unwrap_or_default();
-        let snapshot = request.snapshot.unwrap_or_default();
-        match operation {
-            Operation::Create => inside.create(situation.size)?,
-            Operation::Extend => inside.extend(situation.size, situation.new_size)?,
-            Operation::Snapshot => inside.snapshot(snapshot, situation.size)?,
-            Operation::Attach => inside.attach(instance)?,
-            Operation::Detach => inside.detach()?,
-            Operation::Delete => inside.delete()?,
-            Operation::Recover => inside.recover(&situation.truth())?,
-            Operation::Discard => inside.discard(snapshot)?,
-        }
-        inside.leave()
-    }
+/// Whether the session is lost. Then the manager registers anew.
+fn is_loss(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::SessionLost(_) | Error::ServiceFenced(_) | Error::LeaseExpired(_)
+    )
 }

@@ -1,104 +1,73 @@
-//! What a manager without a clock of its own would do next after its lease is over: go on.
+//! What a manager without a clock of its own would do when it wakes up after the end of its lease: go on.
 //!
-//! The client refuses to send anything under a lost lock. To show that nothing depends on the client's good manners, a manager that
-//! finds itself stopped sends the statements itself, and reports which of them got through.
+//! The client of volguard refuses to send anything under a lost lock, and `Lock::run` has ended the work already. But
+//! safety does not depend on the client: here a manager that is fenced sends by hand what its lock had allowed.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use deadpool_postgres::Object;
-use serde_json::json;
-use tokio_postgres::Row;
-use volguard::{Error, Lock, Volguard};
 
-use crate::event::{Attempt, Door, Event};
-use crate::schema::CLUSTER;
+use super::Manager;
+use crate::storage::{Handle, StorageError};
 
-const FENCED: &str = "VG001";
-const NOT_HELD: &str = "VG002";
-
-/// Tries everything that its old lock allowed. Nothing is tried by a service that may still come back to life.
-pub(super) async fn rattle(volguard: &Volguard, lock: &Lock, attempt: Attempt) -> Result<()> {
-    let client = volguard.pool().get().await?;
-    if !is_fenced(&client, attempt.service_id).await? {
+pub(super) async fn go_on(
+    manager: &Manager,
+    (service, token): (i64, i64),
+    name: &str,
+    mut volume: Handle<'_>,
+) -> Result<()> {
+    let client = manager.volguard.pool().get().await?;
+    let sql = "SELECT FROM volguard.service_status WHERE service_id = $1 AND state <> 'fenced'";
+    if client.query_opt(sql, &[&service]).await?.is_some() {
+        // A heartbeat could still bring this service back to life: it is no zombie.
         return Ok(());
     }
-    let doors = [
-        Door::Session,
-        Door::Heartbeat,
-        Door::Acquire,
-        Door::SetStatus,
-        Door::AssertHeld,
-        Door::ConditionalUpdate,
-        Door::Release,
-    ];
-    for door in doors {
-        let attempt = attempt.clone();
-        match is_shut(&client, lock, door, &attempt).await? {
-            true => Event::Refused { door, attempt },
-            false => Event::Admitted { door, attempt },
-        }
-        .tell()?;
+    // What the storage makes of it is for the checker to judge.
+    let mut story = match volume.write(|_| Ok(())) {
+        Err(StorageError::Refused(_)) => "storage refuses the write".to_owned(),
+        written => written.map(|()| "storage TAKES the write".to_owned())?,
+    };
+    for (verb, arguments, refusal) in calls(service, token, name) {
+        let answer = answer(&client, verb, &arguments).await?;
+        ensure!(
+            answer.trim_start_matches('(').starts_with(refusal),
+            "a dead service was let through: {verb} by token {token} of {name} answers {answer}"
+        );
+        story += &format!(", {verb}: {refusal}");
     }
+    manager
+        .timeline
+        .say(&format!("as a zombie on {name}: {story}"));
     Ok(())
 }
 
-async fn is_fenced(client: &Object, service_id: i64) -> Result<bool> {
-    let sql = "SELECT FROM volguard.service_status WHERE service_id = $1 AND state <> 'fenced'";
-    let alive = client.query_opt(sql, &[&service_id]).await?;
-    Ok(alive.is_none())
+/// Calls of the extension, as a client in any language can send them, and how each has to be answered.
+fn calls(service: i64, token: i64, volume: &str) -> [(&'static str, String, &'static str); 6] {
+    let changes = r#"'{"size": 666}'"#;
+    let row = format!(r#"'volguard_demo.volumes', '{{"name": "{volume}"}}'"#);
+    // A key of its own, which is free.
+    let key = format!("'volguard_demo.free', '{token}'");
+    [
+        ("heartbeat", format!("{service}"), "VG001"),
+        ("acquire", format!("{service}, {key}"), "VG001"),
+        ("assert_held", format!("{token}"), "VG002"),
+        (
+            "conditional_update",
+            format!("{row}, {changes}, fence => {token}"),
+            "fenced",
+        ),
+        ("finish_work", format!("{token}, {changes}"), "fenced"),
+        ("release", format!("{token}"), "false"),
+    ]
 }
 
-async fn is_shut(client: &Object, lock: &Lock, door: Door, attempt: &Attempt) -> Result<bool> {
-    let Attempt {
-        service_id,
-        volume,
-        token,
-    } = attempt;
-    let volume = volume.to_string();
-    match door {
-        Door::Session => Ok(matches!(
-            lock.assert_held().await,
-            Err(Error::SessionLost(_))
-        )),
-        Door::Heartbeat => {
-            let sql = "SELECT volguard.heartbeat($1)::text";
-            refused(client.query_one(sql, &[service_id]).await, FENCED)
-        }
-        Door::Acquire => {
-            // A key of its own, which is free.
-            let sql = "SELECT volguard.acquire($1, 'volguard_demo.door', $2)";
-            let id = format!("{CLUSTER} {token}");
-            refused(client.query_one(sql, &[service_id, &id]).await, FENCED)
-        }
-        Door::SetStatus => {
-            let sql = "SELECT volguard.set_status($1, 'extending')::text";
-            refused(client.query_one(sql, &[token]).await, NOT_HELD)
-        }
-        Door::AssertHeld => {
-            let sql = "SELECT volguard.assert_held($1)::text";
-            refused(client.query_one(sql, &[token]).await, NOT_HELD)
-        }
-        Door::ConditionalUpdate => {
-            let sql = "SELECT outcome FROM volguard.conditional_update('volguard_demo.volumes', key => $1, \
-                       changes => $2, fence => $3)";
-            let (key, values) = (json!({ "id": volume }), json!({ "host": "a zombie" }));
-            let row = client.query_one(sql, &[&key, &values, token]).await?;
-            Ok(row.try_get::<_, &str>(0)? == "fenced")
-        }
-        Door::Release => {
-            let row = client
-                .query_one("SELECT volguard.release($1)", &[token])
-                .await?;
-            Ok(!row.try_get::<_, bool>(0)?)
-        }
-        Door::Storage => bail!("{door} is no statement"),
-    }
-}
-
-/// Whether the statement failed for the reason that it should.
-fn refused(answer: Result<Row, tokio_postgres::Error>, sqlstate: &str) -> Result<bool> {
-    match answer {
-        Ok(_) => Ok(false),
-        Err(error) if error.code().is_some_and(|code| code.code() == sqlstate) => Ok(true),
-        Err(error) => Err(error.into()),
+/// What the server answers: a value, or an SQLSTATE.
+async fn answer(client: &Object, verb: &str, arguments: &str) -> Result<String> {
+    let sql = format!("SELECT volguard.{verb}({arguments})::text");
+    match client.query_one(&sql, &[]).await {
+        Ok(row) => Ok(row.try_get::<_, Option<_>>(0)?.unwrap_or_default()),
+        Err(error) => match error.code() {
+            Some(code) => Ok(code.code().to_owned()),
+            None => Err(error.into()),
+        },
     }
 }
