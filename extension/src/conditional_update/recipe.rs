@@ -224,10 +224,10 @@ impl Request {
             .collect()
     }
 
-    /// What stands at the top of key, values and expected, if it is a scalar that becomes a parameter.
+    /// What stands at the top of key, changes and expected, if it is a scalar that becomes a parameter.
     fn tops(&self) -> Vec<Option<&Literal>> {
         let key = self.key.iter().map(|(_, scalar)| scalar.as_ref());
-        let values = self.values.iter().map(|(_, value)| match value {
+        let changes = self.changes.iter().map(|(_, value)| match value {
             Expression::Literal(literal) => Some(literal),
             _ => None,
         });
@@ -235,6 +235,6 @@ impl Request {
             Expectation::Scalar(Condition::AnyOf(Choice::One(scalar))) => scalar.as_ref(),
             _ => None,
         });
-        key.chain(values).chain(expected).collect()
+        key.chain(changes).chain(expected).collect()
     }
 }

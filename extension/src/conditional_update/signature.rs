@@ -14,7 +14,7 @@ const LONGEST: usize = 4 << 10;
 pub struct Signature<'c> {
     /// Two calls with the same bytes come to the same statement, as long as the catalog stays as it is.
     pub bytes: Vec<u8>,
-    /// What stands at the top of key, values and expected, one after the other.
+    /// What stands at the top of key, changes and expected, one after the other.
     pub parts: Vec<Part<'c>>,
 }
 
