@@ -4,8 +4,8 @@
 //! write (they use 1 and 2), so they can't meet a user's advisory lock. `pg_locks` shows them as `advisory` with that
 //! value as `objsubid`. All are transaction-level.
 
-use crate::catch::{catching, raw};
-use crate::error::Error;
+use crate::pg::catch::{catching, raw};
+use crate::pg::error::Error;
 use pgrx::pg_sys::{self, LOCKTAG};
 use xxhash_rust::xxh3::Xxh3;
 

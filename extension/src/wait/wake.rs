@@ -1,7 +1,7 @@
 //! Waking the head of a line after a commit.
 
+use super::tag::Tag;
 use crate::sabotage::{self, Guard};
-use crate::wait::tag::Tag;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 

@@ -4,17 +4,18 @@
 //! that of the resource. Where the update does nothing, the release is undone.
 
 use super::tracked::Tracked;
-use crate::argument::required;
-use crate::catch::attempt;
 use crate::conditional_update::{Call, Outcome};
-use crate::error::Error;
-use crate::export::{export, verb};
-use crate::fence::{self, Gate};
-use crate::jsonb::Jsonb;
-use crate::look::Held;
+use crate::input::argument::required;
+use crate::input::jsonb::Jsonb;
+use crate::lock::release;
+use crate::pg::catch::attempt;
+use crate::pg::error::Error;
+use crate::pg::export::{export, verb};
 use crate::sabotage::{self, Guard};
-use crate::tables::Tables;
-use crate::{lock, service};
+use crate::service::fence::{self, Gate};
+use crate::service::register;
+use crate::store::lookup::Held;
+use crate::store::tables::Tables;
 use pgrx::IntoDatum;
 use pgrx::JsonB;
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
@@ -25,7 +26,7 @@ fn finish(token: i64, changes: Jsonb) -> Result<Outcome, Error> {
     let Some(held) = tables.held(token)? else {
         return Ok(Outcome::Fenced);
     };
-    if !service::may_act_for(held.service_id)? {
+    if !register::may_act_for(held.service_id)? {
         return Err(fence::not_yours(token));
     }
     let [_, resource_type, resource_id, _] = &held.names;
@@ -51,9 +52,9 @@ fn give_back(tables: &Tables, token: i64, held: &Held, update: &Call) -> Result<
     let done = attempt(|| {
         if sabotage::removed(Guard::ReleaseFirst) {
             let outcome = update.run()?;
-            return Ok(lock::give_back(tables, token, held)?.then_some(outcome));
+            return Ok(release::give_back(tables, token, held)?.then_some(outcome));
         }
-        if !lock::give_back(tables, token, held)? {
+        if !release::give_back(tables, token, held)? {
             return Ok(None);
         }
         Ok(match update.run()? {
