@@ -1,13 +1,13 @@
 //! What an operator does by hand. Every act on a lock leaves an event.
 
 use crate::input::argument;
-use crate::lock::release;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::owner;
 use crate::pg::spi::{Arg, arg, utility};
 use crate::service::fence;
 use crate::store::events::{self, Event, Kind};
+use crate::store::removal;
 use crate::store::sql::{self, Statement};
 use pgrx::pg_extern;
 use pgrx::pg_sys::{self, Oid};
@@ -26,7 +26,7 @@ fn take_away(
     kind: Kind,
     details: impl Fn(Option<String>) -> Value,
 ) -> Result<usize, Error> {
-    let taken = release::remove_reading(statement, args, |rows| {
+    let taken = removal::remove_reading(statement, args, |rows| {
         let lock = |row| {
             let name = |column| rows.get::<String>(row, column);
             let names = [name(0)?, name(1)?, name(2)?, name(3)?];

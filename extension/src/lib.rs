@@ -87,7 +87,6 @@ pub unsafe extern "C-unwind" fn _PG_init() {
     pg::settings::register();
     pg::invalidation::register();
     wait::wake::register();
-    wait::hand_over::register();
     store::commit_log::register();
     worker::register();
 }

@@ -7,5 +7,7 @@ pub mod conflict;
 pub mod conflicts;
 pub mod list;
 pub mod queues;
+pub mod reconcile;
 pub mod release;
 pub mod request;
+pub mod set_status;

@@ -7,6 +7,7 @@ pub mod lineage;
 pub mod liveness;
 pub mod lookup;
 pub mod place;
+pub mod removal;
 pub mod row_state;
 pub mod sql;
 pub mod tables;

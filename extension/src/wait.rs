@@ -6,10 +6,9 @@
 
 pub mod client;
 pub mod deadline;
-pub mod hand_over;
 pub mod queue;
 pub mod tag;
 pub mod wake;
 
 pub use deadline::Deadline;
-pub use queue::Line;
+pub use queue::WaitQueue;

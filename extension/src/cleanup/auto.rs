@@ -10,8 +10,7 @@ use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::settings;
 use crate::pg::spi::arg;
-use crate::sabotage::{self, Guard};
-use crate::service::fence::Gate;
+use crate::service::guard::ServiceLock;
 use crate::store::{events, sql};
 use crate::wait::Deadline;
 use crate::wait::tag::{Kind, Mode, Tag};
@@ -81,9 +80,6 @@ struct Clusters(HashMap<String, bool>);
 impl Clusters {
     /// False if somebody else is at it.
     fn are_mine(&mut self, cluster: &str) -> Result<bool, Error> {
-        if sabotage::removed(Guard::OneCleaner) {
-            return Ok(true);
-        }
         if let Some(&mine) = self.0.get(cluster) {
             return Ok(mine);
         }
@@ -96,7 +92,7 @@ impl Clusters {
 /// `None`, and nothing done, if the service is back, somebody is in its gate, or something needed is locked or broken.
 fn clean(service_id: i64) -> Result<Option<Tally>, Error> {
     let tried = Deadline::after(Duration::ZERO).attempt(ROW_LIMIT, || {
-        if !Gate::of(service_id).try_close()? {
+        if !ServiceLock::of(service_id).try_lock_exclusive()? {
             return Ok(None);
         }
         let tally = cleanup::clean_one(service_id)?;

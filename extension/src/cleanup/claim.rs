@@ -9,14 +9,15 @@
 use super::claimed::Claimed;
 use super::pool::Pool;
 use crate::input::argument;
-use crate::lock::release;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::owner;
 use crate::pg::spi::arg;
-use crate::service::fence::{self, Gate};
-use crate::service::register;
+use crate::service::fence;
+use crate::service::guard::ServiceLock;
+use crate::service::identity;
 use crate::store::liveness::Liveness;
+use crate::store::removal;
 use crate::store::tables::Tables;
 use crate::store::{sql, token};
 use pgrx::datum::AnyElement;
@@ -48,13 +49,13 @@ fn claim_cleanup(
         let resource_type = resource_type
             .map(|name| argument::name("resource_type", Some(name)))
             .transpose()?;
-        let cluster = register::acting_for(service_id)?.cluster;
-        let gate = Gate::of(service_id);
-        gate.enter()?;
+        let cluster = identity::acting_for(service_id)?.cluster;
+        let guard = ServiceLock::of(service_id);
+        guard.lock_shared()?;
         require_alive(service_id)?;
         let claimed = Pool::of(service_id, &cluster, resource_type, max_rows).claim()?;
         if claimed.is_empty() {
-            gate.leave();
+            guard.unlock_shared();
         }
         Ok(claimed)
     });
@@ -85,7 +86,7 @@ fn finish_cleanup(token: Option<i64>) -> Option<bool> {
     verb(None, || {
         let token = argument::required("token", token)?;
         end(token, || {
-            release::remove(&sql::FINISH_CLEANUP, &[arg(token)])
+            removal::remove(&sql::FINISH_CLEANUP, &[arg(token)])
         })
     })
 }
@@ -96,7 +97,7 @@ fn abandon_cleanup(token: Option<i64>) -> Option<bool> {
         let token = argument::required("token", token)?;
         end(token, || {
             let args = [arg(token), arg(token::epoch()?)];
-            release::remove(&sql::ABANDON_CLEANUP, &args)
+            removal::remove(&sql::ABANDON_CLEANUP, &args)
         })
     })
 }
@@ -109,15 +110,15 @@ fn end(
     let Some(service_id) = claimer(token)? else {
         return Ok(Some(false));
     };
-    let gate = Gate::of(service_id);
-    gate.enter()?;
+    let guard = ServiceLock::of(service_id);
+    guard.lock_shared()?;
     let ended = statement()? == 1;
     if ended {
         // Work that a crash of the server brings back, under a token that its claimer has forgotten, would wait for the end of
         // the claimer.
         token::make_durable();
     } else {
-        gate.leave();
+        guard.unlock_shared();
     }
     Ok(Some(ended))
 }
@@ -151,7 +152,7 @@ fn claimer(token: i64) -> Result<Option<i64>, Error> {
 /// Gives back what the service has claimed and doesn't know of. Inside its gate; it isn't fenced.
 pub fn abandon_unknown(service_id: i64, known: &[i64]) -> Result<usize, Error> {
     let args = [arg(service_id), arg(token::epoch()?), arg(known.to_vec())];
-    let abandoned = release::remove(&sql::ABANDON_UNKNOWN, &args)?;
+    let abandoned = removal::remove(&sql::ABANDON_UNKNOWN, &args)?;
     if abandoned > 0 {
         token::make_durable();
     }

@@ -7,9 +7,10 @@ use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::settings;
 use crate::pg::spi::{Arg, Rows, arg};
-use crate::service::fence::{self, Gate};
+use crate::service::fence;
+use crate::service::guard::ServiceLock;
 use crate::store::{events, sql};
-use crate::wait::Line;
+use crate::wait::WaitQueue;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::pg_extern;
@@ -72,7 +73,7 @@ impl Service {
 /// Cleans a service that the caller's statement has found dead. False, and nothing done, if somebody else is at it:
 /// never waits for the service's gate.
 pub fn if_nobody_else_does(service_id: i64) -> Result<bool, Error> {
-    if !Gate::of(service_id).try_close()? {
+    if !ServiceLock::of(service_id).try_lock_exclusive()? {
         return Ok(false);
     }
     clean_one(service_id)?;
@@ -113,7 +114,7 @@ fn drop_plain_locks(scope: &Scope, tallies: &mut Tallies) -> Result<(), Error> {
     sql::DROP_PLAIN_LOCKS.run(&scope.0, |rows| {
         for row in 0..rows.len() {
             let name = |column| rows.get::<&str>(row, column).unwrap_or_default();
-            Line::of_key(name(0), name(1), name(2), name(3)).wake_after_commit();
+            WaitQueue::of_key(name(0), name(1), name(2), name(3)).wake_after_commit();
             if let Some(service_id) = rows.get(row, 6) {
                 tallies.of(service_id).locks_released += 1;
             }
@@ -198,7 +199,7 @@ fn cleanup(
         let services = dead_services(&filter)?;
         let ids: Vec<i64> = services.iter().map(|service| service.service_id).collect();
         for id in &ids {
-            Gate::of(*id).close()?;
+            ServiceLock::of(*id).lock_exclusive()?;
         }
         let mut tallies = match ids.is_empty() {
             true => Tallies::default(),

@@ -3,13 +3,14 @@
 use super::claim_rules::{Outcome, Rules};
 use super::claimed::Claimed;
 use super::work::Kind;
-use crate::lock::release;
 use crate::pg::error::Error;
 use crate::pg::owner;
 use crate::pg::spi::{Arg, arg};
 use crate::sabotage::{self, Guard};
-use crate::service::fence::{self, Gate, Who};
+use crate::service::fence::{self, Who};
+use crate::service::guard::ServiceLock;
 use crate::store::events::{self, Event};
+use crate::store::removal;
 use crate::store::{sql, token};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -110,16 +111,16 @@ impl<'a> Pool<'a> {
     }
 
     fn claim_from(&mut self, service: &Crashed) -> Result<(), Error> {
-        let gate = Gate::of(service.service_id);
+        let guard = ServiceLock::of(service.service_id);
         if service.fenced {
             // Shared with other claims, and kept from the cleanup, which closes it.
-            if !gate.try_enter()? {
+            if !guard.try_lock_shared()? {
                 return Ok(());
             }
             if !self.take(service)? {
-                gate.leave();
+                guard.unlock_shared();
             }
-        } else if close(&gate, service.service_id)? {
+        } else if close(&guard, service.service_id)? {
             self.take(service)?;
         }
         Ok(())
@@ -202,7 +203,7 @@ impl<'a> Pool<'a> {
                     Outcome::Cleaned => self.cleaned += 1,
                     Outcome::Stale => self.stale += 1,
                 }
-                release::remove(&sql::FORCE_RELEASE, &[arg(work.token)])?;
+                removal::remove(&sql::FORCE_RELEASE, &[arg(work.token)])?;
             }
         }
         Ok(awaiting)
@@ -236,14 +237,14 @@ impl<'a> Pool<'a> {
 
 /// Closes the gate of a service whose lease is over, and fences it. False, and nothing done, if somebody is in, or is at it,
 /// or a heartbeat has come.
-fn close(gate: &Gate, service_id: i64) -> Result<bool, Error> {
-    if !gate.try_close()? {
+fn close(guard: &ServiceLock, service_id: i64) -> Result<bool, Error> {
+    if !guard.try_lock_exclusive()? {
         return Ok(false);
     }
     let late = sql::LOCK_LATE_SERVICE.count(&[arg(service_id)])? == 1;
     if late && fence::fence(service_id, Who::Dead)? {
         return Ok(true);
     }
-    gate.reopen();
+    guard.unlock_exclusive();
     Ok(false)
 }

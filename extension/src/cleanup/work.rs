@@ -13,7 +13,7 @@ use crate::pg::error::Error;
 use crate::pg::spi::{Rows, arg};
 use crate::sabotage::{self, Guard};
 use crate::store::sql;
-use crate::wait::Line;
+use crate::wait::WaitQueue;
 
 /// One status of one type of resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,8 +27,8 @@ pub struct Work {
     pub resource_id: String,
     token: i64,
     service_id: i64,
-    key: Line,
-    slot: Line,
+    key: WaitQueue,
+    slot: WaitQueue,
 }
 
 impl Work {
@@ -41,8 +41,8 @@ impl Work {
                 resource_id: resource_id.to_owned(),
                 token: rows.get(row, 5)?,
                 service_id: rows.get(row, 6)?,
-                key: Line::of_key(cluster, resource_type, resource_id, name(3)?),
-                slot: Line::of_work(cluster, resource_type, resource_id),
+                key: WaitQueue::of_key(cluster, resource_type, resource_id, name(3)?),
+                slot: WaitQueue::of_work(cluster, resource_type, resource_id),
             })
         };
         (0..rows.len()).filter_map(work).collect()

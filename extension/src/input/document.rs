@@ -1,5 +1,6 @@
 //! JSON documents before they mean anything: their members in order, the names of places in them, their limits.
 
+use crate::pg::error::Error;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -18,6 +19,21 @@ pub struct Fault {
     pub path: String,
     pub problem: String,
     pub hint: String,
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        let Fault {
+            path,
+            problem,
+            hint,
+        } = fault;
+        Error::Document {
+            path,
+            problem,
+            hint,
+        }
+    }
 }
 
 /// The name of a place in a document, such as `changes.size.add[1]`. Made on the way down, written out only for an error.

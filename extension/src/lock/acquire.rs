@@ -8,13 +8,13 @@ use crate::pg::export::{export, verb};
 use crate::pg::settings;
 use crate::pg::spi::{Arg, arg, transaction_snapshot_only};
 use crate::sabotage::{self, Guard};
-use crate::service::fence::Gate;
-use crate::service::register;
+use crate::service::guard::ServiceLock;
+use crate::service::identity;
 use crate::store::liveness::Liveness;
 use crate::store::lookup::Obstacle;
 use crate::store::tables::Tables;
 use crate::store::{sql, token, write};
-use crate::wait::{Deadline, Line, client, queue};
+use crate::wait::{Deadline, WaitQueue, client, queue};
 use pgrx::datum::{AnyElement, Interval, Uuid};
 use pgrx::{pg_extern, pg_sys};
 
@@ -31,7 +31,7 @@ pub struct Request<'a> {
     request_id: Option<Uuid>,
     details: Arg,
     /// The lines to head, the key's first.
-    lines: Vec<Line>,
+    lines: Vec<WaitQueue>,
     deadline: Deadline,
 }
 
@@ -73,8 +73,8 @@ impl<'a> Request<'a> {
         deadline: Deadline,
     ) -> Self {
         let [cluster, resource_type, resource_id, lock_name] = names;
-        let key = Line::of_key(cluster, resource_type, resource_id, lock_name);
-        let work = working.then(|| Line::of_work(cluster, resource_type, resource_id));
+        let key = WaitQueue::of_key(cluster, resource_type, resource_id, lock_name);
+        let work = working.then(|| WaitQueue::of_work(cluster, resource_type, resource_id));
         Request {
             service_id,
             names,
@@ -176,8 +176,8 @@ impl<'a> Request<'a> {
     /// One attempt, under the caller's own gate. It looks first, which never waits: an insert would, for somebody who is
     /// deleting the row.
     fn insert(&self, ready: &mut impl FnMut() -> Result<Ready, Error>) -> Result<Tried, Error> {
-        let gate = Gate::of(self.service_id);
-        if !gate.enter_within(&self.deadline)? {
+        let guard = ServiceLock::of(self.service_id);
+        if !guard.lock_shared_within(&self.deadline)? {
             return Ok(Tried::Unclear);
         }
         let tables = Tables::open()?;
@@ -194,7 +194,7 @@ impl<'a> Request<'a> {
             },
             Liveness::Expired | Liveness::Fenced => Tried::Unclear,
         };
-        gate.leave();
+        guard.unlock_shared();
         Ok(tried)
     }
 
@@ -326,7 +326,7 @@ fn acquire(
         let lock_name = argument::lock_name(lock_name)?;
         let status = argument::status(status)?;
         let deadline = deadline("acquire", wait)?;
-        let cluster = register::acting_for(service_id)?.cluster;
+        let cluster = identity::acting_for(service_id)?.cluster;
         let names = [&cluster, resource_type, resource_id, lock_name];
         let request = Request {
             details: details.map(|details| details.datum()),

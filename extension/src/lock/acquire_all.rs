@@ -12,7 +12,7 @@ use crate::input::document::Path;
 use crate::input::jsonb::Jsonb;
 use crate::pg::export::{export, verb};
 use crate::pg::spi::arg;
-use crate::service::register;
+use crate::service::identity;
 use pgrx::datum::{AnyElement, Interval, Uuid};
 use pgrx::iter::TableIterator;
 use pgrx::{pg_extern, pg_sys};
@@ -50,7 +50,7 @@ fn acquire_all(
         let text = unsafe { Jsonb::new(list) }.text(&Path::root("locks"))?;
         let locks = list::parse(text, most_lines())?;
         let deadline = acquire::deadline("acquire_all", wait)?;
-        let cluster = register::acting_for(service_id)?.cluster;
+        let cluster = identity::acting_for(service_id)?.cluster;
         let request = Request {
             service_id,
             parameters: [

@@ -7,13 +7,13 @@ use crate::cleanup::on_the_way::Clearing;
 use crate::pg::error::Error;
 use crate::pg::settings;
 use crate::store::token;
-use crate::wait::{Line, queue};
+use crate::wait::{WaitQueue, queue};
 use std::collections::HashSet;
 
 pub struct Pursuit<'r> {
     request: &'r Request,
     lines: Lines,
-    waiting_in: Option<Line>,
+    waiting_in: Option<WaitQueue>,
     /// Rows whose cleanup was tried in vain: trying again would only fail, and write, again.
     hopeless: HashSet<i64>,
 }
@@ -33,7 +33,7 @@ enum Step {
 
 enum Wait {
     /// For a line that somebody else heads.
-    ForLine(Line),
+    ForLine(WaitQueue),
     /// For a row that is in the way.
     ForRow(Obstacle),
 }
@@ -93,7 +93,7 @@ impl<'r> Pursuit<'r> {
     }
 
     /// What to do after an attempt that got nothing, for instance because a line is `taken`; or after a wait.
-    fn look(&mut self, attempted: bool, taken: Option<Line>) -> Result<Step, Error> {
+    fn look(&mut self, attempted: bool, taken: Option<WaitQueue>) -> Result<Step, Error> {
         Ok(match (self.request.obstacles()?, taken) {
             (Obstacles::HeldByRequest(tokens), _) => Step::End(Some(Got::HeldByRequest(tokens))),
             (Obstacles::Held(rows), taken) => self.pass(rows, attempted, taken)?,
@@ -109,7 +109,7 @@ impl<'r> Pursuit<'r> {
         &mut self,
         rows: Vec<Obstacle>,
         attempted: bool,
-        taken: Option<Line>,
+        taken: Option<WaitQueue>,
     ) -> Result<Step, Error> {
         if let Some(lasting) = self.lasting(&rows) {
             return Ok(Step::Wait(for_row(rows, lasting)));
@@ -163,7 +163,7 @@ fn for_row(mut rows: Vec<Obstacle>, at: usize) -> Wait {
 }
 
 impl Wait {
-    fn line(&self) -> Line {
+    fn line(&self) -> WaitQueue {
         match self {
             Wait::ForLine(line) | Wait::ForRow(Obstacle { line, .. }) => *line,
         }

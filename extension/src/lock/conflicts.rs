@@ -6,7 +6,7 @@ use crate::pg::error::Error;
 use crate::pg::spi::{Arg, Rows};
 use crate::sabotage::{self, Guard};
 use crate::store::sql;
-use crate::wait::Line;
+use crate::wait::WaitQueue;
 
 /// What is in the way of a set of locks.
 pub enum Obstacles {
@@ -21,7 +21,7 @@ pub enum Obstacles {
 /// One row in the way, and the line in which to wait for it.
 pub struct Obstacle {
     pub blocker: Blocker,
-    pub line: Line,
+    pub line: WaitQueue,
 }
 
 impl Obstacles {

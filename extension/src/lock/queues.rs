@@ -3,7 +3,7 @@
 use super::list::Wanted;
 use crate::pg::error::Error;
 use crate::sabotage::{self, Guard};
-use crate::wait::{Deadline, Line};
+use crate::wait::{Deadline, WaitQueue};
 
 /// So often a call lets itself be overtaken before it insists.
 const PATIENCE: u32 = 3;
@@ -22,7 +22,7 @@ pub struct Lines {
 }
 
 struct Place {
-    line: Line,
+    line: WaitQueue,
     headed: bool,
     waited: bool,
 }
@@ -56,7 +56,7 @@ impl Lines {
     }
 
     /// Becomes head of all lines, as far as nobody else is. The first that somebody heads, if any.
-    pub fn head_free_ones(&mut self) -> Result<Option<Line>, Error> {
+    pub fn head_free_ones(&mut self) -> Result<Option<WaitQueue>, Error> {
         for place in self.places.iter_mut().filter(|place| !place.headed) {
             place.headed = place.line.try_head()?;
             if !place.headed {
@@ -66,12 +66,12 @@ impl Lines {
         Ok(None)
     }
 
-    pub fn heads(&self, line: Line) -> bool {
+    pub fn heads(&self, line: WaitQueue) -> bool {
         self.places[self.position(line)].headed
     }
 
     /// Gives the others up, unless it insists.
-    pub fn give_way_but_in(&mut self, line: Line) {
+    pub fn give_way_but_in(&mut self, line: WaitQueue) {
         let kept = self.position(line);
         self.places[kept].waited = true;
         if self.insisting {
@@ -85,7 +85,7 @@ impl Lines {
     }
 
     /// Queues until head; false if the time ran out first.
-    pub fn queue(&mut self, line: Line, deadline: &Deadline) -> Result<bool, Error> {
+    pub fn queue(&mut self, line: WaitQueue, deadline: &Deadline) -> Result<bool, Error> {
         let at = self.position(line);
         self.overtaken += u32::from(self.places[at].waited);
         self.insisting |= self.overtaken >= PATIENCE && !sabotage::removed(Guard::Insist);
@@ -116,7 +116,7 @@ impl Lines {
         self.places.iter_mut().for_each(Place::leave);
     }
 
-    fn position(&self, line: Line) -> usize {
+    fn position(&self, line: WaitQueue) -> usize {
         let same = |place: &Place| place.line == line;
         self.places
             .iter()
@@ -134,8 +134,8 @@ impl Place {
 }
 
 impl Wanted {
-    pub fn line(&self, cluster: &str) -> Line {
-        Line::of_key(
+    pub fn line(&self, cluster: &str) -> WaitQueue {
+        WaitQueue::of_key(
             cluster,
             &self.resource_type,
             &self.resource_id,
@@ -143,7 +143,7 @@ impl Wanted {
         )
     }
 
-    pub fn work_line(&self, cluster: &str) -> Line {
-        Line::of_work(cluster, &self.resource_type, &self.resource_id)
+    pub fn work_line(&self, cluster: &str) -> WaitQueue {
+        WaitQueue::of_work(cluster, &self.resource_type, &self.resource_id)
     }
 }

@@ -6,7 +6,7 @@ use crate::cleanup::on_the_way::{self, Clearing};
 use crate::pg::error::Error;
 use crate::pg::spi::{Arg, arg};
 use crate::sabotage::{self, Guard};
-use crate::service::fence::Gate;
+use crate::service::guard::ServiceLock;
 use crate::store::{sql, token};
 use crate::wait::Deadline;
 use std::collections::HashSet;
@@ -24,8 +24,8 @@ pub struct Request {
 impl Request {
     /// One attempt, as head of all lines and under the caller's own gate. `None` also when that gate stays closed.
     pub fn insert(&self) -> Result<Option<Vec<i64>>, Error> {
-        let gate = Gate::of(self.service_id);
-        if !gate.enter_within(&self.deadline)? {
+        let guard = ServiceLock::of(self.service_id);
+        if !guard.lock_shared_within(&self.deadline)? {
             return Ok(None);
         }
         let [service, list, request, cluster] = self.parameters;
@@ -44,7 +44,7 @@ impl Request {
             }
             sql::UNDO.count(&[arg(tokens)])?;
         }
-        gate.leave();
+        guard.unlock_shared();
         Ok(None)
     }
 

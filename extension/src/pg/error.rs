@@ -5,7 +5,6 @@
 //! Postgres' list (a `VG001`, or a code that a user's trigger raised, would arrive as `XX000`) and drops the names of
 //! constraint, table and column.
 
-use crate::input::document::Fault;
 use pgrx::pg_sys;
 use std::ffi::CStr;
 use std::ptr::NonNull;
@@ -76,21 +75,6 @@ pub enum Error {
     /// An error that Postgres raised, kept with every field it came with.
     #[error("{}", .0.message())]
     Postgres(PgError),
-}
-
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        let Fault {
-            path,
-            problem,
-            hint,
-        } = fault;
-        Error::Document {
-            path,
-            problem,
-            hint,
-        }
-    }
 }
 
 impl Error {

@@ -1,12 +1,13 @@
 //! Fencing: what a dead service can't do any more, and how a check holds until the commit.
 //!
-//! Every service has a gate, a heavyweight lock. Whatever relies on a service being alive (an insert into `workers`, a check
+//! Every service has a lock (`guard`). Whatever relies on a service being alive (an insert into `workers`, a check
 //! of a token) takes it shared and keeps it until its transaction ends; whoever fences takes it exclusive. So a check and
 //! the commit it guards are never parted by a fence, and when a fence is through, every acquire that slipped in
 //! before it has committed and is seen by the cleanup.
 //!
 //! Order of locks, the same everywhere: line, gate, rows.
 
+use super::guard::ServiceLock;
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
@@ -15,76 +16,9 @@ use crate::pg::spi::{Rows, arg};
 use crate::sabotage::{self, Guard};
 use crate::store::events::{self, Event};
 use crate::store::sql;
-use crate::wait::Deadline;
-use crate::wait::tag::{Kind, Mode, Tag};
 use pgrx::pg_extern;
 use pgrx::pg_sys::Oid;
 use serde_json::json;
-
-/// The gate of one service.
-pub struct Gate(Tag);
-
-impl Gate {
-    pub fn of(service_id: i64) -> Self {
-        Gate(Tag::of_number(Kind::Gate, service_id.cast_unsigned()))
-    }
-
-    /// Goes in and stays until the transaction ends, or [`Gate::leave`].
-    pub fn enter(&self) -> Result<(), Error> {
-        if sabotage::removed(Guard::Gate) {
-            return Ok(());
-        }
-        self.0.lock(Mode::Shared)
-    }
-
-    /// Goes in unless the gate is closed and stays closed until the deadline.
-    pub fn enter_within(&self, deadline: &Deadline) -> Result<bool, Error> {
-        if self.try_enter()? {
-            return Ok(true);
-        }
-        let entered = deadline.bound(|| self.0.lock(Mode::Shared))?;
-        Ok(entered.is_some())
-    }
-
-    /// Goes in unless the gate is closed.
-    pub fn try_enter(&self) -> Result<bool, Error> {
-        if sabotage::removed(Guard::Gate) {
-            return Ok(true);
-        }
-        self.0.try_lock(Mode::Shared)
-    }
-
-    pub fn leave(&self) {
-        if sabotage::removed(Guard::Gate) {
-            return;
-        }
-        self.0.unlock(Mode::Shared);
-    }
-
-    /// Closes the gate until the transaction ends, if nobody is in.
-    pub fn try_close(&self) -> Result<bool, Error> {
-        if sabotage::removed(Guard::Gate) {
-            return Ok(true);
-        }
-        self.0.try_lock(Mode::Exclusive)
-    }
-
-    /// Takes back a [`Gate::try_close`] after which nothing was done.
-    pub fn reopen(&self) {
-        if sabotage::removed(Guard::Gate) {
-            return;
-        }
-        self.0.unlock(Mode::Exclusive);
-    }
-
-    /// Closes the gate until the transaction ends, once all that went in have left.
-    pub fn close(&self) -> Result<(), Error> {
-        if sabotage::removed(Guard::Gate) {
-            return Ok(());
-        }
-        self.0.lock(Mode::Exclusive)
-    }
-}
 
 /// Whom a fence may hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,14 +146,14 @@ pub fn hold(token: i64) -> Result<bool, Error> {
     let Some(holder) = holder(token)? else {
         return Ok(false);
     };
-    let gate = Gate::of(holder.service_id);
-    gate.enter()?;
+    let guard = ServiceLock::of(holder.service_id);
+    guard.lock_shared()?;
     if sabotage::removed(Guard::Hold) {
         return Ok(true);
     }
     let held = sql::HOLD.count(&[arg(token)])? == 1;
     if !held {
-        gate.leave();
+        guard.unlock_shared();
     }
     Ok(held)
 }

@@ -5,7 +5,6 @@ use super::tag::{Kind, Mode, Tag};
 use super::{client, wake};
 use crate::pg::catch::{catching, check_interrupts, raw};
 use crate::pg::error::Error;
-use crate::sabotage::{self, Guard};
 use pgrx::pg_sys;
 use std::time::Duration;
 
@@ -15,19 +14,19 @@ const SAFETY_POLL: Duration = Duration::from_secs(1);
 /// The waiting line of one key, or of one work slot. Its lock is held until the transaction ends, so that an insert
 /// which isn't committed yet keeps everybody else out of the way.
 #[derive(Clone, Copy)]
-pub struct Line(Tag);
+pub struct WaitQueue(Tag);
 
-impl Line {
+impl WaitQueue {
     pub fn of_key(cluster: &str, resource_type: &str, resource_id: &str, lock_name: &str) -> Self {
-        Line(Tag::of_names(
-            Kind::Line,
+        WaitQueue(Tag::of_names(
+            Kind::Queue,
             &[cluster, resource_type, resource_id, lock_name],
         ))
     }
 
     pub fn of_work(cluster: &str, resource_type: &str, resource_id: &str) -> Self {
-        Line(Tag::of_names(
-            Kind::WorkLine,
+        WaitQueue(Tag::of_names(
+            Kind::WorkQueue,
             &[cluster, resource_type, resource_id],
         ))
     }
@@ -39,9 +38,6 @@ impl Line {
 
     /// Becomes head if nobody is.
     pub fn try_head(&self) -> Result<bool, Error> {
-        if sabotage::removed(Guard::Line) {
-            return Ok(true);
-        }
         self.0.try_lock(Mode::Exclusive)
     }
 
@@ -53,19 +49,16 @@ impl Line {
 
     /// Steps down, for the next in line.
     pub fn leave(&self) {
-        if sabotage::removed(Guard::Line) {
-            return;
-        }
         self.0.unlock(Mode::Exclusive);
     }
 
-    /// Has the head woken when this transaction commits. True if there is one.
-    pub fn wake_after_commit(&self) -> bool {
-        wake::after_commit(&self.0)
+    /// Has the head, if there is one, woken when this transaction commits.
+    pub fn wake_after_commit(&self) {
+        wake::after_commit(&self.0);
     }
 }
 
-impl PartialEq for Line {
+impl PartialEq for WaitQueue {
     fn eq(&self, other: &Self) -> bool {
         self.order() == other.order()
     }

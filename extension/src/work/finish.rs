@@ -12,8 +12,9 @@ use crate::pg::catch::attempt;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::sabotage::{self, Guard};
-use crate::service::fence::{self, Gate};
-use crate::service::register;
+use crate::service::fence;
+use crate::service::guard::ServiceLock;
+use crate::service::identity;
 use crate::store::lookup::Held;
 use crate::store::tables::Tables;
 use pgrx::IntoDatum;
@@ -26,7 +27,7 @@ fn finish(token: i64, changes: Jsonb) -> Result<Outcome, Error> {
     let Some(held) = tables.held(token)? else {
         return Ok(Outcome::Fenced);
     };
-    if !register::may_act_for(held.service_id)? {
+    if !identity::may_act_for(held.service_id)? {
         return Err(fence::not_yours(token));
     }
     let [_, resource_type, resource_id, _] = &held.names;
@@ -36,12 +37,12 @@ fn finish(token: i64, changes: Jsonb) -> Result<Outcome, Error> {
     let nothing = unsafe { Jsonb::new(nothing.expect("a document is no NULL")) };
     let update = tracked.update(changes, nothing, None);
     // Nobody fences the service before we commit.
-    let gate = Gate::of(held.service_id);
-    gate.enter()?;
+    let guard = ServiceLock::of(held.service_id);
+    guard.lock_shared()?;
     let outcome = give_back(&tables, token, &held, &update);
     let outcome = outcome.map_err(|error| tracked.explain(error))?;
     if !matches!(outcome, Outcome::Updated(_)) {
-        gate.leave();
+        guard.unlock_shared();
     }
     Ok(outcome)
 }

@@ -14,7 +14,7 @@ use crate::pg::error::Error;
 use crate::pg::export::{composite, export, verb};
 use crate::pg::spi::arg;
 use crate::sabotage::{self, Guard};
-use crate::service::register;
+use crate::service::identity;
 use crate::wait::Deadline;
 use pgrx::datum::{Interval, Uuid};
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
@@ -75,7 +75,7 @@ impl Arguments<'_> {
 
     fn start(&self) -> Result<Started, Error> {
         let deadline = acquire::deadline("start_work", self.wait)?;
-        let cluster = register::acting_for(self.service_id)?.cluster;
+        let cluster = identity::acting_for(self.service_id)?.cluster;
         let tracked = Tracked::find(&self.resource_type, &self.resource_id)?;
         let names = [
             &*cluster,
