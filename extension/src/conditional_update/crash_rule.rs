@@ -159,6 +159,7 @@ impl RulePlan {
         match left.contains(&true) {
             false => Ok(()),
             true => Err(Error::Suppressed {
+                write: "update of",
                 table: table.name.clone(),
             }),
         }

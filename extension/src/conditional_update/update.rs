@@ -106,6 +106,7 @@ impl Request {
             }
         }
         Err(Error::Suppressed {
+            write: "update of",
             table: table.name.clone(),
         })
     }
