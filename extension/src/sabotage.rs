@@ -14,12 +14,6 @@ pub enum Guard {
     Hold,
     /// The wake-up after a release.
     WakeUp,
-    /// The flush of a release that was visible before.
-    Flush,
-    /// Only a release that is all its transaction has written is visible before it is on disk.
-    Alone,
-    /// And none whose commit waits for a standby.
-    Standby,
     /// The look for a lock that the same request got before.
     RequestId,
     /// The flush of an acquire's commit under `synchronous_commit = off`.

@@ -5,8 +5,8 @@
 //! head [looks](look) whenever it has slept, and whoever waits for a lock of Postgres does so under a [`Watch`] and looks when it
 //! has it.
 
-use crate::catch::{catching, check_interrupts, raw};
-use crate::error::Error;
+use crate::pg::catch::{catching, check_interrupts, raw};
+use crate::pg::error::Error;
 use crate::sabotage::{self, Guard};
 use pgrx::pg_sys;
 

@@ -4,17 +4,19 @@
 //! that of the resource. Where the update does nothing, the release is undone.
 
 use super::tracked::Tracked;
-use crate::argument::required;
-use crate::catch::attempt;
 use crate::conditional_update::{Call, Outcome};
-use crate::error::Error;
-use crate::export::{export, verb};
-use crate::fence::{self, Gate};
-use crate::jsonb::Jsonb;
-use crate::look::Held;
+use crate::input::argument::required;
+use crate::input::jsonb::Jsonb;
+use crate::lock::release;
+use crate::pg::catch::attempt;
+use crate::pg::error::Error;
+use crate::pg::export::{export, verb};
 use crate::sabotage::{self, Guard};
-use crate::tables::Tables;
-use crate::{lock, service};
+use crate::service::fence;
+use crate::service::guard::ServiceLock;
+use crate::service::identity;
+use crate::store::lookup::Held;
+use crate::store::tables::Tables;
 use pgrx::IntoDatum;
 use pgrx::JsonB;
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
@@ -25,7 +27,7 @@ fn finish(token: i64, changes: Jsonb) -> Result<Outcome, Error> {
     let Some(held) = tables.held(token)? else {
         return Ok(Outcome::Fenced);
     };
-    if !service::may_act_for(held.service_id)? {
+    if !identity::may_act_for(held.service_id)? {
         return Err(fence::not_yours(token));
     }
     let [_, resource_type, resource_id, _] = &held.names;
@@ -35,12 +37,12 @@ fn finish(token: i64, changes: Jsonb) -> Result<Outcome, Error> {
     let nothing = unsafe { Jsonb::new(nothing.expect("a document is no NULL")) };
     let update = tracked.update(changes, nothing, None);
     // Nobody fences the service before we commit.
-    let gate = Gate::of(held.service_id);
-    gate.enter()?;
+    let guard = ServiceLock::of(held.service_id);
+    guard.lock_shared()?;
     let outcome = give_back(&tables, token, &held, &update);
     let outcome = outcome.map_err(|error| tracked.explain(error))?;
     if !matches!(outcome, Outcome::Updated(_)) {
-        gate.leave();
+        guard.unlock_shared();
     }
     Ok(outcome)
 }
@@ -51,9 +53,9 @@ fn give_back(tables: &Tables, token: i64, held: &Held, update: &Call) -> Result<
     let done = attempt(|| {
         if sabotage::removed(Guard::ReleaseFirst) {
             let outcome = update.run()?;
-            return Ok(lock::give_back(tables, token, held)?.then_some(outcome));
+            return Ok(release::give_back(tables, token, held)?.then_some(outcome));
         }
-        if !lock::give_back(tables, token, held)? {
+        if !release::give_back(tables, token, held)? {
             return Ok(None);
         }
         Ok(match update.run()? {

@@ -6,15 +6,15 @@
 //! gate are free.
 
 use super::tracked::Tracked;
-use crate::acquire::{self, Got, Ready, Request};
-use crate::argument::{self, required};
 use crate::conditional_update::{Call, Outcome, no_names};
-use crate::error::Error;
-use crate::export::{composite, export, verb};
-use crate::jsonb::Jsonb;
+use crate::input::argument::{self, required};
+use crate::input::jsonb::Jsonb;
+use crate::lock::acquire::{self, Got, Ready, Request};
+use crate::pg::error::Error;
+use crate::pg::export::{composite, export, verb};
+use crate::pg::spi::arg;
 use crate::sabotage::{self, Guard};
-use crate::service;
-use crate::spi::arg;
+use crate::service::identity;
 use crate::wait::Deadline;
 use pgrx::datum::{Interval, Uuid};
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
@@ -75,7 +75,7 @@ impl Arguments<'_> {
 
     fn start(&self) -> Result<Started, Error> {
         let deadline = acquire::deadline("start_work", self.wait)?;
-        let cluster = service::acting_for(self.service_id)?.cluster;
+        let cluster = identity::acting_for(self.service_id)?.cluster;
         let tracked = Tracked::find(&self.resource_type, &self.resource_id)?;
         let names = [
             &*cluster,
