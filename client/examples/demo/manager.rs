@@ -17,7 +17,7 @@ use self::job::Job;
 use crate::database;
 use crate::notice::Notices;
 use crate::options::{Guard, Post};
-use crate::schema::CLUSTER;
+use crate::schema::{CLUSTER, VOLUME, VOLUMES};
 use crate::storage::Storage;
 use crate::timeline::Timeline;
 use crate::volume::Volume;
@@ -49,6 +49,11 @@ pub async fn run(post: Post) -> Result<()> {
         storage: Storage::new(&post)?,
         post,
     });
+    if manager.is_without(Guard::Lock) {
+        let own = manager.own_type();
+        let tracked = manager.volguard.track_resource(&own, VOLUMES);
+        tracked.id_column("name").await?;
+    }
     let registration = manager
         .volguard
         .register(&manager.post.name, "volume-manager");
@@ -113,6 +118,11 @@ impl Manager {
             }
         }
         Ok(())
+    }
+
+    /// For `--break lock`: of resources that this manager locks for itself alone.
+    fn own_type(&self) -> String {
+        format!("{VOLUME} of {}", self.post.name)
     }
 
     fn is_without(&self, guard: Guard) -> bool {

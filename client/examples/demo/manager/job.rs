@@ -8,7 +8,7 @@ use volguard::{Error, FinishWork, Session, UpdateOutcome, Work, WorkOutcome, col
 use super::{Manager, zombie};
 use crate::operation::Operation;
 use crate::options::Guard;
-use crate::schema::{CLUSTER, DAMAGED, REPAIRING, VOLUME, VOLUMES};
+use crate::schema::{CLUSTER, DAMAGED, REPAIRING, VOLUME};
 use crate::storage::StorageError;
 use crate::volume::Volume;
 
@@ -34,10 +34,7 @@ impl Job {
         };
         let start = if manager.is_without(Guard::Lock) {
             // A lock that no other manager asks for, and a status that is changed without a look at it.
-            let own = format!("{VOLUME} of {}", manager.post.name);
-            let tracked = manager.volguard.track_resource(&own, VOLUMES);
-            tracked.id_column("name").await?;
-            session.start_work(&own, &volume.name)
+            session.start_work(&manager.own_type(), &volume.name)
         } else {
             let start = session.start_work(VOLUME, &volume.name);
             start
