@@ -1,8 +1,9 @@
 //! `conditional_update`: compare-and-swap on any table. If it does nothing, it says which conditions failed.
 //!
-//! A [`call`] with new documents: [`grammar`] reads them into trees (no Postgres in it), [`sql`] writes one statement from
-//! the trees and from what [`catalog`] says about the table, and [`update`] runs it. [`outcome`] is the answer. The statement is
-//! kept in [`cache`], under all that is in the documents but the values of scalars; the next call of that form runs it at once.
+//! A [`call`] with new documents: [`grammar`] reads them into trees (no Postgres in it), [`sql`] writes one statement
+//! from the trees and from what [`catalog`] says about the table, and [`update`] runs it. [`outcome`] is the answer.
+//! The statement is kept in [`cache`], under all that is in the documents but the values of scalars; the next call of
+//! that form runs it at once.
 //!
 //! [`crash_rule`] writes updates of many rows for a cleanup, with the same parts; [`ids`] reads the ids of these rows.
 //!

@@ -1,5 +1,5 @@
--- conditional_update: calls of one form share a cached update, and each must use its own values: not those of an earlier call, nor
--- those of another member of the same call.
+-- conditional_update: calls of one form share a cached update, and each must use its own values: not those of an
+-- earlier call, nor those of another member of the same call.
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
 CREATE SCHEMA cu_cached;

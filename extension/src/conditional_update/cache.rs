@@ -1,7 +1,8 @@
 //! Statements and their plans, kept for calls that look alike.
 //!
-//! Here is the map from a [`cache_key`] to a [`cached_update`]; [`claims`] proves that a kept statement takes each value from
-//! the call that runs it. [`plan`] keeps plans, [`row_lock`] locks a row without a statement, [`memory`] is a memory context.
+//! Here is the map from a [`cache_key`] to a [`cached_update`]; [`claims`] proves that a kept statement takes each
+//! value from the call that runs it. [`plan`] keeps plans, [`row_lock`] locks a row without a statement, [`memory`]
+//! is a memory context.
 
 pub mod cache_key;
 pub mod cached_update;

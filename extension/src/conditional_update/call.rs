@@ -1,4 +1,4 @@
-//! A call of `conditional_update`: its arguments, and which way it takes: through the cache, or by reading the documents.
+//! A call of `conditional_update`: its arguments, and its way, through the cache or by reading the documents.
 
 use super::cache::{self, cache_key::CacheKey};
 use super::grammar;
@@ -29,7 +29,8 @@ pub struct Call<'c> {
 
 impl<'c> Call<'c> {
     /// # Safety
-    /// `fcinfo` holds the arguments of `volguard.conditional_update`, and they and the current memory context live for `'c`.
+    /// `fcinfo` holds the arguments of `volguard.conditional_update`, and they and the current memory context live
+    /// for `'c`.
     pub unsafe fn read(fcinfo: FunctionCallInfo) -> Result<Self, Error> {
         // SAFETY: each argument is read as the type that it is declared with.
         unsafe {
@@ -88,8 +89,8 @@ impl<'c> Call<'c> {
 
     /// Runs the cached update of the documents, or reads them.
     ///
-    /// The fence is checked first: a lock on the user's table, held while the call waits for a service lock, could deadlock
-    /// with the cleanup that holds the service lock.
+    /// The fence is checked first: a lock on the user's table, held while the call waits for a service lock, could
+    /// deadlock with the cleanup that holds the service lock.
     pub fn run(&self) -> Result<Outcome, Error> {
         let key = self.cache_key();
         if let Some(key) = &key

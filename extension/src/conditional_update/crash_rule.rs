@@ -1,7 +1,7 @@
 //! Crash rules: updates of many rows by id and status, for the resources whose operation died in that status.
 //!
-//! All statements run as the current role; the caller has switched to the role of the rule. They see what is committed by
-//! now, whatever the isolation level: in an older snapshot a resource that was created since would be missing.
+//! All statements run as the current role; the caller has switched to the role of the rule. They see what is committed
+//! by now, whatever the isolation level, because an older snapshot would lack a resource that was created since.
 
 use super::cache::plan;
 use super::catalog::operators::{Operator, base_type};
@@ -72,140 +72,26 @@ impl RulePlan {
         })
     }
 
-    /// Updates the rows with these ids that still have the status, or only looks them up. Returns for each id whether there
-    /// was such a row. After an error some rows may have been updated, so the caller must undo it.
+    /// Updates the rows with these ids that still have the status, or only looks them up. Returns for each id whether
+    /// there was such a row. After an error some rows may have been updated, so the caller must undo it.
     ///
     /// If the column's type refuses an id, or the status, no row has it.
     pub fn run(&self, ids: &[&str]) -> Result<Vec<bool>, Error> {
         let table = Table::open(self.target)?;
         let column = table.column(&self.id_column, &"id_column")?;
-        let mut found = vec![false; ids.len()];
         if !self.is_possible(&table)? {
-            return Ok(found);
+            return Ok(vec![false; ids.len()]);
         }
-        let ids = Ids::read(ids, &column)?;
-        match &self.changes {
-            Some(changes) => self.update(changes, &table, &column, &ids, &mut found)?,
-            None => self.look(&table, &column, &ids, &mut found)?,
-        }
-        Ok(found)
-    }
-
-    fn update(
-        &self,
-        changes: &Columns<Expression>,
-        table: &Table,
-        column: &Column,
-        ids: &Ids,
-        found: &mut [bool],
-    ) -> Result<(), Error> {
-        let mut writer = Writer::new(table, now());
-        writer.update(changes, &[])?;
-        writer.push(" FROM ");
-        self.join(&mut writer, column, ids)?;
-        writer.push(" RETURNING work.number");
-        if !table.is_unique(std::slice::from_ref(column)) {
-            let twin = writer.twin();
-            let same_row = self.same_row(&mut writer, twin, column)?;
-            writer.push_count_of_twins(&same_row);
-        }
-        let update = writer.finish();
-        if update.needs_lock {
-            self.lock(table, column, ids)?;
-        }
-        run(&update, ids, |rows| {
-            if (0..rows.len()).any(|row| rows.get::<i64>(row, 1) > Some(1)) {
-                return Err(several_rows());
-            }
-            ids.mark(rows, found);
-            Ok(())
-        })??;
-        self.refuse_suppressed(table, column, ids, found)
-    }
-
-    fn lock(&self, table: &Table, column: &Column, ids: &Ids) -> Result<(), Error> {
-        let mut writer = Writer::new(table, now());
-        writer.push("SELECT FROM ").push_target().push(", ");
-        self.join(&mut writer, column, ids)?;
-        writer.push(" FOR NO KEY UPDATE OF target");
-        run(&writer.finish(), ids, |_| ())
-    }
-
-    fn look(
-        &self,
-        table: &Table,
-        column: &Column,
-        ids: &Ids,
-        found: &mut [bool],
-    ) -> Result<(), Error> {
-        let mut writer = Writer::new(table, now());
-        writer.push("SELECT work.number FROM ").push_target();
-        writer.push(", ");
-        self.join(&mut writer, column, ids)?;
-        run(&writer.finish(), ids, |rows| ids.mark(rows, found))
-    }
-
-    /// If a row was not updated and still has the status, a trigger suppressed the update.
-    fn refuse_suppressed(
-        &self,
-        table: &Table,
-        column: &Column,
-        ids: &Ids,
-        updated: &[bool],
-    ) -> Result<(), Error> {
-        let missed = ids.without(updated);
-        if missed.is_empty() {
-            return Ok(());
-        }
-        let mut left = vec![false; updated.len()];
-        self.look(table, column, &missed, &mut left)?;
-        match left.contains(&true) {
-            false => Ok(()),
-            true => Err(Error::Suppressed {
-                table: table.name.clone(),
-            }),
-        }
-    }
-
-    /// The ids beside their rows: `unnest($1) … AS work WHERE target.id = work.id AND target.status = $2`.
-    fn join<'d>(
-        &'d self,
-        writer: &mut Writer<'d, '_>,
-        column: &Column,
-        ids: &Ids,
-    ) -> Result<(), Error> {
-        let path = Path::root("resource");
-        let work = match ids.only() {
-            // The planner treats this like `WHERE target.id = $1`.
-            Some((id, type_oid)) => {
-                let id = writer.given(id, type_oid, &path);
-                format!("(VALUES ({id}, 1::pg_catalog.int8))")
-            }
-            None => {
-                let (array, array_type) = ids.array()?;
-                let array = writer.given(array, array_type, &path);
-                format!("pg_catalog.unnest({array}) WITH ORDINALITY")
-            }
+        let batch = Batch {
+            status: &self.status,
+            table: &table,
+            column: &column,
+            ids: Ids::read(ids, &column)?,
         };
-        let target = writer.target;
-        let same_row = self.same_row(writer, target, column)?;
-        writer.push(&work).push(" AS work (id, number) WHERE ");
-        writer.push(&same_row);
-        Ok(())
-    }
-
-    fn same_row<'d>(
-        &'d self,
-        writer: &mut Writer<'d, '_>,
-        row: AliasedRow,
-        column: &Column,
-    ) -> Result<String, Error> {
-        let path = Path::root("resource");
-        let type_oid = base_type(column.type_oid);
-        let equality = Operator::equality(type_oid).ok_or_else(|| no_equality(type_oid, &path))?;
-        let same_id = equality.compare(&row.column(column), "work.id");
-        let (same_status, _) = writer.key(row, &self.status, &path)?;
-        Ok(format!("{same_id} AND {same_status}"))
+        match &self.changes {
+            Some(changes) => batch.update(changes),
+            None => batch.look(),
+        }
     }
 
     /// Does the status column's type take the status? A refusal is an error of Postgres, so it needs a subtransaction.
@@ -225,23 +111,118 @@ impl RulePlan {
     }
 }
 
-/// For one id the plan is kept. For many it is worth a plan for their number and the present size of the table.
-fn run<R>(
-    statement: &WrittenStatement,
-    ids: &Ids,
-    read: impl FnOnce(&Rows) -> R,
-) -> Result<R, Error> {
-    let args = statement.bind()?;
-    let shape = &statement.shape;
-    let plan = match ids.only() {
-        Some(_) => plan::plan(shape)?,
-        None => Rc::new(Plan::prepare_for_each(&shape.sql, &shape.types)?),
-    };
-    let view = match sabotage::removed(Guard::RuleView) {
-        false => View::Latest,
-        true => View::Transaction,
-    };
-    plan.run(view, &args, read)
+/// The rows that have some ids and the status.
+struct Batch<'r> {
+    status: &'r Columns<Scalar>,
+    table: &'r Table,
+    column: &'r Column,
+    ids: Ids,
+}
+
+impl Batch<'_> {
+    fn update(&self, changes: &Columns<Expression>) -> Result<Vec<bool>, Error> {
+        let mut writer = Writer::new(self.table, now());
+        writer.update(changes, &[])?;
+        writer.push(" FROM ");
+        self.join(&mut writer)?;
+        writer.push(" RETURNING work.number");
+        if !self.table.is_unique(std::slice::from_ref(self.column)) {
+            let twin = writer.twin();
+            let same_row = self.same_row(&mut writer, twin)?;
+            writer.push_count_of_twins(&same_row);
+        }
+        let update = writer.finish();
+        if update.needs_lock {
+            self.lock()?;
+        }
+        let updated = self.run(&update, |rows| {
+            let has_twin = |row| rows.get::<i64>(row, 1) > Some(1);
+            match (0..rows.len()).any(has_twin) {
+                true => Err(several_rows()),
+                false => Ok(self.ids.found(rows)),
+            }
+        })??;
+        // If a row was not updated and still has the status, a trigger suppressed the update.
+        let missed = Batch {
+            ids: self.ids.without(&updated),
+            ..*self
+        };
+        if !missed.ids.is_empty() && missed.look()?.contains(&true) {
+            let table = self.table.name.clone();
+            return Err(Error::Suppressed { table });
+        }
+        Ok(updated)
+    }
+
+    fn lock(&self) -> Result<(), Error> {
+        let mut writer = Writer::new(self.table, now());
+        writer.push("SELECT FROM ").push_target().push(", ");
+        self.join(&mut writer)?;
+        writer.push(" FOR NO KEY UPDATE OF target");
+        self.run(&writer.finish(), |_| ())
+    }
+
+    fn look(&self) -> Result<Vec<bool>, Error> {
+        let mut writer = Writer::new(self.table, now());
+        writer.push("SELECT work.number FROM ").push_target();
+        writer.push(", ");
+        self.join(&mut writer)?;
+        self.run(&writer.finish(), |rows| self.ids.found(rows))
+    }
+
+    /// The ids beside their rows: `unnest($1) … AS work WHERE target.id = work.id AND target.status = $2`.
+    fn join<'d>(&'d self, writer: &mut Writer<'d, '_>) -> Result<(), Error> {
+        let path = Path::root("resource");
+        let work = match self.ids.only() {
+            // The planner treats this like `WHERE target.id = $1`.
+            Some((id, type_oid)) => {
+                let id = writer.given(id, type_oid, &path);
+                format!("(VALUES ({id}, 1::pg_catalog.int8))")
+            }
+            None => {
+                let (array, array_type) = self.ids.array()?;
+                let array = writer.given(array, array_type, &path);
+                format!("pg_catalog.unnest({array}) WITH ORDINALITY")
+            }
+        };
+        let target = writer.target;
+        let same_row = self.same_row(writer, target)?;
+        writer.push(&work).push(" AS work (id, number) WHERE ");
+        writer.push(&same_row);
+        Ok(())
+    }
+
+    fn same_row<'d>(
+        &'d self,
+        writer: &mut Writer<'d, '_>,
+        row: AliasedRow,
+    ) -> Result<String, Error> {
+        let path = Path::root("resource");
+        let type_oid = base_type(self.column.type_oid);
+        let equality = Operator::equality(type_oid).ok_or_else(|| no_equality(type_oid, &path))?;
+        let same_id = equality.compare(&row.column(self.column), "work.id");
+        let (same_status, _) = writer.key(row, self.status, &path)?;
+        Ok(format!("{same_id} AND {same_status}"))
+    }
+
+    /// For one id the plan is kept. For many it is worth a plan for their number and the present size of the table.
+    fn run<R>(
+        &self,
+        statement: &WrittenStatement,
+        read: impl FnOnce(&Rows) -> R,
+    ) -> Result<R, Error> {
+        let args = statement.bind()?;
+        let shape = &statement.shape;
+        let plan = match self.ids.only() {
+            Some(_) => plan::plan(shape)?,
+            None => Rc::new(Plan::prepare_for_each(&shape.sql, &shape.types)?),
+        };
+        let view = match sabotage::removed(Guard::RuleView) {
+            false => View::Latest,
+            true => View::Transaction,
+        };
+        plan.run(view, &args, read)
+    }
 }
 
 fn several_rows() -> Error {

@@ -1,6 +1,7 @@
 //! What the documents mean: conditions, filters and values, as typed trees. No Postgres in here.
 //!
-//! This file reads each document as a whole; [`mod@filter`], [`condition`] and [`value`] read what is in it, down to [`object`] and [`literal`].
+//! This file reads each document as a whole; [`mod@filter`], [`condition`] and [`value`] read what is in it, down to
+//! [`object`] and [`literal`].
 
 mod condition;
 mod filter;

@@ -15,6 +15,8 @@ use pgrx::pg_sys::{self, Datum, Oid};
 #[derive(Debug)]
 pub struct Ids {
     type_oid: Oid,
+    /// The length of that list.
+    count: usize,
     values: Vec<(usize, Datum)>,
 }
 
@@ -23,17 +25,22 @@ impl Ids {
     pub fn read(texts: &[&str], column: &Column) -> Result<Self, Error> {
         let type_oid = base_type(column.type_oid);
         let input = TypeInput::new(type_oid, -1, &Path::root("resource").to_string());
-        let mut values = Vec::with_capacity(texts.len());
+        let count = texts.len();
+        let mut values = Vec::with_capacity(count);
         read(&input, texts, 0, &mut values)?;
-        Ok(Ids { type_oid, values })
+        Ok(Ids {
+            type_oid,
+            count,
+            values,
+        })
     }
 
-    /// Those whose positions aren't marked.
+    /// Those whose position is not marked.
     pub fn without(&self, marks: &[bool]) -> Self {
         let unmarked = |(at, _): &&(usize, Datum)| !marks[*at];
         Ids {
-            type_oid: self.type_oid,
             values: self.values.iter().filter(unmarked).copied().collect(),
+            ..*self
         }
     }
 
@@ -41,12 +48,14 @@ impl Ids {
         self.values.is_empty()
     }
 
-    /// Marks the positions of the ids whose numbers in the array, counted from 1, are in the first column of the rows.
-    pub fn mark(&self, rows: &Rows, marks: &mut [bool]) {
+    /// Marks in the list the ids whose numbers in the array, counted from 1, are in the first column of the rows.
+    pub fn found(&self, rows: &Rows) -> Vec<bool> {
+        let mut marks = vec![false; self.count];
         for number in rows.numbers() {
             let (at, _) = self.values[number as usize - 1];
             marks[at] = true;
         }
+        marks
     }
 
     /// The id and its type, if there is only one.
@@ -61,8 +70,8 @@ impl Ids {
     pub fn array(&self) -> Result<(Datum, Oid), Error> {
         let mut values: Vec<Datum> = self.values.iter().map(|(_, value)| *value).collect();
         let (mut length, mut by_value, mut alignment) = (0, false, 0);
-        // SAFETY: catalog look-ups of a running transaction; the values are of the type whose layout was looked up, and the
-        // array is a copy of them.
+        // SAFETY: catalog look-ups of a running transaction; the values are of the type whose layout was looked up,
+        // and the array is a copy of them.
         unsafe {
             let array_type = pg_sys::get_array_type(self.type_oid);
             if array_type == Oid::INVALID {

@@ -28,13 +28,13 @@ pub struct ParsedUpdate {
     pub now: TimestampTz,
 }
 
-/// How often an update is tried that did nothing although all conditions hold when they are evaluated. A second attempt is
-/// enough for the row, which is locked by then, but other tables can change between two statements.
+/// How often an update is tried that did nothing although all conditions hold when they are evaluated. A second
+/// attempt is enough for the row, which is locked by then, but other tables can change between two statements.
 const MOST_ATTEMPTS: usize = 8;
 
 impl ParsedUpdate {
-    /// Looks up and converts everything before the first row is touched, so that a mistake is found whatever the row holds.
-    /// The statements are kept under the key.
+    /// Looks up and converts everything before the first row is touched, so that a mistake is found whatever the row
+    /// holds. The statements are kept under the key.
     pub fn run(&self, cache_key: Option<CacheKey>) -> Result<Outcome, Error> {
         let generation = generation();
         let table = Table::open_or_view(self.target)?;

@@ -59,8 +59,8 @@ pub fn wait(value: Option<Interval>) -> Result<Duration, Error> {
     ))
 }
 
-/// The longest lease, a year in microseconds. A longer one would only hide that the service is dead, and could overflow the
-/// clock.
+/// The longest lease, a year in microseconds. A longer one would only hide that the service is dead, and could
+/// overflow the clock.
 const LONGEST_LEASE: i128 = 366 * 24 * 60 * 60 * 1_000_000;
 
 /// How long a service counts as alive after a heartbeat.

@@ -23,20 +23,16 @@ pub struct Fault {
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
-        let Fault {
-            path,
-            problem,
-            hint,
-        } = fault;
         Error::Document {
-            path,
-            problem,
-            hint,
+            path: fault.path,
+            problem: fault.problem,
+            hint: fault.hint,
         }
     }
 }
 
-/// A path into a document, such as `changes.size.add[1]`. It is built on the way down and written out only for an error.
+/// A path into a document, such as `changes.size.add[1]`. It is built on the way down and written out only for an
+/// error.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<'a> {
     parent: Option<&'a Path<'a>>,

@@ -1,9 +1,9 @@
 //! A document as it came, a `jsonb`: its text, or its members in place.
 //!
 //! The members are read in place because that is done at each call. The format is the one that Postgres stores
-//! (`utils/jsonb.h`), which can't change as long as pg_upgrade is to work. A container is a header (its kind and the number
-//! of its members), an entry for each name, an entry for each value, and then what the entries refer to, end to end. An
-//! entry has the type of its data, and either their length or their end.
+//! (`utils/jsonb.h`), which can't change as long as pg_upgrade is to work. A container is a header (its kind and the
+//! number of its members), an entry for each name, an entry for each value, and then what the entries refer to, end
+//! to end. An entry has the type of its data, and either their length or their end.
 
 use super::document::{Members, Path};
 use crate::pg::error::Error;
@@ -105,8 +105,8 @@ impl<'c> Jsonb<'c> {
         Ok(Members::parse(self.text(&path)?, &path)?)
     }
 
-    /// Calls `each` with the name and the value of each member, in the order of the document's text. False if the document
-    /// is no object.
+    /// Calls `each` with the name and the value of each member, in the order of the document's text. False if the
+    /// document is no object.
     pub fn each_member(self, mut each: impl FnMut(&'c [u8], Stored<'c>)) -> bool {
         let bytes = self.bytes();
         let header = word(bytes, 0);

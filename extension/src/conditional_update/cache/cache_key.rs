@@ -1,6 +1,6 @@
-//! The key of a cached update: what calls have in common that run the same statement. That is everything in their documents
-//! but the values of scalars that are members of key, changes or expected. An application has few keys, however many rows it
-//! updates.
+//! The key of a cached update: what calls of one statement have in common. That is everything in their documents but the
+//! values of scalars that are members of key, changes or expected. An application has few such keys, however many rows
+//! it updates.
 
 use crate::input::jsonb::{Jsonb, Stored};
 use crate::pg::owner;
@@ -19,8 +19,8 @@ pub struct CacheKey<'c> {
 }
 
 impl<'c> CacheKey<'c> {
-    /// `documents` are key, changes and expected; every byte of `others` counts. `None` if a document is no object, or if
-    /// they are too large.
+    /// `documents` are key, changes and expected; every byte of `others` counts. `None` if a document is no object,
+    /// or if they are too large.
     pub fn of(target: Oid, documents: [Jsonb<'c>; 3], others: [Option<&[u8]>; 3]) -> Option<Self> {
         let mut key = CacheKey {
             bytes: Vec::with_capacity(512),

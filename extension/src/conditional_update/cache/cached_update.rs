@@ -69,8 +69,8 @@ pub struct LockStatement<'d> {
 }
 
 impl CachedUpdate {
-    /// From the statements of a call with these members. `generation` is that of the catalog before they were written. `None`
-    /// if a member has no parameter: then a later call must not run these statements.
+    /// From the statements of a call with these members. `generation` is that of the catalog before they were
+    /// written. `None` if a scalar among the members has no parameter: then no later call may run these statements.
     pub fn new(
         generation: u64,
         table: &Table,
@@ -81,7 +81,7 @@ impl CachedUpdate {
         let key = lock.map(|lock| (&lock.statement, &members[..lock.members]));
         let mut claims = key.into_iter().chain([(update, members)]);
         let is_complete = claims.all(|(statement, members)| takes_all(statement, members));
-        debug_assert!(is_complete, "a scalar without a parameter: {update:?}");
+        debug_assert!(is_complete, "not every scalar is a parameter: {update:?}");
         if !is_complete {
             return Ok(None);
         }
@@ -150,7 +150,7 @@ fn takes_all(statement: &WrittenStatement, members: &[Stored]) -> bool {
     })
 }
 
-/// The lock through the key's unique index, if there is one, and the places of its columns among the update's arguments.
+/// The lock through the key's unique index, if there is one, and which arguments of the update are its columns.
 fn direct(
     table: &Table,
     lock: &LockStatement,

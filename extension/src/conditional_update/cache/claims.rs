@@ -1,14 +1,14 @@
 //! Which scalar of the documents each parameter of a statement takes.
 //!
-//! The cache key leaves out the value of every scalar that is a member of key, changes or expected. So each of them must
-//! reach the statement as a parameter. If one didn't, the next call with the same key would write the value of an earlier
-//! call. Literals carry the number of their member; here it is proved that no member is left over.
+//! The cache key leaves out the value of every scalar that is a member of key, changes or expected. So each of them
+//! must reach the statement as a parameter. If one didn't, the next call with the same key would write the value of
+//! an earlier call. Literals carry the number of their member; here it is proved that no member is left over.
 
 use crate::conditional_update::grammar::{Literal, Value};
 use crate::input::jsonb::Stored;
 
-/// Does each of the members that is a scalar have a literal among these, with its number and its value? `digits` is the text
-/// of a [`Stored::Number`].
+/// Does each of the members that is a scalar have a literal among these, with its number and its value? `digits` is
+/// the text of a [`Stored::Number`].
 pub fn are_complete<'l>(
     members: &[Stored],
     literals: impl IntoIterator<Item = &'l Literal>,
@@ -61,35 +61,33 @@ mod tests {
         Literal::new(Value::Boolean(true), member)
     }
 
-    fn complete(literals: &[Literal]) -> bool {
-        are_complete(&MEMBERS, literals, |digits| {
+    /// One literal for each scalar of [`MEMBERS`].
+    fn all() -> Vec<Literal> {
+        vec![text("v-1", Some(0)), number("10", Some(2)), yes(Some(3))]
+    }
+
+    fn complete(members: &[Stored], literals: &[Literal]) -> bool {
+        are_complete(members, literals, |digits| {
             String::from_utf8(digits.to_vec()).unwrap()
         })
     }
 
     #[test]
-    fn each_scalar_needs_a_parameter() {
-        let all = [text("v-1", Some(0)), number("10", Some(2)), yes(Some(3))];
-        assert!(complete(&all));
-        for missing in 0..all.len() {
-            let mut some = all.to_vec();
-            some.remove(missing);
-            assert!(!complete(&some), "{some:?}");
+    fn each_scalar_needs_a_literal_with_its_number() {
+        assert!(complete(&MEMBERS, &all()));
+        for at in 0..all().len() {
+            let mut others = all();
+            let missing = others.remove(at);
+            assert!(!complete(&MEMBERS, &others), "{missing:?}");
+            others.push(Literal::new(missing.value, None));
+            assert!(!complete(&MEMBERS, &others), "without its number: {at}");
         }
     }
 
     #[test]
-    fn a_scalar_may_have_several_parameters_and_others_may_have_none() {
-        let id = text("v-1", Some(0));
-        let inner = number("7", None);
-        let all = [id.clone(), number("10", Some(2)), yes(Some(3)), id, inner];
-        assert!(complete(&all));
-    }
-
-    #[test]
-    fn a_literal_without_its_number_claims_nothing() {
-        let all = [text("v-1", None), number("10", Some(2)), yes(Some(3))];
-        assert!(!complete(&all));
+    fn a_scalar_may_have_several_literals_and_inner_literals_count_for_nothing() {
+        let more = [text("v-1", Some(0)), number("7", None)];
+        assert!(complete(&MEMBERS, &[all(), more.to_vec()].concat()));
     }
 
     #[test]
@@ -102,18 +100,15 @@ mod tests {
             yes(Some(4)),
             yes(Some(5)),
         ] {
-            let mut all = vec![text("v-1", Some(0)), number("10", Some(2)), yes(Some(3))];
-            all.push(wrong);
-            assert!(!complete(&all), "{all:?}");
+            assert!(!complete(&MEMBERS, &[all(), vec![wrong]].concat()));
         }
     }
 
     #[test]
     fn equal_values_do_not_stand_for_each_other() {
         let members = [Stored::Text(b"x"), Stored::Text(b"x")];
-        let twice = [text("x", Some(0)), text("x", Some(0))];
-        assert!(!are_complete(&members, &twice, |_| String::new()));
-        let each = [text("x", Some(1)), text("x", Some(0))];
-        assert!(are_complete(&members, &each, |_| String::new()));
+        let of = |first, second| [text("x", Some(first)), text("x", Some(second))];
+        assert!(!complete(&members, &of(0, 0)));
+        assert!(complete(&members, &of(1, 0)));
     }
 }

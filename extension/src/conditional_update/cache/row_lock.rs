@@ -1,5 +1,5 @@
-//! The lock on one row, taken through its unique index. It does what `SELECT … FOR NO KEY UPDATE` does, without the cost of
-//! starting and ending a statement.
+//! The lock on one row, taken through its unique index. It does what `SELECT … FOR NO KEY UPDATE` does, without the
+//! cost of starting and ending a statement.
 
 use crate::conditional_update::catalog::table::{Column, Table};
 use crate::conditional_update::catalog::unique::{self, KeyColumn};
@@ -21,7 +21,7 @@ pub struct RowLock {
 }
 
 impl RowLock {
-    /// `None` unless the columns, none of which is NULL, are exactly those of a unique index of a table without children.
+    /// `None` unless the columns, none of them NULL, are those of a unique index, and the table has no children.
     pub fn new(table: &Table, key: &[Column]) -> Option<Self> {
         if key.is_empty() || key.len() > MOST_COLUMNS || !table.stands_alone() {
             return None;
@@ -34,16 +34,16 @@ impl RowLock {
         })
     }
 
-    /// Locks the row as it is now, under READ COMMITTED. False if only a statement can tell more: the row is missing or has just
-    /// changed, or a privilege or a policy decides.
+    /// Locks the row as it is now, under READ COMMITTED. False if only a statement can tell more: the row is missing
+    /// or has just changed, or a privilege or a policy decides.
     pub fn take(&self, key: &[Arg]) -> Result<bool, Error> {
         if !self.is_allowed() {
             return Ok(false);
         }
         let (table, index) = (self.table, self.index);
         let columns = &self.columns;
-        // SAFETY: the transaction holds the table's lock, and the catalog is the one in which the index was found. The closure
-        // owns nothing.
+        // SAFETY: the transaction holds the table's lock, and the catalog is the one in which the index was found.
+        // The closure owns nothing.
         let locked = unsafe {
             catching(|| {
                 let mut keys = [ScanKeyData::default(); MOST_COLUMNS];
@@ -61,7 +61,8 @@ impl RowLock {
         Ok(locked == Some(true))
     }
 
-    /// A role that may not update the table must not make others wait for its rows, nor for rows that a policy hides from it.
+    /// A role that may not update the table must not make others wait for its rows, nor for rows that a policy hides
+    /// from it.
     fn is_allowed(&self) -> bool {
         // SAFETY: catalog look-ups of a running transaction.
         unsafe {

@@ -1,5 +1,5 @@
-//! How values compare: by the default operators of their types, as in indexes and foreign keys. Each operator is named with
-//! its schema, so that no `search_path` selects another one.
+//! How values compare: by the default operators of their types, as in indexes and foreign keys. Each operator is
+//! named with its schema, so that no `search_path` selects another one.
 
 use super::names::{owned, type_name};
 use crate::conditional_update::grammar::Comparison;
@@ -24,8 +24,8 @@ impl Operator {
         Operator::between(operator, type_oid, type_oid)
     }
 
-    /// The operator that compares a column with a value: that of the default order, after an implicit conversion if their
-    /// types differ.
+    /// The operator that compares a column with a value: that of the default order, after an implicit conversion if
+    /// their types differ.
     pub fn comparing(comparison: Comparison, left: Oid, right: Oid) -> Option<Self> {
         let strategy = match comparison {
             Comparison::Lt => pg_sys::BTLessStrategyNumber,

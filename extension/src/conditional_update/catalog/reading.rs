@@ -1,8 +1,8 @@
 //! How a column of a type reads as JSON, which decides what a list or an object means in `expected`.
 //!
-//! A row as it was read, `to_jsonb(row)`, must be a valid `expected` whatever it contains. So if a column can hold lists or
-//! objects, they are the value that is expected and never a condition. Read as conditions, stored data could decide what is
-//! checked.
+//! A row as it was read, `to_jsonb(row)`, must be a valid `expected` whatever it contains. So if a column can hold
+//! lists or objects, they are the value that is expected and never a condition. Read as conditions, stored data could
+//! decide what is checked.
 
 use crate::conditional_update::grammar::{Literal, Value};
 use pgrx::pg_sys::{self, Oid};

@@ -92,8 +92,9 @@ unsafe fn attribute(tuple: pg_sys::HeapTuple, number: u32) -> Option<Datum> {
     (!is_null).then_some(datum)
 }
 
-/// A column of an index, if its operator class has the same equality as the type. With another equality the index may hold two
-/// rows that match one key: under a nondeterministic collation, or with a class such as text's on a citext column.
+/// A column of an index, if its operator class has the same equality as the type. With another equality the index may
+/// hold two rows that match one key: under a nondeterministic collation, or with a class such as text's on a citext
+/// column.
 fn key_column(column: &Column, class: Oid, collation: Oid) -> Option<KeyColumn> {
     // SAFETY: catalog look-ups of a running transaction; the type cache's entry lives as long as the backend.
     unsafe {

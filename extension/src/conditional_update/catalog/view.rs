@@ -2,8 +2,8 @@
 
 use pgrx::pg_sys::{self, Oid};
 
-/// Does Postgres itself turn an update of the view into an update of a table? A rule or an INSTEAD OF trigger works on rows that
-/// are not locked, so the conditions might not hold any more.
+/// Does Postgres itself turn an update of the view into an update of a table? A rule or an INSTEAD OF trigger works
+/// on rows that are not locked, so the conditions might not hold any more.
 pub fn is_updatable(view: pg_sys::Relation) -> bool {
     // SAFETY: an open view. The bits of the answer are numbered by command.
     unsafe {

@@ -22,8 +22,8 @@ pub enum Condition {
     Compared(Vec<(Comparison, Expression)>),
 }
 
-/// What `expected` says of a column. The column's type decides how a list or an object is read: as a condition, or as the
-/// value of a column whose values are lists or objects.
+/// What `expected` says of a column. The column's type decides how a list or an object is read: as a condition, or as
+/// the value of a column whose values are lists or objects.
 #[derive(Debug, PartialEq)]
 pub enum Expectation {
     Scalar(Scalar),

@@ -29,8 +29,8 @@ impl Literal {
         Literal { value, member }
     }
 
-    /// Set if this is the whole of a member of key, changes or expected: the member's number, counted through all three.
-    /// It tells a cached update which scalar of the next call takes the place of this one.
+    /// Set if this is the whole of a member of key, changes or expected: the member's number, counted through all
+    /// three. It tells a cached update which scalar of the next call takes the place of this one.
     pub fn member(&self) -> Option<usize> {
         self.member
     }

@@ -21,8 +21,8 @@ pub fn symbol(arithmetic: Arithmetic) -> &'static CStr {
 /// The type of the result; `None` if no operator fits the two types, or several fit equally well.
 pub fn result_type(symbol: &CStr, left: Oid, right: Oid) -> Option<Oid> {
     const NO_ERROR: bool = true;
-    // SAFETY: names that live as long as the call; with the flag a missing operator is no error. The tuple is released after
-    // its field was copied.
+    // SAFETY: names that live as long as the call; with the flag a missing operator is no error. The tuple is
+    // released after its field was copied.
     unsafe {
         let names = pg_sys::SystemFuncName(symbol.as_ptr().cast_mut());
         let operator = pg_sys::oper(ptr::null_mut(), names, left, right, NO_ERROR, -1);
@@ -39,8 +39,8 @@ pub fn result_type(symbol: &CStr, left: Oid, right: Oid) -> Option<Oid> {
     }
 }
 
-/// The type of a literal in arithmetic for this column: a number has the smallest type that holds it, as in SQL; a string is
-/// an interval, if the column is about time.
+/// The type of a literal in arithmetic for this column: a number has the smallest type that holds it, as in SQL; a
+/// string is an interval, if the column is about time.
 pub fn operand_type(literal: &Literal, column: &Column, path: &Path) -> Result<Oid, Fault> {
     match &literal.value {
         Value::Number(digits) if digits.parse::<i32>().is_ok() => Ok(pg_sys::INT4OID),

@@ -1,6 +1,7 @@
 //! Conditions on columns as SQL: the key, and what is expected of the row.
 //!
-//! A condition that does not hold is false or NULL, and so are its combinations by AND and OR. `IS NOT TRUE` negates both.
+//! A condition that does not hold is false or NULL, and so are its combinations by AND and OR. `IS NOT TRUE` negates
+//! both.
 
 use super::value::Purpose;
 use super::writer::{AliasedRow, Writer};
@@ -62,7 +63,7 @@ impl<'d> Writer<'d, '_> {
         }
     }
 
-    /// Is the column, as JSON, what is written? With `json_null` null also means the null of JSON, which reads the same.
+    /// Is the column, as JSON, equal to what is written? If `json_null`, null also means the null of JSON.
     fn reads_as(
         &mut self,
         row: AliasedRow,

@@ -32,8 +32,8 @@ impl Writer<'_, '_> {
     }
 }
 
-/// Puts brackets around an expression. The text must be the same expression with and without them. Then its own brackets are
-/// balanced, and no comment, list, clause or statement reaches beyond it.
+/// Puts brackets around an expression. The text must be the same expression with and without them. Then its own
+/// brackets are balanced, and no comment, list, clause or statement reaches beyond it.
 fn bracketed(sql: &str, path: &Path) -> Result<String, Error> {
     let refused = |problem: String| Error::RawSql {
         path: path.to_string(),

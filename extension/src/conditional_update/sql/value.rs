@@ -222,7 +222,7 @@ impl<'d> Writer<'d, '_> {
         let value = self.value(row, otherwise, purpose, &path.member("else"))?;
         sql.push_str(&format!(" ELSE {} END)", value.text));
         let is_uniform = types.iter().all(|other| *other == value.type_oid);
-        // In an assignment Postgres finds the common type; a value that doesn't fit the column is an error, it is not cut.
+        // In an assignment Postgres finds the common type, and a value that doesn't fit the column is an error.
         if is_uniform || matches!(purpose, Purpose::Assignment(_)) {
             return Ok(Sql::nullable(sql, types[0]));
         }

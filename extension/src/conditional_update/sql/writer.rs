@@ -1,6 +1,6 @@
-//! Writes one statement. Names are looked up in the catalog and quoted, literals become parameters, functions and operators
-//! carry their schema. So no part of a document is read as SQL, and no `search_path` changes the meaning of a statement:
-//! Postgres plans it again under the path of each caller.
+//! Writes one statement. Names are looked up in the catalog and quoted, literals become parameters, functions and
+//! operators carry their schema. So no part of a document is read as SQL, and no `search_path` changes the meaning of
+//! a statement: Postgres plans it again under the path of each caller.
 
 use crate::conditional_update::catalog::table::{Column, Table};
 use crate::conditional_update::grammar::Literal;
@@ -49,8 +49,8 @@ pub struct WrittenStatement<'d> {
     pub parameters: Vec<Parameter<'d>>,
     /// The tables that its filters read, beside the target.
     pub others: Vec<Oid>,
-    /// It reads more than the row of its key. An update that has to wait for a row sees that row anew, but everything else as
-    /// it was before the wait. So the row must be locked before such an update begins.
+    /// It reads more than the row of its key. An update that has to wait for a row sees that row anew, but everything
+    /// else as it was before the wait. So the row must be locked before such an update begins.
     pub needs_lock: bool,
 }
 
