@@ -4,7 +4,6 @@ pub mod acquire;
 pub mod acquire_all;
 pub mod attempts;
 pub mod conflict;
-pub mod conflicts;
 pub mod list;
 pub mod queues;
 pub mod reconcile;

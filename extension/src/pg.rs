@@ -5,6 +5,7 @@ pub mod error;
 pub mod export;
 pub mod invalidation;
 pub mod owner;
+pub mod scratch;
 pub mod search_path;
 pub mod settings;
 pub mod spi;

@@ -3,10 +3,10 @@
 pub mod commit_log;
 pub mod events;
 pub mod index_scan;
+pub mod key;
 pub mod lineage;
 pub mod liveness;
 pub mod lookup;
-pub mod place;
 pub mod removal;
 pub mod row_state;
 pub mod sql;

@@ -74,7 +74,7 @@ fn at_least_one(max_rows: i32) -> Result<usize, Error> {
 
 /// Inside the service's gate: what it gets it can rely on until the commit.
 fn require_alive(service_id: i64) -> Result<(), Error> {
-    match Tables::open()?.service(service_id)? {
+    match Tables::open()?.liveness(service_id)? {
         Liveness::Alive(_) => Ok(()),
         Liveness::Expired => Err(Error::LeaseExpired(service_id)),
         Liveness::Fenced => Err(Error::ServiceFenced(service_id)),

@@ -114,7 +114,7 @@ fn drop_plain_locks(scope: &Scope, tallies: &mut Tallies) -> Result<(), Error> {
     sql::DROP_PLAIN_LOCKS.run(&scope.0, |rows| {
         for row in 0..rows.len() {
             let name = |column| rows.get::<&str>(row, column).unwrap_or_default();
-            WaitQueue::of_key(name(0), name(1), name(2), name(3)).wake_after_commit();
+            WaitQueue::of_key(name(1), name(2), name(3)).wake_after_commit();
             if let Some(service_id) = rows.get(row, 6) {
                 tallies.of(service_id).locks_released += 1;
             }

@@ -36,13 +36,13 @@ impl Work {
     fn read(rows: &Rows) -> Vec<Self> {
         let work = |row| {
             let name = |column| rows.get::<&str>(row, column);
-            let (cluster, resource_type, resource_id) = (name(0)?, name(1)?, name(2)?);
+            let (resource_type, resource_id) = (name(1)?, name(2)?);
             Some(Work {
                 resource_id: resource_id.to_owned(),
                 token: rows.get(row, 5)?,
                 service_id: rows.get(row, 6)?,
-                key: WaitQueue::of_key(cluster, resource_type, resource_id, name(3)?),
-                slot: WaitQueue::of_work(cluster, resource_type, resource_id),
+                key: WaitQueue::of_key(resource_type, resource_id, name(3)?),
+                slot: WaitQueue::of_work(resource_type, resource_id),
             })
         };
         (0..rows.len()).filter_map(work).collect()

@@ -148,8 +148,10 @@ impl Batch<'_> {
             ..*self
         };
         if !missed.ids.is_empty() && missed.look()?.contains(&true) {
-            let table = self.table.name.clone();
-            return Err(Error::Suppressed { table });
+            return Err(Error::Suppressed {
+                write: "update of",
+                table: self.table.name.clone(),
+            });
         }
         Ok(updated)
     }

@@ -106,6 +106,7 @@ impl ParsedUpdate {
             }
         }
         Err(Error::Suppressed {
+            write: "update of",
             table: table.name.clone(),
         })
     }

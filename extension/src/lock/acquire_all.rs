@@ -1,24 +1,20 @@
-//! Taking several locks at once: all of them or none, in one statement, by the head of all their lines.
-//!
-//! The list is read by [`lock_list`]; [`pursuit`] is the way to the locks, with the [`lines`] that it heads meanwhile, the
-//! statements of [`request`], and the [`obstacles`] that these find.
+//! Taking several locks at once, all of them or none.
 
-use super::acquire;
-use super::attempts::Pursuit;
-use super::list::{self, Wanted};
-use super::request::Request;
+use super::attempts::{Attempts, Got, Ready};
+use super::list::{self, Listed};
+use super::request::{Request, deadline};
 use crate::input::argument;
 use crate::input::document::Path;
 use crate::input::jsonb::Jsonb;
+use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
-use crate::pg::spi::arg;
 use crate::service::identity;
 use pgrx::datum::{AnyElement, Interval, Uuid};
 use pgrx::iter::TableIterator;
 use pgrx::{pg_extern, pg_sys};
 
-/// How many lines a call may head: half of what the server's lock table is made for.
-fn most_lines() -> usize {
+/// How many wait queues a call may head: half of what the server's lock table is made for.
+fn most_queues() -> usize {
     // SAFETY: plain variables of the backend, set when the server starts.
     let entries = unsafe {
         i64::from(pg_sys::max_locks_per_xact).saturating_mul(i64::from(pg_sys::MaxConnections))
@@ -48,26 +44,25 @@ fn acquire_all(
         let list = argument::required("locks", locks)?.datum();
         // SAFETY: the function is declared with a jsonb there, which lives while it runs.
         let text = unsafe { Jsonb::new(list) }.text(&Path::root("locks"))?;
-        let locks = list::parse(text, most_lines())?;
-        let deadline = acquire::deadline("acquire_all", wait)?;
-        let cluster = identity::acting_for(service_id)?.cluster;
+        let locks = list::parse(text, most_queues())?;
+        let wanted = locks.iter().map(Listed::wanted);
+        let deadline = deadline("acquire_all", wait)?;
         let request = Request {
             service_id,
-            parameters: [
-                arg(service_id),
-                Some(list),
-                request_id.and_then(arg),
-                arg(&*cluster),
-            ],
-            cluster,
-            locks,
+            cluster: &identity::acting_for(service_id)?.cluster,
+            locks: wanted.collect::<Result<_, Error>>()?,
+            request_id,
             deadline,
         };
-        let tokens = Pursuit::of(&request).run()?.unwrap_or_default();
-        Ok(request.locks.into_iter().zip(tokens).collect())
+        let tokens = match Attempts::of(&request, || Ok(Ready::Take)).run()? {
+            Got::Tokens(tokens) | Got::HeldByRequest(tokens) => tokens,
+            Got::NotFree | Got::Declined => Vec::new(),
+        };
+        drop(request);
+        Ok(locks.into_iter().zip(tokens).collect())
     });
     TableIterator::new(rows.into_iter().map(|(lock, token)| {
-        let Wanted {
+        let Listed {
             resource_type,
             resource_id,
             lock_name,

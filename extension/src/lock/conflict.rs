@@ -1,82 +1,128 @@
-//! Why an attempt to acquire a lock got nothing.
+//! What is in the way of the locks that a call asks for.
 
+use super::request::{Request, Wanted};
 use crate::pg::error::Error;
-use crate::pg::spi::{Arg, Rows};
+use crate::pg::scratch::scratch;
+use crate::pg::spi::arg;
 use crate::sabotage::{self, Guard};
-use crate::store::{row_state, sql};
-use crate::wait::{Deadline, queue};
+use crate::store::liveness::Liveness;
+use crate::store::lookup::Occupant;
+use crate::store::row_state::{self, RowState};
+use crate::store::sql;
+use crate::store::tables::Tables;
+use crate::wait::{Deadline, WaitQueue, queue};
+use pgrx::datum::Uuid;
 use pgrx::pg_sys::ItemPointerData;
 use std::time::Duration;
 
-pub enum Refusal {
-    /// This very request got the lock before; its reply was lost.
-    HeldByRequest(i64),
-    /// The row in the way.
-    Held(Blocker),
-    /// Nothing is in the way any more.
-    Gone,
+pub enum Conflict {
+    /// Nothing, or nothing any more.
+    None,
+    /// These rows, in the order of the locks.
+    Rows(Vec<Blocker>),
+    /// This very request got all the locks before, and its reply was lost: their tokens.
+    HeldByRequest(Vec<i64>),
 }
 
-/// The row that has the key, or the work slot.
+/// A row in the way, and the queue in which to wait for it.
 pub struct Blocker {
     pub token: i64,
     pub service_id: i64,
     pub dead: bool,
-    /// Dead, and a cleanup would free this row: a plain lock, or work that a crash rule knows.
+    /// Dead, and a cleanup would free the row: it is a plain lock, or work that a crash rule knows.
     pub cleanable: bool,
-    /// Until its service's lease ends.
-    pub lease_left: Duration,
-    pub row: ItemPointerData,
+    /// Until the lease of its service ends.
+    lease_left: Duration,
+    tid: ItemPointerData,
+    pub queue: WaitQueue,
 }
 
-impl Refusal {
-    /// Looks, with the parameters of `WHY_REFUSED`. An error if it is the caller's own service that is in the way.
-    pub fn find(service_id: i64, parameters: &[Arg]) -> Result<Self, Error> {
-        sql::WHY_REFUSED.run(parameters, |rows| Self::read(service_id, rows))?
+impl Conflict {
+    /// Looks at every lock. An error if the caller's own service is not alive, or the request id was used for other locks.
+    pub fn find(request: &Request) -> Result<Self, Error> {
+        let tables = Tables::open()?;
+        // A call that waits for long looks often.
+        scratch(|| Self::find_in(&tables, request))
     }
 
-    fn read(service_id: i64, rows: &Rows) -> Result<Self, Error> {
-        let flag = |column| rows.get::<bool>(0, column).unwrap_or(false);
-        let (fenced, expired, same_request) = (flag(0), flag(1), flag(3));
-        if rows.len() == 0 || fenced {
-            return Err(Error::ServiceFenced(service_id));
+    fn find_in(tables: &Tables, request: &Request) -> Result<Self, Error> {
+        let own_service = tables.liveness(request.service_id)?;
+        if own_service == Liveness::Fenced {
+            return Err(Error::ServiceFenced(request.service_id));
         }
-        let token = rows.get::<i64>(0, 2);
-        match token {
-            Some(token) if same_request && !sabotage::removed(Guard::RequestId) => {
-                Ok(Refusal::HeldByRequest(token))
+        let mut own = Vec::new();
+        let mut others = Vec::new();
+        for (at, lock) in request.locks.iter().enumerate() {
+            match tables.occupant(&lock.key, lock.working)? {
+                None => {}
+                Some(row) if is_of_request(&row, request) => own.push((at, row.token)),
+                Some(row) => others.push(Blocker::new(tables, lock, &row)?),
             }
-            _ if expired => Err(Error::LeaseExpired(service_id)),
-            None => Ok(Refusal::Gone),
-            Some(token) => Ok(Refusal::Held(Blocker::read(token, rows, 0))),
         }
+        if own.len() == request.locks.len() {
+            let tokens = own.into_iter().map(|(_, token)| token);
+            return Ok(Conflict::HeldByRequest(tokens.collect()));
+        }
+        if own_service == Liveness::Expired {
+            return Err(Error::LeaseExpired(request.service_id));
+        }
+        if let Some((at, _)) = own.first() {
+            return Err(used_before(*at));
+        }
+        Ok(match others.is_empty() {
+            true => Conflict::None,
+            false => Conflict::Rows(others),
+        })
     }
+}
+
+fn is_of_request(row: &Occupant, request: &Request) -> bool {
+    let same_id = |id: Uuid| Some(id) == row.request_id;
+    row.has_key
+        && row.service_id == request.service_id
+        && request.request_id.is_some_and(same_id)
+        && !sabotage::removed(Guard::RequestId)
+}
+
+/// Neither taking the rest nor refusing all would be true: the request holds a part.
+fn used_before(at: usize) -> Error {
+    Error::invalid(
+        "request_id",
+        format!("has got locks[{at}] before, but not all of these locks"),
+        "A request id is for one list of locks: release what it got, then ask with a new one.",
+    )
 }
 
 impl Blocker {
-    /// Reads what the statements on refusals say, in the same columns, about the row in the way.
-    pub fn read(token: i64, rows: &Rows, at: usize) -> Self {
-        let flag = |column| rows.get::<bool>(at, column).unwrap_or(false);
-        let dead = flag(6);
-        let left = rows.get::<i64>(at, 7).unwrap_or(0).max(1);
-        Blocker {
-            token,
-            service_id: rows.get(at, 5).unwrap_or(0),
+    fn new(tables: &Tables, lock: &Wanted, row: &Occupant) -> Result<Self, Error> {
+        let (dead, lease_left) = match tables.liveness(row.service_id)? {
+            Liveness::Alive(left) => (false, left),
+            Liveness::Expired | Liveness::Fenced => (true, Duration::ZERO),
+        };
+        let cleanable = dead && sql::IS_CLEANABLE.count(&[arg(row.token)])? > 0;
+        let slot = match row.has_key {
+            true => None,
+            false => lock.work_queue(),
+        };
+        Ok(Blocker {
+            token: row.token,
+            service_id: row.service_id,
             dead,
-            cleanable: dead && flag(8),
-            lease_left: Duration::from_millis(left.cast_unsigned()),
-            row: rows.get(at, 4).expect("a row has a place"),
-        }
+            cleanable,
+            lease_left,
+            tid: row.tid,
+            queue: slot.unwrap_or_else(|| lock.queue()),
+        })
     }
 
-    /// Lets the head of its line wait until it may be gone: look again then.
+    /// Lets the head of its queue wait until the row may be gone: look again then.
     pub fn wait(&self, deadline: &Deadline) -> Result<(), Error> {
-        match row_state::state(&self.row)? {
-            row_state::State::Unchanged => {}
-            row_state::State::Gone => return Ok(()),
-            // Deleted before we were head, maybe, and then nobody will wake us.
-            row_state::State::Changing(_) if sabotage::removed(Guard::WriterInProgress) => {}
-            row_state::State::Changing(writer) => {
+        match row_state::of(&self.tid)? {
+            RowState::Unchanged => {}
+            RowState::Gone => return Ok(()),
+            // Deleted before this call became head, maybe, and then no wake-up will come.
+            RowState::Changing(_) if sabotage::removed(Guard::WriterInProgress) => {}
+            RowState::Changing(writer) => {
                 queue::wait_for_transaction(writer, deadline)?;
                 return Ok(());
             }

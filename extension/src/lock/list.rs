@@ -1,22 +1,54 @@
 //! The argument `locks`: a list of objects, read with the names of its places.
 
+use super::request::Wanted;
 use crate::input::argument::{self, Flaw, LONGEST_NAME, LONGEST_RESOURCE_ID};
 use crate::input::document::{Fault, Path};
+use crate::pg::catch::{catching, raw};
+use crate::pg::error::Error;
+use crate::pg::spi::arg;
+use crate::store::key::Key;
+use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
+use std::ffi::CString;
 
-/// One of the locks that are asked for. Its details stay in the document.
+/// One of the locks that are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Listed {
     pub resource_type: String,
     pub resource_id: String,
     pub lock_name: String,
-    /// It comes with a status, and so with the work slot of its resource.
-    pub working: bool,
+    pub status: Option<String>,
+    /// JSON text.
+    details: Option<String>,
 }
 
-/// Reads the text of the list. `most` is how many waiting lines it may need: one a lock, another one a status.
-pub fn parse(text: &str, most: usize) -> Result<Vec<Wanted>, Fault> {
+impl Listed {
+    /// With its values as Postgres has them, in the current memory context.
+    pub fn wanted(&self) -> Result<Wanted<'_>, Error> {
+        let details = self.details.as_deref().map(jsonb).transpose()?;
+        Ok(Wanted {
+            key: Key::new(&self.resource_type, &self.resource_id, &self.lock_name),
+            working: self.status.is_some(),
+            status: self.status.as_deref().and_then(arg),
+            details,
+        })
+    }
+}
+
+/// A `jsonb`, in the current memory context.
+fn jsonb(text: &str) -> Result<Datum, Error> {
+    let text = CString::new(text).expect("the text of a jsonb has no NUL character");
+    let text = text.as_ptr().cast_mut();
+    // SAFETY: the type's own input function, with a C string that outlives the call; the closure owns nothing.
+    unsafe {
+        let input = Oid::from(pg_sys::F_JSONB_IN);
+        catching(|| raw::OidInputFunctionCall(input, text, Oid::INVALID, -1))
+    }
+}
+
+/// Reads the text of the list. `most` is how many wait queues it may need: one a lock, another one a status.
+pub fn parse(text: &str, most: usize) -> Result<Vec<Listed>, Fault> {
     let path = Path::root("locks");
     if !text.trim_start().starts_with('[') {
         return Err(path.fault(
@@ -43,15 +75,15 @@ pub fn parse(text: &str, most: usize) -> Result<Vec<Wanted>, Fault> {
     }
     let read = |(at, item)| lock(item, &path.item(at));
     let locks = items.into_iter().enumerate().map(read);
-    let locks = locks.collect::<Result<Vec<Wanted>, Fault>>()?;
-    if count + locks.iter().filter(|lock| lock.working).count() > most {
+    let locks = locks.collect::<Result<Vec<Listed>, Fault>>()?;
+    if count + locks.iter().filter(|lock| lock.status.is_some()).count() > most {
         return Err(too_many());
     }
     unlike(&locks, &path)?;
     Ok(locks)
 }
 
-fn lock(item: Value, path: &Path) -> Result<Wanted, Fault> {
+fn lock(item: Value, path: &Path) -> Result<Listed, Fault> {
     const MEMBERS: &str =
         "A lock has resource_type, resource_id and, if need be, lock_name, status and details.";
     let Value::Object(mut members) = item else {
@@ -67,15 +99,16 @@ fn lock(item: Value, path: &Path) -> Result<Wanted, Fault> {
         None | Some(Value::Null) => None,
         Some(status) => Some(name(status, &path.member("status"), LONGEST_NAME)?),
     };
-    members.remove("details");
+    let details = members.remove("details").filter(|it| !it.is_null());
     if let Some(other) = members.keys().next() {
         return Err(path.member(other).fault("unknown member", MEMBERS));
     }
-    Ok(Wanted {
+    Ok(Listed {
         resource_type,
         resource_id,
         lock_name,
-        working: status.is_some(),
+        status,
+        details: details.map(|details| details.to_string()),
     })
 }
 
@@ -118,7 +151,7 @@ fn without(flaw: Option<Flaw>, path: &Path) -> Result<(), Fault> {
 }
 
 /// Refuses a list that could never be got as a whole: with a lock in it twice, or with two that need one work slot.
-fn unlike(locks: &[Wanted], path: &Path) -> Result<(), Fault> {
+fn unlike(locks: &[Listed], path: &Path) -> Result<(), Fault> {
     let (mut keys, mut slots) = (HashMap::new(), HashMap::new());
     for (at, lock) in locks.iter().enumerate() {
         let slot = (&lock.resource_type, &lock.resource_id);
@@ -127,7 +160,7 @@ fn unlike(locks: &[Wanted], path: &Path) -> Result<(), Fault> {
             let problem = format!("is the same lock as {}", path.item(first));
             return Err(item.fault(problem, "Name each lock once."));
         }
-        if lock.working
+        if lock.status.is_some()
             && let Some(first) = slots.insert(slot, at)
         {
             return Err(item.member("status").fault(

@@ -7,7 +7,6 @@ use crate::pg::owner;
 use crate::pg::spi::{Rows, arg};
 use crate::service::fence;
 use crate::service::guard::ServiceLock;
-use crate::service::identity;
 use crate::store::liveness::Liveness;
 use crate::store::lookup::Held;
 use crate::store::removal::{remove, wake};
@@ -22,17 +21,14 @@ fn release(token: Option<i64>) -> Option<bool> {
     verb(None, || {
         let token = argument::required("token", token)?;
         let tables = Tables::open()?;
-        let Some(held) = tables.held(token)? else {
+        let Some(held) = fence::holder(&tables, token)? else {
             return Ok(Some(false));
         };
-        if !identity::may_act_for(held.service_id)? {
-            return Err(fence::not_yours(token));
-        }
-        // Nobody fences the service before we commit: its work would be for the cleanup, and one that deletes the rows of
-        // several releases in another order could deadlock with us.
+        // No fence of the service before the commit: its work would be for the cleanup, and one that deletes the rows of
+        // several releases in another order could deadlock with this one.
         let guard = ServiceLock::of(held.service_id);
         guard.lock_shared()?;
-        let released = give_back(&tables, token, &held)?;
+        let released = give_back(&tables, &held)?;
         if !released {
             guard.unlock_shared();
         }
@@ -41,17 +37,20 @@ fn release(token: Option<i64>) -> Option<bool> {
 }
 
 /// Deletes the row of a token, unless its service is fenced.
-pub fn give_back(tables: &Tables, token: i64, held: &Held) -> Result<bool, Error> {
-    if tables.service(held.service_id)? == Liveness::Fenced {
+pub fn give_back(tables: &Tables, held: &Held) -> Result<bool, Error> {
+    if tables.liveness(held.service_id)? == Liveness::Fenced {
         return Ok(false);
     }
-    if write::delete(tables, c"release()", &held.place)? {
-        let [cluster, resource_type, resource_id, lock_name] = &held.names;
-        wake(cluster, resource_type, resource_id, lock_name, held.working);
-        return Ok(true);
-    }
-    // The row has changed since, or a trigger has to see it go.
-    Ok(remove(&sql::RELEASE, &[arg(token)])? == 1)
+    let Some(working) = write::delete(tables, held)? else {
+        return Ok(false);
+    };
+    wake(
+        &held.resource_type,
+        &held.resource_id,
+        &held.lock_name,
+        working,
+    );
+    Ok(true)
 }
 
 #[pg_extern(sql = false)]

@@ -1,83 +1,81 @@
-//! What one call asks for, and its statements.
+//! What one call asks for: locks, all of them or none.
 
-use super::conflicts::{Obstacle, Obstacles};
-use super::list::Wanted;
-use crate::cleanup::on_the_way::{self, Clearing};
+use crate::input::argument;
 use crate::pg::error::Error;
-use crate::pg::spi::{Arg, arg};
-use crate::sabotage::{self, Guard};
-use crate::service::guard::ServiceLock;
-use crate::store::{sql, token};
-use crate::wait::Deadline;
-use std::collections::HashSet;
-use std::rc::Rc;
+use crate::pg::spi::{Arg, arg, transaction_snapshot_only};
+use crate::store::key::Key;
+use crate::store::tables::Tables;
+use crate::store::token;
+use crate::store::write::{self, NewRow};
+use crate::wait::{Deadline, WaitQueue};
+use pgrx::datum::{Interval, Uuid};
+use pgrx::pg_sys;
 
-pub struct Request {
+pub struct Request<'a> {
     pub service_id: i64,
-    pub cluster: Rc<str>,
-    pub locks: Vec<Wanted>,
-    /// The statements' parameters, in their order: service, list, request, cluster.
-    pub parameters: [Arg; 4],
+    pub cluster: &'a str,
+    pub locks: Vec<Wanted<'a>>,
+    pub request_id: Option<Uuid>,
     pub deadline: Deadline,
 }
 
-impl Request {
-    /// One attempt, as head of all lines and under the caller's own gate. `None` also when that gate stays closed.
-    pub fn insert(&self) -> Result<Option<Vec<i64>>, Error> {
-        let guard = ServiceLock::of(self.service_id);
-        if !guard.lock_shared_within(&self.deadline)? {
-            return Ok(None);
-        }
-        let [service, list, request, cluster] = self.parameters;
-        let parameters = [service, list, request, cluster, arg(token::epoch()?)];
-        let tokens = sql::ACQUIRE_ALL.run(&parameters, |rows| {
-            let tokens = (0..rows.len()).filter_map(|row| rows.get::<i64>(row, 0));
-            tokens.collect::<Vec<_>>()
-        })?;
-        if tokens.len() == self.locks.len() {
-            return Ok(Some(tokens));
-        }
-        // Only who inserts without heading the line, or a counter that was set back, can come between.
-        if !tokens.is_empty() {
-            if sabotage::removed(Guard::AllOrNone) {
-                return Ok(Some(tokens));
-            }
-            sql::UNDO.count(&[arg(tokens)])?;
-        }
-        guard.unlock_shared();
-        Ok(None)
+/// One of the locks.
+pub struct Wanted<'a> {
+    pub key: Key<'a>,
+    /// It comes with a status, and so with the work slot of its resource.
+    pub working: bool,
+    pub status: Arg,
+    pub details: Arg,
+}
+
+impl Request<'_> {
+    /// Inserts the rows, and returns their tokens. Only as head of all queues, when no row is in the way. `status` is that of
+    /// the one lock, where it was not known before.
+    pub fn insert(&self, tables: &Tables, status: Option<Arg>) -> Result<Vec<i64>, Error> {
+        let (cluster, request_id) = (arg(self.cluster), self.request_id.and_then(arg));
+        // SAFETY: reads the clock.
+        let acquired_at = unsafe { pg_sys::GetCurrentTimestamp() };
+        let insert = |lock: &Wanted| {
+            let token = token::draw(tables)?;
+            write::insert(
+                tables,
+                &NewRow {
+                    key: &lock.key,
+                    token,
+                    service_id: self.service_id,
+                    cluster,
+                    status: status.unwrap_or(lock.status),
+                    request_id,
+                    details: lock.details,
+                    acquired_at,
+                },
+            )?;
+            Ok(token)
+        };
+        self.locks.iter().map(insert).collect()
+    }
+}
+
+impl Wanted<'_> {
+    pub fn queue(&self) -> WaitQueue {
+        let key = &self.key;
+        WaitQueue::of_key(key.resource_type, key.resource_id, key.lock_name)
     }
 
-    pub fn obstacles(&self) -> Result<Obstacles, Error> {
-        Obstacles::find(
-            self.service_id,
-            &self.cluster,
-            &self.locks,
-            &self.parameters,
-        )
+    pub fn work_queue(&self) -> Option<WaitQueue> {
+        let queue = || WaitQueue::of_work(self.key.resource_type, self.key.resource_id);
+        self.working.then(queue)
     }
+}
 
-    /// Has the holders cleaned up that are in the way, all of them dead. Rows that a cleanup doesn't free become hopeless.
-    pub fn clean_up(
-        &self,
-        rows: &[Obstacle],
-        hopeless: &mut HashSet<i64>,
-    ) -> Result<Clearing, Error> {
-        let mut services: Vec<i64> = rows.iter().map(|row| row.blocker.service_id).collect();
-        // In order, so that of two who have the same ones to clean up one gets through.
-        services.sort_unstable();
-        services.dedup();
-        on_the_way::clear(&self.deadline, services, || {
-            let Obstacles::Held(left) = self.obstacles()? else {
-                return Ok(Clearing::Cleared);
-            };
-            let dead = left.iter().filter(|row| row.blocker.dead);
-            let before = hopeless.len();
-            hopeless.extend(dead.map(|row| row.blocker.token));
-            Ok(match hopeless.len() > before {
-                true => Clearing::InVain,
-                false => Clearing::Busy,
-            })
-        })
+/// When the wait is over. An error where a call can't wait.
+pub fn deadline(verb: &str, wait: Option<Interval>) -> Result<Deadline, Error> {
+    let deadline = Deadline::after(argument::wait(wait)?);
+    if deadline.may_wait() && transaction_snapshot_only() {
+        return Err(Error::Unsupported {
+            what: format!("{verb} can wait only under READ COMMITTED"),
+            hint: "Use wait => '0', or a transaction at READ COMMITTED.",
+        });
     }
+    Ok(deadline)
 }

@@ -7,6 +7,7 @@ use crate::pg::spi::arg;
 use crate::service::fence;
 use crate::service::guard::ServiceLock;
 use crate::store::sql;
+use crate::store::tables::Tables;
 use crate::wait::WaitQueue;
 use pgrx::pg_extern;
 
@@ -15,8 +16,9 @@ fn set_status(token: Option<i64>, status: Option<&str>) {
     verb((), || {
         let token = argument::required("token", token)?;
         let status = argument::status(status)?;
-        let holder = fence::holder(token)?.ok_or(Error::TokenNotHeld(token))?;
-        let slot = WaitQueue::of_work(&holder.cluster, &holder.resource_type, &holder.resource_id);
+        let tables = Tables::open()?;
+        let holder = fence::holder(&tables, token)?.ok_or(Error::TokenNotHeld(token))?;
+        let slot = WaitQueue::of_work(&holder.resource_type, &holder.resource_id);
         let taken = || Error::Busy {
             what: format!(
                 "{} {} has another operation in progress",
@@ -31,7 +33,7 @@ fn set_status(token: Option<i64>, status: Option<&str>) {
         if sql::SET_STATUS.count(&[arg(token), status.and_then(arg)])? == 0 {
             // Looked up without a row lock: a refusal writes nothing.
             let alive = sql::UNFENCED.count(&[arg(holder.service_id)])? == 1;
-            let held = alive && fence::holder(token)?.is_some();
+            let held = alive && fence::holder(&tables, token)?.is_some();
             return Err(if held {
                 taken()
             } else {

@@ -10,15 +10,10 @@ use std::ptr::NonNull;
 
 /// Postgres functions that raise errors which belong to the user. Call them only inside [`catching`].
 pub mod raw {
-    #[cfg(not(any(feature = "pg14", feature = "pg15")))]
-    use pgrx::pg_sys::RelFileLocator as TableFile;
-    #[cfg(any(feature = "pg14", feature = "pg15"))]
-    use pgrx::pg_sys::RelFileNode as TableFile;
     use pgrx::pg_sys::{
-        BlockNumber, Buffer, BulkInsertState, CommandId, Datum, EState, ForkNumber, HeapTuple,
-        IndexInfo, IndexUniqueCheck, ItemPointer, LOCKTAG, List, LockAcquireResult, OffsetNumber,
-        Oid, Page, RawParseMode, Relation, ResultRelInfo, SPIPlanPtr, ScanKey, Snapshot,
-        SysScanDesc, TransactionId, TupleDesc, TupleTableSlot, TupleTableSlotOps, XLTW_Oper,
+        CommandId, Datum, EPQState, EState, HeapTuple, LOCKTAG, List, LockAcquireResult, Oid,
+        RawParseMode, Relation, ResultRelInfo, SPIPlanPtr, ScanKey, Snapshot, SysScanDesc,
+        TransactionId, TupleDesc, TupleTableSlot, TupleTableSlotOps, XLTW_Oper,
     };
     use std::ffi::{c_char, c_int, c_long, c_void};
 
@@ -79,53 +74,21 @@ pub mod raw {
             state: *mut EState,
             slot: *mut TupleTableSlot,
         );
-        pub fn heap_form_tuple(
-            descriptor: TupleDesc,
-            values: *mut Datum,
-            nulls: *mut bool,
-        ) -> HeapTuple;
-        pub fn heap_insert(
-            relation: Relation,
-            tuple: HeapTuple,
-            command: CommandId,
-            options: c_int,
-            state: BulkInsertState,
+        pub fn ExecSimpleRelationDelete(
+            target: *mut ResultRelInfo,
+            state: *mut EState,
+            recheck: *mut EPQState,
+            slot: *mut TupleTableSlot,
         );
-        pub fn heap_hot_search_buffer(
-            root: ItemPointer,
-            relation: Relation,
-            buffer: Buffer,
-            snapshot: Snapshot,
-            tuple: HeapTuple,
-            all_dead: *mut bool,
-            first_call: bool,
-        ) -> bool;
-        pub fn heap_get_root_tuples(page: Page, roots: *mut OffsetNumber);
-        pub fn ReadBuffer(relation: Relation, block: BlockNumber) -> Buffer;
-        pub fn ReadRecentBuffer(
-            file: TableFile,
-            fork: ForkNumber::Type,
-            block: BlockNumber,
-            buffer: Buffer,
-        ) -> bool;
-        pub fn LockBuffer(buffer: Buffer, mode: c_int);
-        pub fn ReleaseBuffer(buffer: Buffer);
-        pub fn heap_attisnull(tuple: HeapTuple, number: c_int, descriptor: TupleDesc) -> bool;
-        pub fn RelationGetIndexList(relation: Relation) -> *mut List;
-        pub fn RelationGetIndexPredicate(index: Relation) -> *mut List;
-        pub fn list_free(list: *mut List);
-        pub fn index_open(index: Oid, mode: c_int) -> Relation;
-        pub fn index_close(index: Relation, mode: c_int);
-        pub fn index_insert(
-            index: Relation,
-            values: *mut Datum,
-            nulls: *mut bool,
-            place: ItemPointer,
-            table: Relation,
-            unique: IndexUniqueCheck::Type,
-            unchanged: bool,
-            description: *mut IndexInfo,
-        ) -> bool;
+        pub fn ExecFetchSlotHeapTuple(
+            slot: *mut TupleTableSlot,
+            materialize: bool,
+            should_free: *mut bool,
+        ) -> HeapTuple;
+        pub fn AfterTriggerBeginQuery();
+        pub fn ExecCloseResultRelations(state: *mut EState);
+        pub fn ExecResetTupleTable(slots: *mut List, should_free: bool);
+        pub fn AfterTriggerEndQuery(state: *mut EState);
         pub fn heap_copytuple(tuple: HeapTuple) -> HeapTuple;
         pub fn heap_deform_tuple(
             tuple: HeapTuple,

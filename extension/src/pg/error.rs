@@ -64,8 +64,8 @@ pub enum Error {
     RawSql { path: String, problem: String },
     #[error("cannot update view {view}")]
     NotUpdatable { view: String },
-    #[error("a trigger suppressed the update of {table}")]
-    Suppressed { table: String },
+    #[error("a trigger suppressed the {write} {table}")]
+    Suppressed { write: &'static str, table: String },
     #[error("canceling statement due to lock timeout")]
     LockTimeout,
     #[error("token {0} is in use: the sequence volguard.token_counter has fallen back")]
@@ -181,9 +181,7 @@ impl Error {
             Error::NotUpdatable { .. } => {
                 "Only views that Postgres can update by itself are taken, without rules and INSTEAD OF triggers. Name the table behind the view."
             }
-            Error::Suppressed { .. } => {
-                "A BEFORE UPDATE trigger returned NULL for a row that met all conditions."
-            }
+            Error::Suppressed { .. } => "A BEFORE trigger of the table returned NULL.",
             Error::TokenInUse(_) => {
                 "Have the extension's owner set it beyond every token that was ever drawn: SELECT setval('volguard.token_counter', ...)."
             }

@@ -108,9 +108,6 @@ const SHORTEST_INTERVAL: i32 = 100;
 fn reserve_prefix() {
     // SAFETY: a constant C string.
     unsafe {
-        #[cfg(feature = "pg14")]
-        pgrx::pg_sys::EmitWarningsOnPlaceholders(c"volguard".as_ptr());
-        #[cfg(not(feature = "pg14"))]
         pgrx::pg_sys::MarkGUCPrefixReserved(c"volguard".as_ptr());
     }
 }

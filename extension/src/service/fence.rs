@@ -8,14 +8,16 @@
 //! Order of locks, the same everywhere: line, gate, rows.
 
 use super::guard::ServiceLock;
+use super::identity;
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
-use crate::pg::owner;
 use crate::pg::spi::{Rows, arg};
 use crate::sabotage::{self, Guard};
 use crate::store::events::{self, Event};
+use crate::store::lookup::Held;
 use crate::store::sql;
+use crate::store::tables::Tables;
 use pgrx::pg_extern;
 use pgrx::pg_sys::Oid;
 use serde_json::json;
@@ -97,40 +99,22 @@ impl Fenced {
     }
 }
 
-/// Where a token stands.
-pub struct Holder {
-    pub service_id: i64,
-    pub cluster: String,
-    pub resource_type: String,
-    pub resource_id: String,
-    /// The row has a status: it has the resource's work slot.
-    pub working: bool,
-}
-
-/// Finds the row of a token that the caller may use, without locking it; `None` if nothing has that token.
-pub fn holder(token: i64) -> Result<Option<Holder>, Error> {
-    let found = sql::TOKEN_SERVICE.run(&[arg(token)], |rows| {
-        let holder = Holder {
-            service_id: rows.get(0, 0)?,
-            cluster: rows.get(0, 2)?,
-            resource_type: rows.get(0, 3)?,
-            resource_id: rows.get(0, 4)?,
-            working: rows.get(0, 5)?,
-        };
-        Some((holder, rows.get::<Oid>(0, 1)?))
-    })?;
-    let Some((holder, registered_by)) = found else {
+/// The row of a token that the caller may use, without a lock on it; `None` if nothing has that token.
+pub fn holder(tables: &Tables, token: i64) -> Result<Option<Held>, Error> {
+    let Some(held) = tables.held(token)? else {
         return Ok(None);
     };
-    if !owner::caller_is(registered_by) {
-        return Err(not_yours(token));
+    match identity::acting_for(held.service_id) {
+        Ok(_) => Ok(Some(held)),
+        Err(Error::ServiceFenced(_)) => Ok(None),
+        Err(Error::Denied { .. }) => Err(not_yours(token)),
+        Err(other) => Err(other),
     }
-    Ok(Some(holder))
 }
 
 /// The role whose service has the token; `None` if nothing has it.
 pub fn registered_by(token: i64) -> Result<Option<Oid>, Error> {
-    sql::TOKEN_SERVICE.run(&[arg(token)], |rows| rows.get(0, 1))
+    sql::TOKEN_ROLE.run(&[arg(token)], |rows| rows.get(0, 0))
 }
 
 /// The refusal of a token that belongs to another role's service.
@@ -143,7 +127,7 @@ pub fn not_yours(token: i64) -> Error {
 
 /// Checks that a token is held, and keeps it held until the transaction ends. False if it is not.
 pub fn hold(token: i64) -> Result<bool, Error> {
-    let Some(holder) = holder(token)? else {
+    let Some(holder) = holder(&Tables::open()?, token)? else {
         return Ok(false);
     };
     let guard = ServiceLock::of(holder.service_id);

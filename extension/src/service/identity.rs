@@ -39,15 +39,6 @@ pub fn acting_for(service_id: i64) -> Result<Identity, Error> {
     Ok(identity)
 }
 
-/// May the caller act for it? False also for one that is unknown.
-pub fn may_act_for(service_id: i64) -> Result<bool, Error> {
-    match acting_for(service_id) {
-        Ok(_) => Ok(true),
-        Err(Error::Denied { .. } | Error::ServiceFenced(_)) => Ok(false),
-        Err(other) => Err(other),
-    }
-}
-
 fn look_up(service_id: i64) -> Result<Identity, Error> {
     let found = sql::SERVICE_IDENTITY.run(&[arg(service_id)], |rows| {
         Some(Identity {

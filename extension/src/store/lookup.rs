@@ -1,42 +1,43 @@
-//! Looks at our own tables through their indexes: is this service alive, who has this key? Asked at each acquire, where a
-//! statement would spend most of its time on starting and ending.
+//! Lookups in `workers` through its indexes. Each acquire and each release needs them, and a statement would spend most of
+//! its time on starting and ending.
 
+use super::index_scan;
+use super::key::Key;
 use super::tables::{Columns, Tables};
-use super::{index_scan, place};
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
-use crate::sabotage::{self, Guard};
+use pgrx::FromDatum;
 use pgrx::datum::Uuid;
 use pgrx::pg_sys::{self, Datum, HeapTuple, ItemPointerData, Oid, Relation};
-use pgrx::{FromDatum, IntoDatum};
 
-/// A row that keeps somebody from a key.
+/// A row that keeps a service from a key.
 #[derive(Debug)]
-pub struct Obstacle {
-    pub place: ItemPointerData,
-    /// Not just the work slot.
+pub struct Occupant {
+    pub tid: ItemPointerData,
+    /// It has the key itself, not just the work slot.
     pub has_key: bool,
     pub token: i64,
     pub service_id: i64,
     pub request_id: Option<Uuid>,
 }
 
-/// A row of `workers`.
+/// The row of a token.
 #[derive(Debug)]
 pub struct Held {
-    pub place: ItemPointerData,
-    /// cluster, resource_type, resource_id, lock_name
-    pub names: [String; 4],
+    pub tid: ItemPointerData,
+    pub token: i64,
+    pub resource_type: String,
+    pub resource_id: String,
+    pub lock_name: String,
     pub service_id: i64,
     /// It has a status, and so the resource's work slot.
     pub working: bool,
 }
 
 impl Tables {
-    /// The row that has this key, or with a status the work slot. One that is just being deleted counts until that is
+    /// The row that has this key, or with `slot` the resource's work slot. One that is being deleted counts until that is
     /// committed.
-    pub fn in_the_way(&self, names: [&str; 4], slot: bool) -> Result<Option<Obstacle>, Error> {
-        let names = names.map(|name| name.into_datum().unwrap_or(Datum::null()));
+    pub fn occupant(&self, key: &Key, slot: bool) -> Result<Option<Occupant>, Error> {
         let Columns {
             token,
             service_id,
@@ -45,41 +46,37 @@ impl Tables {
             ..
         } = self.columns;
         let numbers = [token, service_id, request_id, crashed_service_id];
+        let datums = key.datums();
         // SAFETY: the table is locked, the columns are texts; the closures own nothing.
         let (has_key, found) = unsafe {
             catching(|| {
                 let key = |at: usize| {
                     let equals = Oid::from(pg_sys::F_TEXTEQ);
                     let collation = pg_sys::C_COLLATION_OID;
-                    index_scan::equals(self.columns.key[at], equals, collation, names[at])
+                    index_scan::equals(self.columns.key[at], equals, collation, datums[at])
                 };
                 let row = |table: Relation, _, row: HeapTuple| {
-                    (
-                        (*row).t_self,
-                        fields(table, raw::heap_copytuple(row), numbers),
-                    )
+                    let copy = raw::heap_copytuple(row);
+                    ((*row).t_self, fields(table, copy, numbers))
                 };
-                // In the order of the indexes' columns, as a scan demands.
-                let mut keys = [key(2), key(1), key(0), key(3)];
+                let mut keys = [key(0), key(1), key(2)];
                 let found = index_scan::first(self.workers, self.workers_key, &mut keys, true, row);
                 if found.is_some() || !slot {
                     return (true, found);
                 }
-                let mut keys = [key(2), key(1), key(0)];
-                (
-                    false,
-                    index_scan::first(self.workers, self.work_key, &mut keys, true, row),
-                )
+                let mut keys = [key(0), key(1)];
+                let found = index_scan::first(self.workers, self.work_key, &mut keys, true, row);
+                (false, found)
             })?
         };
-        let obstacle = |(place, fields): (_, [Option<Datum>; 4])| {
+        let occupant = |(tid, fields): (_, [Option<Datum>; 4])| {
             let [token, service_id, request_id, crashed] = fields;
             // A claimed row keeps the request id of the crashed service, whose request that was.
             let request_id = request_id.filter(|_| crashed.is_none());
             // SAFETY: fields of these types, in a copy of the row.
             unsafe {
-                Some(Obstacle {
-                    place,
+                Some(Occupant {
+                    tid,
                     has_key,
                     token: i64::from_datum(token?, false)?,
                     service_id: i64::from_datum(service_id?, false)?,
@@ -87,65 +84,42 @@ impl Tables {
                 })
             }
         };
-        Ok(found.and_then(obstacle))
+        Ok(found.and_then(occupant))
     }
 
-    /// The row that has the token, and where it is.
+    /// The row that has the token.
     pub fn held(&self, token: i64) -> Result<Option<Held>, Error> {
+        let [resource_id, resource_type, lock_name] = self.columns.key;
         let Columns {
-            key: [cluster, resource_type, resource_id, lock_name],
-            status,
-            service_id,
-            ..
+            service_id, status, ..
         } = self.columns;
-        let numbers = [
-            cluster,
-            resource_type,
-            resource_id,
-            lock_name,
-            service_id,
-            status,
-        ];
-        let equals = Oid::from(pg_sys::F_INT8EQ);
-        let any = sabotage::removed(Guard::SameRow);
-        let place = place::TOKENS.with(|places| places.get(token));
+        let numbers = [resource_type, resource_id, lock_name, service_id, status];
         // SAFETY: the table is locked, the columns are of these types; the closures own nothing.
         let row = unsafe {
             catching(|| {
-                let number = self.columns.token;
-                let copied = |table, row: HeapTuple| {
-                    let row = raw::heap_copytuple(row);
-                    ((*row).t_self, fields(table, row, numbers))
-                };
-                if let Some(place) = place
-                    && let Some(row) = place.look(self.workers, |table, row| {
-                        let [found] = fields(table, row, [number]);
-                        (any || found == Some(Datum::from(token))).then(|| copied(table, row))
-                    })
-                {
-                    return Some(row);
-                }
-                let mut keys = [index_scan::equals(
-                    number,
-                    equals,
-                    Oid::INVALID,
-                    Datum::from(token),
-                )];
+                let equals = Oid::from(pg_sys::F_INT8EQ);
+                let number = Datum::from(token);
+                let column = self.columns.token;
+                let mut keys = [index_scan::equals(column, equals, Oid::INVALID, number)];
                 let (table, index) = (self.workers, self.token_key);
                 index_scan::first(table, index, &mut keys, true, |table, _, row| {
-                    copied(table, row)
+                    let copy = raw::heap_copytuple(row);
+                    ((*row).t_self, fields(table, copy, numbers))
                 })
             })?
         };
-        let held = |(place, fields): (_, [Option<Datum>; 6])| {
+        let held = |(tid, fields): (_, [Option<Datum>; 5])| {
             // SAFETY: fields of these types, in a copy of the row.
             let text = |at: usize| unsafe { String::from_datum(fields[at]?, false) };
             Some(Held {
-                place,
-                names: [text(0)?, text(1)?, text(2)?, text(3)?],
+                tid,
+                token,
+                resource_type: text(0)?,
+                resource_id: text(1)?,
+                lock_name: text(2)?,
                 // SAFETY: as above.
-                service_id: unsafe { i64::from_datum(fields[4]?, false)? },
-                working: fields[5].is_some(),
+                service_id: unsafe { i64::from_datum(fields[3]?, false)? },
+                working: fields[4].is_some(),
             })
         };
         Ok(row.and_then(held))

@@ -21,16 +21,16 @@ pub fn remove_reading<R>(
         for row in 0..rows.len() {
             let name = |column| rows.get::<String>(row, column).unwrap_or_default();
             let working = rows.get(row, 4) == Some(true);
-            wake(&name(0), &name(1), &name(2), &name(3), working);
+            wake(&name(1), &name(2), &name(3), working);
         }
         read(rows)
     })
 }
 
 /// Has the heads of the wait queues woken that a deleted row was in the way of.
-pub fn wake(cluster: &str, resource_type: &str, resource_id: &str, lock_name: &str, working: bool) {
-    WaitQueue::of_key(cluster, resource_type, resource_id, lock_name).wake_after_commit();
+pub fn wake(resource_type: &str, resource_id: &str, lock_name: &str, working: bool) {
+    WaitQueue::of_key(resource_type, resource_id, lock_name).wake_after_commit();
     if working {
-        WaitQueue::of_work(cluster, resource_type, resource_id).wake_after_commit();
+        WaitQueue::of_work(resource_type, resource_id).wake_after_commit();
     }
 }

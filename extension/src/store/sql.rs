@@ -13,7 +13,6 @@ mod cleanup;
 mod cluster;
 mod event;
 mod lock;
-mod lock_set;
 mod service;
 
 pub use claim::*;
@@ -21,7 +20,6 @@ pub use cleanup::*;
 pub use cluster::*;
 pub use event::*;
 pub use lock::*;
-pub use lock_set::*;
 pub use service::*;
 
 use crate::pg::error::Error;

@@ -5,7 +5,7 @@ use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::pg::invalidation::generation;
 use crate::pg::owner;
-use pgrx::pg_sys::{self, Oid};
+use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::Cell;
 use std::ffi::CStr;
 
@@ -33,8 +33,9 @@ pub struct Tables {
 /// The numbers of the columns of `workers`.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns {
-    /// cluster, resource_type, resource_id, lock_name
-    pub key: [i16; 4],
+    /// resource_id, resource_type, lock_name
+    pub key: [i16; 3],
+    pub cluster: i16,
     pub token: i16,
     pub service_id: i16,
     pub status: i16,
@@ -74,7 +75,7 @@ impl Tables {
         let generation = generation();
         let relation = |name: &CStr| owner::relation(name).ok_or(Error::NotInstalled);
         // Without an index the table is searched instead, which can only find more.
-        let index = |name| owner::relation(name).unwrap_or(Oid::INVALID);
+        let index = |name| usable(owner::relation(name)).unwrap_or(Oid::INVALID);
         // SAFETY: a catalog look-up of a running transaction.
         let column = |table, name: &CStr| unsafe { pg_sys::get_attnum(table, name.as_ptr()) };
         let (services, workers) = (relation(c"services")?, relation(c"workers")?);
@@ -90,7 +91,8 @@ impl Tables {
             work_key: index(c"workers_work_key"),
             token_key: index(c"workers_token_key"),
             columns: Columns {
-                key: [c"cluster", c"resource_type", c"resource_id", c"lock_name"].map(of_workers),
+                key: [c"resource_id", c"resource_type", c"lock_name"].map(of_workers),
+                cluster: of_workers(c"cluster"),
                 token: of_workers(c"token"),
                 service_id: of_workers(c"service_id"),
                 status: of_workers(c"status"),
@@ -102,5 +104,21 @@ impl Tables {
             },
             token_counter: relation(c"token_counter")?,
         })
+    }
+}
+
+/// The index, if it has an entry for every row: one that a failed CREATE INDEX or REINDEX left behind may lack some.
+fn usable(index: Option<Oid>) -> Option<Oid> {
+    const CACHE: i32 = pg_sys::SysCacheIdentifier::INDEXRELID as i32;
+    // SAFETY: a catalog lookup of a running transaction; the tuple is released after its fields were copied.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(CACHE, Datum::from(index?));
+        if tuple.is_null() {
+            return None;
+        }
+        let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_index>(tuple);
+        let whole = (*form).indisvalid && (*form).indisready && (*form).indislive;
+        pg_sys::ReleaseSysCache(tuple);
+        index.filter(|_| whole)
     }
 }

@@ -47,19 +47,9 @@ pub fn service_epoch() -> Result<i64, Error> {
     Ok(upper(lineage::restores()?, timeline().saturating_sub(1)))
 }
 
-#[cfg(not(feature = "pg14"))]
 fn timeline() -> u32 {
     // SAFETY: reads shared memory; in recovery it gives the timeline that will not be written to, and the insert fails.
     unsafe { pg_sys::GetWALInsertionTimeLine() }
-}
-
-#[cfg(feature = "pg14")]
-fn timeline() -> u32 {
-    // SAFETY: RecoveryInProgress sets the variable when recovery has ended since this backend last looked.
-    unsafe {
-        pg_sys::RecoveryInProgress();
-        pg_sys::ThisTimeLineID
-    }
 }
 
 /// Makes the transaction's commit wait for the disk, whatever `synchronous_commit` says: a number that somebody has seen

@@ -68,7 +68,7 @@ impl Deadline {
         let watch = Watch::begin()?;
         let result = self.attempt(left, || body().map(Some))?;
         drop(watch);
-        client::look()?;
+        client::check()?;
         Ok(result)
     }
 

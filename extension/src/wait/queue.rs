@@ -17,17 +17,17 @@ const SAFETY_POLL: Duration = Duration::from_secs(1);
 pub struct WaitQueue(Tag);
 
 impl WaitQueue {
-    pub fn of_key(cluster: &str, resource_type: &str, resource_id: &str, lock_name: &str) -> Self {
+    pub fn of_key(resource_type: &str, resource_id: &str, lock_name: &str) -> Self {
         WaitQueue(Tag::of_names(
             Kind::Queue,
-            &[cluster, resource_type, resource_id, lock_name],
+            &[resource_type, resource_id, lock_name],
         ))
     }
 
-    pub fn of_work(cluster: &str, resource_type: &str, resource_id: &str) -> Self {
+    pub fn of_work(resource_type: &str, resource_id: &str) -> Self {
         WaitQueue(Tag::of_names(
             Kind::WorkQueue,
-            &[cluster, resource_type, resource_id],
+            &[resource_type, resource_id],
         ))
     }
 
@@ -65,7 +65,7 @@ impl PartialEq for WaitQueue {
 }
 
 /// Gets ready for [`sleep`]: a wake-up that comes after this is not lost. Look at the row between the two.
-pub fn before_look() -> Result<(), Error> {
+pub fn before_lookup() -> Result<(), Error> {
     // SAFETY: the backend's own latch.
     unsafe { pg_sys::ResetLatch(pg_sys::MyLatch) };
     check_interrupts()
@@ -87,7 +87,7 @@ pub fn sleep(most: Duration) -> Result<(), Error> {
         )
     };
     check_interrupts()?;
-    client::look()
+    client::check()
 }
 
 /// Waits for a transaction to end; false if the time ran out first.

@@ -14,7 +14,6 @@ use crate::pg::export::{export, verb};
 use crate::sabotage::{self, Guard};
 use crate::service::fence;
 use crate::service::guard::ServiceLock;
-use crate::service::identity;
 use crate::store::lookup::Held;
 use crate::store::tables::Tables;
 use pgrx::IntoDatum;
@@ -24,14 +23,10 @@ use pgrx::pg_sys::{Datum, FunctionCallInfo};
 
 fn finish(token: i64, changes: Jsonb) -> Result<Outcome, Error> {
     let tables = Tables::open()?;
-    let Some(held) = tables.held(token)? else {
+    let Some(held) = fence::holder(&tables, token)? else {
         return Ok(Outcome::Fenced);
     };
-    if !identity::may_act_for(held.service_id)? {
-        return Err(fence::not_yours(token));
-    }
-    let [_, resource_type, resource_id, _] = &held.names;
-    let tracked = Tracked::find(resource_type, resource_id)?;
+    let tracked = Tracked::find(&held.resource_type, &held.resource_id)?;
     let nothing = JsonB(serde_json::json!({})).into_datum();
     // SAFETY: a jsonb in the call's memory.
     let nothing = unsafe { Jsonb::new(nothing.expect("a document is no NULL")) };
@@ -39,7 +34,7 @@ fn finish(token: i64, changes: Jsonb) -> Result<Outcome, Error> {
     // Nobody fences the service before we commit.
     let guard = ServiceLock::of(held.service_id);
     guard.lock_shared()?;
-    let outcome = give_back(&tables, token, &held, &update);
+    let outcome = give_back(&tables, &held, &update);
     let outcome = outcome.map_err(|error| tracked.explain(error))?;
     if !matches!(outcome, Outcome::Updated(_)) {
         guard.unlock_shared();
@@ -48,14 +43,14 @@ fn finish(token: i64, changes: Jsonb) -> Result<Outcome, Error> {
 }
 
 /// Both or neither.
-fn give_back(tables: &Tables, token: i64, held: &Held, update: &Call) -> Result<Outcome, Error> {
+fn give_back(tables: &Tables, held: &Held, update: &Call) -> Result<Outcome, Error> {
     let mut refusal = Outcome::Fenced;
     let done = attempt(|| {
         if sabotage::removed(Guard::ReleaseFirst) {
             let outcome = update.run()?;
-            return Ok(release::give_back(tables, token, held)?.then_some(outcome));
+            return Ok(release::give_back(tables, held)?.then_some(outcome));
         }
-        if !release::give_back(tables, token, held)? {
+        if !release::give_back(tables, held)? {
             return Ok(None);
         }
         Ok(match update.run()? {

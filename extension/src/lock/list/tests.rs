@@ -1,8 +1,8 @@
-use crate::lock::list::*;
+use super::*;
 
 const MOST: usize = 10;
 
-fn read(text: &str) -> Result<Vec<Wanted>, Fault> {
+fn read(text: &str) -> Result<Vec<Listed>, Fault> {
     parse(text, MOST)
 }
 
@@ -23,11 +23,12 @@ fn a_lock_is_read() {
         r#"[{"resource_type": "t", "resource_id": "r", "lock_name": "l", "status": "s", "details": [{"lock_name": 7}]}]"#,
     )
     .unwrap()[0];
-    let expected = Wanted {
+    let expected = Listed {
         resource_type: "t".to_owned(),
         resource_id: "r".to_owned(),
         lock_name: "l".to_owned(),
-        working: true,
+        status: Some("s".to_owned()),
+        details: Some(r#"[{"lock_name":7}]"#.to_owned()),
     };
     assert_eq!(*lock, expected);
 }

@@ -1,53 +1,14 @@
 //! Statements on locks.
 
 use super::{Statement, permitted, removed};
-use pgrx::pg_sys::{
-    BOOLOID, INT8ARRAYOID, INT8OID, JSONBOID, OIDOID, TEXTOID, TIMESTAMPTZOID, UUIDOID,
-};
+use pgrx::pg_sys::{INT8ARRAYOID, INT8OID, OIDOID, TEXTOID};
 
-/// Only as head of the key's line, and of the work slot's if there is a status, when both are free. Nobody can be in its way
-/// then but somebody who writes the table by hand, and that is an error.
-pub static ACQUIRE: Statement = Statement::new(
-    &[TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, UUIDOID, JSONBOID, TIMESTAMPTZOID],
-    "INSERT INTO volguard.workers
-         (cluster, resource_type, resource_id, lock_name, token, service_id, status, request_id, details, acquired_at, updated_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
-);
-
-/// Why an acquire got nothing: the caller's own state, and the row in the way (the key's, else with `$5` the work slot's). A
-/// claimed row keeps the request id of the crashed service, whose request that was.
-pub static WHY_REFUSED: Statement = Statement::new(
-    &[INT8OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, UUIDOID],
-    "SELECT s.fenced_at IS NOT NULL,
-            s.heartbeat_at {+} s.lease {<=} t.now,
-            w.token,
-            coalesce(w.lock_name {=} $4 AND w.service_id {=} s.service_id AND w.request_id {=} $6 AND w.crashed_service_id IS NULL, false),
-            w.ctid,
-            w.service_id,
-            h.service_id IS NULL OR h.fenced_at IS NOT NULL OR h.heartbeat_at {+} h.lease {<=} t.now,
-            pg_catalog.ceil(extract(epoch FROM h.heartbeat_at {+} h.lease {-} t.now) {*} 1000)::pg_catalog.int8,
-            w.status IS NULL OR EXISTS (SELECT FROM volguard.crash_rules AS r WHERE r.resource_type {=} $2 AND r.status {=} w.status)
-     FROM pg_catalog.clock_timestamp() AS t (now)
-     CROSS JOIN volguard.services AS s
-     LEFT JOIN LATERAL (
-         SELECT k.token, k.lock_name, k.ctid, k.service_id, k.request_id, k.status, k.crashed_service_id FROM volguard.workers AS k
-         WHERE k.cluster {=} s.cluster AND k.resource_type {=} $2 AND k.resource_id {=} $3 AND k.lock_name {=} $4
-         UNION ALL
-         SELECT k.token, k.lock_name, k.ctid, k.service_id, k.request_id, k.status, k.crashed_service_id FROM volguard.workers AS k
-         WHERE k.cluster {=} s.cluster AND k.resource_type {=} $2 AND k.resource_id {=} $3
-           AND k.status IS NOT NULL AND $5
-         LIMIT 1) AS w ON true
-     LEFT JOIN volguard.services AS h ON h.service_id {=} w.service_id
-     WHERE s.service_id {=} $1",
-);
-
-/// Only inside the gate of the service that has the token, and of one that isn't fenced.
-pub static RELEASE: Statement = Statement::new(
+/// A row if a cleanup would free that of the token: a plain lock, or work that a crash rule knows.
+pub static IS_CLEANABLE: Statement = Statement::new(
     &[INT8OID],
-    concat!(
-        "DELETE FROM volguard.workers AS w WHERE w.token {=} $1 ",
-        removed!()
-    ),
+    "SELECT FROM volguard.workers AS w WHERE w.token {=} $1
+       AND (w.status IS NULL OR EXISTS (
+           SELECT FROM volguard.crash_rules AS r WHERE r.resource_type {=} w.resource_type AND r.status {=} w.status))",
 );
 
 pub static RELEASE_ALL: Statement = Statement::new(
@@ -111,9 +72,10 @@ pub static RESOURCE_OWNERS: Statement = Statement::new(
      WHERE w.resource_type {=} $1 AND w.resource_id {=} $2",
 );
 
-pub static TOKEN_SERVICE: Statement = Statement::new(
+/// The role whose service has a token.
+pub static TOKEN_ROLE: Statement = Statement::new(
     &[INT8OID],
-    "SELECT w.service_id, s.registered_by::pg_catalog.oid, w.cluster, w.resource_type, w.resource_id, w.status IS NOT NULL
+    "SELECT s.registered_by::pg_catalog.oid
      FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id WHERE w.token {=} $1",
 );
 
@@ -134,6 +96,6 @@ pub static SET_STATUS: Statement = Statement::new(
      WHERE w.token {=} $1 AND s.service_id {=} w.service_id AND s.fenced_at IS NULL
        AND ($2 IS NULL OR NOT EXISTS (
            SELECT FROM volguard.workers AS o
-           WHERE o.cluster {=} w.cluster AND o.resource_type {=} w.resource_type AND o.resource_id {=} w.resource_id
+           WHERE o.resource_type {=} w.resource_type AND o.resource_id {=} w.resource_id
              AND o.status IS NOT NULL AND o.token {<>} w.token))",
 );
