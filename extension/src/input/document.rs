@@ -154,14 +154,15 @@ fn measure(json: &Json, path: &Path, depth: usize, nodes: &mut usize) -> Result<
         let problem = format!("nested more than {DEEPEST} levels deep");
         return Err(path.fault(problem, "Pass a flatter document."));
     }
+    let mut inner = |json, path: Path| measure(json, &path, depth + 1, nodes);
     match json {
-        Json::Array(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(at, item)| measure(item, &path.item(at), depth + 1, nodes)),
-        Json::Object(members) => members
-            .iter()
-            .try_for_each(|(name, member)| measure(member, &path.member(name), depth + 1, nodes)),
+        Json::Array(items) => (0..)
+            .zip(items)
+            .try_for_each(|(at, item)| inner(item, path.item(at))),
+        Json::Object(members) => {
+            let mut members = members.iter();
+            members.try_for_each(|(name, member)| inner(member, path.member(name)))
+        }
         _ => Ok(()),
     }
 }
@@ -225,8 +226,7 @@ mod tests {
 
     #[test]
     fn depth_is_limited_and_the_place_named() {
-        let nested =
-            |levels: usize| format!(r#"{{"a": {}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+        let nested = |levels| format!(r#"{{"a": {}{}}}"#, "[".repeat(levels), "]".repeat(levels));
         assert!(parse(&nested(DEEPEST)).is_ok());
         let fault = parse(&nested(DEEPEST + 1)).unwrap_err();
         assert_eq!(fault.path, format!("changes.a{}", "[0]".repeat(DEEPEST)));
