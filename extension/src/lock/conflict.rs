@@ -89,7 +89,7 @@ fn used_before(at: usize) -> Error {
     Error::invalid(
         "request_id",
         format!("has got locks[{at}] before, but not all of these locks"),
-        "A request id is for one list of locks: release what it got, then ask with a new one.",
+        "A request id belongs to one list of locks. Release what it got, then pass a new one.",
     )
 }
 

@@ -56,8 +56,12 @@ pub fn parse(text: &str, most: usize) -> Result<Vec<Listed>, Fault> {
             r#"Pass a JSON list of locks, such as [{"resource_type": "volume", "resource_id": "v-1"}]."#,
         ));
     }
-    let items: Vec<Value> = serde_json::from_str(text)
-        .map_err(|error| path.fault(error.to_string(), "Pass details that are flatter."))?;
+    let items: Vec<Value> = serde_json::from_str(text).map_err(|error| {
+        path.fault(
+            error.to_string(),
+            "Pass details with fewer levels of nesting.",
+        )
+    })?;
     if items.is_empty() {
         return Err(path.fault("must not be empty", "Name at least one lock."));
     }
@@ -67,7 +71,7 @@ pub fn parse(text: &str, most: usize) -> Result<Vec<Listed>, Fault> {
             format!(
                 "holds {count} locks; {most} are allowed, where one with a status counts as two"
             ),
-            "Take fewer at once. A larger max_locks_per_transaction allows more.",
+            "Pass fewer locks, or raise max_locks_per_transaction.",
         )
     };
     if count > most {
@@ -85,7 +89,7 @@ pub fn parse(text: &str, most: usize) -> Result<Vec<Listed>, Fault> {
 
 fn lock(item: Value, path: &Path) -> Result<Listed, Fault> {
     const MEMBERS: &str =
-        "A lock has resource_type, resource_id and, if need be, lock_name, status and details.";
+        "A lock has resource_type and resource_id, and may have lock_name, status and details.";
     let Value::Object(mut members) = item else {
         return Err(path.fault("must be an object", MEMBERS));
     };
@@ -137,7 +141,7 @@ fn name(value: Value, path: &Path, longest: usize) -> Result<String, Fault> {
 
 fn string(value: Value, path: &Path, longest: usize) -> Result<String, Fault> {
     let Value::String(text) = value else {
-        return Err(path.fault("must be a string", "Pass a name in quotes."));
+        return Err(path.fault("must be a string", "Pass a JSON string."));
     };
     without(argument::too_long(&text, longest), path)?;
     Ok(text)
@@ -165,7 +169,7 @@ fn unlike(locks: &[Listed], path: &Path) -> Result<(), Fault> {
         {
             return Err(item.member("status").fault(
                 format!("{} has the work slot of that resource", path.item(first)),
-                "A resource has one operation at a time: leave the status out of all its locks but one.",
+                "A resource has one operation at a time. Give a status to one of its locks only.",
             ));
         }
     }

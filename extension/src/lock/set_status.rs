@@ -24,7 +24,7 @@ fn set_status(token: Option<i64>, status: Option<&str>) {
                 "{} {} has another operation in progress",
                 holder.resource_type, holder.resource_id
             ),
-            hint: "One operation at a time per resource: wait for it to end, or acquire with the status and a wait.",
+            hint: "A resource has one operation at a time. Wait for its end, or acquire with the status and a wait.",
         };
         if status.is_some() && !holder.working && !slot.try_head()? {
             return Err(taken());

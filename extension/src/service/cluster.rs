@@ -52,7 +52,7 @@ fn permit(cluster: &str) -> Result<(), Error> {
     if roles.is_empty() {
         return Err(Error::Undefined {
             what: format!("cluster {cluster} does not exist"),
-            hint: "A cluster comes with the first service that registers in it; volguard.cluster_status lists them."
+            hint: "A cluster is created when its first service registers. volguard.cluster_status lists all clusters."
                 .to_owned(),
         });
     }

@@ -27,7 +27,7 @@ thread_local! {
 
 /// The service's identity, if the caller may act for it. That it isn't fenced is for the statement to check.
 pub fn acting_for(service_id: i64) -> Result<Identity, Error> {
-    if GENERATION.replace(owner::generation()) != owner::generation() {
+    if GENERATION.replace(owner::tables_generation()) != owner::tables_generation() {
         IDENTITIES.with_borrow_mut(HashMap::clear);
     }
     let known = IDENTITIES.with_borrow(|known| known.get(&service_id).cloned());

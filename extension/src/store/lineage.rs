@@ -39,7 +39,7 @@ struct Known {
 
 /// The count. Looked up once a backend; called when one of our tables has just been looked at.
 pub fn restores() -> Result<i64, Error> {
-    let generation = owner::generation();
+    let generation = owner::tables_generation();
     match KNOWN.get() {
         Some(known) if known.generation == generation => Ok(known.restores),
         _ => {

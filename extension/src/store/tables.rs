@@ -4,8 +4,8 @@
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::pg::invalidation::generation;
-use crate::pg::owner;
-use pgrx::pg_sys::{self, Datum, Oid};
+use crate::pg::{owner, syscache};
+use pgrx::pg_sys::{self, FormData_pg_index, Oid, SysCacheIdentifier};
 use std::cell::Cell;
 use std::ffi::CStr;
 
@@ -109,16 +109,9 @@ impl Tables {
 
 /// The index, if it has an entry for every row: one that a failed CREATE INDEX or REINDEX left behind may lack some.
 fn usable(index: Option<Oid>) -> Option<Oid> {
-    const CACHE: i32 = pg_sys::SysCacheIdentifier::INDEXRELID as i32;
-    // SAFETY: a catalog lookup of a running transaction; the tuple is released after its fields were copied.
-    unsafe {
-        let tuple = pg_sys::SearchSysCache1(CACHE, Datum::from(index?));
-        if tuple.is_null() {
-            return None;
-        }
-        let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_index>(tuple);
-        let whole = (*form).indisvalid && (*form).indisready && (*form).indislive;
-        pg_sys::ReleaseSysCache(tuple);
-        index.filter(|_| whole)
-    }
+    let usable =
+        |index: &FormData_pg_index| index.indisvalid && index.indisready && index.indislive;
+    // SAFETY: the cache of pg_index.
+    let usable = unsafe { syscache::row(SysCacheIdentifier::INDEXRELID, index?, usable) };
+    index.filter(|_| usable == Some(true))
 }
