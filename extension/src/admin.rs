@@ -27,12 +27,11 @@ fn take_away(
     details: impl Fn(Option<String>) -> Value,
 ) -> Result<usize, Error> {
     let taken = removal::remove_reading(statement, args, |rows| {
-        let lock = |row| {
+        rows.read_all(|row| {
             let name = |column| rows.get::<String>(row, column);
             let names = [name(0)?, name(1)?, name(2)?, name(3)?];
             Some((names, rows.get(row, 5)?, rows.get(row, 6)?, name(7)))
-        };
-        (0..rows.len()).filter_map(lock).collect::<Vec<_>>()
+        })
     })?;
     for ([cluster, resource_type, resource_id, lock_name], token, service_id, status) in &taken {
         events::record(&Event {
@@ -74,11 +73,8 @@ fn reset_resource(resource_type: Option<&str>, resource_id: Option<&str>) -> Opt
         let resource_type = argument::name("resource_type", resource_type)?;
         let resource_id = argument::resource_id(resource_id)?;
         let key = [arg(resource_type), arg(resource_id)];
-        let holders = sql::RESOURCE_OWNERS.run(&key, |rows| {
-            (0..rows.len())
-                .filter_map(|row| rows.get::<Oid>(row, 0))
-                .collect::<Vec<_>>()
-        })?;
+        let holders =
+            sql::RESOURCE_OWNERS.run(&key, |rows| rows.read_all(|row| rows.get::<Oid>(row, 0)))?;
         for holder in holders {
             if !may_take_from(holder)? {
                 return Err(Error::Denied {

@@ -7,7 +7,7 @@ use crate::cleanup::on_the_way::{self, Clearing};
 use crate::pg::error::Error;
 use crate::pg::settings;
 use crate::pg::spi::Arg;
-use crate::service::guard::ServiceLock;
+use crate::service::service_lock::ServiceLock;
 use crate::store::tables::Tables;
 use crate::store::token;
 use crate::wait::{WaitQueue, client, queue};

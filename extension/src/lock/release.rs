@@ -6,7 +6,7 @@ use crate::pg::export::{export, verb};
 use crate::pg::owner;
 use crate::pg::spi::{Rows, arg};
 use crate::service::fence;
-use crate::service::guard::ServiceLock;
+use crate::service::service_lock::ServiceLock;
 use crate::store::liveness::Liveness;
 use crate::store::lookup::Held;
 use crate::store::removal::{remove, wake};

@@ -5,7 +5,7 @@ use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::spi::arg;
 use crate::service::fence;
-use crate::service::guard::ServiceLock;
+use crate::service::service_lock::ServiceLock;
 use crate::store::sql;
 use crate::store::tables::Tables;
 use crate::wait::WaitQueue;

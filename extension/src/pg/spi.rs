@@ -175,10 +175,14 @@ impl Rows {
         unsafe { T::from_polymorphic_datum(datum, false, type_oid) }
     }
 
+    /// What `read` makes of each row, whose number it gets. A row of which it makes `None` is left out.
+    pub fn read_all<T>(&self, read: impl FnMut(usize) -> Option<T>) -> Vec<T> {
+        (0..self.count).filter_map(read).collect()
+    }
+
     /// The first column of every row in which it isn't NULL.
     pub fn numbers(&self) -> Vec<i64> {
-        let number = |row| self.get(row, 0);
-        (0..self.count).filter_map(number).collect()
+        self.read_all(|row| self.get(row, 0))
     }
 
     fn datum(&self, row: usize, column: usize) -> Option<(Datum, Oid)> {

@@ -15,7 +15,7 @@ use crate::pg::error::Error;
 use crate::pg::owner;
 use crate::pg::spi::arg;
 use crate::sabotage::{self, Guard};
-use crate::wait::tag::{Kind, Mode, Tag};
+use crate::wait::tag::{Mode, Tag, TagKind};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
 use xxhash_rust::xxh3::Xxh3;
@@ -62,7 +62,7 @@ fn look_up() -> Result<i64, Error> {
         return Ok(restores);
     }
     // Of all who come at once, one raises it. It holds the lock for no longer than that.
-    let lock = Tag::of_number(Kind::Lineage, 0);
+    let lock = Tag::of_number(TagKind::Lineage, 0);
     lock.lock(Mode::Exclusive)?;
     let before = lineage()?;
     let restores = match restores_here(before, here) {

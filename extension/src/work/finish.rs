@@ -13,7 +13,7 @@ use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::sabotage::{self, Guard};
 use crate::service::fence;
-use crate::service::guard::ServiceLock;
+use crate::service::service_lock::ServiceLock;
 use crate::store::lookup::Held;
 use crate::store::tables::Tables;
 use pgrx::IntoDatum;
