@@ -1,4 +1,4 @@
--- A schema that somebody made before us could hold functions that catch our calls.
+-- A schema of another role could hold functions that are called in place of ours.
 DO $$
 BEGIN
     IF (SELECT nspowner FROM pg_catalog.pg_namespace WHERE nspname = 'volguard')

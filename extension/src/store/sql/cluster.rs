@@ -3,7 +3,7 @@
 use super::Statement;
 use pgrx::pg_sys::{BOOLOID, TEXTOID};
 
-/// Nothing if there is no such cluster; a row without a role if it has no services.
+/// The roles of a cluster's services: no row if there is no such cluster, a row with NULL if it has no services.
 pub static CLUSTER_ROLES: Statement = Statement::new(
     &[TEXTOID],
     "SELECT DISTINCT s.registered_by::pg_catalog.oid
