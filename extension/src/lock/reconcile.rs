@@ -1,4 +1,4 @@
-//! Giving back what a service holds and does not know of.
+//! Releases the locks that a service holds without knowing of them, as after a lost reply.
 
 use super::release::token_list;
 use crate::cleanup::claim;
