@@ -1,7 +1,7 @@
 //! Catches an error of Postgres as a value.
 //!
-//! The C functions below are declared anew, without the guard that pgrx puts around its bindings, so that their
-//! `longjmp` lands in [`catching`] and the report is kept whole.
+//! The C functions below are declared here, without the guard that pgrx puts around its bindings, so that their
+//! `longjmp` ends in [`catching`] and the whole report is kept.
 
 use super::error::Error;
 use super::report::PgError;

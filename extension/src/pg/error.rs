@@ -133,10 +133,9 @@ impl Error {
             Error::Busy { .. } | Error::LockTimeout => b"55P03",
             Error::Ambiguous { .. } => b"21000",
             Error::NoTable { .. } => b"42P01",
-            Error::NotATable { .. } => b"42809",
+            Error::NotATable { .. } | Error::NotUpdatable { .. } => b"42809",
             Error::NoOperator { .. } => b"42883",
             Error::RawSql { .. } => b"42601",
-            Error::NotUpdatable { .. } => b"42809",
             Error::Suppressed { .. } => b"09000",
             Error::Postgres(error) => return error.sqlstate(),
         }
@@ -162,13 +161,13 @@ impl Error {
             | Error::Denied { hint, .. }
             | Error::Unsupported { hint, .. }
             | Error::Ambiguous { hint, .. }
+            | Error::NoOperator { hint, .. }
             | Error::Busy { hint, .. } => hint,
             Error::Document { hint, .. }
             | Error::Column { hint, .. }
             | Error::Undefined { hint, .. } => hint,
             Error::NoTable { .. } => "Pass a table by its name, or the OID of one that exists.",
             Error::NotATable { .. } => "Pass a table or a partitioned table.",
-            Error::NoOperator { hint, .. } => hint,
             Error::RawSql { .. } => {
                 "Pass one SQL expression that closes every bracket, quote and comment, and nothing after it."
             }

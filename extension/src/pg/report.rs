@@ -1,4 +1,4 @@
-//! Reports of Postgres: one that it raised, kept as a value, and one that is made from an error of ours.
+//! Postgres' error reports: those that it raised, kept as values, and those that are made from an [`Error`].
 //!
 //! pgrx's own error path is not used because it knows only the SQLSTATEs of Postgres' list: a `VG001`, or a code that a
 //! user's trigger raised, would arrive as `XX000`. It also drops the names of constraint, table and column.
@@ -27,7 +27,8 @@ impl PgError {
     }
 
     pub fn set_message(&mut self, message: &str) {
-        // SAFETY: the report is only ours, and lives in the transaction's memory as the new message does.
+        // SAFETY: only this value refers to the report, which lives in the transaction's memory as the new message
+        // does.
         unsafe { self.0.as_mut().message = copy(message) };
     }
 
@@ -37,7 +38,7 @@ impl PgError {
     }
 }
 
-/// The report of an error of ours, in the transaction's memory, where it outlives every Rust value.
+/// Makes the report of an error, in the transaction's memory, where it outlives every Rust value.
 pub fn report(error: &Error) -> NonNull<ErrorData> {
     let message = error.to_string();
     let hint = error.hint();

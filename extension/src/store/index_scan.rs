@@ -10,7 +10,7 @@ use pgrx::pg_sys::{self, Datum, HeapTuple, Oid, Relation, ScanKeyData, Snapshot}
 pub unsafe fn equals(column: i16, equals: Oid, collation: Oid, value: Datum) -> ScanKeyData {
     let mut key = ScanKeyData::default();
     let strategy = pg_sys::BTEqualStrategyNumber as u16;
-    // SAFETY: a key of ours; the caller's promise.
+    // SAFETY: the key is a local variable; the caller's promise.
     unsafe {
         raw::ScanKeyEntryInitialize(
             &mut key,

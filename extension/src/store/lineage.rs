@@ -95,7 +95,7 @@ fn next(lineage: i64) -> Result<i64, Error> {
         0 => Ok(0),
         _ if lineage >> FINGERPRINT_BITS >= MOST_RESTORES => Err(Error::Unsupported {
             what: format!("this database comes from {MOST_RESTORES} restores of one another"),
-            hint: "There are no larger tokens left. Start anew: DROP EXTENSION volguard, CREATE EXTENSION volguard.",
+            hint: "There are no larger tokens left. Start again: DROP EXTENSION volguard, CREATE EXTENSION volguard.",
         }),
         _ => Ok((lineage >> FINGERPRINT_BITS) + 1),
     }

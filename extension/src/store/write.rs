@@ -203,6 +203,7 @@ unsafe fn delete_from(
     // SAFETY: the caller's promise. The state for a recheck is zeroed because it is never used: the row is locked, so a
     // trigger needs no recheck.
     unsafe {
+        // Every table access method has this function.
         let Some(tuple_lock) = (*(*table).rd_tableam).tuple_lock else {
             return Deleted::NotThere;
         };

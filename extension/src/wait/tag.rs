@@ -1,4 +1,4 @@
-//! Heavyweight locks of our own.
+//! volguard's heavyweight locks.
 //!
 //! They use the advisory lock method, with a value in the tag's fourth field that Postgres' advisory functions never
 //! write (they use 1 and 2). So they can't conflict with a user's advisory lock. `pg_locks` shows them as `advisory`

@@ -16,13 +16,6 @@ pub static UNFENCED: Statement = Statement::new(
     "SELECT FROM volguard.services AS s WHERE s.service_id {=} $1 AND s.fenced_at IS NULL",
 );
 
-pub static ADD_CLUSTER: Statement = Statement::new(
-    &[TEXTOID],
-    "INSERT INTO volguard.clusters (name) SELECT $1
-     WHERE NOT EXISTS (SELECT FROM volguard.clusters WHERE name {=} $1)
-     ON CONFLICT DO NOTHING",
-);
-
 pub static INCARNATION: Statement = Statement::new(
     &[TEXTOID, TEXTOID, TEXTOID],
     "SELECT s.service_id, s.registered_by::pg_catalog.oid FROM volguard.services AS s
