@@ -28,7 +28,7 @@ fn take_away(
     details: impl Fn(Option<String>) -> Value,
 ) -> Result<usize, Error> {
     let taken = removal::remove_reading(statement, args, |rows| {
-        rows.read_all(|row| {
+        rows.each(|row| {
             let name = |column| rows.get::<String>(row, column);
             let names = [name(0)?, name(1)?, name(2)?, name(3)?];
             Some((names, rows.get(row, 5)?, rows.get(row, 6)?, name(7)))
@@ -75,7 +75,7 @@ fn reset_resource(resource_type: Option<&str>, resource_id: Option<&str>) -> Opt
         let resource_id = argument::resource_id(resource_id)?;
         let key = [arg(resource_type), arg(resource_id)];
         let holders =
-            sql::RESOURCE_OWNERS.run(&key, |rows| rows.read_all(|row| rows.get::<Oid>(row, 0)))?;
+            sql::RESOURCE_OWNERS.run(&key, |rows| rows.each(|row| rows.get::<Oid>(row, 0)))?;
         for holder in holders {
             if !may_take_from(holder)? {
                 return Err(Error::Denied {

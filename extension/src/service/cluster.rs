@@ -45,7 +45,7 @@ fn set_cluster_disabled(cluster: Option<&str>, disabled: Option<bool>, reason: O
 /// or alive.
 fn permit(cluster: &str) -> Result<(), Error> {
     let roles = sql::CLUSTER_ROLES.run(&[arg(cluster)], |rows| {
-        rows.read_all(|row| Some(rows.get::<Oid>(row, 0)))
+        rows.each(|row| Some(rows.get::<Oid>(row, 0)))
     })?;
     if roles.is_empty() {
         return Err(Error::Undefined {

@@ -51,9 +51,7 @@ pub fn fence_all(service_ids: &[i64], reason: FenceReason) -> Result<Vec<i64>, E
         return Ok(service_ids.to_vec());
     }
     let parameters = [arg(service_ids.to_vec()), arg(reason != FenceReason::Dead)];
-    let fenced = sql::FENCE.run(&parameters, |rows| {
-        rows.read_all(|row| Fenced::read(rows, row))
-    })?;
+    let fenced = sql::FENCE.run(&parameters, |rows| rows.each(|row| Fenced::read(rows, row)))?;
     for service in &fenced {
         service.record(reason)?;
     }
