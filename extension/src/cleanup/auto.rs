@@ -10,10 +10,10 @@ use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::settings;
 use crate::pg::spi::arg;
-use crate::service::guard::ServiceLock;
+use crate::service::service_lock::ServiceLock;
 use crate::store::{events, sql};
 use crate::wait::Deadline;
-use crate::wait::tag::{Kind, Mode, Tag};
+use crate::wait::tag::{Mode, Tag, TagKind};
 use pgrx::iter::TableIterator;
 use pgrx::pg_extern;
 use std::collections::HashMap;
@@ -83,7 +83,7 @@ impl Clusters {
         if let Some(&mine) = self.0.get(cluster) {
             return Ok(mine);
         }
-        let mine = Tag::of_names(Kind::Cleaning, &[cluster]).try_lock(Mode::Exclusive)?;
+        let mine = Tag::of_names(TagKind::Cleaning, &[cluster]).try_lock(Mode::Exclusive)?;
         self.0.insert(cluster.to_owned(), mine);
         Ok(mine)
     }

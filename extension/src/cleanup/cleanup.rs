@@ -8,7 +8,7 @@ use crate::pg::export::{export, verb};
 use crate::pg::settings;
 use crate::pg::spi::{Arg, Rows, arg};
 use crate::service::fence;
-use crate::service::guard::ServiceLock;
+use crate::service::service_lock::ServiceLock;
 use crate::store::{events, sql};
 use crate::wait::WaitQueue;
 use pgrx::datum::TimestampWithTimeZone;
@@ -90,7 +90,7 @@ pub fn clean_one(service_id: i64) -> Result<Option<Tally>, Error> {
 /// first.
 fn clean(services: &[i64], filter: &Filter) -> Result<Tallies, Error> {
     let mut tallies = Tallies::default();
-    let newly_fenced = fence::fence_all(services, fence::Who::Dead)?;
+    let newly_fenced = fence::fence_all(services, fence::FenceReason::Dead)?;
     for service_id in &newly_fenced {
         tallies.of(*service_id);
     }

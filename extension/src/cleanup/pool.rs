@@ -7,8 +7,8 @@ use crate::pg::error::Error;
 use crate::pg::owner;
 use crate::pg::spi::{Arg, arg};
 use crate::sabotage::{self, Guard};
-use crate::service::fence::{self, Who};
-use crate::service::guard::ServiceLock;
+use crate::service::fence::{self, FenceReason};
+use crate::service::service_lock::ServiceLock;
 use crate::store::events::{self, Event};
 use crate::store::removal;
 use crate::store::{sql, token};
@@ -242,7 +242,7 @@ fn close(guard: &ServiceLock, service_id: i64) -> Result<bool, Error> {
         return Ok(false);
     }
     let late = sql::LOCK_LATE_SERVICE.count(&[arg(service_id)])? == 1;
-    if late && fence::fence(service_id, Who::Dead)? {
+    if late && fence::fence(service_id, FenceReason::Dead)? {
         return Ok(true);
     }
     guard.unlock_exclusive();

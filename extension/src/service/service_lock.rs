@@ -1,14 +1,14 @@
 //! The lock on a service that keeps fencing apart from everything that relies on the service being alive.
 //!
-//! A transaction that inserts into `workers` for a service, or checks one of its tokens, takes the lock shared and keeps it
-//! until it ends. A fence takes it exclusive. So a check and the commit that it guards are never parted by a fence, and when
-//! a fence has the lock, every earlier acquire has committed and is seen by the cleanup.
+//! A transaction that inserts into `workers` for a service, or checks one of its tokens, takes the lock shared and
+//! keeps it until it ends. A fence takes the lock exclusive. So no fence comes between a check and the commit that it
+//! guards. And when a fence has the lock, every earlier acquire has committed and is visible to the cleanup.
 //!
 //! Order of locks, the same everywhere: wait queue, service lock, rows.
 
 use crate::pg::error::Error;
 use crate::wait::Deadline;
-use crate::wait::tag::{Kind, Mode, Tag};
+use crate::wait::tag::{Mode, Tag, TagKind};
 
 /// The lock of one service.
 pub struct ServiceLock(Tag);
@@ -16,15 +16,15 @@ pub struct ServiceLock(Tag);
 impl ServiceLock {
     pub fn of(service_id: i64) -> Self {
         let number = service_id.cast_unsigned();
-        ServiceLock(Tag::of_number(Kind::ServiceLock, number))
+        ServiceLock(Tag::of_number(TagKind::ServiceLock, number))
     }
 
-    /// Held until the transaction ends, or [`ServiceLock::unlock_shared`].
+    /// Waits for a fence. Held until the transaction ends, or [`ServiceLock::unlock_shared`].
     pub fn lock_shared(&self) -> Result<(), Error> {
         self.0.lock(Mode::Shared)
     }
 
-    /// False if a fence holds the lock, and still does at the deadline.
+    /// False if a fence still holds the lock at the deadline.
     pub fn lock_shared_within(&self, deadline: &Deadline) -> Result<bool, Error> {
         if self.try_lock_shared()? {
             return Ok(true);
@@ -50,7 +50,7 @@ impl ServiceLock {
         self.0.try_lock(Mode::Exclusive)
     }
 
-    /// Takes back a [`ServiceLock::try_lock_exclusive`] after which nothing was done.
+    /// Undoes a [`ServiceLock::try_lock_exclusive`]. Only if nothing was written since.
     pub fn unlock_exclusive(&self) {
         self.0.unlock(Mode::Exclusive);
     }
