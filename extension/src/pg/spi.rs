@@ -175,10 +175,14 @@ impl Rows {
         unsafe { T::from_polymorphic_datum(datum, false, type_oid) }
     }
 
+    /// Every row, by its number; one that `read` takes for incomplete is left out.
+    pub fn each<T>(&self, read: impl FnMut(usize) -> Option<T>) -> Vec<T> {
+        (0..self.count).filter_map(read).collect()
+    }
+
     /// The first column of every row, where it is a number.
     pub fn numbers(&self) -> Vec<i64> {
-        let number = |row| self.get(row, 0);
-        (0..self.count).filter_map(number).collect()
+        self.each(|row| self.get(row, 0))
     }
 
     fn datum(&self, row: usize, column: usize) -> Option<(Datum, Oid)> {

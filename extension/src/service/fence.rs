@@ -14,7 +14,7 @@ use crate::pg::export::{export, verb};
 use crate::pg::owner;
 use crate::pg::spi::{Rows, arg};
 use crate::sabotage::{self, Guard};
-use crate::store::events::{self, Event};
+use crate::store::events::{self, Event, EventKind};
 use crate::store::sql;
 use pgrx::pg_extern;
 use pgrx::pg_sys::Oid;
@@ -92,7 +92,7 @@ impl Fenced {
             details: json!({
                 "by": who.fenced_by(), "host": host, "binary_name": binary_name, "silent_seconds": self.silent_seconds,
             }),
-            ..Event::of(events::Kind::Fenced)
+            ..Event::of(EventKind::Fenced)
         })
     }
 }

@@ -148,4 +148,22 @@ macro_rules! permitted {
     };
 }
 
-use {permitted, removed};
+/// Whether the lease of a service, by its alias, is over. `$now` where the statement has read the clock already.
+macro_rules! lease_over {
+    ($service:literal) => {
+        lease_over!($service, "pg_catalog.clock_timestamp()")
+    };
+    ($service:literal, $now:literal) => {
+        concat!(
+            "(",
+            $service,
+            ".heartbeat_at {+} ",
+            $service,
+            ".lease {<=} ",
+            $now,
+            ")"
+        )
+    };
+}
+
+use {lease_over, permitted, removed};
