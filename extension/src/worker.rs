@@ -1,8 +1,9 @@
 //! The optional background worker: cleans up one database periodically, without any client.
 //!
-//! It needs `shared_preload_libraries`. A [`launcher`] lives as long as the server and belongs to no database, so that the
-//! database may be created later, and `DROP DATABASE` isn't blocked. For each cleanup it has the server start a process
-//! that connects, runs one transaction and ends ([`tick`]): no state is carried from one cleanup to the next.
+//! It needs `shared_preload_libraries`. A [`launcher`] lives as long as the server and belongs to no database, so
+//! that the database may be created later, and `DROP DATABASE` isn't blocked. For each cleanup it has the server
+//! start a process that connects, runs one transaction and ends ([`tick`]): no state is carried from one cleanup to
+//! the next.
 
 mod launcher;
 mod tick;
@@ -21,8 +22,8 @@ const RESTART_AFTER: Duration = Duration::from_secs(1);
 // SAFETY: the name is ours.
 static INSTALLED: PgAtomic<AtomicBool> = unsafe { PgAtomic::new(c"volguard installed") };
 
-/// Has the server start the launcher, if the library is loaded by `shared_preload_libraries`. A load by a session changes
-/// nothing.
+/// Has the server start the launcher, if the library is loaded by `shared_preload_libraries`. A load by a session
+/// changes nothing.
 pub fn register() {
     // SAFETY: a plain variable of the server.
     if !unsafe { pg_sys::process_shared_preload_libraries_in_progress } {

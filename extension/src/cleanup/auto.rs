@@ -1,7 +1,7 @@
 //! Cleanup by itself: what the background worker does at each tick, and a client's janitor from time to time.
 //!
-//! It runs unattended, so it must not block: it never waits for a service lock, and at most a second for a row. What fails
-//! on one service doesn't stop the cleanup of the next. What it leaves, the next cleanup finds again.
+//! It runs unattended, so it must not block: it never waits for a service lock, and at most a second for a row. What
+//! fails on one service doesn't stop the cleanup of the next. What it leaves, the next cleanup finds again.
 
 use super::cleanup;
 use super::tally::{CleanedRow, DeadService, Tally};

@@ -3,8 +3,8 @@
 //! Claimed work is a lock of the claimer, under a new token, in a row that remembers which service crashed. What the
 //! claimer leaves when it dies can be claimed again, or cleaned by a rule, as any other work of a dead service.
 //!
-//! A claim uses try-lock only: it passes over services whose locks are taken, and work whose rows are locked. It waits only
-//! for rows that a crash rule writes, and for a fence of the claimer.
+//! A claim uses try-lock only: it passes over services whose locks are taken, and work whose rows are locked. It
+//! waits only for rows that a crash rule writes, and for a fence of the claimer.
 
 use super::pool::{self, ClaimedRow};
 use crate::input::argument;
@@ -100,8 +100,8 @@ fn end(
     guard.lock_shared()?;
     let ended = statement()? == 1;
     match ended {
-        // If a crash of the server brought the row back, under a token that the claimer has forgotten, its work would wait
-        // until the claimer's end.
+        // If a crash of the server brought the row back, under a token that the claimer has forgotten, its work would
+        // wait until the claimer's end.
         true => token::make_durable(),
         false => guard.unlock_shared(),
     }

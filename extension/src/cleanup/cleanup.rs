@@ -18,8 +18,8 @@ use pgrx::pg_extern;
 /// Which rows of dead services a cleanup is about: resource_type, resource_id, until; NULL for all.
 type RowFilter = [Arg; 3];
 
-/// Cleans up after a service that the caller's statement has found dead. False, and nothing done, if another transaction
-/// holds the service lock: this never waits for it.
+/// Cleans up after a service that the caller's statement has found dead. False, and nothing done, if another
+/// transaction holds the service lock: this never waits for it.
 pub fn unless_busy(service_id: i64) -> Result<bool, Error> {
     let free = ServiceLock::of(service_id).try_lock_exclusive()?;
     if free {
@@ -34,8 +34,8 @@ pub fn one(service_id: i64) -> Result<Option<Tally>, Error> {
     Ok(tallies.remove(service_id))
 }
 
-/// Cleans up after services whose locks the transaction holds exclusively. A service has no tally if there was nothing to
-/// do: it is alive after all, or another cleanup came first.
+/// Cleans up after services whose locks the transaction holds exclusively. A service has no tally if there was
+/// nothing to do: it is alive after all, or another cleanup came first.
 fn all(services: &[i64], filter: RowFilter) -> Result<Tallies, Error> {
     let mut tallies = Tallies::default();
     if services.is_empty() {

@@ -27,7 +27,7 @@ pub type ClaimedRow = (i64, String, String, String, String, i64, Option<AnyEleme
 struct Pool<'a> {
     claimer: i64,
     cluster: &'a str,
-    resource_type: Option<&'a str>,
+    resource_type: Arg,
     max_rows: usize,
     repairs: BTreeMap<WorkKind, Repair>,
     claimed: Vec<ClaimedRow>,
@@ -53,7 +53,7 @@ pub fn claim(
     let mut pool = Pool {
         claimer,
         cluster,
-        resource_type,
+        resource_type: resource_type.and_then(arg),
         max_rows,
         ..Pool::default()
     };
@@ -63,21 +63,16 @@ pub fn claim(
         }
         pool.claim_from(&service)?;
     }
-    let Pool {
-        claimed,
-        cleaned,
-        stale,
-        ..
-    } = pool;
-    if !claimed.is_empty() {
+    if !pool.claimed.is_empty() {
         token::make_durable();
     }
+    let (cleaned, stale) = (pool.cleaned, pool.stale);
     if cleaned + stale > 0 {
         pgrx::notice!(
             "volguard: not claimed, but cleaned by crash rules: {cleaned}; forgotten, because the resource is gone or has another status: {stale}"
         );
     }
-    Ok(claimed)
+    Ok(pool.claimed)
 }
 
 impl Pool<'_> {
@@ -89,17 +84,13 @@ impl Pool<'_> {
         self.max_rows.saturating_sub(self.claimed.len())
     }
 
-    fn resource_type(&self) -> Arg {
-        self.resource_type.and_then(arg)
-    }
-
     fn crashed_services(&self) -> Result<Vec<Crashed>, Error> {
         let of_all_roles = owner::caller_is(owner::role()?);
         let parameters = [
             arg(self.claimer),
             arg(owner::caller()),
             arg(of_all_roles),
-            self.resource_type(),
+            self.resource_type,
         ];
         sql::CRASHED_SERVICES.run(&parameters, |rows| {
             rows.each(|row| {
@@ -153,15 +144,15 @@ impl Pool<'_> {
         Ok(any)
     }
 
-    /// The next work of a crashed service, whose rows are locked from now on. In the order of a cleanup, so that the two
-    /// change rows of one table in the same order.
+    /// The next work of a crashed service, whose rows are locked from now on. In the order of a cleanup, so that the
+    /// two change rows of one table in the same order.
     fn claimable(&self, crashed: i64) -> Result<BTreeMap<WorkKind, Vec<WorkItem>>, Error> {
         let statement = match sabotage::removed(Guard::ClaimLock) {
             false => &sql::CLAIMABLE,
             true => &sql::CLAIMABLE_UNLOCKED,
         };
         let most = self.missing().min(MOST_NOT_CLAIMED) as i64;
-        statement.run(&[arg(crashed), self.resource_type(), arg(most)], |rows| {
+        statement.run(&[arg(crashed), self.resource_type, arg(most)], |rows| {
             let mut kinds = BTreeMap::<_, Vec<_>>::new();
             for row in 0..rows.len() {
                 let name = |column| rows.get::<String>(row, column).unwrap_or_default();
@@ -229,22 +220,22 @@ fn fence_late(guard: &ServiceLock, service_id: i64) -> Result<bool, Error> {
 }
 
 fn claimed_row(rows: &Rows, row: usize) -> Option<ClaimedRow> {
-    let name = |column| rows.get::<String>(row, column);
+    let (token, crashed_service_id) = (rows.get(row, 0)?, rows.get(row, 5)?);
+    let [of_type, id, name, status] = [1, 2, 3, 4].map(|column| rows.get(row, column));
     let details = rows.get(row, 6).and_then(copied);
-    let crashed = rows.get(row, 5)?;
     Some((
-        rows.get(row, 0)?,
-        name(1)?,
-        name(2)?,
-        name(3)?,
-        name(4)?,
-        crashed,
+        token,
+        of_type?,
+        id?,
+        name?,
+        status?,
+        crashed_service_id,
         details,
     ))
 }
 
-/// A copy of a jsonb of the statement that has just run, in the memory of SPI's caller. It is passed on as it is, however
-/// deep it nests.
+/// A copy of a jsonb of the statement that has just run, in the memory of SPI's caller. It is passed on as it is,
+/// however deep it nests.
 fn copied(value: AnyElement) -> Option<AnyElement> {
     // SAFETY: SPI is connected, and the value a varlena like every jsonb; the copy has the same type.
     unsafe {

@@ -132,7 +132,8 @@ struct Failed {
     error: Error,
 }
 
-/// Removes items and runs the rule on their resources, in a subtransaction: the rows stay away only if the rule succeeds.
+/// Removes items and runs the rule on their resources, in a subtransaction: the rows stay away only if the rule
+/// succeeds.
 fn try_on(
     rule: &CrashRule,
     remove: impl FnOnce() -> Result<Vec<WorkItem>, Error>,

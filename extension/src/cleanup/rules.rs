@@ -191,8 +191,8 @@ fn on_crash(resource_type: Option<&str>, status: Option<&str>, changes: Option<A
     });
 }
 
-/// Triggers that a rule fires find the names that they found when the rule was made, in whatever session the cleanup runs.
-/// The temporary schema goes last, so that the cleaner's temporary tables can't shadow theirs.
+/// Triggers that a rule fires find the names that they found when the rule was made, in whatever session the cleanup
+/// runs. The temporary schema goes last, so that the cleaner's temporary tables can't shadow theirs.
 fn search_path() -> String {
     // SAFETY: a setting that exists; its value is copied at once.
     let path = unsafe {

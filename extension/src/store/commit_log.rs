@@ -1,5 +1,5 @@
-//! Messages for the server's log about what a transaction has done, written when it commits. What was rolled back, such as
-//! a cleanup that did not clear the way for an acquire, has not happened.
+//! Messages for the server's log about what a transaction has done, written when it commits. What was rolled back,
+//! such as a cleanup that did not clear the way for an acquire, has not happened.
 
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -35,8 +35,8 @@ fn level() -> i32 {
     unsafe { pg_sys::GetCurrentTransactionNestLevel() }
 }
 
-/// Writes just before the commit, when an error may still be raised. From there on only a serializable transaction or the
-/// disk can fail.
+/// Writes just before the commit, when an error may still be raised. From there on only a serializable transaction or
+/// the disk can fail.
 ///
 /// # Safety
 /// Called by Postgres at the end of a transaction.

@@ -1,5 +1,5 @@
-//! The record of what happened to services and locks without their holders: a row of `events`, in the transaction of the
-//! act, and a line in the server's log.
+//! The record of what happened to services and locks without their holders: a row of `events`, in the transaction of
+//! the act, and a line in the server's log.
 //!
 //! It is bounded in age and number: some calls that record an event trim a little, without waiting for each other.
 
@@ -122,8 +122,8 @@ pub fn record(event: &Event) -> Result<(), Error> {
     }
 }
 
-/// Records that a crash rule failed on a resource: once an hour, however often it is tried again, and not for each of the
-/// thousands of resources that one broken rule may concern.
+/// Records that a crash rule failed on a resource: once an hour, however often it is tried again, and not for each of
+/// the thousands of resources that one broken rule may concern.
 pub fn record_failure(
     resource_type: &str,
     resource_id: &str,

@@ -22,7 +22,8 @@ pub unsafe extern "C-unwind" fn volguard_cleanup_launcher(_argument: Datum) {
         signal::SIGTERM,
         Some(signal::SignalHandlerForShutdownRequest),
     );
-    // SAFETY: the first calls of a new process, in Postgres' order. Without a database it sees the catalogs that all share.
+    // SAFETY: the first calls of a new process, in Postgres' order. Without a database it sees the catalogs that all
+    // share.
     unsafe {
         pg_sys::BackgroundWorkerUnblockSignals();
         pg_sys::BackgroundWorkerInitializeConnection(ptr::null(), ptr::null(), 0);
@@ -102,8 +103,8 @@ fn wait(most: Option<Duration>) {
 ///
 /// All databases are read, without an index: a process without a database may lack what an index scan needs.
 fn find(name: &CString) -> Result<Oid, String> {
-    // SAFETY: a transaction around a scan of a catalog that all databases share. A tuple is good until the next one is read,
-    // and both of its fields that are read are there in every row.
+    // SAFETY: a transaction around a scan of a catalog that all databases share. A tuple is good until the next one
+    // is read, and both of its fields that are read are there in every row.
     let found = unsafe {
         pg_sys::SetCurrentStatementStartTimestamp();
         pg_sys::StartTransactionCommand();

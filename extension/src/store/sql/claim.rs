@@ -28,8 +28,8 @@ pub static CRASHED_SERVICES: Statement = Statement::new(
     ),
 );
 
-/// Locks a service whose lease is over and that isn't fenced, unless another transaction, such as its heartbeat, has the
-/// row locked.
+/// Locks a service whose lease is over and that isn't fenced, unless another transaction, such as its heartbeat, has
+/// the row locked.
 pub static LOCK_LATE_SERVICE: Statement = Statement::new(
     &[INT8OID],
     concat!(

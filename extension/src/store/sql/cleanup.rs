@@ -58,8 +58,8 @@ pub static DEAD_SERVICES: Statement = Statement::new(
     ),
 );
 
-/// What is due for a cleanup by itself: services that have died, fenced services that have left something behind, and, if
-/// `outdated`, those to be forgotten. Nearly always no row.
+/// What is due for a cleanup by itself: services that have died, fenced services that have left something behind,
+/// and, if `outdated`, those to be forgotten. Nearly always no row.
 pub static DUE_SERVICES: Statement = Statement::new(
     &[TEXTOID, INT4OID],
     concat!(
@@ -158,7 +158,7 @@ pub static REMOVE_CRASHED_KIND: Statement = Statement::new(
     ),
 );
 
-/// The work with the tokens `$1`, as long as it has the status. A token that has passed to another service is another one.
+/// The work with the tokens `$1`, if it still has the status `$2`. Work that a service has claimed has another token.
 pub static REMOVE_CRASHED_WORK: Statement = Statement::new(
     &[INT8ARRAYOID, TEXTOID],
     concat!(

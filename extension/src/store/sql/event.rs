@@ -20,8 +20,8 @@ pub static FAILURE_IS_NEWS: Statement = Statement::new(
            LIMIT 100) AS known",
 );
 
-/// Of the `$3` oldest events those that are older than `$1` seconds, or more than `$2`. Rows that another transaction is
-/// removing are skipped.
+/// Of the `$3` oldest events those that are older than `$1` seconds, or more than `$2`. Rows that another transaction
+/// is removing are skipped.
 pub static REMOVE_OLDEST_EVENTS: Statement = Statement::new(
     &[INT4OID, INT4OID, INT4OID],
     "DELETE FROM volguard.events AS e WHERE e.event_id {=} ANY (ARRAY(
