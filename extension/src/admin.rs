@@ -7,7 +7,7 @@ use crate::pg::export::{export, verb};
 use crate::pg::owner;
 use crate::pg::spi::{Arg, arg, utility};
 use crate::service::fence;
-use crate::store::events::{self, Event, Kind};
+use crate::store::events::{self, Event, EventKind};
 use crate::store::removal;
 use crate::store::sql::{self, Statement};
 use pgrx::pg_extern;
@@ -24,7 +24,7 @@ fn may_take_from(registered_by: Oid) -> Result<bool, Error> {
 fn take_away(
     statement: &Statement,
     args: &[Arg],
-    kind: Kind,
+    kind: EventKind,
     details: impl Fn(Option<String>) -> Value,
 ) -> Result<usize, Error> {
     let taken = removal::remove_reading(statement, args, |rows| {
@@ -61,7 +61,7 @@ fn force_release(token: Option<i64>, reason: Option<&str>) -> Option<bool> {
         let released = take_away(
             &sql::FORCE_RELEASE,
             &[arg(token)],
-            Kind::Forced,
+            EventKind::Forced,
             |status| json!({"status": status, "reason": reason}),
         )?;
         Ok(Some(released == 1))
@@ -89,7 +89,7 @@ fn reset_resource(resource_type: Option<&str>, resource_id: Option<&str>) -> Opt
         let deleted = take_away(
             &sql::RESET_RESOURCE,
             &key,
-            Kind::Reset,
+            EventKind::Reset,
             |status| json!({"status": status}),
         )?;
         Ok(Some(deleted as i64))

@@ -7,7 +7,7 @@ use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::owner;
 use crate::pg::spi::arg;
-use crate::store::events::{self, Event, Kind};
+use crate::store::events::{self, Event, EventKind};
 use crate::store::sql;
 use pgrx::pg_extern;
 use pgrx::pg_sys::Oid;
@@ -30,8 +30,8 @@ fn set_cluster_disabled(cluster: Option<&str>, disabled: Option<bool>, reason: O
             return Ok(());
         }
         let kind = match disabled {
-            true => Kind::Disabled,
-            false => Kind::Enabled,
+            true => EventKind::Disabled,
+            false => EventKind::Enabled,
         };
         events::record(&Event {
             cluster: Some(cluster),

@@ -9,7 +9,7 @@ use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::spi::{Rows, arg};
 use crate::sabotage::{self, Guard};
-use crate::store::events::{self, Event};
+use crate::store::events::{self, Event, EventKind};
 use crate::store::lookup::Held;
 use crate::store::sql;
 use crate::store::tables::Tables;
@@ -88,7 +88,7 @@ impl Fenced {
             details: json!({
                 "by": reason.fenced_by(), "host": host, "binary_name": binary_name, "silent_seconds": self.silent_seconds,
             }),
-            ..Event::of(events::Kind::Fenced)
+            ..Event::of(EventKind::Fenced)
         })
     }
 }
