@@ -53,8 +53,8 @@ pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
     Ok(score)
 }
 
-/// Rows stay in the tables of volguard and of the SQL by hand. Of an empty table the planner would think that reading it
-/// whole costs nothing, and would go on with that while dead rows pile up.
+/// Rows stay in the tables of volguard and of the SQL by hand. Of an empty table the planner would think that reading
+/// it whole costs nothing, and would go on with that while dead rows pile up.
 async fn prepare(stage: &Stage) -> Result<Database> {
     const STANDING_ROWS: u32 = 1000;
     let database = stage.database(NAME, include_str!("../sql/locks/schema.sql"));
@@ -82,8 +82,8 @@ fn aim(score: &mut Score, cells: &[Cell]) {
             hand,
         );
     }
-    // One client alone waits for the disk twice a pair and for no other client: a hot key that keeps up with that changes
-    // hands well.
+    // One client alone waits for the disk twice a pair and for no other client: a hot key that keeps up with that
+    // changes hands well.
     let Some(alone) = score.line(&Cell::new(OWN_KEYS, 1), ours) else {
         return;
     };

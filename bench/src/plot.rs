@@ -75,7 +75,8 @@ fn draw_panel(
         .x_label_formatter(&|clients| format!("{clients:.0}"))
         .y_label_formatter(&|pairs| format!("{pairs:.0}"))
         .draw()?;
-    for (contender, points) in curves {
+    // volguard, the first, on top of the others.
+    for (contender, points) in curves.iter().rev() {
         let colour = colour(contender);
         let medians = points
             .iter()

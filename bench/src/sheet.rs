@@ -25,6 +25,7 @@ impl Field {
         let short = |number: &f64| (number * 1000.0).round() / 1000.0;
         let json = match self {
             Field::Text(text) => json!(text),
+            Field::Number(number) if number.fract() == 0.0 => json!(*number as i64),
             Field::Number(number) => json!(short(number)),
             Field::Rounds(rounds) => rounds.0.iter().map(short).collect(),
         };

@@ -13,12 +13,12 @@ use crate::visitor::{Method, compare};
 pub const NAME: &str = "updates";
 /// The conditions stand in the statement, which asks for the new row alone: no more than SQL by hand does.
 const STATEMENT: &str = "in the statement";
-/// All documents are parameters of a statement that asks for the outcome, the row and the unmet conditions: what the Rust
-/// client sends.
+/// All documents are parameters of a statement that asks for the outcome, the row and the unmet conditions: what the
+/// Rust client sends.
 const PARAMETERS: &str = "as parameters";
 const BY_HAND: &str = "by hand";
-/// With the row locked first, in a statement of its own, as `conditional_update` does: the plain statement may decide by
-/// other tables as they were before it waited for the row.
+/// With the row locked first, in a statement of its own, as `conditional_update` does: the plain statement may decide
+/// by other tables as they were before it waited for the row.
 const BY_HAND_EXACT: &str = "by hand, exact";
 
 pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {

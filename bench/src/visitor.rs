@@ -56,8 +56,8 @@ struct Visitor {
 }
 
 impl Visitor {
-    /// Does it to one volume, and returns what the volume became in each step, but for its size, which may grow. No other
-    /// client works on the volume, so a refusal is an error.
+    /// Does it to one volume, and returns what the volume became in each step, but for its size, which may grow. No
+    /// other client works on the volume, so a refusal is an error.
     async fn visit(&self) -> Result<Vec<Value>> {
         let volume = self.volumes[self.done % self.volumes.len()];
         let (text, status) = (volume.to_string(), ["error", "available"][self.done % 2]);

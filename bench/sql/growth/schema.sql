@@ -1,5 +1,5 @@
--- Takes locks and gives them back, each in a transaction of its own as clients do, without what clients would cost. The keys
--- are a hundred that are others after a while.
+-- Takes locks and gives them back, each in a transaction of its own as clients do, without what clients would cost.
+-- The keys are a hundred that are others after a while.
 CREATE PROCEDURE cycles(service bigint, times bigint) LANGUAGE plpgsql AS $$
 DECLARE
     keys text[];

@@ -1,5 +1,5 @@
--- What a careful person would write by hand for locks: the columns and the key of volguard.workers, as far as a lock needs
--- them; one unique index, tokens from a sequence, and vacuumed as that table is.
+-- What a careful person would write by hand for locks: the columns and the key of volguard.workers, as far as a lock
+-- needs them; one unique index, tokens from a sequence, and vacuumed as that table is.
 CREATE SEQUENCE lock_tokens;
 CREATE TABLE locks (
     cluster       text COLLATE "C" NOT NULL,

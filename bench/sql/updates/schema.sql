@@ -26,8 +26,9 @@ INSERT INTO snapshots
 SELECT pg_catalog.gen_random_uuid(), id, true
 FROM volumes, pg_catalog.generate_series(1, 2);
 
--- By hand, but as exact as conditional_update: the row's lock comes first, in a statement of its own, so that the one that
--- looks at the snapshots sees all that was committed before it. Two round trips less than a transaction of the client's.
+-- By hand, but as exact as conditional_update: the row's lock comes first, in a statement of its own, so that the one
+-- that looks at the snapshots sees all that was committed before it. Two round trips less than a transaction of the
+-- client's.
 CREATE FUNCTION update_under_lock(volume uuid, new_status text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     changed jsonb;

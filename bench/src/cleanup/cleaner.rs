@@ -10,8 +10,8 @@ use crate::database::Database;
 pub enum Cleaner {
     /// `volguard.cleanup`, as a role with `grant_usage` only.
     Ours,
-    /// The same DELETEs and UPDATEs in one transaction, and no more: acquires go on meanwhile, no waiter is woken, and one
-    /// resource that fails stops everything.
+    /// The same DELETEs and UPDATEs in one transaction, and no more: acquires go on meanwhile, no waiter is woken,
+    /// and one resource that fails stops everything.
     Bare,
     /// As Cinder does it: reads all rows, and for each of them claims it by compare-and-swap, updates its resource and
     /// deletes it, in statements and commits of their own.

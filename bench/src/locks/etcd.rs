@@ -14,8 +14,8 @@ use crate::server::Server;
 const LEASE: i64 = 86_400;
 
 // The messages that a lock takes, with the fields that matter to it; the numbers are those of etcd's `rpc.proto` and
-// `v3lock.proto`. A request with one field, its first, is that field: a `LeaseGrantRequest` is an `i64`, an `UnlockRequest`
-// a `Vec<u8>`; an `UnlockResponse` is `()`.
+// `v3lock.proto`. A request with one field, its first, is that field: a `LeaseGrantRequest` is an `i64`, an
+// `UnlockRequest` a `Vec<u8>`; an `UnlockResponse` is `()`.
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct LeaseGrantResponse {

@@ -1,1 +1,2 @@
-UPDATE snapshots SET status = 'error_deleting', repairs = repairs + 1 WHERE id = $1 AND status = 'deleting'
+UPDATE snapshots SET status = 'error_deleting', repairs = repairs + 1
+WHERE id = $1 AND status = 'deleting'
