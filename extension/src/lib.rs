@@ -4,47 +4,18 @@
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
-mod acquire;
-mod acquire_all;
-mod argument;
-mod auto_cleanup;
-mod catch;
-mod claim;
+mod admin;
 mod cleanup;
-mod clearing;
-mod cluster;
 mod conditional_update;
-mod document;
-mod error;
-mod event_line;
-mod events;
-mod export;
-mod fence;
-mod invalidation;
-mod jsonb;
-mod lineage;
+mod input;
 mod lock;
-mod look;
-mod operator;
-mod owner;
-mod place;
-mod refusal;
-mod repair;
-mod row;
-mod rule;
+mod pg;
 mod sabotage;
-mod scan;
-mod search_path;
 mod service;
-mod settings;
-mod spi;
-mod statements;
-mod tables;
-mod token;
+mod store;
 mod wait;
 mod work;
 mod worker;
-mod write;
 
 pgrx::pg_module_magic!(name, version);
 
@@ -113,10 +84,9 @@ pgrx::extension_sql_file!(
 #[allow(non_snake_case)]
 pub unsafe extern "C-unwind" fn _PG_init() {
     sabotage::register();
-    settings::register();
-    invalidation::register();
+    pg::settings::register();
+    pg::invalidation::register();
     wait::wake::register();
-    wait::hand_over::register();
-    event_line::register();
+    store::commit_log::register();
     worker::register();
 }

@@ -14,12 +14,6 @@ pub enum Guard {
     Hold,
     /// The wake-up after a release.
     WakeUp,
-    /// The flush of a release that was visible before.
-    Flush,
-    /// Only a release that is all its transaction has written is visible before it is on disk.
-    Alone,
-    /// And none whose commit waits for a standby.
-    Standby,
     /// The look for a lock that the same request got before.
     RequestId,
     /// The flush of an acquire's commit under `synchronous_commit = off`.
@@ -34,8 +28,6 @@ pub enum Guard {
     Insist,
     /// The order in which a call for several locks queues for them.
     LineOrder,
-    /// A call for several locks takes back a part that it got.
-    AllOrNone,
     /// Of those who clean up a cluster without being asked, one at a time.
     OneCleaner,
     /// The lock on the row before an update looks at other tables.
@@ -54,8 +46,6 @@ pub enum Guard {
     Patience,
     /// Finished work gives its lock back before it changes the row of its resource.
     ReleaseFirst,
-    /// The look whether a row that is where another was is that one.
-    SameRow,
     /// The look whether the database has come out of a dump.
     Lineage,
 }

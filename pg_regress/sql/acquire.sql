@@ -9,7 +9,7 @@ SELECT cluster, resource_type, resource_id, lock_name, token = :token AS same_to
 FROM volguard.workers WHERE cluster = 'acq';
 -- Held is held: for another service, and for the same one. A lock isn't counted.
 SELECT volguard.acquire(:two, 'volume', 'a-1') AS other_service, volguard.acquire(:one, 'volume', 'a-1') AS same_service;
--- Another lock of the resource, another resource, another type, another cluster: other keys.
+-- Another lock of the resource, another resource, another type: other keys. Another cluster is none.
 SELECT volguard.acquire(:two, 'volume', 'a-1', 'attach') IS NOT NULL AS lock_name,
        volguard.acquire(:two, 'volume', 'a-2') IS NOT NULL AS resource_id,
        volguard.acquire(:two, 'snapshot', 'a-1') IS NOT NULL AS resource_type,

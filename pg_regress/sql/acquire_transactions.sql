@@ -8,16 +8,16 @@ CREATE TEMP VIEW writes AS
 SELECT sum(n_tup_ins) AS ins, sum(n_tup_upd) AS upd, sum(n_tup_del) AS del FROM pg_stat_xact_all_tables WHERE schemaname = 'volguard';
 
 -- A refusal writes nothing: no transaction id, no row, no dead row; and keeps no lock.
-SELECT volguard.acquire(:one, 'volume', 'taken', status => 'creating') IS NOT NULL AS got;
+SELECT volguard.acquire(:one, 'acqtx-volume', 'taken', status => 'creating') IS NOT NULL AS got;
 BEGIN;
 SELECT * FROM writes \gset
-SELECT volguard.acquire(:two, 'volume', 'taken') AS at_once, volguard.acquire(:two, 'volume', 'taken', wait => '10 ms') AS waited,
-       volguard.acquire(:two, 'volume', 'taken', 'other', status => 'deleting') AS slot, volguard.acquire(:two, 'volume', 'taken', 'other', status => 'deleting', wait => '10 ms') AS slot_waited;
+SELECT volguard.acquire(:two, 'acqtx-volume', 'taken') AS at_once, volguard.acquire(:two, 'acqtx-volume', 'taken', wait => '10 ms') AS waited,
+       volguard.acquire(:two, 'acqtx-volume', 'taken', 'other', status => 'deleting') AS slot, volguard.acquire(:two, 'acqtx-volume', 'taken', 'other', status => 'deleting', wait => '10 ms') AS slot_waited;
 SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
 SELECT ins - :ins AS ins, upd - :upd AS upd, del - :del AS del FROM writes;
 SELECT * FROM locks;
 -- What would be seen if it had: an acquire that gets something.
-SELECT volguard.acquire(:two, 'volume', 'free') IS NOT NULL AS got;
+SELECT volguard.acquire(:two, 'acqtx-volume', 'free') IS NOT NULL AS got;
 SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
 SELECT ins - :ins AS ins, upd - :upd AS upd, del - :del AS del FROM writes;
 SELECT * FROM locks ORDER BY 1;
@@ -27,11 +27,11 @@ SELECT * FROM locks;
 -- A savepoint takes the lock, its line and the gate along.
 BEGIN;
 SAVEPOINT before;
-SELECT volguard.acquire(:one, 'volume', 'saved', status => 'creating') IS NOT NULL AS got;
+SELECT volguard.acquire(:one, 'acqtx-volume', 'saved', status => 'creating') IS NOT NULL AS got;
 SELECT * FROM locks ORDER BY 1;
 ROLLBACK TO before;
 SELECT * FROM locks;
-SELECT volguard.acquire(:two, 'volume', 'saved') IS NOT NULL AS got;
+SELECT volguard.acquire(:two, 'acqtx-volume', 'saved') IS NOT NULL AS got;
 RELEASE before;
 SELECT * FROM locks ORDER BY 1;
 COMMIT;
@@ -39,10 +39,10 @@ SELECT service_id = :two AS two FROM volguard.workers WHERE cluster = 'acqtx' AN
 -- A released savepoint keeps them until the transaction ends; a rolled back one after a refusal has nothing to give back.
 BEGIN;
 SAVEPOINT before;
-SELECT volguard.acquire(:one, 'volume', 'kept') IS NOT NULL AS got;
+SELECT volguard.acquire(:one, 'acqtx-volume', 'kept') IS NOT NULL AS got;
 RELEASE before;
 SAVEPOINT refused;
-SELECT volguard.acquire(:two, 'volume', 'kept', wait => '5 ms') AS refused;
+SELECT volguard.acquire(:two, 'acqtx-volume', 'kept', wait => '5 ms') AS refused;
 ROLLBACK TO refused;
 SELECT * FROM locks ORDER BY 1;
 ROLLBACK;
@@ -62,38 +62,38 @@ $$;
 BEGIN;
 SELECT count(DISTINCT token), bool_and(released) FROM (
     SELECT token, volguard.release(token) AS released FROM (
-        SELECT volguard.acquire(:one, 'volume', 'again') AS token FROM generate_series(1, 50) OFFSET 0) AS t OFFSET 0) AS u;
+        SELECT volguard.acquire(:one, 'acqtx-volume', 'again') AS token FROM generate_series(1, 50) OFFSET 0) AS t OFFSET 0) AS u;
 COMMIT;
 -- Many keys in one statement.
-SELECT count(volguard.acquire(:one, 'volume', 'many-' || i)) FROM generate_series(1, 1000) AS i;
+SELECT count(volguard.acquire(:one, 'acqtx-volume', 'many-' || i)) FROM generate_series(1, 1000) AS i;
 SELECT count(*), count(DISTINCT token) FROM volguard.workers WHERE cluster = 'acqtx' AND resource_id LIKE 'many-%';
 
 -- Under REPEATABLE READ and SERIALIZABLE nothing may wait, and says so before it looks at anything.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
-SELECT volguard.acquire(:one, 'volume', 'level', wait => '1 us'); :code
+SELECT volguard.acquire(:one, 'acqtx-volume', 'level', wait => '1 us'); :code
 ROLLBACK;
 BEGIN ISOLATION LEVEL SERIALIZABLE;
-SELECT volguard.acquire(:one, 'volume', 'level', wait => '1 min'); :code
+SELECT volguard.acquire(:one, 'acqtx-volume', 'level', wait => '1 min'); :code
 ROLLBACK;
 -- Without a wait they serve as any other.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
-SELECT volguard.acquire(:one, 'volume', 'level') AS token \gset
-SELECT volguard.acquire(:two, 'volume', 'level') AS refused, volguard.acquire(:two, 'volume', 'taken') AS refused;
+SELECT volguard.acquire(:one, 'acqtx-volume', 'level') AS token \gset
+SELECT volguard.acquire(:two, 'acqtx-volume', 'level') AS refused, volguard.acquire(:two, 'acqtx-volume', 'taken') AS refused;
 SELECT volguard.release(:token);
-SELECT volguard.acquire(:two, 'volume', 'level') > :token AS got;
+SELECT volguard.acquire(:two, 'acqtx-volume', 'level') > :token AS got;
 COMMIT;
 BEGIN ISOLATION LEVEL SERIALIZABLE;
-SELECT volguard.acquire(:one, 'volume', 'level-2') AS token \gset
-SELECT volguard.acquire(:two, 'volume', 'level-2') AS refused, volguard.acquire(:two, 'volume', 'taken') AS refused;
+SELECT volguard.acquire(:one, 'acqtx-volume', 'level-2') AS token \gset
+SELECT volguard.acquire(:two, 'acqtx-volume', 'level-2') AS refused, volguard.acquire(:two, 'acqtx-volume', 'taken') AS refused;
 SELECT volguard.release(:token);
-SELECT volguard.acquire(:two, 'volume', 'level-2') > :token AS got;
+SELECT volguard.acquire(:two, 'acqtx-volume', 'level-2') > :token AS got;
 COMMIT;
 BEGIN ISOLATION LEVEL READ UNCOMMITTED;
-SELECT volguard.acquire(:two, 'volume', 'taken', wait => '1 ms') AS refused;
+SELECT volguard.acquire(:two, 'acqtx-volume', 'taken', wait => '1 ms') AS refused;
 COMMIT;
 -- A refusal under SERIALIZABLE writes nothing either.
 BEGIN ISOLATION LEVEL SERIALIZABLE;
-SELECT volguard.acquire(:two, 'volume', 'taken') AS refused;
+SELECT volguard.acquire(:two, 'acqtx-volume', 'taken') AS refused;
 SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
 SELECT * FROM locks;
 COMMIT;
@@ -101,7 +101,7 @@ COMMIT;
 -- Where nothing may be written.
 BEGIN READ ONLY;
 \set VERBOSITY sqlstate
-SELECT volguard.acquire(:two, 'volume', 'read-only');
+SELECT volguard.acquire(:two, 'acqtx-volume', 'read-only');
 \set VERBOSITY default
 ROLLBACK;
 SELECT count(*) FROM volguard.workers WHERE cluster = 'acqtx' AND resource_id IN ('read-only', 'again');
@@ -111,7 +111,7 @@ BEGIN;
 \set ON_ERROR_ROLLBACK on
 \set VERBOSITY terse
 PREPARE second (text, bigint, text) AS INSERT INTO volguard.workers (cluster, resource_type, resource_id, lock_name, token, service_id, status, acquired_at, updated_at)
-VALUES ('acqtx', 'volume', 'taken', $1, -$2, -1, $3, now(), now());
+VALUES ('acqtx', 'acqtx-volume', 'taken', $1, -$2, -1, $3, now(), now());
 EXECUTE second('', 1, NULL);
 EXECUTE second('other', 2, 'deleting');
 ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey;

@@ -74,15 +74,6 @@ SELECT cluster, state, locks_released, resources_cleaned, resources_stale, await
 SELECT id, status, repairs FROM set_volumes ORDER BY id;
 SELECT repairs, count(*) FROM set_snapshots GROUP BY 1;
 
--- One resource that services of two clusters worked on. The first repair decides about the second; where the status stays, each repairs.
-SELECT pg_temp.crashed(2, 2);
-UPDATE volguard.workers SET resource_id = '2', status = 'creating' WHERE resource_type = 'set-volume' AND status IS NOT NULL;
-UPDATE volguard.workers SET resource_id = md5('1')::uuid::text WHERE resource_type = 'set-snapshot';
-SET client_min_messages = error;
-SELECT sum(resources_cleaned) AS cleaned, sum(resources_stale) AS stale, sum(awaiting) AS awaiting FROM volguard.cleanup() WHERE cluster LIKE 'set-%';
-RESET client_min_messages;
-SELECT (SELECT array_agg(repairs ORDER BY id) FROM set_volumes) AS volumes, (SELECT array_agg(repairs ORDER BY id) FROM set_snapshots) AS snapshots;
-
 -- Of many, the resources that fail wait, each with its own error; what the failed attempts did on the way is undone.
 CREATE FUNCTION set_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

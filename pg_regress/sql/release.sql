@@ -2,7 +2,7 @@
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 SELECT volguard.register_service('node-1', 'volume', 'rel') AS one, volguard.register_service('node-2', 'volume', 'rel') AS two \gset
 
-SELECT volguard.acquire(:one, 'volume', 'r-1') AS token, volguard.acquire(:one, 'volume', 'r-2', status => 'creating') AS work \gset
+SELECT volguard.acquire(:one, 'rel-volume', 'r-1') AS token, volguard.acquire(:one, 'rel-volume', 'r-2', status => 'creating') AS work \gset
 SELECT volguard.release(:token);
 SELECT volguard.release(token => :work);
 SELECT count(*) FROM volguard.workers WHERE cluster = 'rel';
@@ -11,13 +11,13 @@ SELECT volguard.release(:token), volguard.release(-1) AS never, volguard.release
 SELECT volguard.release(NULL); :code
 
 -- An old token doesn't release what another has acquired since.
-SELECT volguard.acquire(:two, 'volume', 'r-1') AS next \gset
+SELECT volguard.acquire(:two, 'rel-volume', 'r-1') AS next \gset
 SELECT volguard.release(:token) AS old_token;
 SELECT token = :next AS still_held FROM volguard.workers WHERE cluster = 'rel';
 SELECT volguard.release(:next);
 
 -- A service whose lease is over gives back what it has; a fenced one has nothing to give.
-SELECT volguard.acquire(:one, 'volume', 'r-3') AS token, volguard.acquire(:one, 'volume', 'r-4') AS kept \gset
+SELECT volguard.acquire(:one, 'rel-volume', 'r-3') AS token, volguard.acquire(:one, 'rel-volume', 'r-4') AS kept \gset
 UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE service_id = :one;
 SELECT volguard.release(:token) AS late;
 UPDATE volguard.services SET fenced_at = now() WHERE service_id = :one;
@@ -30,7 +30,7 @@ SELECT volguard.release(:kept) AS live;
 ROLLBACK;
 
 -- Rolled back, it is held as before; released within a transaction, it is free to that transaction.
-SELECT volguard.acquire(:two, 'volume', 'r-5') AS token \gset
+SELECT volguard.acquire(:two, 'rel-volume', 'r-5') AS token \gset
 BEGIN;
 SELECT volguard.release(:token);
 SELECT volguard.release(:token) AS twice;
@@ -40,9 +40,9 @@ BEGIN;
 SAVEPOINT before;
 SELECT volguard.release(:token);
 ROLLBACK TO before;
-SELECT volguard.acquire(:two, 'volume', 'r-5') AS refused;
+SELECT volguard.acquire(:two, 'rel-volume', 'r-5') AS refused;
 SELECT volguard.release(:token);
-SELECT volguard.acquire(:two, 'volume', 'r-5') > :token AS got;
+SELECT volguard.acquire(:two, 'rel-volume', 'r-5') > :token AS got;
 COMMIT;
 
 -- A false writes nothing.
@@ -53,7 +53,7 @@ SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid, sum(n_tup_del) - :del
 COMMIT;
 
 -- Every isolation level will do.
-SELECT volguard.acquire(:two, 'volume', 'r-6') AS rr, volguard.acquire(:two, 'volume', 'r-7') AS ser \gset
+SELECT volguard.acquire(:two, 'rel-volume', 'r-6') AS rr, volguard.acquire(:two, 'rel-volume', 'r-7') AS ser \gset
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT volguard.release(:rr), volguard.release(:rr) AS twice;
 COMMIT;

@@ -1,7 +1,7 @@
 -- reset_resource: forget every lock and all work of a resource.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 SELECT volguard.register_service('node-1', 'volume', 'reset') AS one, volguard.register_service('node-2', 'volume', 'reset') AS two, volguard.register_service('node-1', 'volume', 'reset-other') AS elsewhere \gset
-SELECT volguard.acquire(:one, 'reset', 'r-1') AS plain, volguard.acquire(:two, 'reset', 'r-1', 'b', status => 'creating') AS work, volguard.acquire(:elsewhere, 'reset', 'r-1') AS elsewhere_token,
+SELECT volguard.acquire(:one, 'reset', 'r-1') AS plain, volguard.acquire(:two, 'reset', 'r-1', 'b', status => 'creating') AS work, volguard.acquire(:elsewhere, 'reset', 'r-1', 'c') AS elsewhere_token,
        volguard.acquire(:one, 'reset', 'r-2') AS other_id, volguard.acquire(:one, 'reset-too', 'r-1') AS other_type \gset
 
 -- Each lock that goes leaves an event; nothing does when there was nothing to forget.
@@ -24,7 +24,7 @@ SELECT volguard.reset_resource('reset', repeat('r', 1025)); :code
 SELECT resource_type, resource_id FROM volguard.workers WHERE resource_type LIKE 'reset%' ORDER BY 1, 2;
 
 -- Of a fenced service, and of one whose row is gone.
-SELECT volguard.acquire(:two, 'reset', 'r-3') IS NOT NULL AS got, volguard.acquire(:elsewhere, 'reset', 'r-3') IS NOT NULL AS got;
+SELECT volguard.acquire(:two, 'reset', 'r-3') IS NOT NULL AS got, volguard.acquire(:elsewhere, 'reset', 'r-3', 'c') IS NOT NULL AS got;
 UPDATE volguard.services SET fenced_at = now() WHERE service_id = :two;
 DELETE FROM volguard.services WHERE service_id = :elsewhere;
 SELECT volguard.reset_resource('reset', 'r-3');

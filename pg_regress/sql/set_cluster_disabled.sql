@@ -16,8 +16,8 @@ SELECT disabled, disabled_reason FROM volguard.cluster_status WHERE cluster = 'd
 SELECT volguard.set_cluster_disabled(cluster => 'disable', disabled => true, reason => 'moving to another hall');
 SELECT state, disabled, disabled_reason FROM volguard.cluster_status WHERE cluster = 'disable';
 -- Nothing is refused: services register, beat and lock as before.
-SELECT volguard.heartbeat(:one), volguard.register_service('node-2', 'volume', 'disable') AS two, volguard.acquire(:one, 'volume', 'd-1') AS token \gset
-SELECT volguard.acquire(:two, 'volume', 'd-2', status => 'creating') > :token AS got, volguard.release(:token);
+SELECT volguard.heartbeat(:one), volguard.register_service('node-2', 'volume', 'disable') AS two, volguard.acquire(:one, 'disable', 'd-1') AS token \gset
+SELECT volguard.acquire(:two, 'disable', 'd-2', status => 'creating') > :token AS got, volguard.release(:token);
 -- In use again, the reason is gone.
 SELECT volguard.set_cluster_disabled('disable', false, 'moved');
 SELECT disabled, disabled_reason FROM volguard.cluster_status WHERE cluster = 'disable';

@@ -29,12 +29,12 @@ COMMENT ON COLUMN volguard.services.postponed_until IS 'Until then auto_cleanup 
 CREATE UNIQUE INDEX services_incarnation_key ON volguard.services (cluster, host, binary_name) WHERE fenced_at IS NULL;
 
 -- No foreign key to services: its check would lock, and so write, the service's row at every acquire. A heavyweight
--- lock on the service (the gate) keeps fencing apart from acquiring instead.
+-- lock on the service keeps fencing apart from acquiring instead.
 CREATE TABLE volguard.workers (
-    cluster            text COLLATE "C" NOT NULL,
-    resource_type      text COLLATE "C" NOT NULL,
     resource_id        text COLLATE "C" NOT NULL,
+    resource_type      text COLLATE "C" NOT NULL,
     lock_name          text COLLATE "C" NOT NULL,
+    cluster            text COLLATE "C" NOT NULL,
     token              bigint           NOT NULL,
     service_id         bigint           NOT NULL,
     status             text COLLATE "C",
@@ -43,16 +43,18 @@ CREATE TABLE volguard.workers (
     updated_at         timestamptz      NOT NULL,
     details            jsonb,
     crashed_service_id bigint,
-    -- What differs most comes first, so that nearly each comparison on the way down the tree ends at its first column.
-    PRIMARY KEY (resource_id, resource_type, cluster, lock_name)
+    -- Without the cluster: a volume is one volume. What differs most comes first, so that nearly each comparison on the way
+    -- down the tree ends at its first column.
+    PRIMARY KEY (resource_id, resource_type, lock_name)
 ) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE volguard.workers IS 'One row per lock held or piece of work in progress.';
+COMMENT ON COLUMN volguard.workers.cluster IS 'Of the service that took it: who may take crashed work over.';
 COMMENT ON COLUMN volguard.workers.status IS 'NULL: a plain lock. Otherwise work that needs cleanup if its service dies.';
 COMMENT ON COLUMN volguard.workers.crashed_service_id IS 'Whose work this was, when a live service has claimed its cleanup.';
 
 CREATE UNIQUE INDEX workers_token_key ON volguard.workers (token);
--- The work slot: one cleanable operation per resource and cluster.
-CREATE UNIQUE INDEX workers_work_key ON volguard.workers (resource_id, resource_type, cluster) WHERE status IS NOT NULL;
+-- The work slot: one operation per resource, whatever the cluster.
+CREATE UNIQUE INDEX workers_work_key ON volguard.workers (resource_id, resource_type) WHERE status IS NOT NULL;
 -- With the token, so that the oldest work of a crashed service is found at once.
 CREATE INDEX workers_service_id_idx ON volguard.workers (service_id, token);
 

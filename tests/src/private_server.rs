@@ -105,6 +105,17 @@ impl PrivateServer {
         run(&mut psql)
     }
 
+    /// Runs a script of `psql` as superuser, in one session: its own commands and variables work, each statement is a
+    /// transaction. The rows come back as from [`psql`](Self::psql).
+    ///
+    /// # Errors
+    /// As [`psql`](Self::psql), with the line of the script.
+    pub fn psql_script(&self, database: &str, script: &str) -> Result<String, Error> {
+        let file = self.guardian.dir().join(format!("{database}.sql"));
+        std::fs::write(&file, script).map_err(Error::file(&file))?;
+        self.psql_in(database, &format!("\\i '{}'", file.display()))
+    }
+
     /// Dumps a database with `pg_dump` and options of its, into a file that goes with the server.
     ///
     /// # Errors

@@ -1,20 +1,13 @@
 //! Runs the SQL of the documents that people copy from, in order, and compares what they say a statement returns
-//! (`-- → value` below it) with what it does return.
+//! (`-- → value` below it) with what it does return. A document is one session of `psql`, as for its reader.
 
 use std::path::Path;
 
 use volguard_tests::PrivateServer;
 
-/// One statement and the value that the document promises.
-#[derive(Debug, PartialEq)]
-struct Example {
-    sql: String,
-    promised: Option<String>,
-}
-
 /// The documents, and how many statements each has at least.
-const DOCUMENTS: [(&str, usize); 8] = [
-    ("README.md", 10),
+const DOCUMENTS: [(&str, usize); 13] = [
+    ("README.md", 15),
     ("docs/conditional-update.md", 25),
     ("docs/acquire-all.md", 8),
     ("docs/claim-cleanup.md", 24),
@@ -22,7 +15,30 @@ const DOCUMENTS: [(&str, usize); 8] = [
     ("docs/work.md", 15),
     ("docs/event-log.md", 9),
     ("docs/dump-and-restore.md", 2),
+    ("docs/reference/services.md", 12),
+    ("docs/reference/locks.md", 22),
+    ("docs/reference/updates.md", 13),
+    ("docs/reference/cleanup.md", 18),
+    ("docs/reference/views.md", 7),
 ];
+
+/// What stands in the output behind a statement's rows.
+const MARK: &str = "end of statement";
+
+/// A document as a script for `psql`, whose lines have the numbers that they have in the document, and what it promises
+/// of each statement.
+#[derive(Debug, PartialEq)]
+struct Script {
+    text: String,
+    statements: Vec<Statement>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Statement {
+    /// Where it ends.
+    line: usize,
+    promised: Option<String>,
+}
 
 #[test]
 fn documents_do_what_they_say() {
@@ -35,23 +51,18 @@ fn documents_do_what_they_say() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("..")
             .join(document);
-        let examples = examples(&std::fs::read_to_string(path).expect(document));
-        assert!(
-            examples.len() > at_least,
-            "{document} has lost its SQL: {}",
-            examples.len()
-        );
-        for example in examples {
-            let returned = server
-                .psql_in(&database, &example.sql)
-                .unwrap_or_else(|error| panic!("{document}: {}\n{error}", example.sql));
-            if let Some(promised) = example.promised {
-                assert_eq!(
-                    as_written(&returned),
-                    promised,
-                    "{document}: {}",
-                    example.sql
-                );
+        let script = script(&std::fs::read_to_string(path).expect(document));
+        let count = script.statements.len();
+        assert!(count > at_least, "{document} has lost its SQL: {count}");
+        let output = server
+            .psql_script(&database, &script.text)
+            .unwrap_or_else(|error| panic!("{document}: {error}"));
+        let returned: Vec<&str> = output.split(MARK).collect();
+        assert_eq!(returned.len(), count + 1, "{document}: {output}");
+        for (statement, returned) in script.statements.iter().zip(returned) {
+            if let Some(promised) = &statement.promised {
+                let line = statement.line;
+                assert_eq!(&as_written(returned), promised, "{document}:{line}");
             }
         }
     }
@@ -59,7 +70,7 @@ fn documents_do_what_they_say() {
 
 /// psql's bare output in the words of the document.
 fn as_written(output: &str) -> String {
-    match output.trim_end() {
+    match output.trim() {
         "" => "NULL".to_owned(),
         "t" => "true".to_owned(),
         "f" => "false".to_owned(),
@@ -67,53 +78,66 @@ fn as_written(output: &str) -> String {
     }
 }
 
-/// The statements of the ` ```sql ` blocks; each ends with a line whose last character, but for a comment, is a semicolon.
-fn examples(markdown: &str) -> Vec<Example> {
-    let mut examples: Vec<Example> = Vec::new();
-    let mut in_sql = false;
-    let mut statement = String::new();
-    for line in markdown.lines() {
+/// The statements of the ` ```sql ` blocks; each ends with a line whose last word, but for a comment, is a semicolon or a
+/// `\gset`.
+fn script(markdown: &str) -> Script {
+    let mut text = String::new();
+    let mut statements: Vec<Statement> = Vec::new();
+    let (mut in_sql, mut open) = (false, false);
+    for (at, line) in markdown.lines().enumerate() {
         match line {
             "```sql" => in_sql = true,
-            "```" => in_sql = false,
-            _ if !in_sql => {}
-            _ => {
+            "```" => {
+                assert!(!open, "line {}: a statement without its end", at + 1);
+                in_sql = false;
+            }
+            _ if in_sql => {
                 if let Some(promised) = line.strip_prefix("-- → ") {
-                    examples.last_mut().expect("a statement above").promised =
-                        Some(promised.to_owned());
-                    continue;
-                }
-                statement.push_str(line);
-                statement.push('\n');
-                let code = line.split("--").next().unwrap_or_default().trim_end();
-                if code.ends_with(';') {
-                    examples.push(Example {
-                        sql: std::mem::take(&mut statement),
-                        promised: None,
-                    });
+                    let statement = statements.last_mut().expect("a statement above");
+                    statement.promised = Some(promised.to_owned());
+                } else {
+                    let code = line.split("--").next().unwrap_or_default().trim_end();
+                    text.push_str(code);
+                    open = (open || !code.is_empty()) && !ends(code);
+                    if ends(code) {
+                        text.push_str(&format!(" \\echo {MARK}"));
+                        statements.push(Statement {
+                            line: at + 1,
+                            promised: None,
+                        });
+                    }
                 }
             }
+            _ => {}
         }
+        text.push('\n');
     }
-    assert!(
-        statement.trim().is_empty(),
-        "a statement without its end: {statement}"
-    );
-    examples
+    Script { text, statements }
+}
+
+fn ends(code: &str) -> bool {
+    let last_words = code.rsplit_once("\\gset").map(|(_, prefix)| prefix.trim());
+    code.ends_with(';') || last_words.is_some_and(|prefix| !prefix.contains(' '))
 }
 
 #[test]
 fn statements_and_promises_are_told_apart() {
-    let markdown = "text\n```sql\nSELECT 1,\n  2;  -- note\n-- → 1|2\nSELECT 3;\n```\n```rust\nlet x = 1;\n```\n";
-    let expected = [
-        Example {
-            sql: "SELECT 1,\n  2;  -- note\n".to_owned(),
-            promised: Some("1|2".to_owned()),
-        },
-        Example {
-            sql: "SELECT 3;\n".to_owned(),
-            promised: None,
-        },
-    ];
-    assert_eq!(examples(markdown), expected);
+    let markdown = "text\n```sql\nSELECT 1,\n  2;  -- note\n-- → 1|2\nSELECT 3 AS x \\gset y_\n```\n```rust\nlet x = 1;\n```\n";
+    let statement = |line, promised: Option<&str>| Statement {
+        line,
+        promised: promised.map(str::to_owned),
+    };
+    let expected = Script {
+        text: format!(
+            "\n\nSELECT 1,\n  2; \\echo {MARK}\n\nSELECT 3 AS x \\gset y_ \\echo {MARK}\n\n\n\n\n"
+        ),
+        statements: vec![statement(4, Some("1|2")), statement(6, None)],
+    };
+    assert_eq!(script(markdown), expected);
+}
+
+#[test]
+#[should_panic(expected = "line 4: a statement without its end")]
+fn a_statement_without_its_end_is_missed() {
+    script("```sql\nSELECT 1;\nSELECT 2\n```\n");
 }

@@ -1,8 +1,8 @@
 //! What is said about work that couldn't be repaired.
 
 use super::work::Kind;
-use crate::error::Error;
-use crate::events;
+use crate::pg::error::Error;
+use crate::store::events;
 
 /// As many warnings a kind; how many more there would be is told in one.
 const MOST_WARNINGS: usize = 20;

@@ -1,9 +1,9 @@
 //! What a cleanup did, by service.
 
-use crate::error::Error;
-use crate::events::{self, Event};
-use crate::spi::arg;
-use crate::statements;
+use crate::pg::error::Error;
+use crate::pg::spi::arg;
+use crate::store::events::{self, Event};
+use crate::store::sql;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -29,8 +29,8 @@ impl Tally {
         if self.locks_released + self.resources_cleaned + self.resources_stale == 0 {
             return Ok(());
         }
-        let cluster = statements::SERVICE_IDENTITY
-            .run(&[arg(service_id)], |rows| rows.get::<String>(0, 0))?;
+        let cluster =
+            sql::SERVICE_IDENTITY.run(&[arg(service_id)], |rows| rows.get::<String>(0, 0))?;
         events::record(&Event {
             cluster: cluster.as_deref(),
             service_id: Some(service_id),

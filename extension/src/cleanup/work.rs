@@ -4,16 +4,16 @@
 //! neither does. If one resource makes it fail, that is undone and the halves are tried by themselves, down to the one,
 //! which waits.
 
-use super::Scope;
+use super::cleanup::Scope;
 use super::failures::Failures;
+use super::repair::{Repair, interrupts};
 use super::tally::Tallies;
-use crate::catch::attempt;
-use crate::error::Error;
-use crate::repair::{Repair, interrupts};
+use crate::pg::catch::attempt;
+use crate::pg::error::Error;
+use crate::pg::spi::{Rows, arg};
 use crate::sabotage::{self, Guard};
-use crate::spi::{Rows, arg};
-use crate::statements;
-use crate::wait::Line;
+use crate::store::sql;
+use crate::wait::WaitQueue;
 
 /// One status of one type of resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,8 +27,8 @@ pub struct Work {
     pub resource_id: String,
     token: i64,
     service_id: i64,
-    key: Line,
-    slot: Line,
+    key: WaitQueue,
+    slot: WaitQueue,
 }
 
 impl Work {
@@ -36,13 +36,13 @@ impl Work {
     fn read(rows: &Rows) -> Vec<Self> {
         let work = |row| {
             let name = |column| rows.get::<&str>(row, column);
-            let (cluster, resource_type, resource_id) = (name(0)?, name(1)?, name(2)?);
+            let (resource_type, resource_id) = (name(1)?, name(2)?);
             Some(Work {
                 resource_id: resource_id.to_owned(),
                 token: rows.get(row, 5)?,
                 service_id: rows.get(row, 6)?,
-                key: Line::of_key(cluster, resource_type, resource_id, name(3)?),
-                slot: Line::of_work(cluster, resource_type, resource_id),
+                key: WaitQueue::of_key(resource_type, resource_id, name(3)?),
+                slot: WaitQueue::of_work(resource_type, resource_id),
             })
         };
         (0..rows.len()).filter_map(work).collect()
@@ -170,17 +170,17 @@ impl Cleaning<'_> {
     }
 
     fn seen(&self) -> Result<Vec<Work>, Error> {
-        statements::CRASHED_WORK.run(&self.scope.of_kind(self.kind), Work::read)
+        sql::CRASHED_WORK.run(&self.scope.of_kind(self.kind), Work::read)
     }
 
     fn remove_kind(&self) -> Result<Vec<Work>, Error> {
         let scope = self.scope.of_kind(self.kind);
         if sabotage::removed(Guard::Taken) {
             let seen = self.seen()?;
-            statements::REMOVE_CRASHED_KIND.count(&scope)?;
+            sql::REMOVE_CRASHED_KIND.count(&scope)?;
             return Ok(seen);
         }
-        statements::REMOVE_CRASHED_KIND.run(&scope, Work::read)
+        sql::REMOVE_CRASHED_KIND.run(&scope, Work::read)
     }
 
     /// Those of them that nobody else has taken away.
@@ -191,7 +191,7 @@ impl Cleaning<'_> {
             arg(tokens),
             arg(self.kind.status.as_str()),
         ];
-        statements::REMOVE_CRASHED_WORK.run(&parameters, Work::read)
+        sql::REMOVE_CRASHED_WORK.run(&parameters, Work::read)
     }
 }
 

@@ -1,17 +1,16 @@
 //! A call of `conditional_update`: its arguments, and the way to its answer.
 
-use super::document::Path;
-use super::grammar;
-use super::jsonb::Jsonb;
+use super::cache::cache_key::Signature;
+use super::cache::cached_update::Recipe;
+use super::cache::updates;
 use super::outcome::{Outcome, Row};
-use super::recipe::Recipe;
-use super::recipes;
-use super::signature::Signature;
 use super::update::Request;
-use super::{empty, not_empty};
-use crate::argument::required;
-use crate::error::Error;
-use crate::fence;
+use super::{empty, grammar, not_empty};
+use crate::input::argument::required;
+use crate::input::document::Path;
+use crate::input::jsonb::Jsonb;
+use crate::pg::error::Error;
+use crate::service::fence;
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
 use pgrx::pg_sys::{self, FunctionCallInfo, Oid, TimestampTz};
 
@@ -75,7 +74,7 @@ impl<'c> Call<'c> {
 
     /// Were such documents read before, and found to be in order?
     pub fn is_known(&self) -> bool {
-        Signature::of(self).is_some_and(|signature| recipes::find(&signature).is_some())
+        Signature::of(self).is_some_and(|signature| updates::find(&signature).is_some())
     }
 
     /// Finds mistakes in the documents without looking at a row.
@@ -95,7 +94,7 @@ impl<'c> Call<'c> {
     pub fn run(&self) -> Result<Outcome, Error> {
         let signature = Signature::of(self);
         if let Some(signature) = &signature
-            && let Some(recipe) = recipes::find(signature)
+            && let Some(recipe) = updates::find(signature)
         {
             if !self.fence_is_held()? {
                 return Ok(Outcome::Fenced);
@@ -103,7 +102,7 @@ impl<'c> Call<'c> {
             if recipe.is_current()? {
                 return self.run_known(&recipe, signature);
             }
-            recipes::forget(signature);
+            updates::forget(signature);
         }
         let request = self.request()?;
         if !self.fence_is_held()? {

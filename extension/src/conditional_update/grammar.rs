@@ -10,7 +10,7 @@ pub use condition::{Choice, Comparison, Condition, Expectation};
 pub use filter::{Exists, Filter};
 pub use value::{Arithmetic, Expression};
 
-use super::document::{Fault, Members, Path};
+use crate::input::document::{Fault, Members, Path};
 use serde_json::{Map, Value as Json};
 
 /// A value that stands in a document as it is. Which type it is of, the column says that it is for.

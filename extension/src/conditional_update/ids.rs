@@ -1,13 +1,13 @@
 //! The ids of resources, as an array of their column's type.
 
-use super::bind::Input;
-use super::document::Path;
-use super::jsonb::Part;
-use super::operators::{base_type, type_name};
-use super::target::Column;
-use crate::catch::attempt;
-use crate::error::Error;
-use crate::spi::Rows;
+use super::catalog::operators::{base_type, type_name};
+use super::catalog::table::Column;
+use super::sql::bind::Input;
+use crate::input::document::Path;
+use crate::input::jsonb::Part;
+use crate::pg::catch::attempt;
+use crate::pg::error::Error;
+use crate::pg::spi::Rows;
 use pgrx::pg_sys::{self, Datum, Oid};
 
 /// Ids that the column's type takes, each with its place in the list that they were read from.

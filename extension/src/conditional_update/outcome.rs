@@ -1,8 +1,8 @@
 //! What came of an update, and its form in SQL: `volguard.update_result`.
 
-use super::jsonb::{Jsonb, Part};
-use crate::export::composite;
-use crate::spi::{Arg, arg};
+use crate::input::jsonb::{Jsonb, Part};
+use crate::pg::export::composite;
+use crate::pg::spi::{Arg, arg};
 use pgrx::FromDatum;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Oid};
 

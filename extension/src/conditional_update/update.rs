@@ -1,18 +1,17 @@
 //! The update itself: one statement that goes through or changes nothing, and the exact reason if it did nothing.
 
-use super::document::Path;
+use super::cache::cache_key::Signature;
+use super::cache::cached_update::Recipe;
+use super::cache::{plan, updates};
+use super::catalog::table::{Column, Table, relation_name};
 use super::grammar::{Columns, Expectation, Expression, Filter, Scalar};
 use super::outcome::{self, Outcome};
-use super::plan;
-use super::recipe::Recipe;
-use super::recipes;
-use super::render::{Row, Statement, Writer};
-use super::signature::Signature;
-use super::target::{Column, Table, relation_name};
-use crate::error::Error;
-use crate::invalidation::generation;
+use super::sql::writer::{Row, Statement, Writer};
+use crate::input::document::Path;
+use crate::pg::error::Error;
+use crate::pg::invalidation::generation;
+use crate::pg::spi::{Rows, transaction_snapshot_only};
 use crate::sabotage::{self, Guard};
-use crate::spi::{Rows, transaction_snapshot_only};
 use pgrx::pg_sys::{Oid, TimestampTz};
 
 /// What a caller asks for, read from the documents.
@@ -50,7 +49,7 @@ impl Request {
             // What is behind a view may change without the view.
             let statements = (lock.as_ref(), &update);
             let recipe = Recipe::new(generation, self, &table, statements, &signature.parts)?;
-            recipes::keep(signature, recipe);
+            updates::keep(signature, recipe);
         }
         if lock.is_some() {
             update.bind()?;
@@ -107,6 +106,7 @@ impl Request {
             }
         }
         Err(Error::Suppressed {
+            write: "update of",
             table: table.name.clone(),
         })
     }

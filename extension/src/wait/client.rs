@@ -2,11 +2,11 @@
 //!
 //! Postgres looks at the connection of a running statement only if `client_connection_check_interval` is set, and by default
 //! it isn't. A waiter whose client has died would then keep its place and, in the end, take the lock for nobody. So the
-//! head [looks](look) whenever it has slept, and whoever waits for a lock of Postgres does so under a [`Watch`] and looks when it
+//! head [checks](check) whenever it has slept, and whoever waits for a lock of Postgres does so under a [`Watch`] and looks when it
 //! has it.
 
-use crate::catch::{catching, check_interrupts, raw};
-use crate::error::Error;
+use crate::pg::catch::{catching, check_interrupts, raw};
+use crate::pg::error::Error;
 use crate::sabotage::{self, Guard};
 use pgrx::pg_sys;
 
@@ -14,7 +14,7 @@ use pgrx::pg_sys;
 const INTERVAL: i32 = 1000;
 
 /// Ends the session, as Postgres would, if its client has hung up.
-pub fn look() -> Result<(), Error> {
+pub fn check() -> Result<(), Error> {
     if !can_tell() {
         return Ok(());
     }
@@ -69,11 +69,5 @@ fn can_tell() -> bool {
         return false;
     }
     // SAFETY: a plain variable of the backend, and a function that only answers what was compiled in.
-    unsafe {
-        #[cfg(not(feature = "pg14"))]
-        let reported = pg_sys::WaitEventSetCanReportClosed();
-        #[cfg(feature = "pg14")]
-        let reported = cfg!(target_os = "linux");
-        reported && !pg_sys::MyProcPort.is_null()
-    }
+    unsafe { pg_sys::WaitEventSetCanReportClosed() && !pg_sys::MyProcPort.is_null() }
 }

@@ -1,8 +1,8 @@
 //! How long a call may wait, and lock waits that end by then.
 
-use crate::catch::attempt;
-use crate::error::Error;
-use crate::wait::client::{self, Watch};
+use super::client::{self, Watch};
+use crate::pg::catch::attempt;
+use crate::pg::error::Error;
 use pgrx::pg_sys;
 use std::ptr;
 use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ impl Deadline {
         let watch = Watch::begin()?;
         let result = self.attempt(left, || body().map(Some))?;
         drop(watch);
-        client::look()?;
+        client::check()?;
         Ok(result)
     }
 

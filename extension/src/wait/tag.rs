@@ -4,8 +4,9 @@
 //! write (they use 1 and 2), so they can't meet a user's advisory lock. `pg_locks` shows them as `advisory` with that
 //! value as `objsubid`. All are transaction-level.
 
-use crate::catch::{catching, raw};
-use crate::error::Error;
+use crate::pg::catch::{catching, raw};
+use crate::pg::error::Error;
+use crate::sabotage::{self, Guard};
 use pgrx::pg_sys::{self, LOCKTAG};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -14,11 +15,11 @@ use xxhash_rust::xxh3::Xxh3;
 #[repr(u16)]
 pub enum Kind {
     /// The waiting line of a key.
-    Line = 0x5647,
+    Queue = 0x5647,
     /// The waiting line of a resource's work slot.
-    WorkLine = 0x5648,
+    WorkQueue = 0x5648,
     /// The gate of a service: shared by whoever relies on its being alive, exclusive to whoever fences it.
-    Gate = 0x5649,
+    ServiceLock = 0x5649,
     /// Registering under one (cluster, host, binary).
     Incarnation = 0x564A,
     /// Raising the count of restores.
@@ -33,20 +34,35 @@ pub enum Mode {
     Exclusive = pg_sys::ExclusiveLock as isize,
 }
 
+impl Kind {
+    /// The guard that its locks are.
+    fn guard(self) -> Option<Guard> {
+        match self {
+            Kind::Queue | Kind::WorkQueue => Some(Guard::Line),
+            Kind::ServiceLock => Some(Guard::Gate),
+            Kind::Cleaning => Some(Guard::OneCleaner),
+            Kind::Incarnation | Kind::Lineage => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
-pub struct Tag(LOCKTAG);
+pub struct Tag(LOCKTAG, Kind);
 
 impl Tag {
     pub fn of_number(kind: Kind, number: u64) -> Self {
-        Tag(LOCKTAG {
-            // SAFETY: a plain variable of the backend.
-            locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
-            locktag_field2: (number >> 32) as u32,
-            locktag_field3: number as u32,
-            locktag_field4: kind as u16,
-            locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
-            locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
-        })
+        Tag(
+            LOCKTAG {
+                // SAFETY: a plain variable of the backend.
+                locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
+                locktag_field2: (number >> 32) as u32,
+                locktag_field3: number as u32,
+                locktag_field4: kind as u16,
+                locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+                locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+            },
+            kind,
+        )
     }
 
     /// Two names that hash alike share a tag, which makes one wait for the other and is otherwise harmless: a tag
@@ -77,7 +93,15 @@ impl Tag {
         self.acquire(mode, false).map(drop)
     }
 
+    /// Has a test taken the guard away that these locks are?
+    fn is_sabotaged(&self) -> bool {
+        self.1.guard().is_some_and(sabotage::removed)
+    }
+
     fn acquire(&self, mode: Mode, dont_wait: bool) -> Result<bool, Error> {
+        if self.is_sabotaged() {
+            return Ok(true);
+        }
         let tag = &raw const self.0;
         let _owned = ByTransaction::now();
         // SAFETY: a valid tag that outlives the call; the closure owns nothing.
@@ -87,6 +111,9 @@ impl Tag {
 
     /// Gives back one `try_lock` or `lock` before the transaction ends.
     pub fn unlock(&self, mode: Mode) {
+        if self.is_sabotaged() {
+            return;
+        }
         let _owned = ByTransaction::now();
         // SAFETY: a valid tag; a lock that isn't held gets a warning of Postgres, nothing worse.
         unsafe { pg_sys::LockRelease(&self.0, mode as i32, false) };

@@ -1,7 +1,7 @@
 //! Waking the head of a line after a commit.
 
+use super::tag::Tag;
 use crate::sabotage::{self, Guard};
-use crate::wait::tag::Tag;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 
@@ -19,16 +19,11 @@ pub fn register() {
 /// Notes whoever heads the line of `tag` at this moment, to be woken once the change just made is visible.
 ///
 /// Call it after the row was deleted (or changed). Who becomes head later finds the change in progress and waits for this
-/// transaction instead, so no one sleeps through it. True if there is somebody.
-pub fn after_commit(tag: &Tag) -> bool {
-    if sabotage::removed(Guard::WakeUp) {
-        return false;
+/// transaction instead, so no call sleeps through it.
+pub fn after_commit(tag: &Tag) {
+    if !sabotage::removed(Guard::WakeUp) {
+        TO_WAKE.with_borrow_mut(|latches| tag.holders_latches(latches));
     }
-    TO_WAKE.with_borrow_mut(|latches| {
-        let before = latches.len();
-        tag.holders_latches(latches);
-        latches.len() > before
-    })
 }
 
 /// # Safety

@@ -4,17 +4,18 @@
 //! that of the resource. Where the update does nothing, the release is undone.
 
 use super::tracked::Tracked;
-use crate::argument::required;
-use crate::catch::attempt;
 use crate::conditional_update::{Call, Outcome};
-use crate::error::Error;
-use crate::export::{export, verb};
-use crate::fence::{self, Gate};
-use crate::jsonb::Jsonb;
-use crate::look::Held;
+use crate::input::argument::required;
+use crate::input::jsonb::Jsonb;
+use crate::lock::release;
+use crate::pg::catch::attempt;
+use crate::pg::error::Error;
+use crate::pg::export::{export, verb};
 use crate::sabotage::{self, Guard};
-use crate::tables::Tables;
-use crate::{lock, service};
+use crate::service::fence;
+use crate::service::guard::ServiceLock;
+use crate::store::lookup::Held;
+use crate::store::tables::Tables;
 use pgrx::IntoDatum;
 use pgrx::JsonB;
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
@@ -22,38 +23,34 @@ use pgrx::pg_sys::{Datum, FunctionCallInfo};
 
 fn finish(token: i64, changes: Jsonb) -> Result<Outcome, Error> {
     let tables = Tables::open()?;
-    let Some(held) = tables.held(token)? else {
+    let Some(held) = fence::holder(&tables, token)? else {
         return Ok(Outcome::Fenced);
     };
-    if !service::may_act_for(held.service_id)? {
-        return Err(fence::not_yours(token));
-    }
-    let [_, resource_type, resource_id, _] = &held.names;
-    let tracked = Tracked::find(resource_type, resource_id)?;
+    let tracked = Tracked::find(&held.resource_type, &held.resource_id)?;
     let nothing = JsonB(serde_json::json!({})).into_datum();
     // SAFETY: a jsonb in the call's memory.
     let nothing = unsafe { Jsonb::new(nothing.expect("a document is no NULL")) };
     let update = tracked.update(changes, nothing, None);
     // Nobody fences the service before we commit.
-    let gate = Gate::of(held.service_id);
-    gate.enter()?;
-    let outcome = give_back(&tables, token, &held, &update);
+    let guard = ServiceLock::of(held.service_id);
+    guard.lock_shared()?;
+    let outcome = give_back(&tables, &held, &update);
     let outcome = outcome.map_err(|error| tracked.explain(error))?;
     if !matches!(outcome, Outcome::Updated(_)) {
-        gate.leave();
+        guard.unlock_shared();
     }
     Ok(outcome)
 }
 
 /// Both or neither.
-fn give_back(tables: &Tables, token: i64, held: &Held, update: &Call) -> Result<Outcome, Error> {
+fn give_back(tables: &Tables, held: &Held, update: &Call) -> Result<Outcome, Error> {
     let mut refusal = Outcome::Fenced;
     let done = attempt(|| {
         if sabotage::removed(Guard::ReleaseFirst) {
             let outcome = update.run()?;
-            return Ok(lock::give_back(tables, token, held)?.then_some(outcome));
+            return Ok(release::give_back(tables, held)?.then_some(outcome));
         }
-        if !lock::give_back(tables, token, held)? {
+        if !release::give_back(tables, held)? {
             return Ok(None);
         }
         Ok(match update.run()? {

@@ -6,15 +6,17 @@
 //! gate are free.
 
 use super::tracked::Tracked;
-use crate::acquire::{self, Got, Ready, Request};
-use crate::argument::{self, required};
 use crate::conditional_update::{Call, Outcome, no_names};
-use crate::error::Error;
-use crate::export::{composite, export, verb};
-use crate::jsonb::Jsonb;
+use crate::input::argument::{self, required};
+use crate::input::jsonb::Jsonb;
+use crate::lock::attempts::{Attempts, Got, Ready};
+use crate::lock::request::{Request, Wanted, deadline};
+use crate::pg::error::Error;
+use crate::pg::export::{composite, export, verb};
+use crate::pg::spi::arg;
 use crate::sabotage::{self, Guard};
-use crate::service;
-use crate::spi::arg;
+use crate::service::identity;
+use crate::store::key::Key;
 use crate::wait::Deadline;
 use pgrx::datum::{Interval, Uuid};
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
@@ -74,24 +76,30 @@ impl Arguments<'_> {
     }
 
     fn start(&self) -> Result<Started, Error> {
-        let deadline = acquire::deadline("start_work", self.wait)?;
-        let cluster = service::acting_for(self.service_id)?.cluster;
+        let deadline = deadline("start_work", self.wait)?;
+        let cluster = identity::acting_for(self.service_id)?.cluster;
         let tracked = Tracked::find(&self.resource_type, &self.resource_id)?;
-        let names = [
-            &*cluster,
-            &self.resource_type,
-            &self.resource_id,
-            &self.lock_name,
-        ];
-        let request = Request::new(self.service_id, names, true, self.request_id, deadline);
+        let lock = Wanted {
+            key: Key::new(&self.resource_type, &self.resource_id, &self.lock_name),
+            working: true,
+            status: None,
+            details: None,
+        };
+        let request = Request {
+            service_id: self.service_id,
+            cluster: &cluster,
+            locks: vec![lock],
+            request_id: self.request_id,
+            deadline,
+        };
         self.check(&deadline, &tracked)?;
         let mut outcome = None;
-        let got = request.acquire(|| {
+        let attempts = Attempts::of(&request, || {
             let (began, patience) = (Instant::now(), patience(&deadline));
             let update = self.update(&tracked);
             let came = change(&deadline, &update).map_err(|error| tracked.explain(error))?;
             let ready = match &came {
-                Some(Outcome::Updated(row)) => Ready::Take(arg(tracked.status(*row)?)),
+                Some(Outcome::Updated(row)) => Ready::TakeWith(arg(tracked.status(*row)?)),
                 // It was not our patience that ended: a trigger won't wait for a lock of its own. Nor is there more to wait for.
                 None if began.elapsed() < patience => Ready::Decline,
                 None => Ready::GiveWay,
@@ -99,15 +107,15 @@ impl Arguments<'_> {
             };
             outcome = came;
             Ok(ready)
-        })?;
-        Ok(match got {
-            Got::Inserted(token) => Started::Updated(token, outcome),
-            Got::HeldByRequest(token) => {
+        });
+        Ok(match attempts.run()? {
+            Got::Tokens(tokens) => Started::Updated(tokens[0], outcome),
+            Got::HeldByRequest(tokens) => {
                 let present = self.update(&tracked).present();
                 let row = present.map_err(|error| tracked.explain(error))?;
-                Started::Updated(token, row.map(Outcome::Updated))
+                Started::Updated(tokens[0], row.map(Outcome::Updated))
             }
-            Got::NotFree | Got::GaveWay => Started::Locked,
+            Got::NotFree => Started::Locked,
             Got::Declined => outcome.map_or(Started::Locked, Started::Refused),
         })
     }

@@ -1,10 +1,10 @@
 //! The row of a tracked resource: which one it is, and what its status is.
 
-use crate::argument;
+use crate::cleanup::rules::{self, Resource};
 use crate::conditional_update::{Call, Row};
-use crate::error::Error;
-use crate::jsonb::Jsonb;
-use crate::rule::{self, Resource};
+use crate::input::argument;
+use crate::input::jsonb::Jsonb;
+use crate::pg::error::Error;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{IntoDatum, JsonB};
 
@@ -17,7 +17,7 @@ pub struct Tracked<'a> {
 
 impl<'a> Tracked<'a> {
     pub fn find(resource_type: &'a str, resource_id: &str) -> Result<Self, Error> {
-        let resource = rule::resource(resource_type)?.ok_or_else(|| Error::Undefined {
+        let resource = rules::resource(resource_type)?.ok_or_else(|| Error::Undefined {
             what: format!("resource type {resource_type} is not tracked"),
             hint: "Call volguard.track_resource first: the work changes the table that it names."
                 .to_owned(),

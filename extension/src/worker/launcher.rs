@@ -1,7 +1,7 @@
 //! The process that starts a tick every so often.
 
 use super::{Outcome, described, on_signal, signal};
-use crate::settings;
+use crate::pg::settings;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{check_for_interrupts, log};
 use std::ffi::{CStr, CString};

@@ -1,9 +1,10 @@
 //! One cleaning of a database, in a process of its own.
 
 use super::{Outcome, on_signal, signal};
-use crate::error::Error;
-use crate::export::{raise_pending, verb};
-use crate::{auto_cleanup, owner};
+use crate::cleanup::auto;
+use crate::pg::error::Error;
+use crate::pg::export::{raise_pending, verb};
+use crate::pg::owner;
 use pgrx::pg_sys::{self, Datum, Oid};
 
 /// What a database or a role may have set that would keep every tick from its work.
@@ -68,6 +69,6 @@ fn clean() -> Result<Outcome, Error> {
         role => role?,
     };
     // What is done tells the log by itself.
-    auto_cleanup::clean_due(None)?;
+    auto::clean_due(None)?;
     Ok(Outcome::Cleaned)
 }

@@ -2,7 +2,7 @@
 
 use super::value::{self, Expression};
 use super::{Literal, Scalar, literal, scalar, wrapped};
-use crate::conditional_update::document::{Fault, Path};
+use crate::input::document::{Fault, Path};
 use serde_json::{Map, Value as Json};
 
 /// `"available"`, or `["available", "error", null]`.

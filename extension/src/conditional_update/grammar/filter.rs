@@ -2,7 +2,7 @@
 
 use super::condition::{Condition, condition};
 use super::{Columns, columns, only_member};
-use crate::conditional_update::document::{Fault, Path};
+use crate::input::document::{Fault, Path};
 use serde_json::{Map, Value as Json};
 
 /// Holds or doesn't: a condition that is NULL to SQL does not hold, and so its `not` does.

@@ -1,6 +1,6 @@
 //! Whatever is thrown at the parser, it answers: with a tree, or with a fault that has a place.
 
-use super::*;
+use crate::conditional_update::grammar::*;
 use proptest::prelude::*;
 
 /// Any JSON, and more often than by chance the words of the grammar.

@@ -1,4 +1,4 @@
-use super::*;
+use crate::conditional_update::grammar::*;
 
 mod conditions;
 mod filters;

@@ -2,7 +2,7 @@
 
 use super::filter::{self, Filter};
 use super::{Literal, literal, only_member, scalar};
-use crate::conditional_update::document::{Fault, Path};
+use crate::input::document::{Fault, Path};
 use serde_json::{Map, Value as Json};
 
 #[derive(Debug, PartialEq, Eq)]

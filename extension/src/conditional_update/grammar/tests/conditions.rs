@@ -1,4 +1,4 @@
-use super::*;
+use crate::conditional_update::grammar::tests::*;
 
 #[test]
 fn a_scalar_and_a_list_are_choices() {

@@ -1,4 +1,4 @@
-use super::*;
+use crate::conditional_update::grammar::tests::*;
 
 #[test]
 fn filters_are_put_together() {

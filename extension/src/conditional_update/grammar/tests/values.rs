@@ -1,4 +1,4 @@
-use super::*;
+use crate::conditional_update::grammar::tests::*;
 
 #[test]
 fn values_are_scalars_columns_and_arithmetic() {

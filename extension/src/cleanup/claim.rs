@@ -1,0 +1,166 @@
+//! Application-level cleanup: work of crashed services that no crash rule repairs is handed to live services.
+//!
+//! Claimed work is a lock of the claimer's like any other, under a new token, in a row that remembers who crashed. What the
+//! claimer leaves when it dies can be claimed again, or cleaned by a rule, because nothing else tells it from its own work.
+//!
+//! A claim never waits, except for rows that a crash rule writes, and for whoever is fencing the claimer: services whose gates
+//! are closed and work that others have locked are passed over.
+
+use super::claimed::Claimed;
+use super::pool::Pool;
+use crate::input::argument;
+use crate::pg::error::Error;
+use crate::pg::export::{export, verb};
+use crate::pg::owner;
+use crate::pg::spi::arg;
+use crate::service::fence;
+use crate::service::guard::ServiceLock;
+use crate::service::identity;
+use crate::store::liveness::Liveness;
+use crate::store::removal;
+use crate::store::tables::Tables;
+use crate::store::{sql, token};
+use pgrx::datum::AnyElement;
+use pgrx::iter::TableIterator;
+use pgrx::pg_extern;
+use pgrx::pg_sys::Oid;
+
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity, reason = "the SQL interface")]
+fn claim_cleanup(
+    service_id: Option<i64>,
+    max_rows: Option<i32>,
+    resource_type: Option<&str>,
+) -> TableIterator<
+    'static,
+    (
+        pgrx::name!(token, i64),
+        pgrx::name!(resource_type, String),
+        pgrx::name!(resource_id, String),
+        pgrx::name!(lock_name, String),
+        pgrx::name!(status, String),
+        pgrx::name!(crashed_service_id, i64),
+        pgrx::name!(details, Option<AnyElement>),
+    ),
+> {
+    let rows = verb(Vec::new(), || {
+        let service_id = argument::required("service_id", service_id)?;
+        let max_rows = at_least_one(argument::required("max_rows", max_rows)?)?;
+        let resource_type = resource_type
+            .map(|name| argument::name("resource_type", Some(name)))
+            .transpose()?;
+        let cluster = identity::acting_for(service_id)?.cluster;
+        let guard = ServiceLock::of(service_id);
+        guard.lock_shared()?;
+        require_alive(service_id)?;
+        let claimed = Pool::of(service_id, &cluster, resource_type, max_rows).claim()?;
+        if claimed.is_empty() {
+            guard.unlock_shared();
+        }
+        Ok(claimed)
+    });
+    TableIterator::new(rows.into_iter().map(Claimed::into_row))
+}
+
+fn at_least_one(max_rows: i32) -> Result<usize, Error> {
+    usize::try_from(max_rows)
+        .ok()
+        .filter(|rows| *rows > 0)
+        .ok_or_else(|| {
+            let hint = "Pass how many pieces of work the service wants at most.";
+            Error::invalid("max_rows", "must be positive", hint)
+        })
+}
+
+/// Inside the service's gate: what it gets it can rely on until the commit.
+fn require_alive(service_id: i64) -> Result<(), Error> {
+    match Tables::open()?.liveness(service_id)? {
+        Liveness::Alive(_) => Ok(()),
+        Liveness::Expired => Err(Error::LeaseExpired(service_id)),
+        Liveness::Fenced => Err(Error::ServiceFenced(service_id)),
+    }
+}
+
+#[pg_extern(sql = false)]
+fn finish_cleanup(token: Option<i64>) -> Option<bool> {
+    verb(None, || {
+        let token = argument::required("token", token)?;
+        end(token, || {
+            removal::remove(&sql::FINISH_CLEANUP, &[arg(token)])
+        })
+    })
+}
+
+#[pg_extern(sql = false)]
+fn abandon_cleanup(token: Option<i64>) -> Option<bool> {
+    verb(None, || {
+        let token = argument::required("token", token)?;
+        end(token, || {
+            let args = [arg(token), arg(token::epoch()?)];
+            removal::remove(&sql::ABANDON_CLEANUP, &args)
+        })
+    })
+}
+
+/// Ends a claim by one of its two statements, inside the claimer's gate.
+fn end(
+    token: i64,
+    statement: impl FnOnce() -> Result<usize, Error>,
+) -> Result<Option<bool>, Error> {
+    let Some(service_id) = claimer(token)? else {
+        return Ok(Some(false));
+    };
+    let guard = ServiceLock::of(service_id);
+    guard.lock_shared()?;
+    let ended = statement()? == 1;
+    if ended {
+        // Work that a crash of the server brings back, under a token that its claimer has forgotten, would wait for the end of
+        // the claimer.
+        token::make_durable();
+    } else {
+        guard.unlock_shared();
+    }
+    Ok(Some(ended))
+}
+
+/// The service that has claimed work under this token; `None` if nothing has it.
+fn claimer(token: i64) -> Result<Option<i64>, Error> {
+    let found = sql::CLAIM_OF_TOKEN.run(&[arg(token)], |rows| {
+        Some((
+            rows.get::<i64>(0, 0)?,
+            rows.get::<bool>(0, 1)?,
+            rows.get::<Oid>(0, 2)?,
+        ))
+    })?;
+    match found {
+        None => Ok(None),
+        Some((_, _, registered_by)) if !owner::caller_is(registered_by) => {
+            Err(fence::not_yours(token))
+        }
+        Some((_, false, _)) => {
+            let hint = "Give the lock back with volguard.release.";
+            Err(Error::invalid(
+                "token",
+                "is that of a lock, not of claimed work",
+                hint,
+            ))
+        }
+        Some((service_id, true, _)) => Ok(Some(service_id)),
+    }
+}
+
+/// Gives back what the service has claimed and doesn't know of. Inside its gate; it isn't fenced.
+pub fn abandon_unknown(service_id: i64, known: &[i64]) -> Result<usize, Error> {
+    let args = [arg(service_id), arg(token::epoch()?), arg(known.to_vec())];
+    let abandoned = removal::remove(&sql::ABANDON_UNKNOWN, &args)?;
+    if abandoned > 0 {
+        token::make_durable();
+    }
+    Ok(abandoned)
+}
+
+export! {
+    volguard_claim_cleanup, pg_finfo_volguard_claim_cleanup => claim_cleanup_wrapper;
+    volguard_finish_cleanup, pg_finfo_volguard_finish_cleanup => finish_cleanup_wrapper;
+    volguard_abandon_cleanup, pg_finfo_volguard_abandon_cleanup => abandon_cleanup_wrapper;
+}

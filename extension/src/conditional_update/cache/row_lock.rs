@@ -1,0 +1,115 @@
+//! The lock on one row, taken through its unique index: what `SELECT … FOR NO KEY UPDATE` does, without a statement's start
+//! and end.
+
+use crate::conditional_update::catalog::table::{Column, Table};
+use crate::conditional_update::catalog::unique;
+use crate::pg::catch::{catching, raw};
+use crate::pg::error::Error;
+use crate::pg::owner;
+use crate::pg::spi::Arg;
+use crate::store::index_scan;
+use pgrx::pg_sys::{self, HeapTuple, Oid, Relation, ScanKeyData, Snapshot};
+
+/// As many columns as a key may have here; none that is in use has more.
+const MOST_COLUMNS: usize = 4;
+
+#[derive(Debug)]
+pub struct RowLock {
+    table: Oid,
+    index: Oid,
+    columns: Vec<KeyColumn>,
+}
+
+/// A column of the key, and the function that finds equal ones in the index.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyColumn {
+    pub number: i16,
+    pub collation: Oid,
+    pub equals: Oid,
+}
+
+impl RowLock {
+    /// `None` unless the columns, none of them NULL, are those of a unique index of a table without children.
+    pub fn new(table: &Table, key: &[Column]) -> Option<Self> {
+        if key.is_empty() || key.len() > MOST_COLUMNS || !table.stands_alone() {
+            return None;
+        }
+        let (index, columns) = unique::exactly(table, key)?;
+        Some(RowLock {
+            table: table.oid(),
+            index,
+            columns,
+        })
+    }
+
+    /// Locks the row as it is now, under READ COMMITTED. False if that takes a statement: there is no such row or it has just changed, or more decides than
+    /// the key does.
+    pub fn take(&self, key: &[Arg]) -> Result<bool, Error> {
+        if !self.is_allowed() {
+            return Ok(false);
+        }
+        let (table, index) = (self.table, self.index);
+        let columns = &self.columns;
+        // SAFETY: the transaction holds the table's lock and the catalog is as it was when the index was found. The closure
+        // owns nothing.
+        let locked = unsafe {
+            catching(|| {
+                let mut keys = [ScanKeyData::default(); MOST_COLUMNS];
+                for ((place, column), value) in keys.iter_mut().zip(columns).zip(key) {
+                    let value = (*value)?;
+                    *place =
+                        index_scan::equals(column.number, column.equals, column.collation, value);
+                }
+                let keys = &mut keys[..columns.len()];
+                index_scan::first(table, index, keys, false, |table, snapshot, row| {
+                    lock(table, snapshot, row)
+                })
+            })?
+        };
+        Ok(locked == Some(true))
+    }
+
+    /// Who may not update the table must not make others wait for its rows, nor for those that a policy hides from him.
+    fn is_allowed(&self) -> bool {
+        // SAFETY: catalog look-ups of a running transaction.
+        unsafe {
+            let update = pg_sys::ACL_UPDATE as pg_sys::AclMode;
+            pg_sys::pg_class_aclcheck(self.table, owner::caller(), update)
+                == pg_sys::AclResult::ACLCHECK_OK
+                && pg_sys::check_enable_rls(self.table, Oid::INVALID, true) as u32
+                    != pg_sys::CheckEnableRlsResult::RLS_ENABLED
+        }
+    }
+}
+
+/// Locks a row as it is now. False if it is another one by now, or gone.
+///
+/// # Safety
+/// As what [`index_scan::first`] hands a row to.
+unsafe fn lock(relation: Relation, snapshot: Snapshot, row: HeapTuple) -> bool {
+    const FLAGS: u32 =
+        pg_sys::TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+    // SAFETY: the row was just found, its table is open and the snapshot active.
+    unsafe {
+        let slot = raw::table_slot_create(relation, std::ptr::null_mut());
+        let mut place = (*row).t_self;
+        let mut failure = pg_sys::TM_FailureData::default();
+        let tuple_lock = (*(*relation).rd_tableam).tuple_lock;
+        let result = tuple_lock.map(|tuple_lock| {
+            tuple_lock(
+                relation,
+                &mut place,
+                snapshot,
+                slot,
+                raw::GetCurrentCommandId(true),
+                pg_sys::LockTupleMode::LockTupleNoKeyExclusive,
+                pg_sys::LockWaitPolicy::LockWaitBlock,
+                FLAGS as u8,
+                &mut failure,
+            )
+        });
+        raw::ExecDropSingleTupleTableSlot(slot);
+        // A version that came later may have another key.
+        result == Some(pg_sys::TM_Result::TM_Ok) && !failure.traversed
+    }
+}

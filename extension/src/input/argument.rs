@@ -1,0 +1,120 @@
+//! Checking what a verb was called with.
+
+use crate::pg::error::Error;
+use pgrx::datum::Interval;
+use std::time::Duration;
+
+/// The longest name, in bytes. Together a key's names must fit into an index entry (2,704 bytes).
+pub const LONGEST_NAME: usize = 255;
+/// Resources may be named by a path or a URL.
+pub const LONGEST_RESOURCE_ID: usize = 1024;
+
+/// What is wrong with a name, and what to do about it.
+pub type Flaw = (String, &'static str);
+
+pub fn required<T>(argument: &'static str, value: Option<T>) -> Result<T, Error> {
+    value.ok_or(Error::Null { argument })
+}
+
+/// A name that must be there and not be empty.
+pub fn name<'a>(argument: &'static str, value: Option<&'a str>) -> Result<&'a str, Error> {
+    let name = at_most(argument, required(argument, value)?, LONGEST_NAME)?;
+    not_empty(argument, name)
+}
+
+/// A resource's id.
+pub fn resource_id(value: Option<&str>) -> Result<&str, Error> {
+    const ARGUMENT: &str = "resource_id";
+    let id = at_most(ARGUMENT, required(ARGUMENT, value)?, LONGEST_RESOURCE_ID)?;
+    not_empty(ARGUMENT, id)
+}
+
+/// The name of one of several locks of a resource; empty for the resource's one and only.
+pub fn lock_name(value: Option<&str>) -> Result<&str, Error> {
+    at_most("lock_name", required("lock_name", value)?, LONGEST_NAME)
+}
+
+/// A status, or none for a plain lock.
+pub fn status(value: Option<&str>) -> Result<Option<&str>, Error> {
+    value
+        .map(|status| not_empty("status", at_most("status", status, LONGEST_NAME)?))
+        .transpose()
+}
+
+/// How long to wait.
+pub fn wait(value: Option<Interval>) -> Result<Duration, Error> {
+    const ARGUMENT: &str = "wait";
+    let wait = required(ARGUMENT, value)?;
+    if is_infinite(&wait) {
+        let hint = "Pass a finite interval; a wait has to end.";
+        return Err(Error::invalid(ARGUMENT, "must not be infinite", hint));
+    }
+    let micros = wait.as_micros();
+    if micros < 0 {
+        let hint = "Pass '0' to take the lock only if it is free at once.";
+        return Err(Error::invalid(ARGUMENT, "must not be negative", hint));
+    }
+    Ok(Duration::from_micros(
+        u64::try_from(micros).unwrap_or(u64::MAX),
+    ))
+}
+
+/// The longest lease. What lies beyond would only hide that the service is dead, and overflow the clock some day.
+const LONGEST_LEASE_DAYS: i128 = 366;
+
+/// How long a service is believed alive after a heartbeat.
+pub fn lease(lease: Interval) -> Result<Interval, Error> {
+    const ARGUMENT: &str = "lease";
+    if is_infinite(&lease) {
+        let hint = "A service whose lease never ends could never be cleaned up.";
+        return Err(Error::invalid(ARGUMENT, "must not be infinite", hint));
+    }
+    if lease.as_micros() <= 0 {
+        let hint = "Pass the time after which a silent service is down, such as '60 s'.";
+        return Err(Error::invalid(ARGUMENT, "must be positive", hint));
+    }
+    if lease.as_micros() > LONGEST_LEASE_DAYS * 24 * 60 * 60 * 1_000_000 {
+        let hint = "Pass the time after which a silent service is down, such as '60 s'.";
+        return Err(Error::invalid(
+            ARGUMENT,
+            "must not be longer than a year",
+            hint,
+        ));
+    }
+    Ok(lease)
+}
+
+/// Since Postgres 17 an interval can be infinite: all its fields at their limits.
+fn is_infinite(interval: &Interval) -> bool {
+    let fields = (interval.months(), interval.days(), interval.micros());
+    fields == (i32::MAX, i32::MAX, i64::MAX) || fields == (i32::MIN, i32::MIN, i64::MIN)
+}
+
+fn at_most<'a>(argument: &'static str, text: &'a str, longest: usize) -> Result<&'a str, Error> {
+    without(argument, too_long(text, longest), text)
+}
+
+fn not_empty<'a>(argument: &'static str, text: &'a str) -> Result<&'a str, Error> {
+    without(argument, empty(text), text)
+}
+
+fn without<'a>(
+    argument: &'static str,
+    flaw: Option<Flaw>,
+    text: &'a str,
+) -> Result<&'a str, Error> {
+    match flaw {
+        Some((problem, hint)) => Err(Error::invalid(argument, problem, hint)),
+        None => Ok(text),
+    }
+}
+
+pub fn too_long(text: &str, longest: usize) -> Option<Flaw> {
+    let problem = || format!("is {} bytes long; {longest} are allowed", text.len());
+    (text.len() > longest).then(|| (problem(), "Use a shorter name, or a hash of it."))
+}
+
+pub fn empty(text: &str) -> Option<Flaw> {
+    text.is_empty()
+        .then(|| ("must not be empty".to_owned(), "Pass a name."))
+}

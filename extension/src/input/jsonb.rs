@@ -1,0 +1,151 @@
+//! A document as it came: a `jsonb`, read from its text, or looked at in place, member by member.
+//!
+//! In place, because that is done at each call: the format is the one that Postgres stores (`utils/jsonb.h`), which
+//! pg_upgrade keeps it from changing. A container is a header (its kind, how many members it has), an entry for each name,
+//! one for each value, then what they refer to, end to end. An entry says what it is, and its length or where it ends.
+
+use super::document::{Members, Path};
+use crate::pg::error::Error;
+use pgrx::pg_sys::{self, Datum};
+use std::ffi::CStr;
+use std::marker::PhantomData;
+use std::ptr;
+
+const COUNT: u32 = 0x0FFF_FFFF;
+const IS_OBJECT: u32 = 0x2000_0000;
+
+const ENDS_AT: u32 = 0x8000_0000;
+const LENGTH: u32 = 0x0FFF_FFFF;
+const TYPE: u32 = 0x7000_0000;
+const STRING: u32 = 0x0000_0000;
+const NUMERIC: u32 = 0x1000_0000;
+const FALSE: u32 = 0x2000_0000;
+const TRUE: u32 = 0x3000_0000;
+const CONTAINER: u32 = 0x5000_0000;
+
+/// A `jsonb` in memory as a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Jsonb<'c> {
+    jsonb: *mut pg_sys::Jsonb,
+    lives: PhantomData<&'c pg_sys::Jsonb>,
+}
+
+/// What stands beside a name at the top of a document.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'c> {
+    Null,
+    Boolean(bool),
+    /// A numeric as Postgres has it.
+    Number(&'c [u8]),
+    Text(&'c [u8]),
+    /// A list or an object, in the form that it is stored in.
+    Composed(&'c [u8]),
+}
+
+impl Part<'_> {
+    /// A scalar as text; `None` for null and for what is none.
+    pub fn text(self) -> Option<String> {
+        match self {
+            Part::Null | Part::Composed(_) => None,
+            Part::Boolean(value) => Some(value.to_string()),
+            Part::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
+            Part::Number(number) => Some(number_text(number).to_string_lossy().into_owned()),
+        }
+    }
+}
+
+/// The text of a [`Part::Number`], in the current memory context.
+pub fn number_text(number: &[u8]) -> &CStr {
+    let function = pg_sys::Oid::from(pg_sys::F_NUMERIC_OUT);
+    // SAFETY: a numeric, aligned as the document is; its own output function returns a C string.
+    unsafe {
+        let number = Datum::from(number.as_ptr());
+        CStr::from_ptr(pg_sys::OidOutputFunctionCall(function, number))
+    }
+}
+
+impl<'c> Jsonb<'c> {
+    /// # Safety
+    /// `datum` is a jsonb that lives for `'c`, as does what the current memory context has.
+    pub unsafe fn new(datum: Datum) -> Self {
+        Jsonb {
+            // SAFETY: the caller's promise.
+            jsonb: unsafe { pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast() },
+            lives: PhantomData,
+        }
+    }
+
+    /// Its bytes without the header; equal ones are equal documents.
+    pub fn bytes(self) -> &'c [u8] {
+        // SAFETY: detoasted, so its header is of four bytes and says how long it is.
+        unsafe {
+            let length = pgrx::varsize(self.jsonb.cast()) - pg_sys::VARHDRSZ;
+            std::slice::from_raw_parts((&raw const (*self.jsonb).root).cast(), length)
+        }
+    }
+
+    /// Its text. Not by pgrx's `JsonB`, to which a document that nests too deep is a panic.
+    pub fn text(self, path: &Path) -> Result<&'c str, Error> {
+        // SAFETY: in memory as a whole; its text is a C string in the current memory context.
+        let text = unsafe {
+            let length = pgrx::varsize(self.jsonb.cast()) as i32;
+            let root = &raw mut (*self.jsonb).root;
+            CStr::from_ptr(pg_sys::JsonbToCString(ptr::null_mut(), root, length))
+        };
+        let text = text.to_str().map_err(|error| {
+            path.fault(error.to_string(), "Use a database whose encoding is UTF8.")
+        })?;
+        Ok(text)
+    }
+
+    /// Reads a document that must be an object.
+    pub fn members(self, argument: &str) -> Result<Members, Error> {
+        let path = Path::root(argument);
+        Ok(Members::parse(self.text(&path)?, &path)?)
+    }
+
+    /// Hands each name to `each`, with what stands beside it, in the document's order. False if it is no object.
+    pub fn each_member(self, mut each: impl FnMut(&'c [u8], Part<'c>)) -> bool {
+        let bytes = self.bytes();
+        let header = word(bytes, 0);
+        if header & IS_OBJECT == 0 {
+            return false;
+        }
+        let count = (header & COUNT) as usize;
+        let entry = |at: usize| word(bytes, 1 + at);
+        let data = &bytes[4 + 8 * count..];
+        let mut start = 0;
+        let mut next = |entry: u32| {
+            let end = match entry & ENDS_AT {
+                0 => start + (entry & LENGTH) as usize,
+                _ => (entry & LENGTH) as usize,
+            };
+            std::mem::replace(&mut start, end)..end
+        };
+        let names: Vec<_> = (0..count).map(|at| next(entry(at))).collect();
+        for (at, name) in names.into_iter().enumerate() {
+            let entry = entry(count + at);
+            let mut place = next(entry);
+            // Numbers and containers begin at a multiple of four, with the bytes before it counted as theirs.
+            if matches!(entry & TYPE, NUMERIC | CONTAINER) {
+                place.start = place.start.next_multiple_of(4);
+            }
+            let value = &data[place];
+            let part = match entry & TYPE {
+                STRING => Part::Text(value),
+                NUMERIC => Part::Number(value),
+                FALSE => Part::Boolean(false),
+                TRUE => Part::Boolean(true),
+                CONTAINER => Part::Composed(value),
+                _ => Part::Null,
+            };
+            each(&data[name], part);
+        }
+        true
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    let word = bytes[4 * at..].first_chunk();
+    u32::from_ne_bytes(*word.expect("a header counts the entries behind it"))
+}

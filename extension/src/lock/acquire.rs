@@ -1,0 +1,55 @@
+//! Taking one lock.
+
+use super::attempts::{Attempts, Got, Ready};
+use super::request::{Request, Wanted, deadline};
+use crate::input::argument;
+use crate::pg::export::{export, verb};
+use crate::pg::spi::arg;
+use crate::service::identity;
+use crate::store::key::Key;
+use pgrx::datum::{AnyElement, Interval, Uuid};
+use pgrx::pg_extern;
+
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments, reason = "the SQL interface")]
+fn acquire(
+    service_id: Option<i64>,
+    resource_type: Option<&str>,
+    resource_id: Option<&str>,
+    lock_name: Option<&str>,
+    status: Option<&str>,
+    wait: Option<Interval>,
+    request_id: Option<Uuid>,
+    // Passed on as it is, however deep it nests.
+    details: Option<AnyElement>,
+) -> Option<i64> {
+    verb(None, || {
+        let service_id = argument::required("service_id", service_id)?;
+        let resource_type = argument::name("resource_type", resource_type)?;
+        let resource_id = argument::resource_id(resource_id)?;
+        let lock_name = argument::lock_name(lock_name)?;
+        let status = argument::status(status)?;
+        let deadline = deadline("acquire", wait)?;
+        let lock = Wanted {
+            key: Key::new(resource_type, resource_id, lock_name),
+            working: status.is_some(),
+            status: status.and_then(arg),
+            details: details.map(|details| details.datum()),
+        };
+        let request = Request {
+            service_id,
+            cluster: &identity::acting_for(service_id)?.cluster,
+            locks: vec![lock],
+            request_id,
+            deadline,
+        };
+        Ok(match Attempts::of(&request, || Ok(Ready::Take)).run()? {
+            Got::Tokens(tokens) | Got::HeldByRequest(tokens) => tokens.first().copied(),
+            Got::NotFree | Got::Declined => None,
+        })
+    })
+}
+
+export! {
+    volguard_acquire, pg_finfo_volguard_acquire => acquire_wrapper;
+}

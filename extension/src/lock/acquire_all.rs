@@ -1,0 +1,77 @@
+//! Taking several locks at once, all of them or none.
+
+use super::attempts::{Attempts, Got, Ready};
+use super::list::{self, Listed};
+use super::request::{Request, deadline};
+use crate::input::argument;
+use crate::input::document::Path;
+use crate::input::jsonb::Jsonb;
+use crate::pg::error::Error;
+use crate::pg::export::{export, verb};
+use crate::service::identity;
+use pgrx::datum::{AnyElement, Interval, Uuid};
+use pgrx::iter::TableIterator;
+use pgrx::{pg_extern, pg_sys};
+
+/// How many wait queues a call may head: half of what the server's lock table is made for.
+fn most_queues() -> usize {
+    // SAFETY: plain variables of the backend, set when the server starts.
+    let entries = unsafe {
+        i64::from(pg_sys::max_locks_per_xact).saturating_mul(i64::from(pg_sys::MaxConnections))
+    };
+    usize::try_from(entries / 2).unwrap_or(1).max(1)
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity, reason = "the SQL interface")]
+fn acquire_all(
+    service_id: Option<i64>,
+    // A document that is taken as it is.
+    locks: Option<AnyElement>,
+    wait: Option<Interval>,
+    request_id: Option<Uuid>,
+) -> TableIterator<
+    'static,
+    (
+        pgrx::name!(resource_type, String),
+        pgrx::name!(resource_id, String),
+        pgrx::name!(lock_name, String),
+        pgrx::name!(token, i64),
+    ),
+> {
+    let rows = verb(Vec::new(), || {
+        let service_id = argument::required("service_id", service_id)?;
+        let list = argument::required("locks", locks)?.datum();
+        // SAFETY: the function is declared with a jsonb there, which lives while it runs.
+        let text = unsafe { Jsonb::new(list) }.text(&Path::root("locks"))?;
+        let locks = list::parse(text, most_queues())?;
+        let wanted = locks.iter().map(Listed::wanted);
+        let deadline = deadline("acquire_all", wait)?;
+        let request = Request {
+            service_id,
+            cluster: &identity::acting_for(service_id)?.cluster,
+            locks: wanted.collect::<Result<_, Error>>()?,
+            request_id,
+            deadline,
+        };
+        let tokens = match Attempts::of(&request, || Ok(Ready::Take)).run()? {
+            Got::Tokens(tokens) | Got::HeldByRequest(tokens) => tokens,
+            Got::NotFree | Got::Declined => Vec::new(),
+        };
+        drop(request);
+        Ok(locks.into_iter().zip(tokens).collect())
+    });
+    TableIterator::new(rows.into_iter().map(|(lock, token)| {
+        let Listed {
+            resource_type,
+            resource_id,
+            lock_name,
+            ..
+        } = lock;
+        (resource_type, resource_id, lock_name, token)
+    }))
+}
+
+export! {
+    volguard_acquire_all, pg_finfo_volguard_acquire_all => acquire_all_wrapper;
+}

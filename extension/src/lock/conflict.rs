@@ -1,0 +1,136 @@
+//! What is in the way of the locks that a call asks for.
+
+use super::request::{Request, Wanted};
+use crate::pg::error::Error;
+use crate::pg::scratch::scratch;
+use crate::pg::spi::arg;
+use crate::sabotage::{self, Guard};
+use crate::store::liveness::Liveness;
+use crate::store::lookup::Occupant;
+use crate::store::row_state::{self, RowState};
+use crate::store::sql;
+use crate::store::tables::Tables;
+use crate::wait::{Deadline, WaitQueue, queue};
+use pgrx::datum::Uuid;
+use pgrx::pg_sys::ItemPointerData;
+use std::time::Duration;
+
+pub enum Conflict {
+    /// Nothing, or nothing any more.
+    None,
+    /// These rows, in the order of the locks.
+    Rows(Vec<Blocker>),
+    /// This very request got all the locks before, and its reply was lost: their tokens.
+    HeldByRequest(Vec<i64>),
+}
+
+/// A row in the way, and the queue in which to wait for it.
+pub struct Blocker {
+    pub token: i64,
+    pub service_id: i64,
+    pub dead: bool,
+    /// Dead, and a cleanup would free the row: it is a plain lock, or work that a crash rule knows.
+    pub cleanable: bool,
+    /// Until the lease of its service ends.
+    lease_left: Duration,
+    tid: ItemPointerData,
+    pub queue: WaitQueue,
+}
+
+impl Conflict {
+    /// Looks at every lock. An error if the caller's own service is not alive, or the request id was used for other locks.
+    pub fn find(request: &Request) -> Result<Self, Error> {
+        let tables = Tables::open()?;
+        // A call that waits for long looks often.
+        scratch(|| Self::find_in(&tables, request))
+    }
+
+    fn find_in(tables: &Tables, request: &Request) -> Result<Self, Error> {
+        let own_service = tables.liveness(request.service_id)?;
+        if own_service == Liveness::Fenced {
+            return Err(Error::ServiceFenced(request.service_id));
+        }
+        let mut own = Vec::new();
+        let mut others = Vec::new();
+        for (at, lock) in request.locks.iter().enumerate() {
+            match tables.occupant(&lock.key, lock.working)? {
+                None => {}
+                Some(row) if is_of_request(&row, request) => own.push((at, row.token)),
+                Some(row) => others.push(Blocker::new(tables, lock, &row)?),
+            }
+        }
+        if own.len() == request.locks.len() {
+            let tokens = own.into_iter().map(|(_, token)| token);
+            return Ok(Conflict::HeldByRequest(tokens.collect()));
+        }
+        if own_service == Liveness::Expired {
+            return Err(Error::LeaseExpired(request.service_id));
+        }
+        if let Some((at, _)) = own.first() {
+            return Err(used_before(*at));
+        }
+        Ok(match others.is_empty() {
+            true => Conflict::None,
+            false => Conflict::Rows(others),
+        })
+    }
+}
+
+fn is_of_request(row: &Occupant, request: &Request) -> bool {
+    let same_id = |id: Uuid| Some(id) == row.request_id;
+    row.has_key
+        && row.service_id == request.service_id
+        && request.request_id.is_some_and(same_id)
+        && !sabotage::removed(Guard::RequestId)
+}
+
+/// Neither taking the rest nor refusing all would be true: the request holds a part.
+fn used_before(at: usize) -> Error {
+    Error::invalid(
+        "request_id",
+        format!("has got locks[{at}] before, but not all of these locks"),
+        "A request id is for one list of locks: release what it got, then ask with a new one.",
+    )
+}
+
+impl Blocker {
+    fn new(tables: &Tables, lock: &Wanted, row: &Occupant) -> Result<Self, Error> {
+        let (dead, lease_left) = match tables.liveness(row.service_id)? {
+            Liveness::Alive(left) => (false, left),
+            Liveness::Expired | Liveness::Fenced => (true, Duration::ZERO),
+        };
+        let cleanable = dead && sql::IS_CLEANABLE.count(&[arg(row.token)])? > 0;
+        let slot = match row.has_key {
+            true => None,
+            false => lock.work_queue(),
+        };
+        Ok(Blocker {
+            token: row.token,
+            service_id: row.service_id,
+            dead,
+            cleanable,
+            lease_left,
+            tid: row.tid,
+            queue: slot.unwrap_or_else(|| lock.queue()),
+        })
+    }
+
+    /// Lets the head of its queue wait until the row may be gone: look again then.
+    pub fn wait(&self, deadline: &Deadline) -> Result<(), Error> {
+        match row_state::of(&self.tid)? {
+            RowState::Unchanged => {}
+            RowState::Gone => return Ok(()),
+            // Deleted before this call became head, maybe, and then no wake-up will come.
+            RowState::Changing(_) if sabotage::removed(Guard::WriterInProgress) => {}
+            RowState::Changing(writer) => {
+                queue::wait_for_transaction(writer, deadline)?;
+                return Ok(());
+            }
+        }
+        let mut sleep = deadline.sleep()?;
+        if !self.dead {
+            sleep = sleep.min(self.lease_left);
+        }
+        queue::sleep(sleep)
+    }
+}

@@ -1,0 +1,176 @@
+//! The argument `locks`: a list of objects, read with the names of its places.
+
+use super::request::Wanted;
+use crate::input::argument::{self, Flaw, LONGEST_NAME, LONGEST_RESOURCE_ID};
+use crate::input::document::{Fault, Path};
+use crate::pg::catch::{catching, raw};
+use crate::pg::error::Error;
+use crate::pg::spi::arg;
+use crate::store::key::Key;
+use pgrx::pg_sys::{self, Datum, Oid};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::ffi::CString;
+
+/// One of the locks that are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub resource_type: String,
+    pub resource_id: String,
+    pub lock_name: String,
+    pub status: Option<String>,
+    /// JSON text.
+    details: Option<String>,
+}
+
+impl Listed {
+    /// With its values as Postgres has them, in the current memory context.
+    pub fn wanted(&self) -> Result<Wanted<'_>, Error> {
+        let details = self.details.as_deref().map(jsonb).transpose()?;
+        Ok(Wanted {
+            key: Key::new(&self.resource_type, &self.resource_id, &self.lock_name),
+            working: self.status.is_some(),
+            status: self.status.as_deref().and_then(arg),
+            details,
+        })
+    }
+}
+
+/// A `jsonb`, in the current memory context.
+fn jsonb(text: &str) -> Result<Datum, Error> {
+    let text = CString::new(text).expect("the text of a jsonb has no NUL character");
+    let text = text.as_ptr().cast_mut();
+    // SAFETY: the type's own input function, with a C string that outlives the call; the closure owns nothing.
+    unsafe {
+        let input = Oid::from(pg_sys::F_JSONB_IN);
+        catching(|| raw::OidInputFunctionCall(input, text, Oid::INVALID, -1))
+    }
+}
+
+/// Reads the text of the list. `most` is how many wait queues it may need: one a lock, another one a status.
+pub fn parse(text: &str, most: usize) -> Result<Vec<Listed>, Fault> {
+    let path = Path::root("locks");
+    if !text.trim_start().starts_with('[') {
+        return Err(path.fault(
+            "must be a list",
+            r#"Pass a JSON list of locks, such as [{"resource_type": "volume", "resource_id": "v-1"}]."#,
+        ));
+    }
+    let items: Vec<Value> = serde_json::from_str(text)
+        .map_err(|error| path.fault(error.to_string(), "Pass details that are flatter."))?;
+    if items.is_empty() {
+        return Err(path.fault("must not be empty", "Name at least one lock."));
+    }
+    let count = items.len();
+    let too_many = || {
+        path.fault(
+            format!(
+                "holds {count} locks; {most} are allowed, where one with a status counts as two"
+            ),
+            "Take fewer at once. A larger max_locks_per_transaction allows more.",
+        )
+    };
+    if count > most {
+        return Err(too_many());
+    }
+    let read = |(at, item)| lock(item, &path.item(at));
+    let locks = items.into_iter().enumerate().map(read);
+    let locks = locks.collect::<Result<Vec<Listed>, Fault>>()?;
+    if count + locks.iter().filter(|lock| lock.status.is_some()).count() > most {
+        return Err(too_many());
+    }
+    unlike(&locks, &path)?;
+    Ok(locks)
+}
+
+fn lock(item: Value, path: &Path) -> Result<Listed, Fault> {
+    const MEMBERS: &str =
+        "A lock has resource_type, resource_id and, if need be, lock_name, status and details.";
+    let Value::Object(mut members) = item else {
+        return Err(path.fault("must be an object", MEMBERS));
+    };
+    let resource_type = needed(&mut members, path, "resource_type", LONGEST_NAME)?;
+    let resource_id = needed(&mut members, path, "resource_id", LONGEST_RESOURCE_ID)?;
+    let lock_name = match members.remove("lock_name") {
+        Some(name) => string(name, &path.member("lock_name"), LONGEST_NAME)?,
+        None => String::new(),
+    };
+    let status = match members.remove("status") {
+        None | Some(Value::Null) => None,
+        Some(status) => Some(name(status, &path.member("status"), LONGEST_NAME)?),
+    };
+    let details = members.remove("details").filter(|it| !it.is_null());
+    if let Some(other) = members.keys().next() {
+        return Err(path.member(other).fault("unknown member", MEMBERS));
+    }
+    Ok(Listed {
+        resource_type,
+        resource_id,
+        lock_name,
+        status,
+        details: details.map(|details| details.to_string()),
+    })
+}
+
+fn needed(
+    members: &mut Map<String, Value>,
+    path: &Path,
+    member: &str,
+    longest: usize,
+) -> Result<String, Fault> {
+    let path = path.member(member);
+    match members.remove(member) {
+        Some(value) => name(value, &path, longest),
+        None => Err(path.fault(
+            "is missing",
+            "Every lock has a resource_type and a resource_id.",
+        )),
+    }
+}
+
+/// A string that is not empty.
+fn name(value: Value, path: &Path, longest: usize) -> Result<String, Fault> {
+    let text = string(value, path, longest)?;
+    without(argument::empty(&text), path)?;
+    Ok(text)
+}
+
+fn string(value: Value, path: &Path, longest: usize) -> Result<String, Fault> {
+    let Value::String(text) = value else {
+        return Err(path.fault("must be a string", "Pass a name in quotes."));
+    };
+    without(argument::too_long(&text, longest), path)?;
+    Ok(text)
+}
+
+fn without(flaw: Option<Flaw>, path: &Path) -> Result<(), Fault> {
+    match flaw {
+        Some((problem, hint)) => Err(path.fault(problem, hint)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a list that could never be got as a whole: with a lock in it twice, or with two that need one work slot.
+fn unlike(locks: &[Listed], path: &Path) -> Result<(), Fault> {
+    let (mut keys, mut slots) = (HashMap::new(), HashMap::new());
+    for (at, lock) in locks.iter().enumerate() {
+        let slot = (&lock.resource_type, &lock.resource_id);
+        let item = path.item(at);
+        if let Some(first) = keys.insert((slot, &lock.lock_name), at) {
+            let problem = format!("is the same lock as {}", path.item(first));
+            return Err(item.fault(problem, "Name each lock once."));
+        }
+        if lock.status.is_some()
+            && let Some(first) = slots.insert(slot, at)
+        {
+            return Err(item.member("status").fault(
+                format!("{} has the work slot of that resource", path.item(first)),
+                "A resource has one operation at a time: leave the status out of all its locks but one.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! The wait queues of all locks of a call.
+
+use super::request::Wanted;
+use crate::pg::error::Error;
+use crate::sabotage::{self, Guard};
+use crate::wait::{Deadline, WaitQueue};
+
+/// So often a call is overtaken before it insists.
+const PATIENCE: u32 = 3;
+
+/// The queues of a call, in the order that is the same for every call, and which of them it heads.
+///
+/// A call that waits heads the one queue that it waits in and no other. So it keeps no other call from a lock that is free,
+/// and can't be part of a deadlock. The price is that it may be overtaken: while it waits for one lock, another that it
+/// waited for before is taken again. After a few times it *insists*: it queues for all its locks, in order, and gives no
+/// queue up until it has all of them. A call that insists waits, with some queues headed, only for queues that come later;
+/// so the calls that insist can't wait for each other in a circle either.
+pub struct Queues {
+    entries: Vec<Entry>,
+    overtaken: u32,
+    insisting: bool,
+}
+
+struct Entry {
+    queue: WaitQueue,
+    headed: bool,
+    waited: bool,
+}
+
+impl Queues {
+    pub fn of(locks: &[Wanted]) -> Self {
+        let keys = locks.iter().map(Wanted::queue);
+        let work = locks.iter().filter_map(Wanted::work_queue);
+        let entry = |queue| Entry {
+            queue,
+            headed: false,
+            waited: false,
+        };
+        let mut entries: Vec<Entry> = keys.chain(work).map(entry).collect();
+        if !sabotage::removed(Guard::LineOrder) {
+            entries.sort_unstable_by_key(|entry| entry.queue.order());
+        }
+        Queues {
+            entries,
+            overtaken: 0,
+            // Without the guard a call insists from the start.
+            insisting: sabotage::removed(Guard::GiveWay),
+        }
+    }
+
+    /// Becomes head of each queue that has none, until it comes to one that has: that one, if any.
+    pub fn head_free_ones(&mut self) -> Result<Option<WaitQueue>, Error> {
+        for entry in self.entries.iter_mut().filter(|entry| !entry.headed) {
+            entry.headed = entry.queue.try_head()?;
+            if !entry.headed {
+                return Ok(Some(entry.queue));
+            }
+        }
+        Ok(None)
+    }
+
+    pub fn heads(&self, queue: WaitQueue) -> bool {
+        self.entries[self.position(queue)].headed
+    }
+
+    pub fn heads_all(&self) -> bool {
+        self.entries.iter().all(|entry| entry.headed)
+    }
+
+    /// Leaves the others, unless it insists.
+    pub fn give_way_but_in(&mut self, queue: WaitQueue) {
+        let kept = self.position(queue);
+        self.entries[kept].waited = true;
+        if self.insisting {
+            return;
+        }
+        for (at, entry) in self.entries.iter_mut().enumerate() {
+            if at != kept {
+                entry.leave();
+            }
+        }
+    }
+
+    /// Queues until head; false if the time ran out first.
+    pub fn wait_in(&mut self, queue: WaitQueue, deadline: &Deadline) -> Result<bool, Error> {
+        let at = self.position(queue);
+        self.overtaken += u32::from(self.entries[at].waited);
+        self.insisting |= self.overtaken >= PATIENCE && !sabotage::removed(Guard::Insist);
+        self.leave();
+        if self.insisting {
+            return self.wait_in_all(deadline);
+        }
+        let entry = &mut self.entries[at];
+        entry.waited = true;
+        entry.headed = queue.become_head(deadline)?;
+        Ok(entry.headed)
+    }
+
+    fn wait_in_all(&mut self, deadline: &Deadline) -> Result<bool, Error> {
+        for entry in &mut self.entries {
+            entry.headed = entry.queue.try_head()? || entry.queue.become_head(deadline)?;
+            if !entry.headed {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Leaves all queues.
+    pub fn leave(&mut self) {
+        self.entries.iter_mut().for_each(Entry::leave);
+    }
+
+    fn position(&self, queue: WaitQueue) -> usize {
+        let same = |entry: &Entry| entry.queue == queue;
+        self.entries
+            .iter()
+            .position(same)
+            .expect("a queue of this call")
+    }
+}
+
+impl Entry {
+    fn leave(&mut self) {
+        if std::mem::take(&mut self.headed) {
+            self.queue.leave();
+        }
+    }
+}

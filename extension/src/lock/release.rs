@@ -1,0 +1,94 @@
+//! Giving locks back.
+
+use crate::input::argument;
+use crate::pg::error::Error;
+use crate::pg::export::{export, verb};
+use crate::pg::owner;
+use crate::pg::spi::{Rows, arg};
+use crate::service::fence;
+use crate::service::guard::ServiceLock;
+use crate::store::liveness::Liveness;
+use crate::store::lookup::Held;
+use crate::store::removal::{remove, wake};
+use crate::store::sql;
+use crate::store::tables::Tables;
+use crate::store::write;
+
+use pgrx::pg_extern;
+
+#[pg_extern(sql = false)]
+fn release(token: Option<i64>) -> Option<bool> {
+    verb(None, || {
+        let token = argument::required("token", token)?;
+        let tables = Tables::open()?;
+        let Some(held) = fence::holder(&tables, token)? else {
+            return Ok(Some(false));
+        };
+        // No fence of the service before the commit: its work would be for the cleanup, and one that deletes the rows of
+        // several releases in another order could deadlock with this one.
+        let guard = ServiceLock::of(held.service_id);
+        guard.lock_shared()?;
+        let released = give_back(&tables, &held)?;
+        if !released {
+            guard.unlock_shared();
+        }
+        Ok(Some(released))
+    })
+}
+
+/// Deletes the row of a token, unless its service is fenced.
+pub fn give_back(tables: &Tables, held: &Held) -> Result<bool, Error> {
+    if tables.liveness(held.service_id)? == Liveness::Fenced {
+        return Ok(false);
+    }
+    let Some(working) = write::delete(tables, held)? else {
+        return Ok(false);
+    };
+    wake(
+        &held.resource_type,
+        &held.resource_id,
+        &held.lock_name,
+        working,
+    );
+    Ok(true)
+}
+
+#[pg_extern(sql = false)]
+fn release_all(tokens: Option<Vec<Option<i64>>>) -> Option<i64> {
+    verb(None, || {
+        let tokens = token_list(tokens)?;
+        refuse_foreign(&tokens)?;
+        // A cleanup deletes the same rows in another order: one of the two waits at the gate, or they could deadlock.
+        for service_id in holders(&tokens)? {
+            ServiceLock::of(service_id).lock_shared()?;
+        }
+        let released = remove(&sql::RELEASE_ALL, &[arg(tokens), arg(owner::caller())])?;
+        Ok(Some(released as i64))
+    })
+}
+
+/// An error if one of the tokens belongs to a service of another role.
+fn refuse_foreign(tokens: &[i64]) -> Result<(), Error> {
+    let args = [arg(tokens.to_vec()), arg(owner::caller())];
+    match sql::NOT_PERMITTED.run(&args, |rows| rows.get::<i64>(0, 0))? {
+        Some(token) => Err(fence::not_yours(token)),
+        None => Ok(()),
+    }
+}
+
+/// The services that hold the tokens, in the order in which their gates are taken.
+fn holders(tokens: &[i64]) -> Result<Vec<i64>, Error> {
+    sql::HOLDERS.run(&[arg(tokens.to_vec())], Rows::numbers)
+}
+
+pub fn token_list(tokens: Option<Vec<Option<i64>>>) -> Result<Vec<i64>, Error> {
+    argument::required("tokens", tokens)?
+        .into_iter()
+        .map(|token| argument::required("tokens", token))
+        .collect()
+}
+
+export! {
+    volguard_release, pg_finfo_volguard_release => release_wrapper;
+    volguard_release_all, pg_finfo_volguard_release_all => release_all_wrapper;
+}

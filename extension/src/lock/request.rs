@@ -1,0 +1,81 @@
+//! What one call asks for: locks, all of them or none.
+
+use crate::input::argument;
+use crate::pg::error::Error;
+use crate::pg::spi::{Arg, arg, transaction_snapshot_only};
+use crate::store::key::Key;
+use crate::store::tables::Tables;
+use crate::store::token;
+use crate::store::write::{self, NewRow};
+use crate::wait::{Deadline, WaitQueue};
+use pgrx::datum::{Interval, Uuid};
+use pgrx::pg_sys;
+
+pub struct Request<'a> {
+    pub service_id: i64,
+    pub cluster: &'a str,
+    pub locks: Vec<Wanted<'a>>,
+    pub request_id: Option<Uuid>,
+    pub deadline: Deadline,
+}
+
+/// One of the locks.
+pub struct Wanted<'a> {
+    pub key: Key<'a>,
+    /// It comes with a status, and so with the work slot of its resource.
+    pub working: bool,
+    pub status: Arg,
+    pub details: Arg,
+}
+
+impl Request<'_> {
+    /// Inserts the rows, and returns their tokens. Only as head of all queues, when no row is in the way. `status` is that of
+    /// the one lock, where it was not known before.
+    pub fn insert(&self, tables: &Tables, status: Option<Arg>) -> Result<Vec<i64>, Error> {
+        let (cluster, request_id) = (arg(self.cluster), self.request_id.and_then(arg));
+        // SAFETY: reads the clock.
+        let acquired_at = unsafe { pg_sys::GetCurrentTimestamp() };
+        let insert = |lock: &Wanted| {
+            let token = token::draw(tables)?;
+            write::insert(
+                tables,
+                &NewRow {
+                    key: &lock.key,
+                    token,
+                    service_id: self.service_id,
+                    cluster,
+                    status: status.unwrap_or(lock.status),
+                    request_id,
+                    details: lock.details,
+                    acquired_at,
+                },
+            )?;
+            Ok(token)
+        };
+        self.locks.iter().map(insert).collect()
+    }
+}
+
+impl Wanted<'_> {
+    pub fn queue(&self) -> WaitQueue {
+        let key = &self.key;
+        WaitQueue::of_key(key.resource_type, key.resource_id, key.lock_name)
+    }
+
+    pub fn work_queue(&self) -> Option<WaitQueue> {
+        let queue = || WaitQueue::of_work(self.key.resource_type, self.key.resource_id);
+        self.working.then(queue)
+    }
+}
+
+/// When the wait is over. An error where a call can't wait.
+pub fn deadline(verb: &str, wait: Option<Interval>) -> Result<Deadline, Error> {
+    let deadline = Deadline::after(argument::wait(wait)?);
+    if deadline.may_wait() && transaction_snapshot_only() {
+        return Err(Error::Unsupported {
+            what: format!("{verb} can wait only under READ COMMITTED"),
+            hint: "Use wait => '0', or a transaction at READ COMMITTED.",
+        });
+    }
+    Ok(deadline)
+}

@@ -1,0 +1,215 @@
+//! Catching an error of Postgres as a value.
+//!
+//! The C functions below are declared anew, without the guard that pgrx puts around its bindings, so that their
+//! `longjmp` lands in [`catching`] and the report is kept whole.
+
+use super::error::{Error, PgError};
+use pgrx::pg_sys;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+
+/// Postgres functions that raise errors which belong to the user. Call them only inside [`catching`].
+pub mod raw {
+    use pgrx::pg_sys::{
+        CommandId, Datum, EPQState, EState, HeapTuple, LOCKTAG, List, LockAcquireResult, Oid,
+        RawParseMode, Relation, ResultRelInfo, SPIPlanPtr, ScanKey, Snapshot, SysScanDesc,
+        TransactionId, TupleDesc, TupleTableSlot, TupleTableSlotOps, XLTW_Oper,
+    };
+    use std::ffi::{c_char, c_int, c_long, c_void};
+
+    unsafe extern "C-unwind" {
+        pub fn SPI_prepare_cursor(
+            src: *const c_char,
+            nargs: c_int,
+            argtypes: *mut Oid,
+            cursor_options: c_int,
+        ) -> SPIPlanPtr;
+        pub fn SPI_execute_snapshot(
+            plan: SPIPlanPtr,
+            values: *mut Datum,
+            nulls: *const c_char,
+            snapshot: Snapshot,
+            crosscheck: Snapshot,
+            read_only: bool,
+            fire_triggers: bool,
+            tcount: c_long,
+        ) -> c_int;
+        pub fn SPI_execute(src: *const c_char, read_only: bool, tcount: c_long) -> c_int;
+        pub fn LockAcquire(
+            tag: *const LOCKTAG,
+            mode: c_int,
+            session_lock: bool,
+            dont_wait: bool,
+        ) -> LockAcquireResult::Type;
+        pub fn XactLockTableWait(
+            xid: TransactionId,
+            rel: Relation,
+            ctid: *mut pgrx::pg_sys::ItemPointerData,
+            oper: XLTW_Oper::Type,
+        );
+        pub fn ProcessInterrupts();
+        /// `libpq/libpq.h`, which pgrx doesn't bind.
+        pub fn pq_check_connection() -> bool;
+        pub fn palloc(size: usize) -> *mut c_void;
+        pub fn palloc0(size: usize) -> *mut c_void;
+        pub fn PreventCommandIfReadOnly(command: *const c_char);
+        pub fn CreateExecutorState() -> *mut EState;
+        pub fn FreeExecutorState(state: *mut EState);
+        pub fn InitResultRelInfo(
+            target: *mut ResultRelInfo,
+            relation: Relation,
+            index: u32,
+            root: *mut ResultRelInfo,
+            instrument: c_int,
+        );
+        pub fn ExecOpenIndices(target: *mut ResultRelInfo, speculative: bool);
+        pub fn ExecCloseIndices(target: *mut ResultRelInfo);
+        pub fn MakeSingleTupleTableSlot(
+            descriptor: TupleDesc,
+            kind: *const TupleTableSlotOps,
+        ) -> *mut TupleTableSlot;
+        pub fn ExecStoreVirtualTuple(slot: *mut TupleTableSlot) -> *mut TupleTableSlot;
+        pub fn ExecSimpleRelationInsert(
+            target: *mut ResultRelInfo,
+            state: *mut EState,
+            slot: *mut TupleTableSlot,
+        );
+        pub fn ExecSimpleRelationDelete(
+            target: *mut ResultRelInfo,
+            state: *mut EState,
+            recheck: *mut EPQState,
+            slot: *mut TupleTableSlot,
+        );
+        pub fn ExecFetchSlotHeapTuple(
+            slot: *mut TupleTableSlot,
+            materialize: bool,
+            should_free: *mut bool,
+        ) -> HeapTuple;
+        pub fn AfterTriggerBeginQuery();
+        pub fn ExecCloseResultRelations(state: *mut EState);
+        pub fn ExecResetTupleTable(slots: *mut List, should_free: bool);
+        pub fn AfterTriggerEndQuery(state: *mut EState);
+        pub fn heap_copytuple(tuple: HeapTuple) -> HeapTuple;
+        pub fn heap_deform_tuple(
+            tuple: HeapTuple,
+            descriptor: TupleDesc,
+            values: *mut Datum,
+            nulls: *mut bool,
+        );
+        pub fn nextval_internal(sequence: Oid, check_permissions: bool) -> i64;
+        pub fn OidFunctionCall2Coll(
+            function: Oid,
+            collation: Oid,
+            first: Datum,
+            second: Datum,
+        ) -> Datum;
+        pub fn LockRelationOid(relation: Oid, mode: c_int);
+        pub fn CommandCounterIncrement();
+        pub fn GetCurrentCommandId(used: bool) -> CommandId;
+        pub fn GetTransactionSnapshot() -> Snapshot;
+        pub fn GetLatestSnapshot() -> Snapshot;
+        pub fn GetActiveSnapshot() -> Snapshot;
+        pub fn PushActiveSnapshot(snapshot: Snapshot);
+        pub fn PopActiveSnapshot();
+        pub fn table_open(relation: Oid, mode: c_int) -> Relation;
+        pub fn relation_close(relation: Relation, mode: c_int);
+        pub fn ScanKeyEntryInitialize(
+            entry: ScanKey,
+            flags: c_int,
+            column: i16,
+            strategy: u16,
+            subtype: Oid,
+            collation: Oid,
+            procedure: Oid,
+            argument: Datum,
+        );
+        pub fn systable_beginscan(
+            heap: Relation,
+            index: Oid,
+            index_ok: bool,
+            snapshot: Snapshot,
+            nkeys: c_int,
+            key: ScanKey,
+        ) -> SysScanDesc;
+        pub fn systable_getnext(scan: SysScanDesc) -> HeapTuple;
+        pub fn systable_endscan(scan: SysScanDesc);
+        pub fn table_slot_create(relation: Relation, list: *mut *mut List) -> *mut TupleTableSlot;
+        pub fn ExecDropSingleTupleTableSlot(slot: *mut TupleTableSlot);
+        pub fn try_relation_open(relation: Oid, mode: c_int) -> Relation;
+        pub fn OidInputFunctionCall(
+            function: Oid,
+            text: *mut c_char,
+            typioparam: Oid,
+            typmod: i32,
+        ) -> Datum;
+        pub fn raw_parser(sql: *const c_char, mode: RawParseMode::Type) -> *mut List;
+        pub fn ThrowErrorData(edata: *mut pgrx::pg_sys::ErrorData);
+        pub fn ReThrowError(edata: *mut pgrx::pg_sys::ErrorData) -> !;
+    }
+}
+
+/// Runs `call` and turns an error that Postgres raises in it into [`Error::Postgres`].
+///
+/// The transaction is as broken afterwards as after any error: either hand the error up, or have opened a
+/// subtransaction before and roll it back.
+///
+/// # Safety
+/// `call` may call nothing but functions of [`raw`], and own nothing that has a destructor: an error jumps out of it.
+pub unsafe fn catching<T>(call: impl FnOnce() -> T) -> Result<T, Error> {
+    let mut result = MaybeUninit::<T>::uninit();
+    // SAFETY: Postgres is single-threaded, and the saved handlers are put back on both ways out, so its exception
+    // stack is after the call what it was before. CopyErrorData needs a context other than the error context; the
+    // transaction's outlives the subtransaction that the caller may roll back.
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let handlers = pg_sys::PG_exception_stack;
+        let callbacks = pg_sys::error_context_stack;
+        let jumped = cee_scape::call_with_sigsetjmp(false, |buffer| {
+            pg_sys::PG_exception_stack = std::ptr::from_ref(buffer).cast_mut().cast();
+            result.write(call());
+            0
+        });
+        pg_sys::PG_exception_stack = handlers;
+        pg_sys::error_context_stack = callbacks;
+        if jumped == 0 {
+            return Ok(result.assume_init());
+        }
+        pg_sys::CurrentMemoryContext = pg_sys::TopTransactionContext;
+        let data = NonNull::new_unchecked(pg_sys::CopyErrorData());
+        pg_sys::CurrentMemoryContext = context;
+        pg_sys::FlushErrorState();
+        Err(Error::Postgres(PgError(data)))
+    }
+}
+
+/// Acts on a cancelled statement or a shutdown that arrived meanwhile.
+pub fn check_interrupts() -> Result<(), Error> {
+    // SAFETY: InterruptPending is a plain variable of the backend; the closure owns nothing.
+    unsafe {
+        if pg_sys::InterruptPending != 0 {
+            catching(|| raw::ProcessInterrupts())?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs `body` in a subtransaction, which is kept if it returns a value and undone if it returns none, or an error.
+pub fn attempt<T>(body: impl FnOnce() -> Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+    // SAFETY: the sequence of PL/pgSQL's exception blocks: memory context and resource owner are put back after
+    // either end of the subtransaction. Errors of `body` arrive here as values; a Rust panic unwinds past this
+    // frame and aborts the whole transaction, subtransactions included.
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let owner = pg_sys::CurrentResourceOwner;
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::CurrentMemoryContext = context;
+        let result = body();
+        match result {
+            Ok(Some(_)) => pg_sys::ReleaseCurrentSubTransaction(),
+            _ => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
+        }
+        pg_sys::CurrentMemoryContext = context;
+        pg_sys::CurrentResourceOwner = owner;
+        result
+    }
+}

@@ -1,0 +1,96 @@
+//! The border between SQL and Rust: how a verb's error leaves the extension.
+
+use super::catch::raw;
+use super::error::Error;
+use super::spi::Arg;
+use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+/// A report on its way out.
+#[derive(Clone, Copy)]
+enum Pending {
+    /// Our own: Postgres still has to add the context (which function, which line called us).
+    New(NonNull<pg_sys::ErrorData>),
+    /// One that Postgres raised and that has its context already.
+    Caught(NonNull<pg_sys::ErrorData>),
+}
+
+thread_local! {
+    /// The report of the verb that has just returned, on its way to [`raise_pending`].
+    static PENDING: Cell<Option<Pending>> = const { Cell::new(None) };
+}
+
+/// Runs a verb. Its error is set aside for [`raise_pending`], and `otherwise` returned for the moment.
+pub fn verb<T>(otherwise: T, body: impl FnOnce() -> Result<T, Error>) -> T {
+    body().unwrap_or_else(|error| {
+        PENDING.set(Some(match error {
+            Error::Postgres(caught) => Pending::Caught(caught.0),
+            own => Pending::New(own.error_data()),
+        }));
+        otherwise
+    })
+}
+
+/// Raises what the verb set aside.
+///
+/// # Safety
+/// Called from a frame that owns nothing with a destructor, below which are only frames of Postgres.
+pub unsafe fn raise_pending() {
+    // SAFETY: the reports live in Postgres' memory. Nothing with a destructor is jumped over: the caller's promise.
+    unsafe {
+        match PENDING.replace(None) {
+            None => {}
+            Some(Pending::New(data)) => raw::ThrowErrorData(data.as_ptr()),
+            Some(Pending::Caught(data)) => raw::ReThrowError(data.as_ptr()),
+        }
+    }
+}
+
+/// A value of the composite type that the running function is declared to return.
+///
+/// # Safety
+/// `fcinfo` is that of the running function, whose type has these fields.
+pub unsafe fn composite<const N: usize>(fcinfo: FunctionCallInfo, fields: [Arg; N]) -> Datum {
+    let mut values = fields.map(|field| field.unwrap_or(Datum::null()));
+    let mut nulls = fields.map(|field| field.is_none());
+    // SAFETY: the caller's promise; the declared type is looked up by its Oid, so no search_path plays a part. Its
+    // descriptor belongs to the type cache and is given back.
+    unsafe {
+        let declared = pg_sys::get_func_rettype((*(*fcinfo).flinfo).fn_oid);
+        let descriptor = pg_sys::lookup_rowtype_tupdesc(declared, -1);
+        let tuple = pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+        pg_sys::DecrTupleDescRefCount(descriptor);
+        pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data)
+    }
+}
+
+/// Exports verbs to SQL under the symbol that the `CREATE FUNCTION` statements name.
+///
+/// `acquire => acquire_wrapper` makes the symbol `volguard_acquire` of what `#[pg_extern] fn acquire` generated.
+macro_rules! export {
+    ($($symbol:ident, $info:ident => $wrapper:path;)*) => {$(
+        /// # Safety
+        /// Called by Postgres' function manager only.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C-unwind" fn $symbol(
+            fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
+        ) -> ::pgrx::pg_sys::Datum {
+            // SAFETY: the arguments are those that Postgres called with; when the wrapper has returned, nothing with
+            // a destructor is left in this frame.
+            unsafe {
+                let result = $wrapper(fcinfo);
+                $crate::pg::export::raise_pending();
+                result
+            }
+        }
+
+        #[unsafe(no_mangle)]
+        pub extern "C" fn $info() -> &'static ::pgrx::pg_sys::Pg_finfo_record {
+            const RECORD: ::pgrx::pg_sys::Pg_finfo_record =
+                ::pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
+            &RECORD
+        }
+    )*};
+}
+pub(crate) use export;

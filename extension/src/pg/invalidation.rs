@@ -1,0 +1,53 @@
+//! Until when what was looked up in the catalog is true.
+
+use super::owner;
+use pgrx::pg_sys::{self, Datum, Oid, SysCacheIdentifier};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts the changes of relations and of all else that [`WATCHED`] names.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// What a statement is written from, beside relations: names of schemas, types with their input functions, operators,
+/// operator classes and families, casts, collations.
+const WATCHED: [SysCacheIdentifier::Type; 8] = [
+    SysCacheIdentifier::NAMESPACEOID,
+    SysCacheIdentifier::TYPEOID,
+    SysCacheIdentifier::PROCOID,
+    SysCacheIdentifier::OPEROID,
+    SysCacheIdentifier::CLAOID,
+    SysCacheIdentifier::AMOPOPID,
+    SysCacheIdentifier::CASTSOURCETARGET,
+    SysCacheIdentifier::COLLOID,
+];
+
+/// Asks Postgres to tell us of changes.
+pub fn register() {
+    // SAFETY: registered once a backend, at load; the callbacks never raise.
+    unsafe {
+        pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), Datum::from(0));
+        for cache in WATCHED {
+            pg_sys::CacheRegisterSyscacheCallback(cache as i32, Some(changed), Datum::from(0));
+        }
+    }
+}
+
+/// What was read from the catalog under this number is true while it stays. It moves on when Postgres tells the backend,
+/// which it does when a lock is taken that was not held before: lock first, then compare.
+pub fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// # Safety
+/// Called by Postgres while it handles invalidations: must neither raise nor touch a catalog.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn relation_changed(_arg: Datum, relation: Oid) {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    owner::relation_changed(relation);
+}
+
+/// # Safety
+/// As [`relation_changed`].
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn changed(_arg: Datum, _cache: i32, _hash: u32) {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}

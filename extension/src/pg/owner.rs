@@ -1,0 +1,147 @@
+//! The extension's own tables: who owns them, and running as that role.
+//!
+//! No caller needs a privilege on volguard's tables. A statement on them runs as their owner, with the role switched for
+//! just that statement; what touches the user's tables runs as the user.
+
+use super::error::Error;
+use pgrx::pg_sys::{self, Oid};
+use std::cell::Cell;
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts the changes of our services table (a new owner, DROP EXTENSION): facts from an earlier generation are stale.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static SERVICES_TABLE: Cell<Option<Table>> = const { Cell::new(None) };
+}
+
+#[derive(Clone, Copy)]
+struct Table {
+    relation: Oid,
+    owner: Oid,
+    generation: u64,
+}
+
+/// Takes note of a change of a relation, or of all if the number is zero. Neither raises nor touches a catalog.
+pub fn relation_changed(relation: Oid) {
+    let ours = SERVICES_TABLE.try_with(|table| {
+        table
+            .get()
+            .is_some_and(|table| table.relation == relation || relation == Oid::INVALID)
+    });
+    if ours.unwrap_or(false) {
+        GENERATION.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What is remembered of the table's rows is good for this generation.
+pub fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// The role that owns volguard's tables.
+pub fn role() -> Result<Oid, Error> {
+    if let Some(table) = SERVICES_TABLE.get()
+        && table.generation == generation()
+    {
+        return Ok(table.owner);
+    }
+    let table = look_up().ok_or(Error::NotInstalled)?;
+    SERVICES_TABLE.set(Some(table));
+    Ok(table.owner)
+}
+
+fn look_up() -> Option<Table> {
+    let generation = generation();
+    let relation = relation(c"services")?;
+    // SAFETY: a catalog look-up of a running transaction; the tuple is released after its one field was copied.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(
+            pg_sys::SysCacheIdentifier::RELOID as i32,
+            pg_sys::Datum::from(relation),
+        );
+        if tuple.is_null() {
+            return None;
+        }
+        let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_class>(tuple);
+        let owner = (*form).relowner;
+        pg_sys::ReleaseSysCache(tuple);
+        Some(Table {
+            relation,
+            owner,
+            generation,
+        })
+    }
+}
+
+/// One of our tables by its name; `None` if the extension isn't there.
+pub fn relation(name: &CStr) -> Option<Oid> {
+    // SAFETY: catalog look-ups of a running transaction, which answer zero for what isn't there.
+    let relation = unsafe {
+        let schema = pg_sys::get_namespace_oid(c"volguard".as_ptr(), true);
+        pg_sys::get_relname_relid(name.as_ptr(), schema)
+    };
+    (relation != Oid::INVALID).then_some(relation)
+}
+
+/// The role that calls us.
+pub fn caller() -> Oid {
+    // SAFETY: a plain read of the backend's state.
+    unsafe { pg_sys::GetUserId() }
+}
+
+/// What a role is called; empty if it is gone.
+pub fn name(role: Oid) -> String {
+    // SAFETY: a catalog look-up of a running transaction; the result is null or a C string in its memory, copied at once.
+    unsafe {
+        let name = pg_sys::GetUserNameFromId(role, true);
+        match name.is_null() {
+            true => String::new(),
+            false => CStr::from_ptr(name).to_string_lossy().into_owned(),
+        }
+    }
+}
+
+/// Is the caller a member of `role`, or a superuser?
+pub fn caller_is(role: Oid) -> bool {
+    let caller = caller();
+    // SAFETY: a catalog look-up of a running transaction.
+    caller == role || unsafe { pg_sys::has_privs_of_role(caller, role) }
+}
+
+/// The current role is another one while this lives. An abort puts the role back as well.
+pub struct AsRole {
+    role: Oid,
+    context: i32,
+}
+
+impl AsRole {
+    /// As the owner of our tables.
+    pub fn owner() -> Result<Self, Error> {
+        Ok(Self::switch(role()?, 0))
+    }
+
+    /// As `role`, in a context that lets it neither change roles nor leave anything behind in the session.
+    pub fn restricted(role: Oid) -> Self {
+        Self::switch(role, pg_sys::SECURITY_RESTRICTED_OPERATION)
+    }
+
+    fn switch(to: Oid, extra: u32) -> Self {
+        let (mut role, mut context) = (Oid::INVALID, 0);
+        // SAFETY: reads and writes two variables of the backend; Drop restores what was read.
+        unsafe {
+            pg_sys::GetUserIdAndSecContext(&mut role, &mut context);
+            let flags = (pg_sys::SECURITY_LOCAL_USERID_CHANGE | extra) as i32;
+            pg_sys::SetUserIdAndSecContext(to, context | flags);
+        }
+        AsRole { role, context }
+    }
+}
+
+impl Drop for AsRole {
+    fn drop(&mut self) {
+        // SAFETY: what `switch` read. On the error path the abort sets the same once more.
+        unsafe { pg_sys::SetUserIdAndSecContext(self.role, self.context) };
+    }
+}

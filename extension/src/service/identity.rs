@@ -1,0 +1,76 @@
+//! Who a service belongs to: what never changes about it, kept in the backend.
+
+use crate::pg::error::Error;
+use crate::pg::owner;
+use crate::pg::spi::arg;
+use crate::store::sql;
+use pgrx::pg_sys::Oid;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Known services a backend remembers; beyond that it starts over.
+const REMEMBERED: usize = 4096;
+
+/// What never changes about a service.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub cluster: Rc<str>,
+    pub registered_by: Oid,
+}
+
+thread_local! {
+    static IDENTITIES: RefCell<HashMap<i64, Identity>> = RefCell::default();
+    /// The generation of our tables that they belong to.
+    static GENERATION: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The service's identity, if the caller may act for it. That it isn't fenced is for the statement to check.
+pub fn acting_for(service_id: i64) -> Result<Identity, Error> {
+    if GENERATION.replace(owner::generation()) != owner::generation() {
+        IDENTITIES.with_borrow_mut(HashMap::clear);
+    }
+    let known = IDENTITIES.with_borrow(|known| known.get(&service_id).cloned());
+    let identity = match known {
+        Some(identity) => identity,
+        None => look_up(service_id)?,
+    };
+    permit(service_id, identity.registered_by)?;
+    Ok(identity)
+}
+
+fn look_up(service_id: i64) -> Result<Identity, Error> {
+    let found = sql::SERVICE_IDENTITY.run(&[arg(service_id)], |rows| {
+        Some(Identity {
+            cluster: rows.get::<String>(0, 0)?.into(),
+            registered_by: rows.get(0, 1)?,
+        })
+    })?;
+    let identity = found.ok_or(Error::ServiceFenced(service_id))?;
+    IDENTITIES.with_borrow_mut(|known| {
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(service_id, identity.clone());
+    });
+    Ok(identity)
+}
+
+/// Refuses a caller that isn't a member of the role that registered the service.
+pub fn permit(service_id: i64, registered_by: Oid) -> Result<(), Error> {
+    if owner::caller_is(registered_by) {
+        return Ok(());
+    }
+    Err(Error::Denied {
+        what: format!("service {service_id} belongs to another role"),
+        hint: "Act as the role that registered the service, or as a member of it.",
+    })
+}
+
+/// For a caller inside the service's gate: fenced it is not, and will not be before the commit.
+pub fn require_unfenced(service_id: i64) -> Result<(), Error> {
+    match sql::UNFENCED.count(&[arg(service_id)])? {
+        0 => Err(Error::ServiceFenced(service_id)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,15 @@
+//! The tables of the extension: lookups, writes, statements.
+
+pub mod commit_log;
+pub mod events;
+pub mod index_scan;
+pub mod key;
+pub mod lineage;
+pub mod liveness;
+pub mod lookup;
+pub mod removal;
+pub mod row_state;
+pub mod sql;
+pub mod tables;
+pub mod token;
+pub mod write;

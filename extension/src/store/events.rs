@@ -1,0 +1,165 @@
+//! The record of what happened to services and locks that their holders did not do themselves: a row of `events`, in the
+//! transaction of what it tells, and a line in the server's log.
+//!
+//! It is bounded in age and number. Whoever records trims a little; nobody waits for anybody while doing so.
+
+use super::{commit_log, sql};
+use crate::pg::error::Error;
+use crate::pg::spi::{arg, transaction_snapshot_only};
+use crate::pg::{owner, settings};
+use pgrx::JsonB;
+use serde_json::{Value, json};
+use std::fmt;
+
+/// One event in so many trims, which removes some more than have come since the last.
+const TRIM_EVERY: i64 = 32;
+const TRIM_AT_ONCE: i32 = 128;
+
+/// What a cleanup removes at once. The more often it runs, the less there is.
+const TRIM_BY_CLEANUP: i32 = 1000;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Fenced,
+    Cleaned,
+    Forced,
+    Reset,
+    RuleFailed,
+    Disabled,
+    Enabled,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Fenced => "fenced",
+            Kind::Cleaned => "cleaned",
+            Kind::Forced => "forced",
+            Kind::Reset => "reset",
+            Kind::RuleFailed => "rule_failed",
+            Kind::Disabled => "disabled",
+            Kind::Enabled => "enabled",
+        }
+    }
+}
+
+/// What it happened to. The time is that of the record, the role is the caller's.
+#[derive(Debug)]
+pub struct Event<'a> {
+    pub kind: Kind,
+    pub cluster: Option<&'a str>,
+    pub service_id: Option<i64>,
+    /// Its type and its id.
+    pub resource: Option<(&'a str, &'a str)>,
+    /// Its name and its token.
+    pub lock: Option<(&'a str, i64)>,
+    pub details: Value,
+}
+
+impl Event<'_> {
+    pub fn of(kind: Kind) -> Self {
+        Event {
+            kind,
+            cluster: None,
+            service_id: None,
+            resource: None,
+            lock: None,
+            details: json!({}),
+        }
+    }
+}
+
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.kind.name())?;
+        if let Some(cluster) = self.cluster {
+            write!(f, " cluster {cluster},")?;
+        }
+        if let Some(service_id) = self.service_id {
+            write!(f, " service {service_id},")?;
+        }
+        if let Some((resource_type, resource_id)) = self.resource {
+            write!(f, " {resource_type} {resource_id},")?;
+        }
+        if let Some((name, token)) = self.lock {
+            let space = if name.is_empty() { "" } else { " " };
+            write!(f, " lock{space}{name} with token {token},")?;
+        }
+        Ok(())
+    }
+}
+
+/// Records an event, which goes if the transaction does.
+pub fn record(event: &Event) -> Result<(), Error> {
+    // A rule that failed has had its warning.
+    if event.kind != Kind::RuleFailed {
+        let role = owner::name(owner::caller());
+        commit_log::at_commit(format!("volguard: {event} by {role}: {}", event.details));
+    }
+    if settings::event_retention_s() == 0 || settings::max_events() == 0 {
+        return Ok(());
+    }
+    let (resource_type, resource_id) = event.resource.unzip();
+    let (lock_name, token) = event.lock.unzip();
+    let id = sql::ADD_EVENT.run(
+        &[
+            arg(event.kind.name()),
+            event.cluster.and_then(arg),
+            event.service_id.and_then(arg),
+            resource_type.and_then(arg),
+            resource_id.and_then(arg),
+            lock_name.and_then(arg),
+            token.and_then(arg),
+            arg(owner::caller()),
+            arg(JsonB(event.details.clone())),
+        ],
+        |rows| rows.get::<i64>(0, 0),
+    )?;
+    match id {
+        Some(id) if id % TRIM_EVERY == 0 => remove_oldest(TRIM_AT_ONCE),
+        _ => Ok(()),
+    }
+}
+
+/// Records that a crash rule failed on a resource; once, however often it is tried again, and not for each of the thousands
+/// that one broken rule may be for.
+pub fn record_failure(
+    resource_type: &str,
+    resource_id: &str,
+    status: &str,
+    error: &Error,
+) -> Result<(), Error> {
+    let is_news = [arg(resource_type), arg(resource_id), arg(status)];
+    if !sql::FAILURE_IS_NEWS.run(&is_news, |rows| rows.get(0, 0).unwrap_or(true))? {
+        return Ok(());
+    }
+    let code = error.sqlstate();
+    record(&Event {
+        resource: Some((resource_type, resource_id)),
+        details: json!({
+            "status": status,
+            "error": error.to_string(),
+            "sqlstate": String::from_utf8_lossy(&code),
+        }),
+        ..Event::of(Kind::RuleFailed)
+    })
+}
+
+/// Removes events that are older than the settings allow, or more. For cleanups, so that they go also where nothing happens.
+pub fn trim() -> Result<(), Error> {
+    remove_oldest(TRIM_BY_CLEANUP)
+}
+
+fn remove_oldest(most: i32) -> Result<(), Error> {
+    // On one snapshot, an event that somebody else has just removed would be a serialization failure.
+    if transaction_snapshot_only() {
+        return Ok(());
+    }
+    sql::REMOVE_OLDEST_EVENTS.count(&[
+        arg(settings::event_retention_s()),
+        arg(settings::max_events()),
+        arg(most),
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! How often this database has come out of a dump: numbers drawn after a restore must be larger than those drawn before the
+//! dump, and than those that the dumped database went on to draw until it was lost.
+//!
+//! The sequence `lineage` holds that count, and a fingerprint of where the database lives: the cluster's system
+//! identifier, and the numbers of the database and of the sequence. A dump carries both along. Where the fingerprint is that of another
+//! place (a restored dump, a database copied by `CREATE DATABASE ... TEMPLATE`, a cluster after `pg_upgrade`, which begins a
+//! WAL timeline of its own), the count is raised, before the first number is drawn. A physical copy keeps its place, and gets a
+//! new timeline when it is promoted.
+//!
+//! A sequence and not a row, since it is set at once and for good: a transaction that is rolled back leaves a count that
+//! everybody agrees on, and no one waits for it.
+
+use super::sql;
+use crate::pg::error::Error;
+use crate::pg::owner;
+use crate::pg::spi::arg;
+use crate::sabotage::{self, Guard};
+use crate::wait::tag::{Kind, Mode, Tag};
+use pgrx::pg_sys::{self, Oid};
+use std::cell::Cell;
+use xxhash_rust::xxh3::Xxh3;
+
+/// The lower bits of the sequence: so many that two places look the same once in ten million million times.
+const FINGERPRINT_BITS: u32 = 44;
+
+/// What fits above the timeline's bits of a token.
+const MOST_RESTORES: i64 = 127;
+
+thread_local! {
+    static KNOWN: Cell<Option<Known>> = const { Cell::new(None) };
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    /// Of our tables: another one after DROP EXTENSION.
+    generation: u64,
+    restores: i64,
+}
+
+/// The count. Looked up once a backend; called when one of our tables has just been looked at.
+pub fn restores() -> Result<i64, Error> {
+    let generation = owner::generation();
+    match KNOWN.get() {
+        Some(known) if known.generation == generation => Ok(known.restores),
+        _ => {
+            let restores = look_up()?;
+            KNOWN.set(Some(Known {
+                generation,
+                restores,
+            }));
+            Ok(restores)
+        }
+    }
+}
+
+fn look_up() -> Result<i64, Error> {
+    if sabotage::removed(Guard::Lineage) {
+        return Ok(0);
+    }
+    let here = fingerprint()?;
+    if let Some(restores) = restores_here(lineage()?, here) {
+        return Ok(restores);
+    }
+    // Of all who come at once, one raises it. It holds the lock for no longer than that.
+    let lock = Tag::of_number(Kind::Lineage, 0);
+    lock.lock(Mode::Exclusive)?;
+    let before = lineage()?;
+    let restores = match restores_here(before, here) {
+        Some(restores) => restores,
+        None => {
+            let restores = next(before)?;
+            let lineage = (restores << FINGERPRINT_BITS) | here;
+            sql::SET_LINEAGE.count(&[arg(lineage)])?;
+            restores
+        }
+    };
+    lock.unlock(Mode::Exclusive);
+    Ok(restores)
+}
+
+fn lineage() -> Result<i64, Error> {
+    sql::LINEAGE.run(&[], |rows| rows.get(0, 0).unwrap_or(0))
+}
+
+/// The count, if the lineage is that of this place.
+fn restores_here(lineage: i64, here: i64) -> Option<i64> {
+    let there = lineage & ((1 << FINGERPRINT_BITS) - 1);
+    (there == here).then_some(lineage >> FINGERPRINT_BITS)
+}
+
+/// The count in a new place. Zero is the lineage of a database that has never drawn a number.
+fn next(lineage: i64) -> Result<i64, Error> {
+    match lineage {
+        0 => Ok(0),
+        _ if lineage >> FINGERPRINT_BITS >= MOST_RESTORES => Err(Error::Unsupported {
+            what: format!("this database comes from {MOST_RESTORES} restores of one another"),
+            hint: "There are no larger tokens left. Start anew: DROP EXTENSION volguard, CREATE EXTENSION volguard.",
+        }),
+        _ => Ok((lineage >> FINGERPRINT_BITS) + 1),
+    }
+}
+
+/// Where the database lives. Never zero.
+fn fingerprint() -> Result<i64, Error> {
+    let sequence = owner::relation(c"lineage").ok_or(Error::NotInstalled)?;
+    // SAFETY: plain reads of shared memory and of a variable of the backend.
+    let (cluster, database) = unsafe { (pg_sys::GetSystemIdentifier(), pg_sys::MyDatabaseId) };
+    Ok(of_place(cluster, database, sequence))
+}
+
+fn of_place(cluster: u64, database: Oid, sequence: Oid) -> i64 {
+    let mut hash = Xxh3::new();
+    hash.update(&cluster.to_le_bytes());
+    hash.update(&database.to_u32().to_le_bytes());
+    hash.update(&sequence.to_u32().to_le_bytes());
+    let bits = hash.digest() >> (u64::BITS - FINGERPRINT_BITS);
+    bits.cast_signed().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FINGERPRINT_BITS, MOST_RESTORES, next, of_place, restores_here};
+    use pgrx::pg_sys::Oid;
+
+    #[test]
+    fn every_part_of_the_place_counts() {
+        let place = |cluster, database, sequence| {
+            of_place(cluster, Oid::from(database), Oid::from(sequence))
+        };
+        let here = place(7, 5, 16_400);
+        for there in [
+            place(8, 5, 16_400),
+            place(7, 6, 16_400),
+            place(7, 5, 16_401),
+        ] {
+            assert_ne!(here, there);
+            assert!(there > 0 && there < 1 << FINGERPRINT_BITS);
+        }
+        assert_eq!(here, place(7, 5, 16_400));
+    }
+
+    #[test]
+    fn another_place_counts_one_more() {
+        let (here, there) = (0x123, 0x456);
+        assert_eq!(next(0).ok(), Some(0), "a fresh installation");
+        let lineage = (3 << FINGERPRINT_BITS) | here;
+        assert_eq!(restores_here(lineage, here), Some(3));
+        assert_eq!(restores_here(lineage, there), None);
+        assert_eq!(next(lineage).ok(), Some(4));
+        assert!(next((MOST_RESTORES << FINGERPRINT_BITS) | here).is_err());
+    }
+}

@@ -1,0 +1,150 @@
+//! Lookups in `workers` through its indexes. Each acquire and each release needs them, and a statement would spend most of
+//! its time on starting and ending.
+
+use super::index_scan;
+use super::key::Key;
+use super::tables::{Columns, Tables};
+use crate::pg::catch::{catching, raw};
+use crate::pg::error::Error;
+use pgrx::FromDatum;
+use pgrx::datum::Uuid;
+use pgrx::pg_sys::{self, Datum, HeapTuple, ItemPointerData, Oid, Relation};
+
+/// A row that keeps a service from a key.
+#[derive(Debug)]
+pub struct Occupant {
+    pub tid: ItemPointerData,
+    /// It has the key itself, not just the work slot.
+    pub has_key: bool,
+    pub token: i64,
+    pub service_id: i64,
+    pub request_id: Option<Uuid>,
+}
+
+/// The row of a token.
+#[derive(Debug)]
+pub struct Held {
+    pub tid: ItemPointerData,
+    pub token: i64,
+    pub resource_type: String,
+    pub resource_id: String,
+    pub lock_name: String,
+    pub service_id: i64,
+    /// It has a status, and so the resource's work slot.
+    pub working: bool,
+}
+
+impl Tables {
+    /// The row that has this key, or with `slot` the resource's work slot. One that is being deleted counts until that is
+    /// committed.
+    pub fn occupant(&self, key: &Key, slot: bool) -> Result<Option<Occupant>, Error> {
+        let Columns {
+            token,
+            service_id,
+            request_id,
+            crashed_service_id,
+            ..
+        } = self.columns;
+        let numbers = [token, service_id, request_id, crashed_service_id];
+        let datums = key.datums();
+        // SAFETY: the table is locked, the columns are texts; the closures own nothing.
+        let (has_key, found) = unsafe {
+            catching(|| {
+                let key = |at: usize| {
+                    let equals = Oid::from(pg_sys::F_TEXTEQ);
+                    let collation = pg_sys::C_COLLATION_OID;
+                    index_scan::equals(self.columns.key[at], equals, collation, datums[at])
+                };
+                let row = |table: Relation, _, row: HeapTuple| {
+                    let copy = raw::heap_copytuple(row);
+                    ((*row).t_self, fields(table, copy, numbers))
+                };
+                let mut keys = [key(0), key(1), key(2)];
+                let found = index_scan::first(self.workers, self.workers_key, &mut keys, true, row);
+                if found.is_some() || !slot {
+                    return (true, found);
+                }
+                let mut keys = [key(0), key(1)];
+                let found = index_scan::first(self.workers, self.work_key, &mut keys, true, row);
+                (false, found)
+            })?
+        };
+        let occupant = |(tid, fields): (_, [Option<Datum>; 4])| {
+            let [token, service_id, request_id, crashed] = fields;
+            // A claimed row keeps the request id of the crashed service, whose request that was.
+            let request_id = request_id.filter(|_| crashed.is_none());
+            // SAFETY: fields of these types, in a copy of the row.
+            unsafe {
+                Some(Occupant {
+                    tid,
+                    has_key,
+                    token: i64::from_datum(token?, false)?,
+                    service_id: i64::from_datum(service_id?, false)?,
+                    request_id: request_id.and_then(|id| Uuid::from_datum(id, false)),
+                })
+            }
+        };
+        Ok(found.and_then(occupant))
+    }
+
+    /// The row that has the token.
+    pub fn held(&self, token: i64) -> Result<Option<Held>, Error> {
+        let [resource_id, resource_type, lock_name] = self.columns.key;
+        let Columns {
+            service_id, status, ..
+        } = self.columns;
+        let numbers = [resource_type, resource_id, lock_name, service_id, status];
+        // SAFETY: the table is locked, the columns are of these types; the closures own nothing.
+        let row = unsafe {
+            catching(|| {
+                let equals = Oid::from(pg_sys::F_INT8EQ);
+                let number = Datum::from(token);
+                let column = self.columns.token;
+                let mut keys = [index_scan::equals(column, equals, Oid::INVALID, number)];
+                let (table, index) = (self.workers, self.token_key);
+                index_scan::first(table, index, &mut keys, true, |table, _, row| {
+                    let copy = raw::heap_copytuple(row);
+                    ((*row).t_self, fields(table, copy, numbers))
+                })
+            })?
+        };
+        let held = |(tid, fields): (_, [Option<Datum>; 5])| {
+            // SAFETY: fields of these types, in a copy of the row.
+            let text = |at: usize| unsafe { String::from_datum(fields[at]?, false) };
+            Some(Held {
+                tid,
+                token,
+                resource_type: text(0)?,
+                resource_id: text(1)?,
+                lock_name: text(2)?,
+                // SAFETY: as above.
+                service_id: unsafe { i64::from_datum(fields[3]?, false)? },
+                working: fields[4].is_some(),
+            })
+        };
+        Ok(row.and_then(held))
+    }
+}
+
+/// Fields of a row; `None` for NULL.
+///
+/// # Safety
+/// As what [`index_scan::first`] hands a row to; the numbers are those of columns of the table.
+pub unsafe fn fields<const N: usize>(
+    table: Relation,
+    row: HeapTuple,
+    numbers: [i16; N],
+) -> [Option<Datum>; N] {
+    // SAFETY: the caller's promise; the two arrays have an element a column, and their fields live as long as the row.
+    unsafe {
+        let descriptor = (*table).rd_att;
+        let count = (*descriptor).natts as usize;
+        let values = raw::palloc(count * size_of::<Datum>()).cast::<Datum>();
+        let nulls = raw::palloc(count * size_of::<bool>()).cast::<bool>();
+        raw::heap_deform_tuple(row, descriptor, values, nulls);
+        numbers.map(|number| {
+            let at = number as usize - 1;
+            (!*nulls.add(at)).then(|| *values.add(at))
+        })
+    }
+}

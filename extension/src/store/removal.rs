@@ -1,0 +1,36 @@
+//! Removing rows of `workers`, and waking the calls that wait for them.
+
+use super::sql::Statement;
+use crate::pg::error::Error;
+use crate::pg::spi::{Arg, Rows};
+use crate::wait::WaitQueue;
+
+/// Runs a statement that deletes rows of `workers`, or takes them from their holders, and has the heads of their wait queues
+/// woken after the commit.
+pub fn remove(statement: &Statement, args: &[Arg]) -> Result<usize, Error> {
+    remove_reading(statement, args, Rows::len)
+}
+
+/// As [`remove`], and hands the rows that went to `read`.
+pub fn remove_reading<R>(
+    statement: &Statement,
+    args: &[Arg],
+    read: impl FnOnce(&Rows) -> R,
+) -> Result<R, Error> {
+    statement.run(args, |rows| {
+        for row in 0..rows.len() {
+            let name = |column| rows.get::<String>(row, column).unwrap_or_default();
+            let working = rows.get(row, 4) == Some(true);
+            wake(&name(1), &name(2), &name(3), working);
+        }
+        read(rows)
+    })
+}
+
+/// Has the heads of the wait queues woken that a deleted row was in the way of.
+pub fn wake(resource_type: &str, resource_id: &str, lock_name: &str, working: bool) {
+    WaitQueue::of_key(resource_type, resource_id, lock_name).wake_after_commit();
+    if working {
+        WaitQueue::of_work(resource_type, resource_id).wake_after_commit();
+    }
+}

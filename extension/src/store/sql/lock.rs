@@ -1,0 +1,101 @@
+//! Statements on locks.
+
+use super::{Statement, permitted, removed};
+use pgrx::pg_sys::{INT8ARRAYOID, INT8OID, OIDOID, TEXTOID};
+
+/// A row if a cleanup would free that of the token: a plain lock, or work that a crash rule knows.
+pub static IS_CLEANABLE: Statement = Statement::new(
+    &[INT8OID],
+    "SELECT FROM volguard.workers AS w WHERE w.token {=} $1
+       AND (w.status IS NULL OR EXISTS (
+           SELECT FROM volguard.crash_rules AS r WHERE r.resource_type {=} w.resource_type AND r.status {=} w.status))",
+);
+
+pub static RELEASE_ALL: Statement = Statement::new(
+    &[INT8ARRAYOID, OIDOID],
+    concat!(
+        "DELETE FROM volguard.workers AS w USING volguard.services AS s
+         WHERE w.token {=} ANY ($1) AND s.service_id {=} w.service_id AND s.fenced_at IS NULL AND ",
+        permitted!(),
+        " ",
+        removed!()
+    ),
+);
+
+/// One token of `$1` that is held by a service which isn't the caller's.
+pub static NOT_PERMITTED: Statement =
+    Statement::new(
+        &[INT8ARRAYOID, OIDOID],
+        concat!(
+        "SELECT w.token FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id
+         WHERE w.token {=} ANY ($1) AND NOT ", permitted!(), " LIMIT 1"
+    ),
+    );
+
+/// Who holds the tokens `$1`.
+pub static HOLDERS: Statement = Statement::new(
+    &[INT8ARRAYOID],
+    "SELECT DISTINCT w.service_id FROM volguard.workers AS w WHERE w.token {=} ANY ($1) ORDER BY w.service_id",
+);
+
+/// The sub-select is hashed, whatever the planner thinks that `$2` holds; `ALL ($2)` would be searched from the start each time.
+pub static RECONCILE: Statement = Statement::new(
+    &[INT8OID, INT8ARRAYOID],
+    concat!(
+        "DELETE FROM volguard.workers AS w
+         WHERE w.service_id {=} $1 AND w.crashed_service_id IS NULL AND NOT w.token {=} ANY (SELECT pg_catalog.unnest($2)) ",
+        removed!()
+    ),
+);
+
+pub static FORCE_RELEASE: Statement = Statement::new(
+    &[INT8OID],
+    concat!(
+        "DELETE FROM volguard.workers AS w WHERE w.token {=} $1 ",
+        removed!()
+    ),
+);
+
+pub static RESET_RESOURCE: Statement = Statement::new(
+    &[TEXTOID, TEXTOID],
+    concat!(
+        "DELETE FROM volguard.workers AS w WHERE w.resource_type {=} $1 AND w.resource_id {=} $2 ",
+        removed!()
+    ),
+);
+
+/// Who registered the services that hold a resource.
+pub static RESOURCE_OWNERS: Statement = Statement::new(
+    &[TEXTOID, TEXTOID],
+    "SELECT DISTINCT s.registered_by::pg_catalog.oid
+     FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id
+     WHERE w.resource_type {=} $1 AND w.resource_id {=} $2",
+);
+
+/// The role whose service has a token.
+pub static TOKEN_ROLE: Statement = Statement::new(
+    &[INT8OID],
+    "SELECT s.registered_by::pg_catalog.oid
+     FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id WHERE w.token {=} $1",
+);
+
+/// Only under the gate's shared lock. KEY SHARE is the weakest lock that a DELETE waits for; a change of status passes.
+pub static HOLD: Statement = Statement::new(
+    &[INT8OID],
+    "SELECT FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id
+     WHERE w.token {=} $1 AND s.fenced_at IS NULL FOR KEY SHARE OF w",
+);
+
+/// Only under the gate's shared lock, and as head of the work slot's line if `$2` is given.
+pub static SET_STATUS: Statement = Statement::new(
+    &[INT8OID, TEXTOID],
+    "UPDATE volguard.workers AS w
+     SET status {:=} $2, updated_at {:=} pg_catalog.clock_timestamp(),
+         crashed_service_id {:=} CASE WHEN $2 IS NOT NULL THEN w.crashed_service_id END
+     FROM volguard.services AS s
+     WHERE w.token {=} $1 AND s.service_id {=} w.service_id AND s.fenced_at IS NULL
+       AND ($2 IS NULL OR NOT EXISTS (
+           SELECT FROM volguard.workers AS o
+           WHERE o.resource_type {=} w.resource_type AND o.resource_id {=} w.resource_id
+             AND o.status IS NOT NULL AND o.token {<>} w.token))",
+);

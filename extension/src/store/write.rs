@@ -1,0 +1,238 @@
+//! Writes one row of `workers` by the executor's functions that logical replication applies rows with, without the start
+//! and end of a statement. They mind whatever is on the table: indexes, constraints, row triggers, the replica identity
+//! that a publication needs.
+
+use super::key::Key;
+use super::lookup::{Held, fields};
+use super::tables::Tables;
+use crate::pg::catch::{catching, raw};
+use crate::pg::error::Error;
+use crate::pg::owner::AsRole;
+use crate::pg::spi::{Arg, arg};
+use pgrx::pg_sys::{
+    self, Datum, EState, LockTupleMode, LockWaitPolicy, Relation, ResultRelInfo, TM_Result,
+    TimestampTz, TupleTableSlot,
+};
+use std::ptr;
+
+/// The unique index that no two rows with one token get past.
+const TOKEN_KEY: &str = "workers_token_key";
+
+/// A lock that is taken.
+pub struct NewRow<'a> {
+    pub key: &'a Key<'a>,
+    pub token: i64,
+    pub service_id: i64,
+    pub cluster: Arg,
+    pub status: Arg,
+    pub request_id: Arg,
+    pub details: Arg,
+    pub acquired_at: TimestampTz,
+}
+
+/// What a delete has done.
+enum Removed {
+    Row {
+        had_status: bool,
+        can_be_vetoed: bool,
+    },
+    NotThere,
+}
+
+/// Inserts a row. Only for a key that is headed and free: the unique index raises an error otherwise.
+pub fn insert(tables: &Tables, row: &NewRow) -> Result<(), Error> {
+    let columns = &tables.columns;
+    let acquired_at = arg(row.acquired_at);
+    let [resource_id, resource_type, lock_name] = row.key.datums();
+    let fields = [
+        (columns.key[0], Some(resource_id)),
+        (columns.key[1], Some(resource_type)),
+        (columns.key[2], Some(lock_name)),
+        (columns.cluster, row.cluster),
+        (columns.token, arg(row.token)),
+        (columns.service_id, arg(row.service_id)),
+        (columns.status, row.status),
+        (columns.request_id, row.request_id),
+        (columns.details, row.details),
+        (columns.acquired_at, acquired_at),
+        (columns.updated_at, acquired_at),
+    ];
+    let _owner = AsRole::owner()?;
+    // SAFETY: the table is locked for a read, so that it is there; the closure owns nothing.
+    let inserted = unsafe {
+        catching(|| {
+            // SQL would say so before it starts.
+            raw::PreventCommandIfReadOnly(c"acquire()".as_ptr());
+            with_table(tables, |table, target, state| {
+                insert_into(table, target, state, &fields)
+            })
+        })
+    };
+    match inserted {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(suppressed("insert into")),
+        Err(Error::Postgres(error)) if error.constraint() == TOKEN_KEY => {
+            Err(Error::TokenInUse(row.token))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// Deletes the row of a token, after waiting for transactions that have it locked. Whether it had a status; `None` if the
+/// token has no row any more.
+pub fn delete(tables: &Tables, held: &Held) -> Result<Option<bool>, Error> {
+    let _owner = AsRole::owner()?;
+    // SAFETY: as above.
+    let removed = unsafe {
+        catching(|| {
+            raw::PreventCommandIfReadOnly(c"release()".as_ptr());
+            with_table(tables, |table, target, state| {
+                let slot = raw::table_slot_create(table, ptr::null_mut());
+                let removed = delete_from(tables, table, target, state, slot, held);
+                raw::ExecDropSingleTupleTableSlot(slot);
+                removed
+            })
+        })?
+    };
+    match removed {
+        Removed::NotThere => Ok(None),
+        // The executor doesn't tell whether a BEFORE trigger returned NULL.
+        Removed::Row {
+            can_be_vetoed: true,
+            ..
+        } if tables.held(held.token)?.is_some() => Err(suppressed("delete from")),
+        Removed::Row { had_status, .. } => Ok(Some(had_status)),
+    }
+}
+
+fn suppressed(write: &'static str) -> Error {
+    Error::Suppressed {
+        write,
+        table: "volguard.workers".to_owned(),
+    }
+}
+
+/// Opens `workers` for a write, as the executor does.
+///
+/// # Safety
+/// Inside [`catching`]; the same holds for `body`.
+unsafe fn with_table<R>(
+    tables: &Tables,
+    body: impl FnOnce(Relation, *mut ResultRelInfo, *mut EState) -> R,
+) -> R {
+    // SAFETY: what is opened here is closed here, or by the abort when an error jumps out; the lock stays. The executor's
+    // state goes with its memory.
+    unsafe {
+        let table = raw::table_open(tables.workers, pg_sys::RowExclusiveLock as i32);
+        let state = raw::CreateExecutorState();
+        let target = raw::palloc0(size_of::<ResultRelInfo>()).cast::<ResultRelInfo>();
+        (*target).type_ = pg_sys::NodeTag::T_ResultRelInfo;
+        // Zero, as there is no range table: an error that names a row's values would look into it.
+        raw::InitResultRelInfo(target, table, 0, ptr::null_mut(), 0);
+        raw::PushActiveSnapshot(raw::GetLatestSnapshot());
+        (*state).es_snapshot = raw::GetActiveSnapshot();
+        (*state).es_output_cid = raw::GetCurrentCommandId(true);
+        let has_triggers = !(*target).ri_TrigDesc.is_null();
+        if has_triggers {
+            raw::AfterTriggerBeginQuery();
+        }
+
+        let result = body(table, target, state);
+
+        if has_triggers {
+            raw::AfterTriggerEndQuery(state);
+            raw::ExecCloseResultRelations(state);
+            raw::ExecResetTupleTable((*state).es_tupleTable, false);
+        }
+        raw::PopActiveSnapshot();
+        raw::FreeExecutorState(state);
+        raw::relation_close(table, pg_sys::NoLock as i32);
+        // What follows in the transaction is to see it.
+        raw::CommandCounterIncrement();
+        result
+    }
+}
+
+/// False if a trigger kept the row out.
+///
+/// # Safety
+/// As the body of [`with_table`]; the fields are of their columns' types.
+unsafe fn insert_into(
+    table: Relation,
+    target: *mut ResultRelInfo,
+    state: *mut EState,
+    fields: &[(i16, Arg)],
+) -> bool {
+    // SAFETY: the caller's promise; the slot has room for a field a column.
+    unsafe {
+        let slot = raw::MakeSingleTupleTableSlot((*table).rd_att, &raw const pg_sys::TTSOpsVirtual);
+        let columns = (*(*table).rd_att).natts as usize;
+        std::slice::from_raw_parts_mut((*slot).tts_isnull, columns).fill(true);
+        for (number, field) in fields {
+            let at = *number as usize - 1;
+            *(*slot).tts_values.add(at) = field.unwrap_or(Datum::null());
+            *(*slot).tts_isnull.add(at) = field.is_none();
+        }
+        raw::ExecStoreVirtualTuple(slot);
+        raw::ExecOpenIndices(target, false);
+        raw::ExecSimpleRelationInsert(target, state, slot);
+        raw::ExecCloseIndices(target);
+        // The place of the new row, which nothing has set if a BEFORE trigger returned NULL.
+        let inserted = (*slot).tts_tid.ip_posid != 0;
+        raw::ExecDropSingleTupleTableSlot(slot);
+        inserted
+    }
+}
+
+/// Locks the latest version of the row first: the delete of the executor raises an error where it meets another writer.
+///
+/// # Safety
+/// As the body of [`with_table`]; the slot is one of the table, and the row was seen where `held` says.
+unsafe fn delete_from(
+    tables: &Tables,
+    table: Relation,
+    target: *mut ResultRelInfo,
+    state: *mut EState,
+    slot: *mut TupleTableSlot,
+    held: &Held,
+) -> Removed {
+    const FLAGS: u32 =
+        pg_sys::TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+    let mut tid = held.tid;
+    let mut failure = pg_sys::TM_FailureData::default();
+    // SAFETY: the caller's promise; of a table AM's functions this one is always there. No version is needed to plan a
+    // recheck for a trigger: the row is locked, so the zeroed state of one is never used.
+    unsafe {
+        let Some(tuple_lock) = (*(*table).rd_tableam).tuple_lock else {
+            return Removed::NotThere;
+        };
+        let locked = tuple_lock(
+            table,
+            &mut tid,
+            (*state).es_snapshot,
+            slot,
+            (*state).es_output_cid,
+            LockTupleMode::LockTupleExclusive,
+            LockWaitPolicy::LockWaitBlock,
+            FLAGS as u8,
+            &mut failure,
+        );
+        if locked != TM_Result::TM_Ok {
+            return Removed::NotThere;
+        }
+        let mut should_free = false;
+        let row = raw::ExecFetchSlotHeapTuple(slot, false, &mut should_free);
+        let [token, status] = fields(table, row, [tables.columns.token, tables.columns.status]);
+        // A claim, or giving one back, puts another token into the row.
+        if token != Some(Datum::from(held.token)) {
+            return Removed::NotThere;
+        }
+        let recheck = raw::palloc0(size_of::<pg_sys::EPQState>()).cast();
+        raw::ExecSimpleRelationDelete(target, state, recheck, slot);
+        let triggers = (*target).ri_TrigDesc;
+        Removed::Row {
+            had_status: status.is_some(),
+            can_be_vetoed: !triggers.is_null() && (*triggers).trig_delete_before_row,
+        }
+    }
+}
