@@ -2,10 +2,10 @@
 -- needs them; one unique index, tokens from a sequence, and vacuumed as that table is.
 CREATE SEQUENCE lock_tokens;
 CREATE TABLE locks (
-    cluster       text COLLATE "C" NOT NULL,
-    resource_type text COLLATE "C" NOT NULL,
     resource_id   text COLLATE "C" NOT NULL,
+    resource_type text COLLATE "C" NOT NULL,
     lock_name     text COLLATE "C" NOT NULL,
+    cluster       text COLLATE "C" NOT NULL,
     token         bigint           NOT NULL DEFAULT pg_catalog.nextval('lock_tokens'),
     service_id    bigint           NOT NULL,
     acquired_at   timestamptz      NOT NULL DEFAULT pg_catalog.clock_timestamp(),

@@ -31,10 +31,10 @@ impl Cleaner {
 
     /// How many of so many rows it is given: what takes a hundred times as long needs no more for a figure a row.
     pub fn share(self, rows: u32) -> u32 {
-        const TWENTIETH_OF_FOURS: u32 = 80;
+        const FIFTIETH_OF_FOURS: u32 = 200;
         match self {
             Cleaner::Ours | Cleaner::Bare => rows,
-            Cleaner::Rows => (rows / TWENTIETH_OF_FOURS).max(1) * 4,
+            Cleaner::Rows => (rows / FIFTIETH_OF_FOURS).max(1) * 4,
         }
     }
 
