@@ -1,36 +1,104 @@
 //! What it costs to clean up after crashed services: by `cleanup`, by the bare SQL that does the same, and row by row.
 
-mod contender;
-mod report;
-mod stage;
+mod cleaner;
 
-use anyhow::Result;
+use std::slice;
+use std::time::{Duration, Instant};
 
-use self::contender::Contender;
-use self::report::Report;
-use self::stage::Stage;
+use anyhow::{Result, ensure};
+
+use self::cleaner::Cleaner;
+use crate::connection::server_pid;
+use crate::database::Database;
+use crate::machine;
 use crate::options::Options;
-use crate::rounds::order;
+use crate::play::{Contender, play};
+use crate::rounds::Pace;
+use crate::score::{Cell, Score};
+use crate::stage::Stage;
+use crate::target::Goal;
+use crate::turn::{Piece, Seen, Turn};
 
-pub async fn run(options: &Options) -> Result<()> {
-    let rounds = options.pace(3, 1.0).rounds;
-    let stage = Stage::set(options.fsync, options.crashed).await?;
-    let mut report = Report::default();
-    // The round before the first is not counted: caches are cold.
-    for round in 0..=rounds {
-        for contender in order(&Contender::ALL, round) {
-            eprintln!("round {round} of {rounds}: {}", contender.name());
-            let turn = stage.turn(contender).await?;
-            if round > 0 {
-                report.add(contender, turn);
-            }
-        }
-    }
-    println!(
-        "{}\n{}",
-        stage.describe().await?,
-        report.describe(rounds, options.crashed)
+pub const NAME: &str = "cleanup";
+const TABLES: &str = "volguard.workers, volguard.services, volumes, snapshots";
+
+pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
+    let mut score = Score::new(
+        NAME,
+        "rows",
+        Pace {
+            turn: Duration::ZERO,
+            ..options.pace(3, 0.0)
+        },
     );
-    println!("{}\n", report.table());
+    let database = stage.database(NAME, include_str!("../sql/cleanup/schema.sql"));
+    let (database, rows) = (database.await?, options.crashed);
+    let cleaners = Cleaner::ALL.into_iter();
+    let contenders = cleaners.map(|cleaner| Contender::new(cleaner.name(), cleaner));
+    let mut contenders: Vec<Contender<Cleaner>> = contenders.collect();
+    let cell = Cell::new(format!("{rows} rows"), 1);
+    play(
+        &mut score,
+        slice::from_ref(&cell),
+        &mut contenders,
+        async |cleaner, _, _| turn(&database, *cleaner, cleaner.share(rows)).await,
+    )
+    .await?;
+    let (ours, bare) = (Cleaner::Ours.name(), Cleaner::Bare.name());
+    score.aim(Goal::AtMost(1.6), &cell, ours, bare);
+    Ok(score)
+}
+
+/// Has the tables cleaned up, over a connection that has done nothing before, as after a crash.
+async fn turn(database: &Database, cleaner: Cleaner, rows: u32) -> Result<Turn> {
+    fill(database, rows).await?;
+    let client = cleaner.connect(database).await?;
+    let backend = server_pid(&client).await?;
+    let (start, before) = (Instant::now(), machine::processor_time(backend)?);
+    cleaner.clean(&client).await?;
+    let piece = Piece::since(start);
+    let server_time = machine::processor_time(backend)? - before;
+    check(database, rows).await?;
+    let mut seen = Seen {
+        served: vec![1],
+        ..Seen::default()
+    };
+    seen.record(piece);
+    Ok(Turn {
+        per_second: f64::from(rows) / piece.wait.as_secs_f64(),
+        server_time: server_time.as_secs_f64() * 1e6 / f64::from(rows),
+        seen,
+    })
+}
+
+/// What the crashed services have left.
+async fn fill(database: &Database, rows: u32) -> Result<()> {
+    let superuser = &database.superuser;
+    superuser
+        .batch_execute(&format!("TRUNCATE {TABLES}"))
+        .await?;
+    let services = database.register_services(100).await?;
+    let fill = include_str!("../sql/cleanup/fill.sql");
+    superuser
+        .execute(fill, &[&i32::try_from(rows)?, &services])
+        .await?;
+    superuser
+        .batch_execute(include_str!("../sql/cleanup/die.sql"))
+        .await?;
+    let vacuum = format!("VACUUM (ANALYZE, FREEZE) {TABLES}");
+    Ok(superuser.batch_execute(&vacuum).await?)
+}
+
+/// All work must have been repaired, once, and nothing be left, whichever cleaner it was.
+async fn check(database: &Database, rows: u32) -> Result<()> {
+    let sql = include_str!("../sql/cleanup/state.sql");
+    let row = database.superuser.query_one(sql, &[]).await?;
+    let state: Result<Vec<i64>, _> = (0..5).map(|column| row.try_get(column)).collect();
+    let (state, quarter) = (state?, i64::from(rows) / 4);
+    let expected = [0, 0, quarter, quarter, 2 * quarter];
+    ensure!(
+        state == expected,
+        "left over {state:?}, expected {expected:?}"
+    );
     Ok(())
 }

@@ -1,72 +1,79 @@
 //! What acquire and release cost as volguard's tables grow, after many cycles, and among many services.
 
 mod case;
-mod heartbeats;
-mod report;
+mod heart;
 mod site;
-mod table;
 
-use std::fs;
-
-use anyhow::{Context, Result};
-use volguard_tests::PrivateServerBuilder;
+use anyhow::Result;
 
 use self::case::Case;
-use self::report::Report;
 use self::site::Site;
-use crate::machine;
+use crate::locks::OWN_KEYS;
 use crate::options::Options;
-use crate::rounds::order;
-use crate::servers::Postgres;
+use crate::play::{Contender, play};
+use crate::rounds::Rounds;
+use crate::score::{Cell, Line, Score};
+use crate::sheet::Sheet;
+use crate::stage::Stage;
+use crate::target::{Goal, Target};
 
-pub async fn run(options: &Options) -> Result<()> {
-    let pace = options.pace(5, 2.0);
-    // Autovacuum stays on, as volguard sets it for its tables: what it keeps small is a part of what is measured.
-    let settings = |server: PrivateServerBuilder| server.setting("shared_buffers", "1GB");
-    let server = Postgres::start(options.fsync, settings)?;
-    server.create_role().await?;
-    let load = machine::load()?;
+pub const NAME: &str = "growth";
+/// How much slower the slowest case may be than the fastest.
+const GOAL: Goal = Goal::AtMost(1.3);
+const SIZES: &str = "case|table|fresh, MB|at the end, MB|ratio|indexes fresh, MB|indexes at the end, MB|\
+                     ratio of indexes|dead rows|vacuums|sequential scans|heartbeats/s";
+
+pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
+    let mut score = Score::new(NAME, "pairs", options.pace(3, 1.0));
     let clients = options.clients(&[1, 16]);
     let most = clients.iter().copied().max().unwrap_or(1);
+    // As volguard sets it for its tables: what it keeps small is a part of what is measured.
+    stage.set_autovacuum(true).await?;
+    let mut contenders = Vec::new();
+    let cases = Case::all(options.most_rows, options.cycles);
+    for (number, case) in cases.into_iter().enumerate() {
+        eprintln!("{NAME}: preparing {}", case.name());
+        let site = Site::prepare(stage, case, number, most).await?;
+        contenders.push(Contender::new(case.name(), site));
+    }
+    let cells = clients.iter().map(|&clients| Cell::new(OWN_KEYS, clients));
+    let cells: Vec<Cell> = cells.collect();
+    play(
+        &mut score,
+        &cells,
+        &mut contenders,
+        async |site: &mut Site, cell, time| site.turn(cell.clients, time).await,
+    )
+    .await?;
+    stage.set_autovacuum(false).await?;
+    for cell in &cells {
+        let flatness = flatness(&score, cell);
+        score.targets.extend(flatness);
+    }
+    let mut rows = Vec::new();
+    for Contender { name, team } in &contenders {
+        rows.extend(team.sizes(name).await?);
+    }
+    score.beside = Some(Sheet::new("sizes", "tables, of part growth", SIZES, rows));
+    Ok(score)
+}
 
-    let mut sites = Vec::new();
-    for (number, case) in Case::all(options.most_rows, options.cycles)
-        .into_iter()
-        .enumerate()
-    {
-        eprintln!("preparing: {}", case.name());
-        sites.push(Site::prepare(&server, case, number, most).await?);
-    }
-    let mut report = Report::default();
-    // The round before the first is not counted: caches are cold.
-    for round in 0..=pace.rounds {
-        eprintln!("round {round} of {}", pace.rounds);
-        for &clients in &clients {
-            for at in order(&(0..sites.len()).collect::<Vec<_>>(), round) {
-                let turn = sites[at].turn(clients, pace.turn).await?;
-                if round > 0 {
-                    report.add(clients, at, turn);
-                }
-            }
-        }
-    }
-    let machine = machine::describe()?;
-    let servers = server.describe().await?;
-    println!("{servers}\n{}", report.describe(pace, &sites));
-    let mut tables = Vec::new();
-    for site in &sites {
-        tables.push(site.tables().await?);
-    }
-    println!(
-        "{}\n\n{}\n",
-        report.costs(&sites),
-        report::sizes(&sites, &tables)
-    );
-
-    let record = report.record(&machine, load, &servers, pace, &sites, &tables);
-    fs::create_dir_all(&options.out).with_context(|| options.out.display().to_string())?;
-    let json = options.out.join("growth.json");
-    fs::write(&json, format!("{record:#}\n")).with_context(|| json.display().to_string())?;
-    println!("{}", json.display());
-    Ok(())
+/// The slowest beside the fastest case: by the pairs that the clients get, and by what a pair costs the server.
+fn flatness(score: &Score, cell: &Cell) -> [Target; 2] {
+    let extremes = |figure: fn(&Line) -> Rounds| {
+        let lines = score.lines.iter().filter(|line| line.cell == *cell);
+        let mut lines: Vec<&Line> = lines.collect();
+        lines.sort_by(|a, b| figure(a).median().total_cmp(&figure(b).median()));
+        (lines[0], lines[lines.len() - 1])
+    };
+    let (slowest, fastest) = extremes(Line::per_second);
+    let what = format!("{cell}: slowest / fastest case");
+    let pairs = Target::new(GOAL, what, slowest, fastest);
+    let (cheapest, dearest) = extremes(Line::server_time);
+    let server_time = Target {
+        what: format!("{cell}: dearest / cheapest case, server's time"),
+        goal: GOAL,
+        ratio: dearest.server_time().over(&cheapest.server_time()),
+    };
+    [pairs, server_time]
 }

@@ -1,91 +1,98 @@
 //! Locks: volguard beside the limit (SQL by hand, locks in memory) and beside etcd and Redis.
 
 mod baton;
-mod contender;
+mod etcd;
+mod holder;
 mod locker;
-mod plot;
-mod record;
-mod report;
-mod score;
-mod stage;
-mod targets;
-mod team;
-mod turn;
+mod postgres;
+mod provider;
+mod redis;
 
-use std::fs;
+use anyhow::Result;
 
-use anyhow::{Context, Result};
-
-use self::score::{Cell, Score};
-use self::stage::Stage;
-use self::targets::Target;
-use crate::machine;
+use crate::database::Database;
 use crate::options::Options;
-use crate::rounds::{Pace, order};
+use crate::play::{Contender, play};
+use crate::score::{Cell, Score};
+use crate::stage::Stage;
+use crate::target::{Goal, Target};
+use crate::turn::turn;
 
-pub use self::contender::Contender;
-pub use self::team::Team;
-pub use self::turn::{Load, turn};
+pub use self::holder::Holder;
+pub use self::provider::Provider;
 
-/// Four contenders use one Postgres, whose connections are limited.
-pub const MOST_CLIENTS: usize = 64;
+pub const NAME: &str = "locks";
+/// Each client has keys that no other client wants.
+pub const OWN_KEYS: &str = "own keys";
+/// All clients want the same key.
+pub const HOT_KEY: &str = "one hot key";
 
-pub async fn run(options: &Options) -> Result<()> {
-    let pace = options.pace(5, 1.5);
-    let contenders = Contender::all(&options.against);
-    let stage = Stage::set(options.fsync, &contenders).await?;
-    let (servers, load) = (stage.describe().await?, machine::load()?);
-    println!("{}", report::heading(&servers, &contenders, pace));
-
+pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
+    let mut score = Score::new(NAME, "pairs", options.pace(5, 1.2));
+    let database = prepare(stage).await?;
     let clients = options.clients(&[1, 4, 16, 64]);
-    let score = play(&stage, &contenders, &clients, pace).await?;
-    let targets = Target::all(&score);
-    println!(
-        "{}\n\n{}\n",
-        report::figures(&score),
-        report::targets(&targets)
-    );
-
-    let machine = machine::describe()?;
-    let record = record::record(&machine, load, &servers, pace, &score, &targets);
-    fs::create_dir_all(&options.out).with_context(|| options.out.display().to_string())?;
-    let (json, svg) = (
-        options.out.join("locks.json"),
-        options.out.join("locks.svg"),
-    );
-    fs::write(&json, format!("{record:#}\n")).with_context(|| json.display().to_string())?;
-    plot::plot(&score, &contenders, &machine, &svg)?;
-    println!("{} {}", json.display(), svg.display());
-    Ok(())
+    let most = clients.iter().copied().max().unwrap_or(1);
+    let mut contenders = Vec::new();
+    for provider in Provider::all(&options.against) {
+        let team = Holder::team(provider, stage, &database, most).await?;
+        contenders.push(Contender::new(provider.name(), team));
+    }
+    let cells = cells(&clients);
+    play(
+        &mut score,
+        &cells,
+        &mut contenders,
+        async |team, cell, time| {
+            database.vacuum("volguard.workers, locks").await?;
+            Holder::give_keys(&mut team[..cell.clients], cell.what == HOT_KEY);
+            turn(team, cell.clients, time).await
+        },
+    )
+    .await?;
+    aim(&mut score, &cells);
+    Ok(score)
 }
 
-async fn play(
-    stage: &Stage,
-    contenders: &[Contender],
-    clients: &[usize],
-    pace: Pace,
-) -> Result<Score> {
-    let most = clients.iter().copied().max().unwrap_or(1);
-    let mut teams = Vec::new();
-    for &contender in contenders {
-        teams.push((contender, Team::connect(contender, stage, most).await?));
+/// Rows stay in the tables of volguard and of the SQL by hand. Of an empty table the planner would think that reading
+/// it whole costs nothing, and would go on with that while dead rows pile up.
+async fn prepare(stage: &Stage) -> Result<Database> {
+    const STANDING_ROWS: u32 = 1000;
+    let database = stage.database(NAME, include_str!("../sql/locks/schema.sql"));
+    let database = database.await?;
+    let services = database.register_services(1).await?;
+    database.fill_workers(STANDING_ROWS, &services).await?;
+    Ok(database)
+}
+
+/// One client alone can't contend for a key.
+fn cells(clients: &[usize]) -> Vec<Cell> {
+    let own = clients.iter().map(|&clients| Cell::new(OWN_KEYS, clients));
+    let several = clients.iter().filter(|&&clients| clients > 1);
+    let hot = several.map(|&clients| Cell::new(HOT_KEY, clients));
+    own.chain(hot).collect()
+}
+
+fn aim(score: &mut Score, cells: &[Cell]) {
+    let (ours, hand) = (Provider::Volguard.name(), Provider::Hand.name());
+    for (clients, goal) in [(1, 0.9), (16, 0.85)] {
+        score.aim(
+            Goal::AtLeast(goal),
+            &Cell::new(OWN_KEYS, clients),
+            ours,
+            hand,
+        );
     }
-    let mut score = Score::default();
-    // The round before the first is short and not counted: caches and plans are cold.
-    for round in 0..=pace.rounds {
-        eprintln!("round {round} of {}", pace.rounds);
-        for cell in Cell::all(clients) {
-            for at in order(&(0..teams.len()).collect::<Vec<_>>(), round) {
-                let (contender, team) = &mut teams[at];
-                stage.tidy().await?;
-                let time = if round == 0 { pace.turn / 4 } else { pace.turn };
-                let turn = turn(team, cell.load, cell.clients, time);
-                let turn = turn.await.with_context(|| contender.name())?;
-                if round > 0 {
-                    score.add(cell, *contender, turn);
-                }
-            }
-        }
+    // One client alone waits for the disk twice a pair and for no other client: a hot key that keeps up with that
+    // changes hands well.
+    let Some(alone) = score.line(&Cell::new(OWN_KEYS, 1), ours) else {
+        return;
+    };
+    let mut targets = Vec::new();
+    for cell in cells.iter().filter(|cell| cell.what == HOT_KEY) {
+        let goal = Goal::AtLeast(if cell.clients > 16 { 0.6 } else { 0.8 });
+        let what = format!("{cell}: {ours} / its own pairs with 1 client");
+        let hot = score.line(cell, ours).into_iter();
+        targets.extend(hot.map(|hot| Target::new(goal, what.clone(), hot, alone)));
     }
-    Ok(score)
+    score.targets.extend(targets);
 }

@@ -1,23 +1,39 @@
 //! What volguard costs beside the limit and beside what people use today.
 //!
-//! Within a part everybody takes turns, several rounds of them in one run, so that what else the machine does meets all
-//! alike: ratios are the result, the absolute numbers are the machine's.
+//! All parts stand on one [`stage`], take turns by one mechanism ([`play`]), and end in one [`report`]. Contenders
+//! take turns several rounds long within one run, so that other load on the machine meets all of them alike: ratios
+//! are the result, the absolute numbers belong to the machine.
 
 mod cleanup;
+mod connection;
+mod database;
 mod growth;
 mod locks;
 mod machine;
 mod options;
+mod part;
+mod play;
+mod plot;
+mod report;
 mod rounds;
-mod servers;
+mod score;
+mod server;
+mod sheet;
 mod stage;
+mod target;
 mod turn;
 mod updates;
+mod visitor;
 mod work;
 
-use anyhow::Result;
+use std::fs;
 
-use crate::options::{Options, Part};
+use anyhow::{Context, Result};
+
+use crate::options::Options;
+use crate::part::Part;
+use crate::report::Report;
+use crate::stage::Stage;
 
 fn main() -> Result<()> {
     let Some(options) = Options::from_args()? else {
@@ -31,15 +47,26 @@ fn main() -> Result<()> {
 }
 
 async fn run(options: &Options) -> Result<()> {
-    println!("{}, load {}", machine::describe()?, machine::load()?);
+    let machine = machine::describe()?;
+    let mut conditions = vec![
+        machine.clone(),
+        format!("load before: {}", machine::load()?),
+    ];
+    let stage = Stage::set(options).await?;
+    conditions.extend(stage.describe().await?);
+    let mut report = Report::new(conditions);
+    println!("{}", report.heading());
+    fs::create_dir_all(&options.out).with_context(|| options.out.display().to_string())?;
+    let [figures, picture] = ["figures.json", "locks.svg"].map(|name| options.out.join(name));
     for part in &options.parts {
-        match part {
-            Part::Updates => updates::run(options).await?,
-            Part::Locks => locks::run(options).await?,
-            Part::Growth => growth::run(options).await?,
-            Part::Cleanup => cleanup::run(options).await?,
-            Part::Work => work::run(options).await?,
+        let score = part.run(&stage, options).await?;
+        if *part == Part::Locks {
+            plot::plot(&score, &machine, &picture)?;
         }
+        println!("{}", report.add(score));
     }
+    println!("{}", report.targets());
+    fs::write(&figures, report.json()).with_context(|| figures.display().to_string())?;
+    println!("{}", figures.display());
     Ok(())
 }

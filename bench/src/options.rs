@@ -3,48 +3,38 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use lexopt::prelude::*;
 
-use crate::locks::Contender;
+use crate::locks::Provider;
+use crate::part::Part;
 use crate::rounds::Pace;
-use crate::{locks, stage};
+use crate::stage::MOST_CLIENTS;
 
 pub const HELP: &str = "\
-volguard-bench [updates] [locks] [growth] [cleanup] [work] [options]
+volguard-bench [updates] [locks] [work] [cleanup] [growth] [options]
 
   updates         conditional_update beside the same update by hand
   locks           acquire and release beside SQL by hand, advisory locks, etcd and Redis
+  work            whole operations: start_work and finish_work beside the four separate calls and beside SQL by hand
+  cleanup         what crashed services have left, cleaned up at once, by the bare SQL, and row by row
   growth          acquire and release with ever more rows, after many cycles, among many services
-  cleanup         what crashed services have left, cleaned up at once, by bare SQL and row by row
-  work            whole operations: start_work and finish_work beside the four separate calls, and beside SQL by hand
-                  (updates and locks, if none is named)
+                  (all of them, if none is named)
 
-  --rounds N      how often everybody takes a turn (5, cleanup 3)
-  --seconds S     how long one turn takes (2, locks 1.5)
-  --clients N     how many at once; several times for several numbers (1 and 16, locks 1, 4, 16, 64)
+  --rounds N      how many turns each contender takes (5; cleanup, growth 3)
+  --seconds S     how long one turn takes (1.2; growth 1); a cleanup takes as long as it takes
+  --clients N     how many at once; several times for several numbers (1 and 16; locks 1, 4, 16, 64)
   --fsync on|off  whether Postgres' commits wait for the disk (on)
-  --out DIR       where the files of `locks` and `growth` go (target/bench)
+  --out DIR       where figures.json and locks.svg go (target/bench)
 
   --against NAME  locks: only beside these: hand, advisory, etcd, redis; several times for several
-
-  --most-rows N   growth: the largest number of rows (1000000); ten million take some minutes to fill in
-  --cycles N      growth: how many times a lock was taken and released before (300000)
-
   --crashed N     cleanup: rows of crashed services, a multiple of four (100000)
+  --most-rows N   growth: the largest number of rows (1000000); ten million take some minutes to fill in
+  --cycles N      growth: how many times a lock was taken and released before (100000)
 
-It starts servers of its own, and so does nothing with DATABASE_URL: their settings are part of what is compared, and
-the server's processor time is read on this machine. VOLGUARD_PACKAGE names a build of the extension and saves making one.
+It starts servers of its own and ignores DATABASE_URL: their settings are part of what is compared, and the server's
+processor time is read on this machine. VOLGUARD_PACKAGE names a build of the extension and saves making one.
 ";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    Updates,
-    Locks,
-    Growth,
-    Cleanup,
-    Work,
-}
 
 #[derive(Debug)]
 pub struct Options {
@@ -54,14 +44,14 @@ pub struct Options {
     clients: Vec<usize>,
     pub fsync: bool,
     pub out: PathBuf,
-    pub against: Vec<Contender>,
+    pub against: Vec<Provider>,
+    pub crashed: u32,
     pub most_rows: u32,
     pub cycles: u64,
-    pub crashed: u32,
 }
 
 impl Options {
-    /// `None` if it is the help that is asked for.
+    /// `None` if the command line asks for the help.
     pub fn from_args() -> Result<Option<Options>> {
         let mut options = Options {
             parts: Vec::new(),
@@ -71,42 +61,35 @@ impl Options {
             fsync: true,
             out: PathBuf::from("target/bench"),
             against: Vec::new(),
-            most_rows: 1_000_000,
-            cycles: 300_000,
             crashed: 100_000,
+            most_rows: 1_000_000,
+            cycles: 100_000,
         };
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = args.next()? {
             match arg {
                 Value(name) => options.parts.push(name.parse_with(part)?),
                 Long("rounds") => options.rounds = Some(args.value()?.parse()?),
-                Long("seconds") => {
-                    let seconds = args.value()?.parse()?;
-                    options.turn = Some(Duration::try_from_secs_f64(seconds)?);
-                }
+                Long("seconds") => options.turn = Some(args.value()?.parse_with(seconds)?),
                 Long("clients") => options.clients.push(args.value()?.parse()?),
                 Long("fsync") => options.fsync = args.value()?.parse_with(switch)?,
                 Long("out") => options.out = args.value()?.into(),
                 Long("against") => options.against.push(args.value()?.parse_with(rival)?),
+                Long("crashed") => options.crashed = args.value()?.parse()?,
                 Long("most-rows") => options.most_rows = args.value()?.parse()?,
                 Long("cycles") => options.cycles = args.value()?.parse()?,
-                Long("crashed") => options.crashed = args.value()?.parse()?,
                 Short('h') | Long("help") => return Ok(None),
                 _ => return Err(arg.unexpected().into()),
             }
         }
-        if options.parts.is_empty() {
-            options.parts = vec![Part::Updates, Part::Locks];
-        }
-        if options.against.is_empty() {
-            options.against = Contender::RIVALS.to_vec();
-        }
+        options.parts = or_else(options.parts, &Part::ALL);
+        options.against = or_else(options.against, &Provider::RIVALS);
         options.clients.sort_unstable();
         options.check()?;
         Ok(Some(options))
     }
 
-    /// The rounds asked for, or else these.
+    /// The pace asked for, or else this one.
     pub fn pace(&self, rounds: usize, seconds: f64) -> Pace {
         Pace {
             rounds: self.rounds.unwrap_or(rounds),
@@ -114,58 +97,50 @@ impl Options {
         }
     }
 
-    /// The numbers of clients asked for, or else these.
-    pub fn clients(&self, or_else: &[usize]) -> Vec<usize> {
-        if self.clients.is_empty() {
-            return or_else.to_vec();
-        }
-        self.clients.clone()
+    /// The numbers of clients asked for, or else these; in ascending order.
+    pub fn clients(&self, others: &[usize]) -> Vec<usize> {
+        or_else(self.clients.clone(), others)
     }
 
     fn check(&self) -> Result<()> {
-        if self.rounds == Some(0) || self.turn.is_some_and(|turn| turn.is_zero()) {
-            bail!("one round at least, of more than no time");
-        }
-        let most = self.parts.iter().map(|part| match part {
-            Part::Updates | Part::Work => stage::MOST_CLIENTS,
-            // A cleanup has no clients.
-            Part::Locks | Part::Growth | Part::Cleanup => locks::MOST_CLIENTS,
-        });
-        let most = most.min().unwrap_or(1);
-        if !self.clients.iter().all(|n| (1..=most).contains(n)) {
-            bail!("from 1 to {most} clients");
-        }
-        if self.most_rows < 1000 || self.cycles == 0 {
-            bail!("a thousand rows and one cycle at least");
-        }
-        if self.crashed == 0 || !self.crashed.is_multiple_of(4) {
-            bail!("a multiple of four rows of crashed services");
-        }
+        let idle = self.rounds == Some(0) || self.turn == Some(Duration::ZERO);
+        ensure!(!idle, "one round at least, of more than no time");
+        let clients = self.clients.iter().all(|n| (1..=MOST_CLIENTS).contains(n));
+        ensure!(clients, "from 1 to {MOST_CLIENTS} clients");
+        let growth = self.most_rows >= 1000 && self.cycles > 0;
+        ensure!(growth, "a thousand rows and one cycle at least");
+        let crashed = self.crashed > 0 && self.crashed.is_multiple_of(4);
+        ensure!(crashed, "a multiple of four rows of crashed services");
         Ok(())
     }
 }
 
-fn part(text: &str) -> Result<Part, &'static str> {
-    match text {
-        "updates" => Ok(Part::Updates),
-        "locks" => Ok(Part::Locks),
-        "growth" => Ok(Part::Growth),
-        "cleanup" => Ok(Part::Cleanup),
-        "work" => Ok(Part::Work),
-        _ => Err("updates, locks, growth, cleanup or work"),
+fn or_else<T: Clone>(asked: Vec<T>, others: &[T]) -> Vec<T> {
+    if asked.is_empty() {
+        others.to_vec()
+    } else {
+        asked
     }
 }
 
-fn rival(text: &str) -> Result<Contender, &'static str> {
-    let named = |rival: &Contender| rival.name() == text;
-    let rival = Contender::RIVALS.into_iter().find(named);
-    rival.ok_or("hand, advisory, etcd or redis")
+fn part(text: &str) -> Result<Part, String> {
+    named(text, &Part::ALL, Part::name)
 }
 
-fn switch(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err("on or off"),
-    }
+fn rival(text: &str) -> Result<Provider, String> {
+    named(text, &Provider::RIVALS, Provider::name)
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    named(text, &[true, false], |on| if on { "on" } else { "off" })
+}
+
+fn seconds(text: &str) -> Result<Duration> {
+    Ok(Duration::try_from_secs_f64(text.parse()?)?)
+}
+
+fn named<T: Copy>(text: &str, all: &[T], name: fn(T) -> &'static str) -> Result<T, String> {
+    let found = all.iter().copied().find(|&one| name(one) == text);
+    let names = all.iter().map(|&one| name(one));
+    found.ok_or_else(|| format!("one of: {}", names.collect::<Vec<_>>().join(", ")))
 }

@@ -1,69 +1,47 @@
 //! Figures of several rounds.
 
+use std::fmt;
 use std::time::Duration;
 
-/// How often everybody takes a turn, and for how long.
+/// How many turns each contender takes, and how long one is.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     pub rounds: usize,
     pub turn: Duration,
 }
 
-/// One figure a round.
+/// One figure a round, of one round at least.
 #[derive(Debug, Clone)]
-pub struct Rounds {
-    sorted: Vec<f64>,
-}
+pub struct Rounds(pub Vec<f64>);
 
 impl Rounds {
-    /// Of one round at least.
-    pub fn new(figures: impl IntoIterator<Item = f64>) -> Rounds {
-        let mut sorted: Vec<f64> = figures.into_iter().collect();
-        sorted.sort_by(f64::total_cmp);
-        Rounds { sorted }
+    /// The ratio in each round, which drifts less than the two figures.
+    pub fn over(&self, other: &Rounds) -> Rounds {
+        let both = self.0.iter().zip(&other.0);
+        Rounds(both.map(|(over, under)| over / under).collect())
     }
 
-    /// The ratio in each round, which drifts less than the two figures.
-    pub fn ratio(
-        over: impl IntoIterator<Item = f64>,
-        under: impl IntoIterator<Item = f64>,
-    ) -> Rounds {
-        let both = over.into_iter().zip(under);
-        Rounds::new(both.map(|(over, under)| over / under))
+    /// The lowest, the median, the highest.
+    pub fn spread(&self) -> [f64; 3] {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let (last, half) = (sorted.len() - 1, sorted.len() / 2);
+        let median = f64::midpoint(sorted[last - half], sorted[half]);
+        [sorted[0], median, sorted[last]]
     }
 
     pub fn median(&self) -> f64 {
-        let half = self.sorted.len() / 2;
-        match self.sorted.len() % 2 {
-            0 => f64::midpoint(self.sorted[half - 1], self.sorted[half]),
-            _ => self.sorted[half],
-        }
-    }
-
-    pub fn lowest(&self) -> f64 {
-        self.sorted[0]
-    }
-
-    pub fn highest(&self) -> f64 {
-        self.sorted[self.sorted.len() - 1]
-    }
-
-    /// `median (lowest-highest)`.
-    pub fn spread(&self, digits: usize) -> String {
-        let (median, low, high) = (self.median(), self.lowest(), self.highest());
-        format!("{median:.digits$} ({low:.digits$}-{high:.digits$})")
+        self.spread()[1]
     }
 }
 
-/// The order of a round's turns. Another begins in each round, and the direction changes, so that nobody always
-/// follows the same one.
-pub fn order<T: Copy>(all: &[T], round: usize) -> Vec<T> {
-    let mut order = all.to_vec();
-    order.rotate_left(round % all.len());
-    if round % 2 == 1 {
-        order[1..].reverse();
+/// `median (lowest-highest)`.
+impl fmt::Display for Rounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [low, median, high] = self.spread();
+        let digits = if median < 100.0 { 2 } else { 0 };
+        write!(f, "{median:.digits$} ({low:.digits$}-{high:.digits$})")
     }
-    order
 }
 
 #[cfg(test)]
@@ -72,21 +50,13 @@ mod tests {
 
     #[test]
     fn the_median_is_in_the_middle() {
-        assert_eq!(Rounds::new([3.0, 1.0, 2.0]).spread(1), "2.0 (1.0-3.0)");
-        assert_eq!(Rounds::new([4.0, 1.0, 2.0, 3.0]).spread(1), "2.5 (1.0-4.0)");
+        assert_eq!(Rounds(vec![3.0, 1.0, 2.0]).spread(), [1.0, 2.0, 3.0]);
+        assert_eq!(Rounds(vec![4.0, 1.0, 2.0, 3.0]).spread(), [1.0, 2.5, 4.0]);
     }
 
     #[test]
     fn a_ratio_is_of_one_round() {
-        assert_eq!(Rounds::ratio([2.0, 30.0], [1.0, 10.0]).spread(0), "2 (2-3)");
-    }
-
-    #[test]
-    fn each_begins_once_and_the_direction_changes() {
-        let orders: Vec<Vec<u8>> = (0..4).map(|round| order(&[0, 1, 2, 3], round)).collect();
-        assert_eq!(
-            orders,
-            [[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]]
-        );
+        let ratio = Rounds(vec![2.0, 30.0]).over(&Rounds(vec![1.0, 10.0]));
+        assert_eq!(ratio.to_string(), "2.50 (2.00-3.00)");
     }
 }

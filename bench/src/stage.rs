@@ -1,56 +1,89 @@
-//! A server with volumes that clients work on, each on its own.
+//! The servers that all parts use: private ones, on this machine, gone when the benchmark is.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio_postgres::Client;
-use uuid::Uuid;
-use volguard_tests::PrivateServerBuilder;
+use volguard_tests::{PrivateServer, Profile};
 
-use crate::servers::Postgres;
+use crate::connection::connect;
+use crate::database::{Database, ROLE};
+use crate::locks::Provider;
+use crate::options::Options;
+use crate::part::Part;
+use crate::server::Server;
 
-/// The volumes are split evenly between so many.
-pub const MOST_CLIENTS: usize = 16;
+/// Postgres' connections are limited, and several contenders use them.
+pub const MOST_CLIENTS: usize = 64;
 
 #[derive(Debug)]
 pub struct Stage {
-    server: Postgres,
-    volumes: Vec<Uuid>,
+    postgres: PrivateServer,
+    superuser: Client,
+    /// Those that some of the lock providers need.
+    others: Vec<(Provider, Server)>,
 }
 
 impl Stage {
-    /// By a schema that has a table of volumes, and all of its tables.
-    pub async fn set(fsync: bool, schema: &str, tables: &[&str]) -> Result<Stage> {
-        // Nor is a vacuum to come in the middle of one contender's turn.
-        let settings = |server: PrivateServerBuilder| server.setting("autovacuum", "off");
-        let server = Postgres::start(fsync, settings)?;
-        let mut stage = Stage {
-            server,
-            volumes: Vec::new(),
-        };
-        let client = stage.connect().await?;
-        client.batch_execute(schema).await?;
-        // One by one: it runs in no transaction, and a text of several statements is one.
-        for table in tables {
-            let vacuum = format!("VACUUM (ANALYZE, FREEZE) {table}");
-            client.batch_execute(&vacuum).await?;
+    /// Starts the servers that the run needs; builds the extension unless `VOLGUARD_PACKAGE` names a build of it.
+    pub async fn set(options: &Options) -> Result<Stage> {
+        let mut others = Vec::new();
+        if options.parts.contains(&Part::Locks) {
+            for &provider in &options.against {
+                match provider {
+                    Provider::Etcd => others.push((provider, Server::etcd()?)),
+                    Provider::Redis => others.push((provider, Server::redis()?)),
+                    Provider::Volguard | Provider::Hand | Provider::Advisory => {}
+                }
+            }
         }
-        let volumes = client.query("SELECT id FROM volumes ORDER BY id", &[]);
-        for row in volumes.await? {
-            stage.volumes.push(row.try_get(0)?);
-        }
-        Ok(stage)
+        let postgres = PrivateServer::builder()
+            .profile(Profile::Release)
+            .durable(options.fsync)
+            // Neither a checkpoint nor a vacuum is to come in the middle of a turn.
+            .setting("checkpoint_timeout", "1h")
+            .setting("max_wal_size", "16GB")
+            .setting("autovacuum", "off")
+            .setting("shared_buffers", "1GB")
+            .setting("max_connections", "400")
+            .start()?;
+        let superuser = connect(&postgres.url()).await?;
+        let create = format!("CREATE ROLE {ROLE} LOGIN PASSWORD '{ROLE}'");
+        superuser.batch_execute(&create).await?;
+        Ok(Stage {
+            postgres,
+            superuser,
+            others,
+        })
     }
 
-    pub async fn connect(&self) -> Result<Client> {
-        self.server.connect().await
+    /// A new database; what was written before is on disk.
+    pub async fn database(&self, name: &str, schema: &str) -> Result<Database> {
+        let superuser_url = self.postgres.create_database(name)?;
+        let port = self.postgres.port();
+        let role_url = format!("postgresql://{ROLE}:{ROLE}@127.0.0.1:{port}/{name}");
+        let database = Database::prepare(superuser_url, role_url, schema).await?;
+        self.superuser.batch_execute("CHECKPOINT").await?;
+        Ok(database)
     }
 
-    /// The volumes of one of the clients, which no other touches: the subject is the cost, not contention.
-    pub fn volumes_of(&self, client: usize) -> &[Uuid] {
-        let share = self.volumes.len() / MOST_CLIENTS;
-        &self.volumes[client * share..][..share]
+    pub async fn set_autovacuum(&self, on: bool) -> Result<()> {
+        let set = format!("ALTER SYSTEM SET autovacuum = {on}");
+        self.superuser.batch_execute(&set).await?;
+        let reload = "SELECT pg_catalog.pg_reload_conf()";
+        Ok(self.superuser.batch_execute(reload).await?)
     }
 
-    pub async fn describe(&self) -> Result<String> {
-        self.server.describe().await
+    /// The server of a provider that is not in Postgres.
+    pub fn server(&self, provider: Provider) -> Result<&Server> {
+        let server = self.others.iter().find(|(of, _)| *of == provider);
+        Ok(&server.context("takes no part")?.1)
+    }
+
+    /// The servers and their settings.
+    pub async fn describe(&self) -> Result<Vec<String>> {
+        let sql = include_str!("../sql/versions.sql");
+        let row = self.superuser.query_one(sql, &[]).await?;
+        let mut lines: Vec<String> = vec![row.try_get(0)?, row.try_get(1)?];
+        lines.extend(self.others.iter().map(|(_, server)| server.describe()));
+        Ok(lines)
     }
 }

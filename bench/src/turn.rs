@@ -1,48 +1,115 @@
-//! Turns: how much the clients of one contender do in a given time.
+//! One turn: how much the clients of one contender do in a given time.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-/// A connection that is ready to work.
-pub trait Worker: Send + Sync + 'static {
-    /// Works until the time is over, and returns how much it did.
-    fn work_until(&self, end: Instant) -> impl Future<Output = Result<u64>> + Send;
+use crate::machine;
 
-    /// The processor time that the server has spent on this connection.
-    fn server_time(&self) -> Result<Duration>;
+/// How long the last clients in line may take to get their lock when a turn is over.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One client of a contender, over a connection of its own.
+pub trait Player: Send + 'static {
+    /// The process that serves it.
+    fn server_pid(&self) -> i32;
+
+    /// Does one piece of work: takes and gives back a lock, makes an update, runs an operation.
+    fn work(&mut self) -> impl Future<Output = Result<Piece>> + Send;
+}
+
+/// What a client saw of one piece of work.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece {
+    /// From asking to having the answer; of a lock, from asking for it to having it.
+    pub wait: Duration,
+    /// From another client's asking to release the hot key until this one had it.
+    pub hand_over: Option<Duration>,
+}
+
+impl Piece {
+    pub fn since(asked: Instant) -> Piece {
+        Piece {
+            wait: asked.elapsed(),
+            hand_over: None,
+        }
+    }
 }
 
 /// What one turn came to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Turn {
     pub per_second: f64,
-    /// Processor time of the server's processes for one piece of work, in microseconds. What else the machine does leaves it
-    /// as it is.
+    /// Processor time of the processes that serve the clients, in microseconds for one piece of work.
     pub server_time: f64,
+    pub seen: Seen,
 }
 
-/// Lets all work at once.
-pub async fn turn<W: Worker>(team: &[Arc<W>], time: Duration) -> Result<Turn> {
-    let (start, before) = (Instant::now(), server_time(team)?);
+/// What the clients saw in time.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// How many pieces of work each client did.
+    pub served: Vec<usize>,
+    pub wait: Vec<Duration>,
+    pub hand_over: Vec<Duration>,
+}
+
+impl Seen {
+    pub fn record(&mut self, piece: Piece) {
+        self.wait.push(piece.wait);
+        self.hand_over.extend(piece.hand_over);
+    }
+}
+
+/// Lets so many of the team work at once, for this long. A piece of work counts if it is finished in time.
+pub async fn turn<P: Player>(team: &mut Vec<P>, clients: usize, time: Duration) -> Result<Turn> {
+    let processes: BTreeSet<i32> = team[..clients].iter().map(P::server_pid).collect();
+    let before = server_time(&processes)?;
+    let end = Instant::now() + time;
     let mut running = JoinSet::new();
-    for worker in team {
-        let worker = Arc::clone(worker);
-        running.spawn(async move { worker.work_until(start + time).await });
+    let idle = team.split_off(clients);
+    for (client, player) in team.drain(..).enumerate() {
+        running.spawn(async move { (client, work_until(player, end).await) });
     }
-    let mut done = 0;
-    while let Some(result) = running.join_next().await {
-        done += result??;
+    let done = timeout(time + PATIENCE, running.join_all()).await;
+    let mut done = done.context("the clients have stopped getting anywhere")?;
+    let server_time = server_time(&processes)? - before;
+    done.sort_by_key(|(client, _)| *client);
+
+    let (mut all, mut seen) = (0, Seen::default());
+    for (_, result) in done {
+        let (player, pieces, of_client) = result?;
+        team.push(player);
+        all += pieces;
+        seen.served.push(of_client.wait.len());
+        seen.wait.extend(of_client.wait);
+        seen.hand_over.extend(of_client.hand_over);
     }
-    let (elapsed, server_time) = (start.elapsed(), server_time(team)? - before);
+    team.extend(idle);
     Ok(Turn {
-        per_second: done as f64 / elapsed.as_secs_f64(),
-        server_time: server_time.as_secs_f64() * 1e6 / done as f64,
+        per_second: seen.wait.len() as f64 / time.as_secs_f64(),
+        server_time: server_time.as_secs_f64() * 1e6 / f64::from(all),
+        seen,
     })
 }
 
-fn server_time<W: Worker>(team: &[Arc<W>]) -> Result<Duration> {
-    team.iter().map(|worker| worker.server_time()).sum()
+/// Returns the player, how many pieces of work it did, also after the end, and what it saw.
+async fn work_until<P: Player>(mut player: P, end: Instant) -> Result<(P, u32, Seen)> {
+    let (mut pieces, mut seen) = (0, Seen::default());
+    while Instant::now() < end {
+        let piece = player.work().await?;
+        pieces += 1;
+        if Instant::now() < end {
+            seen.record(piece);
+        }
+    }
+    Ok((player, pieces, seen))
+}
+
+fn server_time(processes: &BTreeSet<i32>) -> Result<Duration> {
+    let times = processes.iter().map(|&pid| machine::processor_time(pid));
+    times.sum()
 }

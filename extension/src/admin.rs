@@ -1,4 +1,5 @@
-//! What an operator does by hand. Every act on a lock leaves an event.
+//! The functions of an administrator: taking locks away, and granting the use of volguard. Each lock taken away leaves
+//! an event.
 
 use crate::input::argument;
 use crate::pg::error::Error;
@@ -6,7 +7,7 @@ use crate::pg::export::{export, verb};
 use crate::pg::owner;
 use crate::pg::spi::{Arg, arg, utility};
 use crate::service::fence;
-use crate::store::events::{self, Event, Kind};
+use crate::store::events::{self, Event, EventKind};
 use crate::store::removal;
 use crate::store::sql::{self, Statement};
 use pgrx::pg_extern;
@@ -14,25 +15,24 @@ use pgrx::pg_sys::{self, Oid};
 use serde_json::{Value, json};
 use std::ffi::{CStr, CString};
 
-/// May the caller take locks away that `registered_by`'s services hold?
+/// Whether the caller may take locks away from services that `registered_by` has registered.
 fn may_take_from(registered_by: Oid) -> Result<bool, Error> {
     Ok(owner::caller_is(registered_by) || owner::caller_is(owner::role()?))
 }
 
-/// Deletes rows of `workers` and records of each that it was taken away; `details` are made from its status.
+/// Deletes rows of `workers` and records an event for each, with `details` made from its status.
 fn take_away(
     statement: &Statement,
     args: &[Arg],
-    kind: Kind,
+    kind: EventKind,
     details: impl Fn(Option<String>) -> Value,
 ) -> Result<usize, Error> {
     let taken = removal::remove_reading(statement, args, |rows| {
-        let lock = |row| {
+        rows.each(|row| {
             let name = |column| rows.get::<String>(row, column);
             let names = [name(0)?, name(1)?, name(2)?, name(3)?];
             Some((names, rows.get(row, 5)?, rows.get(row, 6)?, name(7)))
-        };
-        (0..rows.len()).filter_map(lock).collect::<Vec<_>>()
+        })
     })?;
     for ([cluster, resource_type, resource_id, lock_name], token, service_id, status) in &taken {
         events::record(&Event {
@@ -61,7 +61,7 @@ fn force_release(token: Option<i64>, reason: Option<&str>) -> Option<bool> {
         let released = take_away(
             &sql::FORCE_RELEASE,
             &[arg(token)],
-            Kind::Forced,
+            EventKind::Forced,
             |status| json!({"status": status, "reason": reason}),
         )?;
         Ok(Some(released == 1))
@@ -74,11 +74,8 @@ fn reset_resource(resource_type: Option<&str>, resource_id: Option<&str>) -> Opt
         let resource_type = argument::name("resource_type", resource_type)?;
         let resource_id = argument::resource_id(resource_id)?;
         let key = [arg(resource_type), arg(resource_id)];
-        let holders = sql::RESOURCE_OWNERS.run(&key, |rows| {
-            (0..rows.len())
-                .filter_map(|row| rows.get::<Oid>(row, 0))
-                .collect::<Vec<_>>()
-        })?;
+        let holders =
+            sql::RESOURCE_OWNERS.run(&key, |rows| rows.each(|row| rows.get::<Oid>(row, 0)))?;
         for holder in holders {
             if !may_take_from(holder)? {
                 return Err(Error::Denied {
@@ -89,13 +86,13 @@ fn reset_resource(resource_type: Option<&str>, resource_id: Option<&str>) -> Opt
                 });
             }
         }
-        let forgotten = take_away(
+        let deleted = take_away(
             &sql::RESET_RESOURCE,
             &key,
-            Kind::Reset,
+            EventKind::Reset,
             |status| json!({"status": status}),
         )?;
-        Ok(Some(forgotten as i64))
+        Ok(Some(deleted as i64))
     })
 }
 
@@ -110,8 +107,8 @@ fn grant_usage(role: Option<&CStr>) {
                 "Pass the name of a role.",
             ));
         }
-        // PUBLIC is no role, though GRANT takes it for one, quoted or not.
-        // SAFETY: a catalog look-up of a running transaction, with a C string that outlives it.
+        // PUBLIC is no role, but GRANT takes it for one, quoted or not.
+        // SAFETY: a catalog lookup of a running transaction, with a C string that outlives it.
         if unsafe { pg_sys::get_role_oid(role.as_ptr(), true) } == Oid::INVALID {
             return Err(Error::Undefined {
                 what: format!("role \"{}\" does not exist", role.to_string_lossy()),
@@ -138,7 +135,7 @@ fn grant_usage(role: Option<&CStr>) {
 
 fn quoted(name: &CStr) -> String {
     let name = CString::from(name);
-    // SAFETY: a C string that outlives the call; the result is a C string in the call's memory, copied at once.
+    // SAFETY: a C string that outlives the call. The result is a C string in the call's memory, copied at once.
     unsafe { CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())) }
         .to_string_lossy()
         .into_owned()

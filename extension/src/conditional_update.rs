@@ -1,12 +1,13 @@
-//! `conditional_update`: compare-and-swap on any table, and which condition failed.
+//! `conditional_update`: compare-and-swap on any table. If it does nothing, it says which conditions failed.
 //!
-//! From the documents to the answer: [`call`] → [`jsonb`] and [`document`] (JSON, places in it) → [`grammar`] (typed trees, no Postgres) →
-//! [`render`] with [`condition`], [`filter`], [`value`], [`arithmetic`] and [`raw_sql`] (one statement, from what [`target`], [`view`],
-//! [`operators`], [`reading`] and [`unique`] find in the catalog) → [`bind`] with [`literal`] (literals to values) →
-//! [`plan`] (prepared and kept) → [`update`] (runs it) → [`outcome`]. [`rule`] goes the same way for crash rules, with many [`ids`] at once.
+//! A [`call`] with new documents: [`grammar`] reads them into trees (no Postgres in it), [`sql`] writes one statement
+//! from the trees and from what [`catalog`] says about the table, and [`update`] runs it. [`outcome`] is the answer.
+//! The statement is kept in [`cache`], under all that is in the documents but the values of scalars; the next call of
+//! that form runs it at once.
 //!
-//! The second call of the same [`signature`] takes the short way: a [`recipe`], kept in [`recipes`], has the statement and
-//! tells what of the documents its parameters are.
+//! [`crash_rule`] writes updates of many rows for a cleanup, with the same parts; [`ids`] reads the ids of these rows.
+//!
+//! A file uses its own folder and those before it in this order: grammar, catalog, sql, cache, the files beside them.
 
 mod cache;
 mod call;
@@ -21,15 +22,12 @@ mod update;
 pub use call::Call;
 pub use catalog::table::Table;
 pub use crash_rule::{RulePlan, validate_changes};
-pub use outcome::{Outcome, Row, no_names};
+pub use outcome::{Outcome, UpdatedRow, no_names};
 
-use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
-use grammar::Columns;
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 
-/// Written by hand instead of by `pg_extern`: the documents are taken as they are, so that one that is too deep is our error,
-/// and the result's type is the one that the function declares.
+/// Not by `pg_extern`, so that a document that is nested too deep is our error, and the result has the declared type.
 ///
 /// # Safety
 /// Called by Postgres' function manager, as `volguard.conditional_update`.
@@ -39,17 +37,6 @@ unsafe extern "C-unwind" fn conditional_update_wrapper(fcinfo: FunctionCallInfo)
         // SAFETY: the arguments are those that the function declares, in that order, and live while it runs.
         unsafe { Ok(Call::read(fcinfo)?.run()?.into_tuple(fcinfo)) }
     })
-}
-
-fn not_empty<T>(argument: &'static str, columns: Columns<T>) -> Result<Columns<T>, Error> {
-    match columns.is_empty() {
-        true => Err(empty(argument)),
-        false => Ok(columns),
-    }
-}
-
-fn empty(argument: &'static str) -> Error {
-    Error::invalid(argument, "must not be empty", "Name at least one column.")
 }
 
 export! {

@@ -1,4 +1,5 @@
-//! What a caller passes: plain arguments and JSON documents.
+//! What a caller passes: [`argument`] checks plain arguments, [`document`] reads JSON documents into trees, and
+//! [`jsonb`] looks at them in place.
 
 pub mod argument;
 pub mod document;

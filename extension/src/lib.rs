@@ -1,6 +1,6 @@
 //! volguard: locks, crash cleanup and compare-and-swap for active-active volume managers, inside Postgres.
 //!
-//! `ARCHITECTURE.md` tells how the parts work together; each module says what it is for.
+//! `ARCHITECTURE.md` explains how the parts work together; each module says what it is for.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 

@@ -1,4 +1,4 @@
-//! Locks: taking them, one or many, and giving them back.
+//! Acquiring locks, one or many, and releasing them.
 
 pub mod acquire;
 pub mod acquire_all;

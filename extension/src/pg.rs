@@ -1,11 +1,13 @@
-//! The border to Postgres: errors, catching, SPI, roles, settings.
+//! The border to Postgres: errors and their reports, SPI, roles, settings, the catalog.
 
 pub mod catch;
 pub mod error;
 pub mod export;
 pub mod invalidation;
 pub mod owner;
+pub mod report;
 pub mod scratch;
 pub mod search_path;
 pub mod settings;
 pub mod spi;
+pub mod syscache;

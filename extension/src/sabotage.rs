@@ -1,59 +1,59 @@
-//! Taking single guards away, to see the tests fail without them. Only in builds with the feature `sabotage`, which are
-//! never shipped; in all others every guard stands and this costs nothing.
+//! Removes single guards, so that a test can show that it fails without them. Only in builds with the feature
+//! `sabotage`, which are never shipped. In all other builds every guard stays, at no cost.
 
 /// A guard that a test can remove, by its name in `volguard.sabotage`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// The waiting line: who may try the insert.
+    /// The wait queue: only its head tries the insert.
     Line,
-    /// The gate: no insert and no check slips past a fence.
+    /// The service lock: no insert and no check goes past a fence.
     Gate,
-    /// The write that makes a service dead for ever.
+    /// The write that fences a service.
     Fence,
     /// The row lock that keeps a checked token held until the commit.
     Hold,
     /// The wake-up after a release.
     WakeUp,
-    /// The look for a lock that the same request got before.
+    /// The lookup of a lock that the same request got before.
     RequestId,
     /// The flush of an acquire's commit under `synchronous_commit = off`.
     Durable,
-    /// The look for a delete in progress, before the head sleeps.
+    /// The check for a delete in progress, before the head sleeps.
     WriterInProgress,
-    /// The look at the client's connection during a wait.
+    /// The check of the client's connection during a wait.
     Watch,
-    /// A call for several locks that waits for one keeps nobody from the others.
+    /// A call for several locks that waits for one leaves the queues of the others.
     GiveWay,
-    /// The end of that patience, when it was overtaken too often.
+    /// A call that was overtaken too often leaves no queue any more.
     Insist,
     /// The order in which a call for several locks queues for them.
     LineOrder,
-    /// Of those who clean up a cluster without being asked, one at a time.
+    /// One automatic cleanup of a cluster at a time.
     OneCleaner,
-    /// The lock on the row before an update looks at other tables.
+    /// The lock on the row before an update reads other tables.
     LockFirst,
-    /// A cleanup repairs what it has taken away, not what it has seen.
+    /// A cleanup repairs the resources whose rows it has deleted, not those that it has seen.
     Taken,
-    /// Crash rules look at what is committed now, not at the transaction's snapshot.
+    /// A crash rule sees what is committed now, not the transaction's snapshot.
     RuleView,
-    /// The look whether the catalog is what it was when a kept statement was written.
+    /// The check that the catalog has not changed since a kept statement was written.
     Catalog,
-    /// The lock on the work that a claim is about to hand out.
+    /// The lock on the work that a claim hands out.
     ClaimLock,
     /// The new token of claimed work.
     ClaimToken,
-    /// Work that waits for the row of its resource lets others have its lines and its gate now and then.
+    /// A start of work that waits for the row of its resource leaves its queues and the service lock now and then.
     Patience,
-    /// Finished work gives its lock back before it changes the row of its resource.
+    /// Finished work releases its lock before it updates the row of its resource.
     ReleaseFirst,
-    /// The look whether the database has come out of a dump.
+    /// The check whether the database was restored from a dump.
     Lineage,
 }
 
 #[cfg(not(feature = "sabotage"))]
 pub fn register() {}
 
-/// Has a test taken this guard away?
+/// Whether a test has removed this guard.
 #[cfg(not(feature = "sabotage"))]
 pub const fn removed(_guard: Guard) -> bool {
     false
@@ -73,7 +73,7 @@ mod build {
     pub fn register() {
         GucRegistry::define_string_guc(
             c"volguard.sabotage",
-            c"Guards to take away, by name, separated by commas.",
+            c"Guards to remove, by name, separated by commas.",
             c"For tests that must fail without a guard.",
             &REMOVED,
             GucContext::Suset,

@@ -1,9 +1,8 @@
-//! Services: incarnations, heartbeats, fences, clusters.
+//! Services: their incarnations, heartbeats, fences and clusters.
 
 pub mod cluster;
-pub mod deregister;
 pub mod fence;
-pub mod guard;
 pub mod heartbeat;
 pub mod identity;
 pub mod register;
+pub mod service_lock;

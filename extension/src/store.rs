@@ -1,4 +1,4 @@
-//! The tables of the extension: lookups, writes, statements.
+//! The extension's own tables: the statements on them, and lookups and writes without a statement.
 
 pub mod commit_log;
 pub mod events;

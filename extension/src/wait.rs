@@ -1,8 +1,9 @@
 //! Waiting for a key, in order and without polling.
 //!
-//! Who waits for a key takes its [`mod@line`]: a heavyweight lock that Postgres queues first come, first served. Whoever has
-//! it is the head, tries the insert, and sleeps on its latch. A release looks the head up and sets that latch after its
-//! commit ([`wake`]), which is visible before it is on disk ([`hand_over`]). Each wait for a lock is bounded by the time left ([`deadline`]), and ends when the client hangs up ([`client`]).
+//! A call that waits for a key takes the key's wait [`queue`]: a heavyweight lock, which Postgres grants first come,
+//! first served. The call that has it is the head. The head tries the insert, and sleeps on its latch if the key is
+//! held. A release looks up the head and sets that latch after its commit ([`wake`]). Each wait for a lock is bounded
+//! by the time left ([`deadline`]), and ends when the client closes the connection ([`client`]).
 
 pub mod client;
 pub mod deadline;

@@ -1,9 +1,9 @@
-//! The optional background worker: cleans up one database, every so often, without any client.
+//! The optional background worker: cleans up one database periodically, without any client.
 //!
-//! It needs `shared_preload_libraries`. A [`launcher`] lives as long as the server and belongs to no database, so that it
-//! can look for one that isn't there yet and stands in the way of no `DROP DATABASE`. For each cleaning it has the server
-//! start a process that connects, does its one transaction and ends ([`tick`]): whatever goes wrong there, or is
-//! dropped, is forgotten by the next one.
+//! It needs `shared_preload_libraries`. A [`launcher`] lives as long as the server and belongs to no database, so
+//! that the database may be created later, and `DROP DATABASE` isn't blocked. For each cleanup it has the server
+//! start a process that connects, runs one transaction and ends ([`tick`]): no state is carried from one cleanup to
+//! the next.
 
 mod launcher;
 mod tick;
@@ -12,58 +12,34 @@ use pgrx::PgAtomic;
 use pgrx::bgworkers::BackgroundWorkerBuilder;
 use pgrx::pg_sys::{self, pqsigfunc};
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How long the server waits before it starts a launcher that has ended again.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
-/// How the last tick ended: the one thing that it has to tell.
+/// Whether the last tick found the extension, for the launcher.
 // SAFETY: the name is ours.
-static RESULT: PgAtomic<AtomicU32> = unsafe { PgAtomic::new(c"volguard cleanup result") };
+static INSTALLED: PgAtomic<AtomicBool> = unsafe { PgAtomic::new(c"volguard installed") };
 
-/// Values of [`RESULT`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-enum Outcome {
-    /// It didn't get to its end, and has told the log why.
-    Broken,
-    Cleaned,
-    NotInstalled,
-}
-
-impl Outcome {
-    fn write(self) {
-        RESULT.get().store(self as u32, Ordering::Relaxed);
-    }
-
-    fn read() -> Outcome {
-        let result = RESULT.get().load(Ordering::Relaxed);
-        [Outcome::Cleaned, Outcome::NotInstalled]
-            .into_iter()
-            .find(|outcome| *outcome as u32 == result)
-            .unwrap_or(Outcome::Broken)
-    }
-}
-
-/// Has the server start the launcher, if the library is loaded by `shared_preload_libraries`; a session's own load changes
-/// nothing.
+/// Has the server start the launcher, if the library is loaded by `shared_preload_libraries`. A load by a session
+/// changes nothing.
 pub fn register() {
     // SAFETY: a plain variable of the server.
     if !unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
         return;
     }
-    share_result();
+    share_memory();
     described("volguard cleanup launcher", "volguard_cleanup_launcher")
         .set_restart_time(Some(RESTART_AFTER))
         .load();
 }
 
-/// pgrx's macro asks for the feature of a Postgres that we don't know.
+/// pgrx's macro asks for the feature of a Postgres that this crate doesn't know.
 #[allow(unexpected_cfgs)]
-fn share_result() {
+fn share_memory() {
     use pgrx::pg_guard;
-    pgrx::pg_shmem_init!(RESULT);
+    pgrx::pg_shmem_init!(INSTALLED);
 }
 
 /// A process of ours, which starts when the server takes writes.
@@ -74,8 +50,7 @@ fn described(name: &str, function: &str) -> BackgroundWorkerBuilder {
         .enable_spi_access()
 }
 
-/// Postgres' own signal handlers, and the call that installs them. pgrx's bindings are Rust functions around these, which a
-/// signal must not enter.
+/// Postgres' own signal handlers. pgrx's bindings are Rust functions around these, which a signal must not enter.
 mod signal {
     use std::ffi::c_int;
 
@@ -89,7 +64,7 @@ mod signal {
     pub use pgrx::pg_sys::{SIGHUP, SIGTERM};
 }
 
-/// Has a signal handled. All are held back until `BackgroundWorkerUnblockSignals`.
+/// Installs a signal handler. Signals are held back until `BackgroundWorkerUnblockSignals`.
 fn on_signal(number: u32, handler: pqsigfunc) {
     // SAFETY: the handlers are Postgres' own.
     unsafe {

@@ -72,6 +72,22 @@ SELECT resource_id, status FROM volguard.claim_cleanup(:one, 2);
 SELECT resource_id, service_id = :one AS claimed FROM work;
 SELECT id, status FROM claim_volumes WHERE id LIKE 'w-%' ORDER BY id;
 SELECT kind, service_id = :dead AS dead, details - 'claimer' - 'error' - 'silent_seconds' AS details FROM volguard.event_log WHERE cluster = 'claim' AND service_id = :dead OR resource_type = 'claim' ORDER BY event_id;
+DELETE FROM volguard.workers WHERE cluster = 'claim';
+-- Of several, those are handed out that the rule fails on, each with its warning.
+ALTER TABLE claim_volumes ADD CONSTRAINT claim_some CHECK (id NOT IN ('m-2', 'm-5') OR status <> 'error') NOT VALID;
+SELECT volguard.on_crash('claim', 'moving', '{"status": "error"}');
+SELECT pg_temp.crashed('node-4', '{m-1, moving, m-2, moving, m-3, moving, m-4, moving, m-5, moving, m-6, moving}') AS dead \gset
+SELECT resource_id FROM volguard.claim_cleanup(:one, 10);
+SELECT id, status FROM claim_volumes WHERE id LIKE 'm-%' ORDER BY id;
+ALTER TABLE claim_volumes DROP CONSTRAINT claim_some;
+DELETE FROM volguard.workers WHERE cluster = 'claim';
+-- A rule that fails whatever the resource has one warning.
+SELECT pg_temp.crashed('node-4', '{m-1, moving, m-2, moving, m-3, moving}') AS dead \gset
+ALTER TABLE claim_volumes RENAME status TO state;
+SELECT resource_id FROM volguard.claim_cleanup(:one, 10);
+ALTER TABLE claim_volumes RENAME state TO status;
+SELECT volguard.on_crash('claim', 'moving', NULL);
+DELETE FROM volguard.workers WHERE cluster = 'claim';
 -- A type that nobody tracks has neither rule nor status.
 SELECT pg_temp.crashed('node-5', '{}', late => false) AS dead \gset
 SELECT volguard.acquire(:dead, 'untracked', 'u-1', 'part', status => 'sleeping') AS untracked \gset

@@ -1,5 +1,5 @@
--- Names are compared byte by byte. An index in the order of a locale is out of order once the operating system's locale has
--- changed, and a unique index that is lets a second holder in.
+-- Names are compared byte by byte. An update of the operating system can change the order of a locale. An index in that
+-- order is then corrupt, and a corrupt unique index lets a second holder in.
 CREATE TABLE volguard.clusters (
     name            text COLLATE "C" PRIMARY KEY,
     disabled        boolean          NOT NULL DEFAULT false,
@@ -8,7 +8,8 @@ CREATE TABLE volguard.clusters (
 );
 COMMENT ON TABLE volguard.clusters IS 'The clusters that services have registered in.';
 
--- A heartbeat changes heartbeat_at alone, which no index knows: with room left on its page the update stays there (HOT).
+-- A heartbeat changes only heartbeat_at, which is in no index. With room left on the page, the update stays on it
+-- (HOT).
 CREATE TABLE volguard.services (
     service_id    bigint           PRIMARY KEY,
     cluster       text COLLATE "C" NOT NULL REFERENCES volguard.clusters (name),
@@ -23,13 +24,13 @@ CREATE TABLE volguard.services (
     postponed_until timestamptz
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE volguard.services IS 'One row per incarnation of a service: a restarted process is a new row.';
-COMMENT ON COLUMN volguard.services.postponed_until IS 'Until then auto_cleanup leaves alone the work that it could not repair.';
+COMMENT ON COLUMN volguard.services.postponed_until IS 'Until then auto_cleanup does not try again to repair the work of the service.';
 
--- Of one (cluster, host, binary) at most one incarnation is not fenced.
+-- At most one incarnation of a (cluster, host, binary_name) is not fenced.
 CREATE UNIQUE INDEX services_incarnation_key ON volguard.services (cluster, host, binary_name) WHERE fenced_at IS NULL;
 
--- No foreign key to services: its check would lock, and so write, the service's row at every acquire. A heavyweight
--- lock on the service keeps fencing apart from acquiring instead.
+-- No foreign key to services: its check would lock, and so write, the service's row at every acquire. Instead the
+-- service lock, a heavyweight lock, keeps fencing apart from acquiring.
 CREATE TABLE volguard.workers (
     resource_id        text COLLATE "C" NOT NULL,
     resource_type      text COLLATE "C" NOT NULL,
@@ -43,23 +44,23 @@ CREATE TABLE volguard.workers (
     updated_at         timestamptz      NOT NULL,
     details            jsonb,
     crashed_service_id bigint,
-    -- Without the cluster: a volume is one volume. What differs most comes first, so that nearly each comparison on the way
-    -- down the tree ends at its first column.
+    -- Without the cluster: a volume is one volume. The column that differs most comes first, so that most comparisons
+    -- in the index end at it.
     PRIMARY KEY (resource_id, resource_type, lock_name)
 ) WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE volguard.workers IS 'One row per lock held or piece of work in progress.';
-COMMENT ON COLUMN volguard.workers.cluster IS 'Of the service that took it: who may take crashed work over.';
+COMMENT ON COLUMN volguard.workers.cluster IS 'The cluster of the service that acquired it: its services may claim the work after a crash.';
 COMMENT ON COLUMN volguard.workers.status IS 'NULL: a plain lock. Otherwise work that needs cleanup if its service dies.';
-COMMENT ON COLUMN volguard.workers.crashed_service_id IS 'Whose work this was, when a live service has claimed its cleanup.';
+COMMENT ON COLUMN volguard.workers.crashed_service_id IS 'The service that crashed over this work, if a live service has claimed its cleanup.';
 
 CREATE UNIQUE INDEX workers_token_key ON volguard.workers (token);
--- The work slot: one operation per resource, whatever the cluster.
+-- The work slot: one operation at a time per resource, whatever the cluster.
 CREATE UNIQUE INDEX workers_work_key ON volguard.workers (resource_id, resource_type) WHERE status IS NOT NULL;
--- With the token, so that the oldest work of a crashed service is found at once.
+-- With the token, so that the oldest work of a crashed service comes first.
 CREATE INDEX workers_service_id_idx ON volguard.workers (service_id, token);
 
--- The low parts of tokens and of service ids. They must fit below the timeline's bits (44 remain), and CACHE 1 keeps the
--- tokens of a key growing.
+-- The lower 44 bits of tokens and of service ids, below those of the timeline. With CACHE 1 each token of a key is
+-- larger than the one before.
 CREATE SEQUENCE volguard.token_counter AS bigint MAXVALUE 17592186044415 NO CYCLE CACHE 1;
 CREATE SEQUENCE volguard.service_counter AS bigint MAXVALUE 17592186044415 NO CYCLE CACHE 1;
 
@@ -70,7 +71,7 @@ CREATE TABLE volguard.resources (
     status_column name             NOT NULL,
     registered_by regrole          NOT NULL
 );
-COMMENT ON TABLE volguard.resources IS 'Which table holds the resources of a type.';
+COMMENT ON TABLE volguard.resources IS 'The tracked resource types: the table that holds the resources of a type.';
 
 CREATE TABLE volguard.crash_rules (
     resource_type text COLLATE "C" NOT NULL REFERENCES volguard.resources (resource_type) ON DELETE CASCADE,
@@ -80,9 +81,10 @@ CREATE TABLE volguard.crash_rules (
     search_path   text             NOT NULL,
     PRIMARY KEY (resource_type, status)
 );
-COMMENT ON TABLE volguard.crash_rules IS 'What a crash in a status makes of the resource; run as the role that registered the rule.';
+COMMENT ON TABLE volguard.crash_rules IS 'What a cleanup changes in a resource whose service crashed in a status. A rule runs as the role that registered it.';
 
--- In the order of their ids, nearly that of time: what is oldest is found, and trimmed, at the front of the key.
+-- The order of the ids is nearly that of time: the oldest events, which are trimmed, are at the front of the primary
+-- key.
 CREATE TABLE volguard.events (
     event_id      bigint           GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at            timestamptz      NOT NULL,
@@ -96,12 +98,12 @@ CREATE TABLE volguard.events (
     role          name             NOT NULL,
     details       jsonb            NOT NULL
 );
-COMMENT ON TABLE volguard.events IS 'What happened to services and locks that their holders did not do themselves. Bounded in age and number.';
+COMMENT ON TABLE volguard.events IS 'What cleanups and administrators did to services and locks. Bounded in age and number.';
 
--- Whether a failure was told before: cleanups try again and again.
+-- Whether the failure of a rule was recorded before: a cleanup tries it again and again.
 CREATE INDEX events_rule_failed_idx ON volguard.events (resource_type, at) WHERE kind = 'rule_failed';
 
--- Where the database lives (the lower 44 bits), and how often it came there from a dump (above). See token.rs.
+-- The place of the database (the lower 44 bits), and how often it was restored from a dump (above). See lineage.rs.
 CREATE SEQUENCE volguard.lineage AS bigint MINVALUE 0 START 0 NO CYCLE CACHE 1;
 
 REVOKE ALL ON ALL TABLES IN SCHEMA volguard FROM PUBLIC;

@@ -1,4 +1,5 @@
--- Every function is VOLATILE, PARALLEL UNSAFE and called on NULL: it writes, or locks, and says itself which NULL it refuses.
+-- Every function is VOLATILE and PARALLEL UNSAFE, since it writes or locks. It is called on NULL, since it names the
+-- argument that must not be NULL.
 
 CREATE FUNCTION volguard.register_service(host text, binary_name text, cluster text DEFAULT NULL, lease interval DEFAULT NULL, details jsonb DEFAULT NULL)
 RETURNS bigint VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_register_service';
@@ -10,4 +11,4 @@ COMMENT ON FUNCTION volguard.heartbeat IS 'Renews the lease and returns its leng
 
 CREATE FUNCTION volguard.deregister_service(service_id bigint)
 RETURNS bigint VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_deregister_service';
-COMMENT ON FUNCTION volguard.deregister_service IS 'Orderly stop: drops the plain locks and returns how many rows of work are left to cleanup.';
+COMMENT ON FUNCTION volguard.deregister_service IS 'Stops a service in order: releases its plain locks and returns how many rows of work are left for a cleanup.';

@@ -10,28 +10,28 @@ COMMENT ON FUNCTION volguard.acquire_all IS 'Takes all locks of a list and retur
 
 CREATE FUNCTION volguard.set_status(token bigint, status text)
 RETURNS void VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_set_status';
-COMMENT ON FUNCTION volguard.set_status IS 'Says how far the work under a lock is; NULL makes it a plain lock. VG002 unless held.';
+COMMENT ON FUNCTION volguard.set_status IS 'Sets the status of the work under a lock; NULL makes it a plain lock. VG002 if the token is not held.';
 
 CREATE FUNCTION volguard.release(token bigint)
 RETURNS boolean VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_release';
-COMMENT ON FUNCTION volguard.release IS 'Gives a lock back; false if the token holds nothing (any more).';
+COMMENT ON FUNCTION volguard.release IS 'Releases a lock; false if the token is not held (any more).';
 
 CREATE FUNCTION volguard.release_all(tokens bigint[])
 RETURNS bigint VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_release_all';
-COMMENT ON FUNCTION volguard.release_all IS 'Gives many locks back in one commit and returns how many were held.';
+COMMENT ON FUNCTION volguard.release_all IS 'Releases many locks in one commit and returns how many of them were held.';
 
 CREATE FUNCTION volguard.assert_held(token bigint)
 RETURNS void VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_assert_held';
-COMMENT ON FUNCTION volguard.assert_held IS 'Fences the transaction: VG002 unless the token is held, and it stays held until the commit.';
+COMMENT ON FUNCTION volguard.assert_held IS 'Checks that a token is held, and keeps it held until the commit. VG002 if it is not held.';
 
 CREATE FUNCTION volguard.reconcile(service_id bigint, tokens bigint[])
 RETURNS bigint VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_reconcile';
-COMMENT ON FUNCTION volguard.reconcile IS 'Releases what the service holds and tokens does not list; returns how many. Call it with no acquire in flight.';
+COMMENT ON FUNCTION volguard.reconcile IS 'Releases the locks of a service that tokens does not list, and returns how many. Call it while no acquire is in flight.';
 
 CREATE FUNCTION volguard.force_release(token bigint, reason text)
 RETURNS boolean VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_force_release';
-COMMENT ON FUNCTION volguard.force_release IS 'Takes one lock away from whoever holds it, work or not; logged with the reason.';
+COMMENT ON FUNCTION volguard.force_release IS 'Takes one lock away from its holder, with or without work; leaves an event with the reason.';
 
 CREATE FUNCTION volguard.reset_resource(resource_type text, resource_id text)
 RETURNS bigint VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_reset_resource';
-COMMENT ON FUNCTION volguard.reset_resource IS 'Forgets every lock and work of a resource, in all clusters; logged. Returns how many rows.';
+COMMENT ON FUNCTION volguard.reset_resource IS 'Deletes all locks and work of a resource, in all clusters; leaves events. Returns the number of rows.';

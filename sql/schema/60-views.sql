@@ -1,13 +1,3 @@
-CREATE VIEW volguard.lock_status AS
-SELECT w.cluster, w.resource_type, w.resource_id, w.lock_name, w.token, w.status,
-       w.service_id, s.host, s.binary_name,
-       coalesce(s.fenced_at IS NULL AND s.heartbeat_at + s.lease > pg_catalog.clock_timestamp(), false) AS alive,
-       w.acquired_at, w.updated_at, pg_catalog.clock_timestamp() - w.acquired_at AS held_for,
-       w.request_id, w.details, w.crashed_service_id
-FROM volguard.workers AS w
-LEFT JOIN volguard.services AS s USING (service_id);
-COMMENT ON VIEW volguard.lock_status IS 'Who holds what, since when, alive or not; crashed_service_id if it is a crashed service''s work that was claimed.';
-
 CREATE VIEW volguard.service_status AS
 SELECT s.service_id, s.cluster, s.host, s.binary_name,
        CASE WHEN s.fenced_at IS NOT NULL THEN 'fenced'
@@ -18,7 +8,17 @@ SELECT s.service_id, s.cluster, s.host, s.binary_name,
        (SELECT pg_catalog.count(*) FROM volguard.workers AS w WHERE w.service_id = s.service_id) AS held_locks,
        s.registered_by, s.details
 FROM volguard.services AS s;
-COMMENT ON VIEW volguard.service_status IS 'Every incarnation: up, down (its lease is over) or fenced, and how many locks it holds.';
+COMMENT ON VIEW volguard.service_status IS 'Every incarnation of a service: up, down (its lease is over) or fenced, and how many locks it holds.';
+
+CREATE VIEW volguard.lock_status AS
+SELECT w.cluster, w.resource_type, w.resource_id, w.lock_name, w.token, w.status,
+       w.service_id, s.host, s.binary_name,
+       coalesce(s.state = 'up', false) AS alive,
+       w.acquired_at, w.updated_at, pg_catalog.clock_timestamp() - w.acquired_at AS held_for,
+       w.request_id, w.details, w.crashed_service_id
+FROM volguard.workers AS w
+LEFT JOIN volguard.service_status AS s USING (service_id);
+COMMENT ON VIEW volguard.lock_status IS 'Every lock and piece of work: its holder, whether that is alive, since when. crashed_service_id: whose work it was before a claim.';
 
 CREATE VIEW volguard.cluster_status AS
 SELECT c.name AS cluster,
@@ -33,9 +33,9 @@ SELECT c.name AS cluster,
 FROM volguard.clusters AS c
 LEFT JOIN volguard.service_status AS s ON s.cluster = c.name
 GROUP BY c.name;
-COMMENT ON VIEW volguard.cluster_status IS 'Up if any service of the cluster is up; counts; the last heartbeat.';
+COMMENT ON VIEW volguard.cluster_status IS 'Every cluster: up if one of its services is up, how many there are in each state, the last heartbeat.';
 
 CREATE VIEW volguard.event_log AS
 SELECT e.event_id, e.at, e.kind, e.cluster, e.service_id, e.resource_type, e.resource_id, e.lock_name, e.token, e.role, e.details
 FROM volguard.events AS e;
-COMMENT ON VIEW volguard.event_log IS 'Fenced, cleaned, forced, reset, rule_failed, disabled, enabled: when, by which role, and what of.';
+COMMENT ON VIEW volguard.event_log IS 'Every event: its kind (fenced, cleaned, forced, reset, rule_failed, disabled or enabled), when, by which role, and on what.';

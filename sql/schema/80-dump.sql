@@ -1,5 +1,5 @@
--- pg_dump takes an extension for its script, unless told that there are rows to keep. Rows that name a table or a role which is gone
--- stay behind: they are written as bare numbers, which are those of somebody else where the dump is restored.
+-- pg_dump writes only CREATE EXTENSION, except for the rows named here. Rows of a table or role that was dropped are
+-- left out: they would be dumped as bare oids, which belong to other objects where the dump is restored.
 SELECT pg_catalog.pg_extension_config_dump('volguard.clusters', '');
 SELECT pg_catalog.pg_extension_config_dump('volguard.services',
     'WHERE registered_by::pg_catalog.oid IN (SELECT oid FROM pg_catalog.pg_roles)');

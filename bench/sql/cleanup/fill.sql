@@ -1,11 +1,6 @@
--- A hundred services that have died over $1 rows, as acquire would have written them: half of them plain locks, a quarter work on
+-- $1 rows of the services $2, as acquire would have written them: half of them plain locks, a quarter work on
 -- volumes, a quarter work on snapshots. Beside each resource in work stands one that is in order.
 WITH
-services AS (
-    INSERT INTO volguard.services (service_id, cluster, host, binary_name, lease, heartbeat_at, registered_by)
-    SELECT number, 'bench', 'node-' || number, 'volume', '1 minute', now() - interval '1 hour', CURRENT_USER::regrole
-    FROM generate_series(1, 100) AS number
-),
 rows AS (
     SELECT number, gen_random_uuid() AS id,
            CASE number % 4 WHEN 1 THEN 'creating' WHEN 3 THEN 'deleting' END AS status
@@ -25,6 +20,6 @@ snapshots AS (
 )
 INSERT INTO volguard.workers
     (cluster, resource_type, resource_id, lock_name, token, service_id, status, request_id, acquired_at, updated_at)
-SELECT 'bench', CASE status WHEN 'deleting' THEN 'snapshot' ELSE 'volume' END, id::text, '', number, 1 + number % 100, status,
-       gen_random_uuid(), now(), now()
+SELECT 'bench', CASE status WHEN 'deleting' THEN 'snapshot' ELSE 'volume' END, id::text, '', number,
+       ($2::bigint[])[1 + number % cardinality($2)], status, gen_random_uuid(), now(), now()
 FROM rows

@@ -1,2 +1,2 @@
 DELETE FROM locks
-WHERE cluster = 'bench' AND resource_type = 'volume' AND resource_id = $1 AND lock_name = '' AND token = $2
+WHERE resource_id = $1 AND resource_type = 'volume' AND lock_name = '' AND token = $2

@@ -1,1 +1,1 @@
-SELECT changed FROM update_under_lock($1, $2) AS changed WHERE changed IS NOT NULL
+SELECT new_row FROM update_under_lock($1, $2) AS new_row WHERE new_row IS NOT NULL

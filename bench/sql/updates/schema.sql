@@ -19,15 +19,16 @@ CREATE INDEX ON snapshots (volume_id);
 
 INSERT INTO volumes
 SELECT pg_catalog.md5(number::text)::uuid, 'available', NULL, CASE number % 2 WHEN 0 THEN 'detached' END, NULL, 10
-FROM pg_catalog.generate_series(1, 16000) AS number;
+FROM pg_catalog.generate_series(1, 32000) AS number;
 
--- Two a volume, deleted all: an `exists` looks at them and goes on.
+-- Two for each volume, all of them deleted: an `exists` looks at them and goes on.
 INSERT INTO snapshots
 SELECT pg_catalog.gen_random_uuid(), id, true
 FROM volumes, pg_catalog.generate_series(1, 2);
 
--- By hand, but as exact as conditional_update: the row's lock comes first, in a statement of its own, so that the one that
--- looks at the snapshots sees all that was committed before it. Two round trips less than a transaction of the client's.
+-- By hand, but as exact as conditional_update: the row's lock comes first, in a statement of its own, so that the one
+-- that looks at the snapshots sees all that was committed before it. Two round trips less than a transaction of the
+-- client's.
 CREATE FUNCTION update_under_lock(volume uuid, new_status text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     changed jsonb;
@@ -42,3 +43,6 @@ BEGIN
     RETURN changed;
 END
 $$;
+
+GRANT SELECT, UPDATE ON volumes TO bench;
+GRANT SELECT ON snapshots TO bench;

@@ -1,1 +1,1 @@
-SELECT volguard.acquire($1, 'volume', $2::text, status => 'extending')
+SELECT volguard.acquire($1, 'volume', $2::text, status => 'extending') AS token

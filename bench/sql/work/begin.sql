@@ -1,2 +1,3 @@
 SELECT (once.result).new_row
-FROM (SELECT volguard.conditional_update('volumes', pg_catalog.jsonb_build_object('id', $1::uuid), '{"status": "extending"}', '{"status": "available"}', fence => $2) AS result) AS once
+FROM (SELECT volguard.conditional_update('volumes', pg_catalog.jsonb_build_object('id', $1::uuid),
+          '{"status": "extending"}', '{"status": "available"}', fence => $2) AS result) AS once

@@ -1,1 +1,1 @@
-SELECT volguard.release($1)
+SELECT volguard.release($1) AS held

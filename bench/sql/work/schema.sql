@@ -9,11 +9,11 @@ WITH (fillfactor = 50);
 
 INSERT INTO volumes
 SELECT pg_catalog.md5(number::text)::uuid, 'available', 10
-FROM pg_catalog.generate_series(1, 16000) AS number;
+FROM pg_catalog.generate_series(1, 32000) AS number;
 
 SELECT volguard.track_resource('volume', 'volumes');
 
--- What somebody would make who writes a lock by hand, with nothing of cleanup, fencing or waiting.
+-- The least that a lock written by hand needs, without cleanup, fencing and waiting.
 CREATE TABLE locks (
     volume_id uuid PRIMARY KEY,
     token bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
@@ -21,3 +21,6 @@ CREATE TABLE locks (
     status text NOT NULL,
     acquired_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
+
+GRANT SELECT, UPDATE ON volumes TO bench;
+GRANT SELECT, INSERT, DELETE ON locks TO bench;

@@ -3,4 +3,4 @@ WITH changed AS (
 ), held AS (
     INSERT INTO locks (volume_id, service_id, status) SELECT id, $1, status FROM changed RETURNING token
 )
-SELECT held.token, pg_catalog.to_jsonb(changed.*) FROM held, changed
+SELECT held.token, pg_catalog.to_jsonb(changed.*) AS new_row FROM held, changed

@@ -4,131 +4,92 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
-use tokio_postgres::Client;
 
 use super::case::Case;
-use super::heartbeats::Heartbeats;
-use super::table::Table;
-use crate::locks::{Contender, Load, Team, turn};
-use crate::servers::Postgres;
+use super::heart::Heart;
+use crate::database::Database;
+use crate::locks::{Holder, Provider};
+use crate::rounds::Rounds;
+use crate::sheet::Field;
+use crate::stage::Stage;
+use crate::turn::{Turn, turn};
 
-/// How many backends do the cycles that are to have been before.
-const WEARERS: u64 = 8;
+const TABLES: &str = "volguard.workers, volguard.services";
 
 #[derive(Debug)]
 pub struct Site {
-    pub case: Case,
-    /// The tables when they were filled, and nobody had worked on them.
-    pub fresh: Vec<Table>,
-    superuser: Client,
-    team: Team,
-    heartbeats: Option<Heartbeats>,
-}
-
-/// What one turn came to.
-#[derive(Debug, Clone, Copy)]
-pub struct Turn {
-    pub pairs_per_second: f64,
-    /// Processor time of the clients' backends, in microseconds.
-    pub server_time_per_pair: f64,
-    pub heartbeats_per_second: f64,
+    database: Database,
+    team: Vec<Holder>,
+    /// Of the services that heartbeat meanwhile.
+    hearts: Vec<Heart>,
+    beats_per_second: Vec<f64>,
 }
 
 impl Site {
-    pub async fn prepare(
-        server: &Postgres,
-        case: Case,
-        number: usize,
-        clients: usize,
-    ) -> Result<Site> {
-        let database = format!("growth_{number}");
-        let superuser = server.create_database(&database).await?;
-        let connect = async || server.connect_as_role(&database).await;
-        let services = services(&connect().await?, case.services).await?;
-        let team = if case.planned_for_one {
-            fill(&superuser, 1, &services).await?;
-            analyze(&superuser).await?;
-            let sql = "ALTER TABLE volguard.workers SET (autovacuum_enabled = off)";
-            superuser.batch_execute(sql).await?;
-            let mut warm = team(&connect, clients).await?;
-            warm_up(&mut warm).await?;
-            fill(&superuser, case.rows, &services).await?;
-            warm
+    pub async fn prepare(stage: &Stage, case: Case, number: usize, clients: usize) -> Result<Site> {
+        let schema = include_str!("../../sql/growth/schema.sql");
+        let database = stage.database(&format!("growth_{number}"), schema).await?;
+        let services = database.register_services(case.services).await?;
+        let mut team = Holder::team(Provider::Volguard, stage, &database, clients).await?;
+        if case.planned_for_one {
+            database.fill_workers(1, &services).await?;
+            database.vacuum(TABLES).await?;
+            // A vacuum would have the plans made anew.
+            let off = "ALTER TABLE volguard.workers SET (autovacuum_enabled = off)";
+            database.superuser.batch_execute(off).await?;
+            Holder::warm_up(&mut team).await?;
+            database.fill_workers(case.rows, &services).await?;
         } else {
-            fill(&superuser, case.rows, &services).await?;
-            analyze(&superuser).await?;
-            team(&connect, clients).await?
-        };
-        let heartbeats = match case.heartbeats {
-            true => Some(Heartbeats::prepare(&services, connect).await?),
-            false => None,
-        };
-        let fresh = Table::all(&superuser).await?;
-        if case.cycles > 0 {
-            let cycles = include_str!("../../sql/growth/cycles.sql");
-            superuser.batch_execute(cycles).await?;
-            wear(&connect, case.cycles, &services).await?;
+            database.fill_workers(case.rows, &services).await?;
+            database.vacuum(TABLES).await?;
         }
+        let beating = if case.heartbeats { &services[..] } else { &[] };
+        let hearts = Heart::team(beating, &database).await?;
+        let fresh = "CREATE TABLE fresh AS SELECT * FROM sizes";
+        database.superuser.batch_execute(fresh).await?;
+        wear(&database, case.cycles, &services).await?;
         Ok(Site {
-            case,
-            fresh,
-            superuser,
+            database,
             team,
-            heartbeats,
+            hearts,
+            beats_per_second: Vec::new(),
         })
     }
 
     pub async fn turn(&mut self, clients: usize, time: Duration) -> Result<Turn> {
-        let end = Instant::now() + time;
-        let work = turn(&mut self.team, Load::OwnKeys, clients, time);
-        let (turn, beats) = match &self.heartbeats {
-            Some(heartbeats) => tokio::try_join!(work, heartbeats.until(end))?,
-            None => (work.await?, 0),
-        };
-        Ok(Turn {
-            pairs_per_second: turn.pairs_per_second,
-            server_time_per_pair: turn.server_time_per_pair,
-            heartbeats_per_second: beats as f64 / time.as_secs_f64(),
-        })
+        Holder::give_keys(&mut self.team[..clients], false);
+        let hearts = self.hearts.len();
+        let beats = turn(&mut self.hearts, hearts, time);
+        let (turn, beats) = tokio::try_join!(turn(&mut self.team, clients, time), beats)?;
+        self.beats_per_second.push(beats.per_second);
+        Ok(turn)
     }
 
-    pub async fn tables(&self) -> Result<Vec<Table>> {
-        Table::all(&self.superuser).await
+    /// A row for each of volguard's tables.
+    pub async fn sizes(&self, case: &str) -> Result<Vec<Vec<Field>>> {
+        let sql = include_str!("../../sql/growth/sizes.sql");
+        let tables = self.database.superuser.query(sql, &[]).await?;
+        let rows = tables.iter().map(|table| {
+            let mut row = vec![Field::text(case), Field::Text(table.try_get(0)?)];
+            for column in 1..table.len() {
+                row.push(Field::Number(table.try_get(column)?));
+            }
+            row.push(Field::Number(
+                Rounds(self.beats_per_second.clone()).median(),
+            ));
+            Ok(row)
+        });
+        rows.collect()
     }
 }
 
-async fn team(connect: &impl AsyncFn() -> Result<Client>, clients: usize) -> Result<Team> {
-    let mut team = Team::default();
-    for number in 0..clients {
-        let client = connect().await?;
-        team.add(Contender::Volguard, client, number).await?;
-    }
-    Ok(team)
-}
-
-/// Has each backend make all its plans.
-async fn warm_up(team: &mut Team) -> Result<()> {
-    for locker in &mut team.lockers {
-        // Beyond the fifth execution Postgres decides whether to go on with one plan.
-        for _ in 0..10 {
-            locker.acquire("warm-up").await?;
-            locker.release("warm-up").await?;
-        }
-    }
-    Ok(())
-}
-
-/// Does the cycles that are to have been before.
-async fn wear(
-    connect: &impl AsyncFn() -> Result<Client>,
-    cycles: u64,
-    services: &[i64],
-) -> Result<()> {
-    let share = i64::try_from(cycles.div_ceil(WEARERS))?;
+/// Does the cycles that are to have been before, in a few backends.
+async fn wear(database: &Database, cycles: u64, services: &[i64]) -> Result<()> {
+    const WEARERS: usize = 8;
+    let share = cycles.div_ceil(WEARERS as u64);
     let mut wearers = JoinSet::new();
-    for &service in services.iter().take(WEARERS as usize) {
-        let client = connect().await?;
+    for &service in services.iter().take(WEARERS) {
+        let client = database.connect().await?;
         wearers.spawn(async move {
             let call = format!("CALL cycles({service}, {share})");
             client.batch_execute(&call).await
@@ -136,30 +97,6 @@ async fn wear(
     }
     while let Some(wearer) = wearers.join_next().await {
         wearer??;
-    }
-    Ok(())
-}
-
-async fn services(client: &Client, count: u32) -> Result<Vec<i64>> {
-    let sql = include_str!("../../sql/growth/services.sql");
-    let rows = client.query(sql, &[&i32::try_from(count)?]).await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}
-
-async fn fill(superuser: &Client, rows: u32, services: &[i64]) -> Result<()> {
-    let sql = include_str!("../../sql/growth/rows.sql");
-    let services = services.to_vec();
-    superuser
-        .execute(sql, &[&i32::try_from(rows)?, &services])
-        .await?;
-    Ok(())
-}
-
-async fn analyze(superuser: &Client) -> Result<()> {
-    // One by one: it runs in no transaction, and a text of several statements is one.
-    for table in ["workers", "services"] {
-        let vacuum = format!("VACUUM (ANALYZE) volguard.{table}");
-        superuser.batch_execute(&vacuum).await?;
     }
     Ok(())
 }

@@ -3,9 +3,9 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 
-/// Who holds it, and who gave it back last.
+/// Its holder, and the client that gave it back last.
 #[derive(Debug, Default)]
 pub struct Baton(Mutex<State>);
 
@@ -17,15 +17,12 @@ struct State {
 
 impl Baton {
     /// The client has the lock now. Returns when the one before began to give it back, if that was another client. An
-    /// error if somebody has it still: then it isn't a lock that is being measured.
+    /// error if another client has it still: then it isn't a lock that is being measured.
     pub fn take(&self, client: usize) -> Result<Option<Instant>> {
         let mut state = self.state();
-        ensure!(
-            state.holder.is_none(),
-            "two clients have the same lock: {:?} and {client}",
-            state.holder
-        );
-        state.holder = Some(client);
+        if let Some(holder) = state.holder.replace(client) {
+            bail!("two clients have the same lock: {holder} and {client}");
+        }
         let other = state.given.filter(|(before, _)| *before != client);
         Ok(other.map(|(_, when)| when))
     }
@@ -37,7 +34,7 @@ impl Baton {
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().expect("nobody panics while holding it")
+        self.0.lock().expect("no panic while it is locked")
     }
 }
 

@@ -1,75 +1,56 @@
-//! A client that takes and gives back one lock at a time, over a connection of its own.
-
-mod advisory;
-mod etcd;
-mod hand;
-mod redis;
-mod volguard;
+//! Takes and gives back one lock at a time, over a connection of its own.
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-use tokio_postgres::Client;
+use anyhow::Result;
 
-use self::advisory::Advisory;
-use self::etcd::Etcd;
-use self::hand::Hand;
-use self::redis::Redis;
-use self::volguard::Volguard;
-use super::contender::Contender;
-use crate::servers;
+use super::etcd::Etcd;
+use super::postgres::Postgres;
+use super::provider::Provider;
+use super::redis::Redis;
+use crate::database::Database;
+use crate::stage::Stage;
 
-/// How soon those who can't wait for a lock ask again.
-const POLL: Duration = Duration::from_millis(1);
+/// How soon a contender that can't wait for a lock asks again.
+pub const POLL: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 pub enum Locker {
-    Volguard(Volguard),
-    Hand(Hand),
-    Advisory(Advisory),
+    Postgres(Postgres),
     Etcd(Etcd),
     Redis(Redis),
 }
 
 impl Locker {
-    /// The client with this number, of a contender that is in Postgres.
-    pub async fn in_postgres(
-        contender: Contender,
-        client: Client,
+    /// The client with this number.
+    pub async fn connect(
+        provider: Provider,
+        stage: &Stage,
+        database: &Database,
         number: usize,
     ) -> Result<Locker> {
-        Ok(match contender {
-            Contender::Volguard => {
-                let host = format!("host-{number}");
-                Locker::Volguard(Volguard::connect(client, &host).await?)
+        Ok(match provider {
+            Provider::Volguard | Provider::Hand | Provider::Advisory => {
+                Locker::Postgres(Postgres::connect(provider, database, number).await?)
             }
-            Contender::Relaxed => {
-                let host = format!("relaxed-host-{number}");
-                Locker::Volguard(Volguard::relaxed(client, &host).await?)
-            }
-            Contender::Hand => Locker::Hand(Hand::connect(client, number).await?),
-            Contender::HandRelaxed => Locker::Hand(Hand::relaxed(client, number).await?),
-            Contender::Advisory => Locker::Advisory(Advisory::connect(client).await?),
-            Contender::Etcd | Contender::Redis => {
-                bail!("{} has a server of its own", contender.name())
-            }
+            Provider::Etcd => Locker::Etcd(Etcd::connect(stage.server(provider)?).await?),
+            Provider::Redis => Locker::Redis(Redis::connect(stage.server(provider)?).await?),
         })
     }
 
-    pub async fn in_etcd(server: &servers::Etcd) -> Result<Locker> {
-        Ok(Locker::Etcd(Etcd::connect(server).await?))
-    }
-
-    pub async fn in_redis(server: &servers::Redis) -> Result<Locker> {
-        Ok(Locker::Redis(Redis::connect(server).await?))
+    /// The process that serves it.
+    pub fn server_pid(&self) -> i32 {
+        match self {
+            Locker::Postgres(locker) => locker.server_pid(),
+            Locker::Etcd(locker) => locker.server_pid,
+            Locker::Redis(locker) => locker.server_pid,
+        }
     }
 
     /// Takes the lock, however long that lasts.
     pub async fn acquire(&mut self, key: &str) -> Result<()> {
         match self {
-            Locker::Volguard(locker) => locker.acquire(key).await,
-            Locker::Hand(locker) => locker.acquire(key).await,
-            Locker::Advisory(locker) => locker.acquire(key).await,
+            Locker::Postgres(locker) => locker.acquire(key).await,
             Locker::Etcd(locker) => locker.acquire(key).await,
             Locker::Redis(locker) => locker.acquire(key).await,
         }
@@ -78,9 +59,7 @@ impl Locker {
     /// Gives the lock back that it took last. An error if it did not hold it any more.
     pub async fn release(&mut self, key: &str) -> Result<()> {
         match self {
-            Locker::Volguard(locker) => locker.release().await,
-            Locker::Hand(locker) => locker.release(key).await,
-            Locker::Advisory(locker) => locker.release(key).await,
+            Locker::Postgres(locker) => locker.release(key).await,
             Locker::Etcd(locker) => locker.release().await,
             Locker::Redis(locker) => locker.release(key).await,
         }

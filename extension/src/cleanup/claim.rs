@@ -1,21 +1,20 @@
 //! Application-level cleanup: work of crashed services that no crash rule repairs is handed to live services.
 //!
-//! Claimed work is a lock of the claimer's like any other, under a new token, in a row that remembers who crashed. What the
-//! claimer leaves when it dies can be claimed again, or cleaned by a rule, because nothing else tells it from its own work.
+//! Claimed work is a lock of the claimer, under a new token, in a row that remembers which service crashed. What the
+//! claimer leaves when it dies can be claimed again, or cleaned by a rule, as any other work of a dead service.
 //!
-//! A claim never waits, except for rows that a crash rule writes, and for whoever is fencing the claimer: services whose gates
-//! are closed and work that others have locked are passed over.
+//! A claim uses try-lock only: it passes over services whose locks are taken, and work whose rows are locked. It
+//! waits only for rows that a crash rule writes, and for a fence of the claimer.
 
-use super::claimed::Claimed;
-use super::pool::Pool;
+use super::pool::{self, ClaimedRow};
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::owner;
 use crate::pg::spi::arg;
 use crate::service::fence;
-use crate::service::guard::ServiceLock;
 use crate::service::identity;
+use crate::service::service_lock::ServiceLock;
 use crate::store::liveness::Liveness;
 use crate::store::removal;
 use crate::store::tables::Tables;
@@ -26,53 +25,40 @@ use pgrx::pg_extern;
 use pgrx::pg_sys::Oid;
 
 #[pg_extern(sql = false)]
-#[allow(clippy::type_complexity, reason = "the SQL interface")]
+#[allow(clippy::type_complexity, reason = "pgrx takes no alias here")]
 fn claim_cleanup(
     service_id: Option<i64>,
     max_rows: Option<i32>,
     resource_type: Option<&str>,
-) -> TableIterator<
-    'static,
-    (
-        pgrx::name!(token, i64),
-        pgrx::name!(resource_type, String),
-        pgrx::name!(resource_id, String),
-        pgrx::name!(lock_name, String),
-        pgrx::name!(status, String),
-        pgrx::name!(crashed_service_id, i64),
-        pgrx::name!(details, Option<AnyElement>),
-    ),
-> {
-    let rows = verb(Vec::new(), || {
+) -> TableIterator<'static, (i64, String, String, String, String, i64, Option<AnyElement>)> {
+    let rows: Vec<ClaimedRow> = verb(Vec::new(), || {
         let service_id = argument::required("service_id", service_id)?;
         let max_rows = at_least_one(argument::required("max_rows", max_rows)?)?;
-        let resource_type = resource_type
-            .map(|name| argument::name("resource_type", Some(name)))
-            .transpose()?;
+        if resource_type.is_some() {
+            argument::name("resource_type", resource_type)?;
+        }
         let cluster = identity::acting_for(service_id)?.cluster;
         let guard = ServiceLock::of(service_id);
         guard.lock_shared()?;
         require_alive(service_id)?;
-        let claimed = Pool::of(service_id, &cluster, resource_type, max_rows).claim()?;
+        let claimed = pool::claim(service_id, &cluster, resource_type, max_rows)?;
         if claimed.is_empty() {
             guard.unlock_shared();
         }
         Ok(claimed)
     });
-    TableIterator::new(rows.into_iter().map(Claimed::into_row))
+    TableIterator::new(rows)
 }
 
 fn at_least_one(max_rows: i32) -> Result<usize, Error> {
-    usize::try_from(max_rows)
-        .ok()
-        .filter(|rows| *rows > 0)
-        .ok_or_else(|| {
-            let hint = "Pass how many pieces of work the service wants at most.";
-            Error::invalid("max_rows", "must be positive", hint)
-        })
+    let rows = usize::try_from(max_rows).ok().filter(|rows| *rows > 0);
+    rows.ok_or_else(|| {
+        let hint = "Pass how many pieces of work the service wants at most.";
+        Error::invalid("max_rows", "must be positive", hint)
+    })
 }
 
-/// Inside the service's gate: what it gets it can rely on until the commit.
+/// Under the service lock: what is claimed stays the service's until the commit.
 fn require_alive(service_id: i64) -> Result<(), Error> {
     match Tables::open()?.liveness(service_id)? {
         Liveness::Alive(_) => Ok(()),
@@ -96,13 +82,13 @@ fn abandon_cleanup(token: Option<i64>) -> Option<bool> {
     verb(None, || {
         let token = argument::required("token", token)?;
         end(token, || {
-            let args = [arg(token), arg(token::epoch()?)];
-            removal::remove(&sql::ABANDON_CLEANUP, &args)
+            let parameters = [arg(token), arg(token::epoch()?)];
+            removal::remove(&sql::ABANDON_CLEANUP, &parameters)
         })
     })
 }
 
-/// Ends a claim by one of its two statements, inside the claimer's gate.
+/// Ends a claim by one of its two statements, under the claimer's service lock.
 fn end(
     token: i64,
     statement: impl FnOnce() -> Result<usize, Error>,
@@ -113,12 +99,11 @@ fn end(
     let guard = ServiceLock::of(service_id);
     guard.lock_shared()?;
     let ended = statement()? == 1;
-    if ended {
-        // Work that a crash of the server brings back, under a token that its claimer has forgotten, would wait for the end of
-        // the claimer.
-        token::make_durable();
-    } else {
-        guard.unlock_shared();
+    match ended {
+        // If a crash of the server brought the row back, under a token that the claimer has forgotten, its work would
+        // wait until the claimer's end.
+        true => token::make_durable(),
+        false => guard.unlock_shared(),
     }
     Ok(Some(ended))
 }
@@ -126,11 +111,8 @@ fn end(
 /// The service that has claimed work under this token; `None` if nothing has it.
 fn claimer(token: i64) -> Result<Option<i64>, Error> {
     let found = sql::CLAIM_OF_TOKEN.run(&[arg(token)], |rows| {
-        Some((
-            rows.get::<i64>(0, 0)?,
-            rows.get::<bool>(0, 1)?,
-            rows.get::<Oid>(0, 2)?,
-        ))
+        let registered_by = rows.get::<Oid>(0, 2)?;
+        Some((rows.get(0, 0)?, rows.get(0, 1)?, registered_by))
     })?;
     match found {
         None => Ok(None),
@@ -138,21 +120,18 @@ fn claimer(token: i64) -> Result<Option<i64>, Error> {
             Err(fence::not_yours(token))
         }
         Some((_, false, _)) => {
+            let problem = "is that of a lock, not of claimed work";
             let hint = "Give the lock back with volguard.release.";
-            Err(Error::invalid(
-                "token",
-                "is that of a lock, not of claimed work",
-                hint,
-            ))
+            Err(Error::invalid("token", problem, hint))
         }
         Some((service_id, true, _)) => Ok(Some(service_id)),
     }
 }
 
-/// Gives back what the service has claimed and doesn't know of. Inside its gate; it isn't fenced.
+/// Gives back what the service has claimed and doesn't know of. Under its lock; it isn't fenced.
 pub fn abandon_unknown(service_id: i64, known: &[i64]) -> Result<usize, Error> {
-    let args = [arg(service_id), arg(token::epoch()?), arg(known.to_vec())];
-    let abandoned = removal::remove(&sql::ABANDON_UNKNOWN, &args)?;
+    let parameters = [arg(service_id), arg(token::epoch()?), arg(known.to_vec())];
+    let abandoned = removal::remove(&sql::ABANDON_UNKNOWN, &parameters)?;
     if abandoned > 0 {
         token::make_durable();
     }

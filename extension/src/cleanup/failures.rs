@@ -1,62 +1,47 @@
-//! What is said about work that couldn't be repaired.
+//! The warnings about work that couldn't be repaired, and the events that record it.
 
-use super::work::Kind;
+use super::kind::{WorkItem, WorkKind};
 use crate::pg::error::Error;
 use crate::store::events;
 
-/// As many warnings a kind; how many more there would be is told in one.
+/// Warnings for one kind of work; one more tells how many are left out.
 const MOST_WARNINGS: usize = 20;
 
-/// The failures of one crash rule in one cleanup.
+/// The failures of one crash rule in one call.
 pub struct Failures<'k> {
-    kind: &'k Kind,
+    kind: &'k WorkKind,
     reported: usize,
 }
 
 impl<'k> Failures<'k> {
-    pub fn of(kind: &'k Kind) -> Self {
+    pub fn of(kind: &'k WorkKind) -> Self {
         Failures { kind, reported: 0 }
     }
 
-    /// The rule failed on one resource.
-    pub fn report(&mut self, resource_id: &str, error: &Error) -> Result<(), Error> {
+    /// The rule failed, for one reason, on these resources.
+    pub fn report(&mut self, items: &[WorkItem], error: &Error) -> Result<(), Error> {
+        let [first, others @ ..] = items else {
+            return Ok(());
+        };
+        let id = &first.resource_id;
         self.reported += 1;
-        if self.reported <= MOST_WARNINGS {
-            self.warn(&format!("{resource_id}: {error}"));
+        match others.len() {
+            _ if self.reported > MOST_WARNINGS => {}
+            0 => self.warn(&format!("{id}: {error}")),
+            others => self.warn(&format!("{id} and {others} more: {error}")),
         }
-        self.record(resource_id, error)
-    }
-
-    /// The rule failed, whatever the resource.
-    pub fn report_all(&self, resource_id: &str, others: usize, error: &Error) -> Result<(), Error> {
-        match others {
-            0 => self.warn(&format!("{resource_id}: {error}")),
-            others => self.warn(&format!("{resource_id} and {others} more: {error}")),
-        }
-        self.record(resource_id, error)
-    }
-
-    fn record(&self, resource_id: &str, error: &Error) -> Result<(), Error> {
-        let Kind {
-            resource_type,
-            status,
-        } = self.kind;
-        events::record_failure(resource_type, resource_id, status, error)
+        events::record_failure(&self.kind.resource_type, id, &self.kind.status, error)
     }
 
     pub fn finish(self) {
-        if let Some(more) = self.reported.checked_sub(MOST_WARNINGS)
-            && more > 0
-        {
+        let more = self.reported.saturating_sub(MOST_WARNINGS);
+        if more > 0 {
             self.warn(&format!("{more} more"));
         }
     }
 
     fn warn(&self, what: &str) {
-        let Kind {
-            resource_type,
-            status,
-        } = self.kind;
+        let (resource_type, status) = (&self.kind.resource_type, &self.kind.status);
         pgrx::warning!(
             "volguard: the crash rule of {resource_type} in status {status} failed on {what}"
         );

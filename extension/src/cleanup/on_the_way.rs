@@ -1,11 +1,11 @@
-//! Having dead holders cleaned up that are in the way of an acquire.
+//! Cleanup on the way: an acquire has dead holders cleaned up that block it.
 
 use super::cleanup;
 use crate::pg::error::Error;
 use crate::wait::Deadline;
 use std::time::Duration;
 
-/// With a wait of zero, a lock wait that a cleanup on the way runs into ends after this.
+/// With a wait of zero, a lock wait that the cleanup runs into ends after this.
 const NO_WAIT: Duration = Duration::from_millis(1);
 
 /// What came of it.
@@ -14,12 +14,12 @@ pub enum Clearing {
     Cleared,
     /// The crash rule failed.
     InVain,
-    /// Somebody is at it, or has a row locked that it needs, or the holder is back.
+    /// Another cleanup runs, a row that this one needs is locked, or the holder is back.
     Busy,
 }
 
-/// Has services cleaned up that were found dead; `look` says whether that cleared the way. Kept only if it did: otherwise the
-/// cleanup would stay uncommitted for as long as we wait on.
+/// Cleans up after services that were found dead; `look` says whether that cleared the way. It is kept only if it did:
+/// otherwise the cleanup would stay uncommitted for as long as the acquire waits.
 pub fn clear(
     deadline: &Deadline,
     services: impl IntoIterator<Item = i64>,
@@ -29,7 +29,7 @@ pub fn clear(
     let mut seen = Clearing::Busy;
     deadline.attempt(most, || {
         for service_id in services {
-            if !cleanup::if_nobody_else_does(service_id)? {
+            if !cleanup::unless_busy(service_id)? {
                 return Ok(None);
             }
         }

@@ -1,85 +1,82 @@
-//! The work of a cluster's crashed services, and taking some of it.
+//! The work of a cluster's crashed services, and claiming some of it.
 
-use super::claim_rules::{Outcome, Rules};
-use super::claimed::Claimed;
-use super::work::Kind;
+use super::kind::{WorkItem, WorkKind};
+use super::repair::{Found, Repair, WorkOutcome};
 use crate::pg::error::Error;
 use crate::pg::owner;
-use crate::pg::spi::{Arg, arg};
+use crate::pg::spi::{Arg, Rows, arg};
 use crate::sabotage::{self, Guard};
-use crate::service::fence::{self, Who};
-use crate::service::guard::ServiceLock;
-use crate::store::events::{self, Event};
-use crate::store::removal;
+use crate::service::fence::{self, FenceReason};
+use crate::service::service_lock::ServiceLock;
+use crate::store::events::{self, Event, EventKind};
 use crate::store::{sql, token};
+use pgrx::datum::AnyElement;
+use pgrx::{FromDatum, pg_sys};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-/// A call ends after so many pieces of work that it had not to hand out, however many more there are: it is to be short.
+/// A call ends after so many work items that were not to be handed out, however many more there are: it must be short.
 const MOST_NOT_CLAIMED: usize = 1000;
 
+/// Work that the claimer has now: token, resource_type, resource_id, lock_name, status, crashed_service_id, details.
+pub type ClaimedRow = (i64, String, String, String, String, i64, Option<AnyElement>);
+
 /// What one claimer takes from.
-pub struct Pool<'a> {
+#[derive(Default)]
+struct Pool<'a> {
     claimer: i64,
     cluster: &'a str,
-    resource_type: Option<&'a str>,
+    resource_type: Arg,
     max_rows: usize,
-    rules: Rules,
-    claimed: Vec<Claimed>,
+    repairs: BTreeMap<WorkKind, Repair>,
+    claimed: Vec<ClaimedRow>,
     /// Repaired by their crash rules after all.
     cleaned: usize,
     /// Dropped, because the resource is gone or has another status.
     stale: usize,
 }
 
-/// A service that is dead, or will be if nothing is heard of it.
+/// A service that is fenced, or whose lease is over.
 struct Crashed {
     service_id: i64,
     fenced: bool,
 }
 
-/// Work that this transaction has locked.
-struct Work {
-    token: i64,
-    resource_id: String,
-    kind: Kind,
+/// Takes as much as is wanted, and there.
+pub fn claim(
+    claimer: i64,
+    cluster: &str,
+    resource_type: Option<&str>,
+    max_rows: usize,
+) -> Result<Vec<ClaimedRow>, Error> {
+    let mut pool = Pool {
+        claimer,
+        cluster,
+        resource_type: resource_type.and_then(arg),
+        max_rows,
+        ..Pool::default()
+    };
+    for service in pool.crashed_services()? {
+        if pool.is_done() {
+            break;
+        }
+        pool.claim_from(&service)?;
+    }
+    if !pool.claimed.is_empty() {
+        token::make_durable();
+    }
+    let (cleaned, stale) = (pool.cleaned, pool.stale);
+    if cleaned + stale > 0 {
+        pgrx::notice!(
+            "volguard: not claimed, but cleaned by crash rules: {cleaned}; forgotten, because the resource is gone or has another status: {stale}"
+        );
+    }
+    Ok(pool.claimed)
 }
 
-impl<'a> Pool<'a> {
-    pub fn of(
-        claimer: i64,
-        cluster: &'a str,
-        resource_type: Option<&'a str>,
-        max_rows: usize,
-    ) -> Self {
-        Pool {
-            claimer,
-            cluster,
-            resource_type,
-            max_rows,
-            rules: Rules::default(),
-            claimed: Vec::new(),
-            cleaned: 0,
-            stale: 0,
-        }
-    }
-
-    /// Takes as much as is wanted, and there.
-    pub fn claim(mut self) -> Result<Vec<Claimed>, Error> {
-        for service in self.crashed_services()? {
-            if self.done() {
-                break;
-            }
-            self.claim_from(&service)?;
-        }
-        if !self.claimed.is_empty() {
-            token::make_durable();
-        }
-        self.report();
-        Ok(self.claimed)
-    }
-
-    fn done(&self) -> bool {
+impl Pool<'_> {
+    fn is_done(&self) -> bool {
         self.missing() == 0 || self.cleaned + self.stale >= MOST_NOT_CLAIMED
     }
 
@@ -87,164 +84,162 @@ impl<'a> Pool<'a> {
         self.max_rows.saturating_sub(self.claimed.len())
     }
 
-    fn resource_type(&self) -> Arg {
-        self.resource_type.and_then(arg)
-    }
-
     fn crashed_services(&self) -> Result<Vec<Crashed>, Error> {
-        let everybodys = owner::caller_is(owner::role()?);
-        let args = [
+        let of_all_roles = owner::caller_is(owner::role()?);
+        let parameters = [
             arg(self.claimer),
             arg(owner::caller()),
-            arg(everybodys),
-            self.resource_type(),
+            arg(of_all_roles),
+            self.resource_type,
         ];
-        sql::CRASHED_SERVICES.run(&args, |rows| {
-            let crashed = |row| {
-                Some(Crashed {
-                    service_id: rows.get(row, 0)?,
-                    fenced: rows.get(row, 1)?,
-                })
-            };
-            (0..rows.len()).filter_map(crashed).collect()
+        sql::CRASHED_SERVICES.run(&parameters, |rows| {
+            rows.each(|row| {
+                let (service_id, fenced) = (rows.get(row, 0)?, rows.get(row, 1)?);
+                Some(Crashed { service_id, fenced })
+            })
         })
     }
 
     fn claim_from(&mut self, service: &Crashed) -> Result<(), Error> {
         let guard = ServiceLock::of(service.service_id);
-        if service.fenced {
-            // Shared with other claims, and kept from the cleanup, which closes it.
-            if !guard.try_lock_shared()? {
-                return Ok(());
-            }
-            if !self.take(service)? {
-                guard.unlock_shared();
-            }
-        } else if close(&guard, service.service_id)? {
-            self.take(service)?;
+        let entered = match service.fenced {
+            // Shared with other claims; a cleanup takes it exclusively.
+            true => guard.try_lock_shared()?,
+            false => fence_late(&guard, service.service_id)?,
+        };
+        if entered && !self.take(service.service_id)? && service.fenced {
+            guard.unlock_shared();
         }
         Ok(())
     }
 
     /// False if there was nothing to take, or to drop.
-    fn take(&mut self, service: &Crashed) -> Result<bool, Error> {
+    fn take(&mut self, crashed: i64) -> Result<bool, Error> {
         let (cleaned, stale) = (self.cleaned, self.stale);
         let mut any = false;
-        while !self.done() {
-            let work = self.claimable(service)?;
-            if work.is_empty() {
+        while !self.is_done() {
+            let kinds = self.claimable(crashed)?;
+            if kinds.is_empty() {
                 break;
             }
             any = true;
-            let awaiting = self.sort_out(&work)?;
+            let awaiting = self.repair(kinds)?;
             if !awaiting.is_empty() {
                 self.hand_out(awaiting)?;
             }
         }
-        self.record(service, self.cleaned - cleaned, self.stale - stale)?;
+        let (cleaned, stale) = (self.cleaned - cleaned, self.stale - stale);
+        if cleaned + stale > 0 {
+            events::record(&Event {
+                cluster: Some(self.cluster),
+                service_id: Some(crashed),
+                details: json!({
+                    "claimer": self.claimer,
+                    "resources_cleaned": cleaned,
+                    "resources_stale": stale,
+                }),
+                ..Event::of(EventKind::Cleaned)
+            })?;
+        }
         Ok(any)
     }
 
-    /// Records what is dropped instead of handed out.
-    fn record(&self, service: &Crashed, cleaned: usize, stale: usize) -> Result<(), Error> {
-        if cleaned + stale == 0 {
-            return Ok(());
-        }
-        events::record(&Event {
-            cluster: Some(self.cluster),
-            service_id: Some(service.service_id),
-            details: json!({
-                "claimer": self.claimer,
-                "resources_cleaned": cleaned,
-                "resources_stale": stale,
-            }),
-            ..Event::of(events::Kind::Cleaned)
-        })
-    }
-
-    fn claimable(&self, service: &Crashed) -> Result<Vec<Work>, Error> {
+    /// The next work of a crashed service, whose rows are locked from now on. In the order of a cleanup, so that the
+    /// two change rows of one table in the same order.
+    fn claimable(&self, crashed: i64) -> Result<BTreeMap<WorkKind, Vec<WorkItem>>, Error> {
         let statement = match sabotage::removed(Guard::ClaimLock) {
             false => &sql::CLAIMABLE,
             true => &sql::CLAIMABLE_UNLOCKED,
         };
         let most = self.missing().min(MOST_NOT_CLAIMED) as i64;
-        let args = [arg(service.service_id), self.resource_type(), arg(most)];
-        statement.run(&args, |rows| {
-            let work = |row| {
-                Some(Work {
-                    token: rows.get(row, 0)?,
-                    resource_id: rows.get(row, 2)?,
-                    kind: Kind {
-                        resource_type: rows.get(row, 1)?,
-                        status: rows.get(row, 3)?,
-                    },
-                })
-            };
-            (0..rows.len()).filter_map(work).collect()
+        statement.run(&[arg(crashed), self.resource_type, arg(most)], |rows| {
+            let mut kinds = BTreeMap::<_, Vec<_>>::new();
+            for row in 0..rows.len() {
+                let name = |column| rows.get::<String>(row, column).unwrap_or_default();
+                let kind = WorkKind {
+                    resource_type: name(1),
+                    status: name(3),
+                };
+                kinds.entry(kind).or_default().push(WorkItem {
+                    token: rows.get(row, 0).unwrap_or_default(),
+                    service_id: crashed,
+                    resource_id: name(2),
+                });
+            }
+            kinds
         })
     }
 
-    /// The tokens of what is to be handed out. A crash rule has precedence, and what there is no need for any more is dropped.
-    fn sort_out(&mut self, work: &[Work]) -> Result<Vec<i64>, Error> {
-        // In the order of a cleanup, so that the two change rows of one table in the same order.
-        let mut kinds: BTreeMap<&Kind, Vec<&Work>> = BTreeMap::new();
-        for work in work {
-            kinds.entry(&work.kind).or_default().push(work);
-        }
-        let mut awaiting = Vec::with_capacity(work.len());
-        for (kind, work) in kinds {
-            let ids: Vec<&str> = work.iter().map(|work| work.resource_id.as_str()).collect();
-            for (work, outcome) in work.iter().zip(self.rules.apply(kind, &ids)?) {
-                match outcome {
-                    Outcome::Awaiting => {
-                        awaiting.push(work.token);
-                        continue;
-                    }
-                    Outcome::Cleaned => self.cleaned += 1,
-                    Outcome::Stale => self.stale += 1,
+    /// Crash rules have precedence, and stale work is dropped. Returns the tokens of what is to be handed out.
+    fn repair(&mut self, kinds: BTreeMap<WorkKind, Vec<WorkItem>>) -> Result<Vec<i64>, Error> {
+        let mut awaiting = Vec::new();
+        for (kind, items) in kinds {
+            let repair = match self.repairs.entry(kind) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let repair = Repair::of(new.key().clone())?;
+                    new.insert(repair)
                 }
-                removal::remove(&sql::FORCE_RELEASE, &[arg(work.token)])?;
+            };
+            for (item, outcome) in repair.run(Found::Locked(items))? {
+                match outcome {
+                    WorkOutcome::Cleaned => self.cleaned += 1,
+                    WorkOutcome::Stale => self.stale += 1,
+                    WorkOutcome::Awaiting => awaiting.push(item.token),
+                }
             }
         }
         Ok(awaiting)
     }
 
     fn hand_out(&mut self, tokens: Vec<i64>) -> Result<(), Error> {
-        let args = [
+        let parameters = [
             arg(self.claimer),
             arg(tokens),
             arg(token::epoch()?),
             arg(!sabotage::removed(Guard::ClaimToken)),
         ];
-        let claimed = sql::CLAIM.run(&args, |rows| {
-            (0..rows.len())
-                .filter_map(|row| Claimed::read(rows, row))
-                .collect::<Vec<_>>()
-        })?;
+        let claimed =
+            sql::CLAIM.run(&parameters, |rows| rows.each(|row| claimed_row(rows, row)))?;
         self.claimed.extend(claimed);
         Ok(())
     }
-
-    fn report(&self) {
-        let Pool { cleaned, stale, .. } = self;
-        if cleaned + stale > 0 {
-            pgrx::notice!(
-                "volguard: not claimed, but cleaned by crash rules: {cleaned}; forgotten, because the resource is gone or has another status: {stale}"
-            );
-        }
-    }
 }
 
-/// Closes the gate of a service whose lease is over, and fences it. False, and nothing done, if somebody is in, or is at it,
-/// or a heartbeat has come.
-fn close(guard: &ServiceLock, service_id: i64) -> Result<bool, Error> {
+/// Fences a service whose lease is over. False, and nothing done, if its lock is taken, or a heartbeat has come.
+fn fence_late(guard: &ServiceLock, service_id: i64) -> Result<bool, Error> {
     if !guard.try_lock_exclusive()? {
         return Ok(false);
     }
     let late = sql::LOCK_LATE_SERVICE.count(&[arg(service_id)])? == 1;
-    if late && fence::fence(service_id, Who::Dead)? {
+    if late && fence::fence(service_id, FenceReason::Dead)? {
         return Ok(true);
     }
     guard.unlock_exclusive();
     Ok(false)
+}
+
+fn claimed_row(rows: &Rows, row: usize) -> Option<ClaimedRow> {
+    let (token, crashed_service_id) = (rows.get(row, 0)?, rows.get(row, 5)?);
+    let [of_type, id, name, status] = [1, 2, 3, 4].map(|column| rows.get(row, column));
+    let details = rows.get(row, 6).and_then(copied);
+    Some((
+        token,
+        of_type?,
+        id?,
+        name?,
+        status?,
+        crashed_service_id,
+        details,
+    ))
+}
+
+/// A copy of a jsonb of the statement that has just run, in the memory of SPI's caller. It is passed on as it is,
+/// however deep it nests.
+fn copied(value: AnyElement) -> Option<AnyElement> {
+    // SAFETY: SPI is connected, and the value a varlena like every jsonb; the copy has the same type.
+    unsafe {
+        let copy = pg_sys::SPI_datumTransfer(value.datum(), false, -1);
+        AnyElement::from_polymorphic_datum(copy, false, value.oid())
+    }
 }

@@ -1,82 +1,186 @@
-//! What a crash makes of resources whose operation was in one status: their crash rule.
+//! Repairing the work of one kind by its crash rule, for cleanups and claims.
+//!
+//! The rule runs on all resources at once, in the subtransaction that removes their rows from `workers`: both happen or
+//! neither. If it fails, that is undone and the halves are tried by themselves, down to single resources, whose work
+//! waits. Bisection finds one failing resource of n in O(log n) statements.
 
-use super::rules::{self, Resource};
-use crate::conditional_update::RulePlan;
+use super::failures::Failures;
+use super::kind::{Scope, WorkItem, WorkKind};
+use super::rules::CrashRule;
+use crate::pg::catch::attempt;
 use crate::pg::error::Error;
-use crate::pg::owner::AsRole;
-use crate::pg::search_path::SearchPath;
-use crate::pg::spi::arg;
-use crate::store::sql;
-use pgrx::JsonB;
-use pgrx::pg_sys::{self, Oid};
-use std::ffi::CString;
 
-/// How work in one status on one type of resource is dealt with.
+/// What became of one work item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkOutcome {
+    /// The rule changed the resource; the row of `workers` is removed.
+    Cleaned,
+    /// The resource has another status than the work, or is gone; the row of `workers` is removed.
+    Stale,
+    /// There is no rule, or it failed, and a warning has told why: the work waits.
+    Awaiting,
+}
+
+type Outcomes = Vec<(WorkItem, WorkOutcome)>;
+
+/// The work to repair.
+#[derive(Debug)]
+pub enum Found<'s> {
+    /// All that is in the scope of a cleanup. Which items these are is known when they are removed.
+    InScope(&'s Scope),
+    /// Items whose rows a claim has locked.
+    Locked(Vec<WorkItem>),
+}
+
+/// How the work of one kind is repaired.
 pub struct Repair {
-    plan: RulePlan,
-    target: Oid,
-    /// Otherwise it is only looked whether the resources still have the status.
-    pub has_rule: bool,
-    role: Oid,
-    search_path: CString,
+    kind: WorkKind,
+    /// `None` for a type that isn't tracked. An error is told where there is work.
+    rule: Result<Option<CrashRule>, Error>,
 }
 
 impl Repair {
-    /// `None` for a type that nobody tracks.
-    pub fn find(resource_type: &str, status: &str) -> Result<Option<Self>, Error> {
-        let Some(resource) = rules::resource(resource_type)? else {
-            return Ok(None);
-        };
-        let rule = sql::RULE.run(&[arg(resource_type), arg(status)], |rows| {
-            let path = CString::new(rows.get::<String>(0, 2)?).ok()?;
-            Some((rows.get::<JsonB>(0, 0)?, rows.get::<Oid>(0, 1)?, path))
-        })?;
-        let Resource {
-            target,
-            id_column,
-            status_column,
-            registered_by,
-        } = resource;
-        let (id, state) = (id_column.to_string_lossy(), status_column.to_string_lossy());
-        let (changes, role, search_path) = match rule {
-            Some((changes, role, path)) => (Some(changes.0), role, path),
-            None => (None, registered_by, SearchPath::OURS.to_owned()),
-        };
-        let _role = AsRole::restricted(role);
-        Ok(Some(Repair {
-            target,
-            has_rule: changes.is_some(),
-            plan: RulePlan::prepare(target, changes.as_ref(), &id, &state, status)?,
-            role,
-            search_path,
-        }))
+    pub fn of(kind: WorkKind) -> Result<Self, Error> {
+        let rule = unless_interrupted(attempt(|| CrashRule::find(&kind)))?;
+        Ok(Repair { kind, rule })
     }
 
-    /// Has the rule change the resources that are still in the status, or just looks which are. Returns for each whether it was:
-    /// otherwise it is gone, or somebody else has dealt with it. If it fails some may have been changed: undo it then.
-    pub fn run(&self, resource_ids: &[&str]) -> Result<Vec<bool>, Error> {
-        let _role = AsRole::restricted(self.role);
-        let _path = SearchPath::set(&self.search_path);
-        let found = self.plan.run(resource_ids)?;
-        if found.contains(&false) && self.may_be_hidden() {
-            return Err(Error::Unsupported {
-                what: "row-level security may hide the resource from the rule's role".to_owned(),
-                hint: "Register the rule as a role that sees every row.",
-            });
+    pub fn run(&self, found: Found) -> Result<Outcomes, Error> {
+        match &self.rule {
+            Ok(Some(rule)) if rule.has_changes => self.apply(rule, found),
+            Ok(Some(rule)) => self.drop_stale(rule, found),
+            Ok(None) => Ok(awaiting(self.see(found)?)),
+            Err(error) => self.leave_all(self.see(found)?, error),
         }
-        Ok(found)
     }
 
-    /// To the rule's role, a row that a policy hides looks as if it were gone.
-    fn may_be_hidden(&self) -> bool {
-        // SAFETY: a catalog look-up of a running transaction, as the rule's role.
-        let security = unsafe { pg_sys::check_enable_rls(self.target, Oid::INVALID, true) };
-        security == pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32
+    fn apply(&self, rule: &CrashRule, found: Found) -> Result<Outcomes, Error> {
+        let all = || match found {
+            Found::InScope(scope) => self.kind.remove_all(scope),
+            Found::Locked(items) => self.kind.remove(&items),
+        };
+        let failed = match try_on(rule, all)? {
+            Ok(outcomes) => return Ok(outcomes),
+            Err(failed) => failed,
+        };
+        // A rule that fails even without resources fails on each: no use in bisecting.
+        if failed.items.len() > 1
+            && let Err(error) = unless_interrupted(attempt(|| rule.run(&[]).map(|_| None::<()>)))?
+        {
+            return self.leave_all(failed.items, &error);
+        }
+        let mut failures = Failures::of(&self.kind);
+        let mut outcomes = Vec::new();
+        let mut stack = vec![failed];
+        while let Some(Failed { mut items, error }) = stack.pop() {
+            if items.len() == 1 {
+                failures.report(&items, &error)?;
+                outcomes.extend(awaiting(items));
+                continue;
+            }
+            let later = items.split_off(items.len() / 2);
+            // The later half goes first, so that of two that fail the earlier is on top.
+            for half in [later, items] {
+                match try_on(rule, || self.kind.remove(&half))? {
+                    Ok(done) => outcomes.extend(done),
+                    Err(failed) => stack.push(failed),
+                }
+            }
+        }
+        failures.finish();
+        Ok(outcomes)
+    }
+
+    /// Without a rule work waits, unless its resource has moved on.
+    fn drop_stale(&self, look: &CrashRule, found: Found) -> Result<Outcomes, Error> {
+        let items = self.see(found)?;
+        let in_status = match unless_interrupted(attempt(|| look.run(&ids(&items)).map(Some)))? {
+            Ok(in_status) => in_status.unwrap_or_default(),
+            Err(error) => return self.leave_all(items, &error),
+        };
+        let (mut outcomes, mut stale) = (Vec::new(), Vec::new());
+        for (item, in_status) in items.into_iter().zip(in_status) {
+            match in_status {
+                true => outcomes.push((item, WorkOutcome::Awaiting)),
+                false => stale.push(item),
+            }
+        }
+        if !stale.is_empty() {
+            let removed = self.kind.remove(&stale)?;
+            outcomes.extend(removed.into_iter().map(|item| (item, WorkOutcome::Stale)));
+        }
+        Ok(outcomes)
+    }
+
+    /// For a failure that isn't about one resource: one warning for all.
+    fn leave_all(&self, items: Vec<WorkItem>, error: &Error) -> Result<Outcomes, Error> {
+        Failures::of(&self.kind).report(&items, error)?;
+        Ok(awaiting(items))
+    }
+
+    fn see(&self, found: Found) -> Result<Vec<WorkItem>, Error> {
+        match found {
+            Found::InScope(scope) => self.kind.see(scope),
+            Found::Locked(items) => Ok(items),
+        }
     }
 }
 
-/// A cancel, a timeout or a deadlock is about the whole cleanup and no fault of the rule.
-pub fn interrupts(error: &Error) -> bool {
-    let code = error.sqlstate();
-    code.starts_with(b"57") || code.starts_with(b"40") || code == *b"55P03"
+/// Items that the rule failed on.
+struct Failed {
+    items: Vec<WorkItem>,
+    error: Error,
+}
+
+/// Removes items and runs the rule on their resources, in a subtransaction: the rows stay away only if the rule
+/// succeeds.
+fn try_on(
+    rule: &CrashRule,
+    remove: impl FnOnce() -> Result<Vec<WorkItem>, Error>,
+) -> Result<Result<Outcomes, Failed>, Error> {
+    let mut items = Vec::new();
+    let mut failure = None;
+    let changed = attempt(|| {
+        items = remove()?;
+        if items.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        match unless_interrupted(rule.run(&ids(&items)))? {
+            Ok(changed) => Ok(Some(changed)),
+            Err(error) => {
+                failure = Some(error);
+                Ok(None)
+            }
+        }
+    })?;
+    if let Some(error) = failure {
+        // A removal returns its rows in no order, and the warnings need one.
+        items.sort_unstable_by_key(|item| item.token);
+        return Ok(Err(Failed { items, error }));
+    }
+    let outcome = |changed| match changed {
+        true => WorkOutcome::Cleaned,
+        false => WorkOutcome::Stale,
+    };
+    let changed = changed.unwrap_or_default().into_iter().map(outcome);
+    Ok(Ok(items.into_iter().zip(changed).collect()))
+}
+
+/// Parts the failure of a rule from what ends the whole call: a cancel, a time-out, a deadlock.
+fn unless_interrupted<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
+    let interrupts =
+        |code: [u8; 5]| code.starts_with(b"57") || code.starts_with(b"40") || code == *b"55P03";
+    match result {
+        Err(error) if interrupts(error.sqlstate()) => Err(error),
+        result => Ok(result),
+    }
+}
+
+fn awaiting(items: Vec<WorkItem>) -> Outcomes {
+    let awaiting = |item| (item, WorkOutcome::Awaiting);
+    items.into_iter().map(awaiting).collect()
+}
+
+fn ids(items: &[WorkItem]) -> Vec<&str> {
+    items.iter().map(|item| item.resource_id.as_str()).collect()
 }

@@ -1,14 +1,16 @@
-//! Registering tracked resources and their crash rules.
+//! Tracked resources and their crash rules: registering them, finding them, running a rule.
 
-use crate::conditional_update::{self, Table};
+use super::kind::WorkKind;
+use crate::conditional_update::{self, RulePlan, Table};
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
-use crate::pg::owner;
+use crate::pg::owner::{self, AsRole};
+use crate::pg::search_path::SearchPath;
 use crate::pg::spi::arg;
 use crate::store::sql;
 use pgrx::pg_sys::{self, Oid};
-use pgrx::{AnyElement, pg_extern};
+use pgrx::{AnyElement, JsonB, pg_extern};
 use std::ffi::{CStr, CString};
 
 /// The table that holds the resources of a type.
@@ -19,7 +21,7 @@ pub struct Resource {
     pub registered_by: Oid,
 }
 
-/// Looks a type up; `None` if nobody tracks it.
+/// Finds a type; `None` if it isn't tracked.
 pub fn resource(resource_type: &str) -> Result<Option<Resource>, Error> {
     sql::RESOURCE.run(&[arg(resource_type)], |rows| {
         let name = |column| rows.get::<&CStr>(0, column).map(CString::from);
@@ -30,6 +32,67 @@ pub fn resource(resource_type: &str) -> Result<Option<Resource>, Error> {
             registered_by: rows.get(0, 3)?,
         })
     })
+}
+
+/// What a crash makes of resources whose operation was in one status.
+pub struct CrashRule {
+    plan: RulePlan,
+    target: Oid,
+    /// Otherwise it only finds which resources still have the status.
+    pub has_changes: bool,
+    role: Oid,
+    search_path: CString,
+}
+
+impl CrashRule {
+    /// `None` for a type that isn't tracked.
+    pub fn find(kind: &WorkKind) -> Result<Option<Self>, Error> {
+        let (resource_type, status) = (kind.resource_type.as_str(), kind.status.as_str());
+        let Some(resource) = resource(resource_type)? else {
+            return Ok(None);
+        };
+        let rule = sql::RULE.run(&[arg(resource_type), arg(status)], |rows| {
+            let path = CString::new(rows.get::<String>(0, 2)?).ok()?;
+            Some((rows.get::<JsonB>(0, 0)?, rows.get::<Oid>(0, 1)?, path))
+        })?;
+        let (changes, role, search_path) = match rule {
+            Some((changes, role, path)) => (Some(changes.0), role, path),
+            None => (None, resource.registered_by, SearchPath::OURS.to_owned()),
+        };
+        let target = resource.target;
+        let id_column = resource.id_column.to_string_lossy();
+        let status_column = resource.status_column.to_string_lossy();
+        let _role = AsRole::restricted(role);
+        Ok(Some(CrashRule {
+            plan: RulePlan::prepare(target, changes.as_ref(), &id_column, &status_column, status)?,
+            target,
+            has_changes: changes.is_some(),
+            role,
+            search_path,
+        }))
+    }
+
+    /// Changes the resources that still have the status, or just finds them. Returns for each id whether it was one.
+    /// If it fails some may have been changed: undo it then.
+    pub fn run(&self, resource_ids: &[&str]) -> Result<Vec<bool>, Error> {
+        let _role = AsRole::restricted(self.role);
+        let _path = SearchPath::set(&self.search_path);
+        let found = self.plan.run(resource_ids)?;
+        if found.contains(&false) && self.may_be_hidden() {
+            return Err(Error::Unsupported {
+                what: "row-level security may hide the resource from the rule's role".to_owned(),
+                hint: "Register the rule as a role that sees every row.",
+            });
+        }
+        Ok(found)
+    }
+
+    /// To the rule's role, a row that a policy hides seems to be gone.
+    fn may_be_hidden(&self) -> bool {
+        // SAFETY: a catalog lookup of a running transaction, as the rule's role.
+        let security = unsafe { pg_sys::check_enable_rls(self.target, Oid::INVALID, true) };
+        security == pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32
+    }
 }
 
 #[pg_extern(sql = false)]
@@ -48,12 +111,9 @@ fn track_resource(
         table.column(&id_column.to_string_lossy(), &"id_column")?;
         table.column(&status_column.to_string_lossy(), &"status_column")?;
         if id_column == status_column {
+            let problem = "is the id column as well";
             let hint = "Name two columns: the one that identifies the resource, and its status.";
-            return Err(Error::invalid(
-                "status_column",
-                "is the id column as well",
-                hint,
-            ));
+            return Err(Error::invalid("status_column", problem, hint));
         }
         let tracked = sql::TRACK_RESOURCE.count(&[
             arg(resource_type),
@@ -62,14 +122,14 @@ fn track_resource(
             arg(status_column),
             arg(owner::caller()),
         ])?;
-        if tracked == 0 {
-            return Err(tracked_by_another(resource_type));
+        match tracked {
+            0 => Err(tracked_by_another(resource_type)),
+            _ => Ok(()),
         }
-        Ok(())
     });
 }
 
-/// A rule runs with its registrar's privileges on the table that is tracked, so nobody else may point it elsewhere.
+/// A rule runs with its registrar's privileges on the tracked table, so no other role may move it to another table.
 fn tracked_by_another(resource_type: &str) -> Error {
     Error::Denied {
         what: format!("resource type {resource_type} is tracked by another role"),
@@ -77,10 +137,10 @@ fn tracked_by_another(resource_type: &str) -> Error {
     }
 }
 
-/// A crash rule will update the table as its registrar, who must be able to, from whatever session cleans up.
+/// A crash rule updates the table as its registrar, who must be able to, from whatever session cleans up.
 fn require_table(target: Oid) -> Result<Table, Error> {
     let table = Table::open(target)?;
-    // SAFETY: catalog look-ups of a running transaction, about a table that is open.
+    // SAFETY: catalog lookups of a running transaction, about a table that is open.
     let (persistence, granted) = unsafe {
         let wanted = (pg_sys::ACL_SELECT | pg_sys::ACL_UPDATE) as pg_sys::AclMode;
         let all = pg_sys::AclMaskHow::ACLMASK_ALL;
@@ -131,8 +191,8 @@ fn on_crash(resource_type: Option<&str>, status: Option<&str>, changes: Option<A
     });
 }
 
-/// Triggers that a rule fires find the names that they found when the rule was made, whoever runs the cleanup.
-/// The temporary schema goes last, so that the cleaner's temporary tables can't shadow theirs.
+/// Triggers that a rule fires find the names that they found when the rule was made, in whatever session the cleanup
+/// runs. The temporary schema goes last, so that the cleaner's temporary tables can't shadow theirs.
 fn search_path() -> String {
     // SAFETY: a setting that exists; its value is copied at once.
     let path = unsafe {

@@ -1,13 +1,37 @@
 //! What a cleanup did, by service.
 
+use super::repair::WorkOutcome;
 use crate::pg::error::Error;
-use crate::pg::spi::arg;
-use crate::store::events::{self, Event};
+use crate::pg::spi::{Rows, arg};
+use crate::store::events::{self, Event, EventKind};
 use crate::store::sql;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// What became of one service.
+/// A row that the SQL functions return: service_id, cluster, host, state, locks_released, resources_cleaned,
+/// resources_stale, awaiting.
+pub type CleanedRow = (i64, String, String, &'static str, i64, i64, i64, i64);
+
+/// A service to clean up after.
+#[derive(Debug)]
+pub struct DeadService {
+    pub service_id: i64,
+    pub cluster: String,
+    pub host: String,
+}
+
+impl DeadService {
+    /// The first three columns of a row.
+    pub fn read(rows: &Rows, row: usize) -> Option<Self> {
+        Some(DeadService {
+            service_id: rows.get(row, 0)?,
+            cluster: rows.get(row, 1)?,
+            host: rows.get(row, 2)?,
+        })
+    }
+}
+
+/// What became of the locks and the work of one service.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub locks_released: i64,
@@ -17,14 +41,35 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn state(&self) -> &'static str {
+    pub fn count(&mut self, outcome: WorkOutcome) {
+        match outcome {
+            WorkOutcome::Cleaned => self.resources_cleaned += 1,
+            WorkOutcome::Stale => self.resources_stale += 1,
+            WorkOutcome::Awaiting => self.awaiting += 1,
+        }
+    }
+
+    fn state(&self) -> &'static str {
         match self.awaiting {
             0 => "cleaned",
             _ => "unavailable",
         }
     }
 
-    /// Records what was done. That something still waits is no event: the next cleanup will find the same.
+    pub fn row(&self, service: DeadService) -> CleanedRow {
+        (
+            service.service_id,
+            service.cluster,
+            service.host,
+            self.state(),
+            self.locks_released,
+            self.resources_cleaned,
+            self.resources_stale,
+            self.awaiting,
+        )
+    }
+
+    /// Records what was done. Work that still waits is no event: the next cleanup finds it again.
     fn record(&self, service_id: i64) -> Result<(), Error> {
         if self.locks_released + self.resources_cleaned + self.resources_stale == 0 {
             return Ok(());
@@ -41,7 +86,7 @@ impl Tally {
                 "resources_stale": self.resources_stale,
                 "awaiting": self.awaiting,
             }),
-            ..Event::of(events::Kind::Cleaned)
+            ..Event::of(EventKind::Cleaned)
         })
     }
 }
@@ -51,7 +96,7 @@ impl Tally {
 pub struct Tallies(BTreeMap<i64, Tally>);
 
 impl Tallies {
-    /// The tally of a service; naming it makes one.
+    /// The tally of a service; made if there is none yet.
     pub fn of(&mut self, service_id: i64) -> &mut Tally {
         self.0.entry(service_id).or_default()
     }

@@ -1,11 +1,9 @@
-//! A call of `conditional_update`: its arguments, and the way to its answer.
+//! A call of `conditional_update`: its arguments, and its way, through the cache or by reading the documents.
 
-use super::cache::cache_key::Signature;
-use super::cache::cached_update::Recipe;
-use super::cache::updates;
-use super::outcome::{Outcome, Row};
-use super::update::Request;
-use super::{empty, grammar, not_empty};
+use super::cache::{self, cache_key::CacheKey};
+use super::grammar;
+use super::outcome::{Outcome, UpdatedRow};
+use super::update::{ParsedUpdate, only_row, require_columns};
 use crate::input::argument::required;
 use crate::input::document::Path;
 use crate::input::jsonb::Jsonb;
@@ -25,13 +23,14 @@ pub struct Call<'c> {
     pub changes_sql: Option<Jsonb<'c>>,
     /// The token that must be held.
     pub fence: Option<i64>,
-    /// What the database's clock says, the same in each place of the documents.
+    /// The time for each `{"now": true}`.
     pub now: TimestampTz,
 }
 
 impl<'c> Call<'c> {
     /// # Safety
-    /// `fcinfo` holds the arguments of `volguard.conditional_update`, and they and the current memory context live for `'c`.
+    /// `fcinfo` holds the arguments of `volguard.conditional_update`, and they and the current memory context live
+    /// for `'c`.
     pub unsafe fn read(fcinfo: FunctionCallInfo) -> Result<Self, Error> {
         // SAFETY: each argument is read as the type that it is declared with.
         unsafe {
@@ -50,7 +49,7 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// An update of the row with this key, without a fence and without SQL of the caller.
+    /// An update of the row with this key, without a fence and without the caller's SQL.
     pub fn new(
         target: Oid,
         key: Jsonb<'c>,
@@ -72,49 +71,48 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// Were such documents read before, and found to be in order?
+    /// Is there a cached update for these documents? Then they have no mistakes.
     pub fn is_known(&self) -> bool {
-        Signature::of(self).is_some_and(|signature| updates::find(&signature).is_some())
+        let key = self.cache_key();
+        key.is_some_and(|key| cache::find(&key).is_some())
     }
 
     /// Finds mistakes in the documents without looking at a row.
     pub fn check(&self) -> Result<(), Error> {
-        self.request()?.check()
+        self.parse()?.check()
     }
 
     /// The row of the key as it is.
-    pub fn present(&self) -> Result<Option<Row>, Error> {
-        self.request()?.present()
+    pub fn present(&self) -> Result<Option<UpdatedRow>, Error> {
+        self.parse()?.present()
     }
 
-    /// By the statement that documents of the same signature came to before, or by reading them.
+    /// Runs the cached update of the documents, or reads them.
     ///
-    /// The fence comes first: a lock on the user's table, held while we wait for a gate, could make a deadlock with the
-    /// cleanup that holds the gate.
+    /// The fence is checked first: a lock on the user's table, held while the call waits for a service lock, could
+    /// deadlock with the cleanup that holds the service lock.
     pub fn run(&self) -> Result<Outcome, Error> {
-        let signature = Signature::of(self);
-        if let Some(signature) = &signature
-            && let Some(recipe) = updates::find(signature)
+        let key = self.cache_key();
+        if let Some(key) = &key
+            && let Some(cached) = cache::find(key)
         {
             if !self.fence_is_held()? {
                 return Ok(Outcome::Fenced);
             }
-            if recipe.is_current()? {
-                return self.run_known(&recipe, signature);
+            if cached.is_current()? {
+                let row = |rows: &_| only_row(rows, self.target);
+                let updated = cached.run(&key.members, self.now, row)?;
+                return match updated.transpose()?.flatten() {
+                    Some(row) => Ok(Outcome::Updated(row)),
+                    None => self.parse()?.explain(cached.needs_lock()),
+                };
             }
-            updates::forget(signature);
+            cache::forget(key);
         }
-        let request = self.request()?;
-        if !self.fence_is_held()? {
-            return Ok(Outcome::Fenced);
-        }
-        request.run(signature)
-    }
-
-    fn run_known(&self, recipe: &Recipe, signature: &Signature) -> Result<Outcome, Error> {
-        match recipe.run(&signature.parts, self.now)? {
-            Some(row) => Ok(Outcome::Updated(row)),
-            None => self.request()?.explain(recipe.reads_more()),
+        let update = self.parse()?;
+        match self.fence_is_held()? {
+            true => update.run(key),
+            false => Ok(Outcome::Fenced),
         }
     }
 
@@ -122,53 +120,48 @@ impl<'c> Call<'c> {
         self.fence.map_or(Ok(true), fence::hold)
     }
 
-    fn request(&self) -> Result<Request, Error> {
-        let key = self.key.members("key")?;
-        let changes = self.changes.members("changes")?;
-        let expected = self.expected.members("expected")?;
-        let given = |document: Option<Jsonb>, name| document.map(|it| it.members(name)).transpose();
-        let filter = given(self.filter, "filter")?;
-        let changes_sql = given(self.changes_sql, "changes_sql")?;
-        let request = Request {
+    fn cache_key(&self) -> Option<CacheKey<'c>> {
+        let others = [
+            self.filter.map(Jsonb::bytes),
+            self.changes_sql.map(Jsonb::bytes),
+            self.filter_sql.as_deref().map(str::as_bytes),
+        ];
+        CacheKey::of(self.target, [self.key, self.changes, self.expected], others)
+    }
+
+    fn parse(&self) -> Result<ParsedUpdate, Error> {
+        let optional =
+            |document: Option<Jsonb>, name| document.map(|it| it.members(name)).transpose();
+        let mut numbers = 0..;
+        let key = grammar::key(self.key.members("key")?, &mut numbers)?;
+        require_columns("key", &key)?;
+        let changes = grammar::changes(self.changes.members("changes")?, &mut numbers)?;
+        let expected = grammar::expected(self.expected.members("expected")?, &mut numbers)?;
+        let filter = optional(self.filter, "filter")?.map(grammar::filter);
+        let changes_sql = optional(self.changes_sql, "changes_sql")?.map(grammar::changes_sql);
+        let changes_sql = changes_sql.transpose()?.unwrap_or_default();
+        if changes_sql.is_empty() {
+            require_columns("changes", &changes)?;
+        }
+        let is_set_twice =
+            |(name, _): &&(String, _)| changes.iter().any(|(other, _)| other == name);
+        if let Some((name, _)) = changes_sql.iter().find(is_set_twice) {
+            let hint = "Set each column in one of the two.";
+            let path = Path::root("changes_sql");
+            return Err(path
+                .member(name)
+                .fault("is set in changes too", hint)
+                .into());
+        }
+        Ok(ParsedUpdate {
             target: self.target,
-            key: not_empty("key", grammar::key(key, &Path::root("key"))?)?,
-            changes: grammar::changes(changes, &Path::root("changes"))?,
-            changes_sql: match changes_sql {
-                Some(values) => grammar::changes_sql(values, &Path::root("changes_sql"))?,
-                None => Vec::new(),
-            },
-            expected: grammar::expectations(expected, &Path::root("expected"))?,
-            filter: match filter {
-                Some(filter) => Some(grammar::filter(filter, &Path::root("filter"))?),
-                None => None,
-            },
+            key,
+            changes,
+            changes_sql,
+            expected,
+            filter: filter.transpose()?,
             filter_sql: self.filter_sql.clone(),
             now: self.now,
-        };
-        check_changes(&request)?;
-        Ok(request)
-    }
-}
-
-/// Something must be set, and nothing twice.
-fn check_changes(request: &Request) -> Result<(), Error> {
-    let Request {
-        changes,
-        changes_sql,
-        ..
-    } = request;
-    if changes_sql.is_empty() && changes.is_empty() {
-        return Err(empty("changes"));
-    }
-    let twice = |name: &String| changes.iter().any(|(other, _)| other == name);
-    match changes_sql.iter().find(|(name, _)| twice(name)) {
-        None => Ok(()),
-        Some((name, _)) => Err(Path::root("changes_sql")
-            .member(name)
-            .fault(
-                "is set in changes too",
-                "Set each column in one of the two.",
-            )
-            .into()),
+        })
     }
 }

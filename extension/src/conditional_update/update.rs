@@ -1,22 +1,22 @@
-//! The update itself: one statement that goes through or changes nothing, and the exact reason if it did nothing.
+//! The update itself: one statement that changes the row or does nothing, and the exact reason if it did nothing.
 
-use super::cache::cache_key::Signature;
-use super::cache::cached_update::Recipe;
-use super::cache::{plan, updates};
-use super::catalog::table::{Column, Table, relation_name};
+use super::cache::cache_key::CacheKey;
+use super::cache::cached_update::{CachedUpdate, LockStatement};
+use super::cache::{self, plan};
+use super::catalog::names::relation_name;
+use super::catalog::table::{Column, Table};
 use super::grammar::{Columns, Expectation, Expression, Filter, Scalar};
-use super::outcome::{self, Outcome};
-use super::sql::writer::{Row, Statement, Writer};
+use super::outcome::{Outcome, UpdatedRow};
+use super::sql::writer::{Writer, WrittenStatement};
 use crate::input::document::Path;
 use crate::pg::error::Error;
 use crate::pg::invalidation::generation;
 use crate::pg::spi::{Rows, transaction_snapshot_only};
-use crate::sabotage::{self, Guard};
 use pgrx::pg_sys::{Oid, TimestampTz};
 
-/// What a caller asks for, read from the documents.
+/// The arguments of a call, read from the documents.
 #[derive(Debug)]
-pub struct Request {
+pub struct ParsedUpdate {
     pub target: Oid,
     pub key: Columns<Scalar>,
     pub changes: Columns<Expression>,
@@ -24,46 +24,46 @@ pub struct Request {
     pub expected: Columns<Expectation>,
     pub filter: Option<Filter>,
     pub filter_sql: Option<String>,
-    /// What the database's clock says, the same in each place of the documents.
+    /// The time for each `{"now": true}`.
     pub now: TimestampTz,
 }
 
-/// How often an update is tried whose conditions hold when one looks why it did nothing. Once more is enough for the row,
-/// which we have locked by then; but other tables can change between two statements.
+/// How often an update is tried that did nothing although all conditions hold when they are evaluated. A second
+/// attempt is enough for the row, which is locked by then, but other tables can change between two statements.
 const MOST_ATTEMPTS: usize = 8;
 
-impl Request {
-    /// Everything is looked up and converted before the first row is touched, so that a mistake is found whatever the
-    /// row is like.
-    pub fn run(&self, signature: Option<Signature>) -> Result<Outcome, Error> {
+impl ParsedUpdate {
+    /// Looks up and converts everything before the first row is touched, so that a mistake is found whatever the row
+    /// holds. The statements are kept under the key.
+    pub fn run(&self, cache_key: Option<CacheKey>) -> Result<Outcome, Error> {
         let generation = generation();
         let table = Table::open_or_view(self.target)?;
         let update = self.update(&table)?;
-        let lock = match update.reads_more {
-            true => self.lock(&table)?,
+        let lock = match update.needs_lock {
+            true => Some(self.lock(&table)?),
             false => None,
         };
-        if let Some(signature) = signature
-            && !table.is_view()
+        let lock = lock.as_ref();
+        // What is behind a view may change without the view.
+        if let Some(key) = cache_key.filter(|_| !table.is_view())
+            && let Some(cached) =
+                CachedUpdate::new(generation, &table, lock, &update, &key.members)?
         {
-            // What is behind a view may change without the view.
-            let statements = (lock.as_ref(), &update);
-            let recipe = Recipe::new(generation, self, &table, statements, &signature.parts)?;
-            updates::keep(signature, recipe);
+            cache::keep(key, cached);
         }
-        if lock.is_some() {
+        if let Some(lock) = lock {
             update.bind()?;
+            if !is_locked(&lock.statement)? {
+                return Ok(Outcome::NotFound);
+            }
         }
-        if !locked(lock.as_ref())? {
-            return Ok(Outcome::NotFound);
-        }
-        match plan::run(&update, |rows| only_row(rows, self.target))?? {
+        match self.only_row(&update)? {
             Some(row) => Ok(Outcome::Updated(row)),
             None => self.explain_on(&table),
         }
     }
 
-    /// Looks everything up and converts it.
+    /// Looks up and converts everything, without looking at a row.
     pub fn check(&self) -> Result<(), Error> {
         let table = Table::open_or_view(self.target)?;
         self.update(&table)?.bind()?;
@@ -71,19 +71,19 @@ impl Request {
     }
 
     /// The row of the key as it is.
-    pub fn present(&self) -> Result<Option<outcome::Row>, Error> {
+    pub fn present(&self) -> Result<Option<UpdatedRow>, Error> {
         let table = Table::open_or_view(self.target)?;
         let mut writer = Writer::new(&table, self.now);
         writer.push("SELECT pg_catalog.to_jsonb(target.*) FROM ");
         self.where_key(&mut writer)?;
         writer.push(" LIMIT 2");
-        plan::run(&writer.finish(), |rows| only_row(rows, self.target))?
+        self.only_row(&writer.finish())
     }
 
-    /// Why an update has just done nothing; it is done now if there is no reason any more.
-    pub fn explain(&self, reads_more: bool) -> Result<Outcome, Error> {
+    /// Why an update has just done nothing. If there is no reason any more, it is done now.
+    pub fn explain(&self, needs_lock: bool) -> Result<Outcome, Error> {
         let table = Table::open_or_view(self.target)?;
-        if reads_more && !locked(self.lock(&table)?.as_ref())? {
+        if needs_lock && !is_locked(&self.lock(&table)?.statement)? {
             return Ok(Outcome::NotFound);
         }
         self.explain_on(&table)
@@ -91,17 +91,17 @@ impl Request {
 
     fn explain_on(&self, table: &Table) -> Result<Outcome, Error> {
         for _ in 1..MOST_ATTEMPTS {
-            match self.judge(table)? {
-                Verdict::NotFound => return Ok(Outcome::NotFound),
-                Verdict::Unmet(names) => return Ok(Outcome::Unmet(names)),
-                Verdict::Met => {}
+            match self.evaluate(table)? {
+                Evaluation::NotFound => return Ok(Outcome::NotFound),
+                Evaluation::Unmet(names) => return Ok(Outcome::Unmet(names)),
+                Evaluation::Met => {}
             }
             let update = self.update(table)?;
-            if let Some(row) = plan::run(&update, |rows| only_row(rows, self.target))?? {
+            if let Some(row) = self.only_row(&update)? {
                 return Ok(Outcome::Updated(row));
             }
-            if !update.reads_more {
-                // All conditions hold of the row that we have locked: nothing but a trigger can be in the way.
+            if !update.needs_lock {
+                // All conditions hold for the row, which is locked: only a trigger can have prevented the update.
                 break;
             }
         }
@@ -111,50 +111,44 @@ impl Request {
         })
     }
 
-    /// The lock on the row, for an update that looks at other tables: a statement that has to wait for a row sees the row
-    /// anew, and all else as it was before the wait. So it must not have to wait.
-    fn lock<'d>(&'d self, table: &Table) -> Result<Option<Statement<'d>>, Error> {
-        if sabotage::removed(Guard::LockFirst) {
-            return Ok(None);
-        }
+    fn only_row(&self, statement: &WrittenStatement) -> Result<Option<UpdatedRow>, Error> {
+        plan::run(statement, |rows| only_row(rows, self.target))?
+    }
+
+    /// The lock on the row, for an update that reads more than the row.
+    fn lock<'d>(&'d self, table: &Table) -> Result<LockStatement<'d>, Error> {
         let mut writer = Writer::new(table, self.now);
         writer.push("SELECT FROM ");
-        let given = self.where_key(&mut writer)?;
-        if !table.is_unique(&given) {
+        let columns = self.where_key(&mut writer)?;
+        if !table.is_unique(&columns) {
             writer.push(" LIMIT 2");
         }
         writer.push(" FOR NO KEY UPDATE OF target");
-        Ok(Some(writer.finish()))
+        Ok(LockStatement {
+            statement: writer.finish(),
+            members: self.key.len(),
+            columns,
+        })
     }
 
-    /// `UPDATE … WHERE key AND conditions RETURNING the row, how many rows the key has`.
-    fn update<'d>(&'d self, table: &Table) -> Result<Statement<'d>, Error> {
+    /// `UPDATE … WHERE key AND conditions RETURNING the row, how many rows have the key`.
+    fn update<'d>(&'d self, table: &Table) -> Result<WrittenStatement<'d>, Error> {
         let mut writer = Writer::new(table, self.now);
-        writer.update(&self.changes, &self.changes_sql, &Path::root("changes"))?;
-        let target = writer.target;
-        let (key, given) = writer.key(target, &self.key, &Path::root("key"))?;
+        writer.update(&self.changes, &self.changes_sql)?;
+        let (key, columns) = writer.key(writer.target, &self.key, &Path::root("key"))?;
         writer.push(" WHERE ").push(&key);
         for (_, condition) in self.conditions(&mut writer)? {
             writer.push(" AND ").push(&condition);
         }
         writer.push(" RETURNING pg_catalog.to_jsonb(target.*)");
-        if !table.is_unique(&given) {
-            let twin = Row {
-                table,
-                alias: "twin",
-            };
-            let (key, _) = writer.key(twin, &self.key, &Path::root("key"))?;
-            writer
-                .push(", (SELECT pg_catalog.count(*) FROM (SELECT FROM ")
-                .push(&table.name)
-                .push(" AS twin WHERE ")
-                .push(&key)
-                .push(" LIMIT 2) AS found)");
+        if !table.is_unique(&columns) {
+            let (key, _) = writer.key(writer.twin(), &self.key, &Path::root("key"))?;
+            writer.push_count_of_twins(&key);
         }
         Ok(writer.finish())
     }
 
-    /// Every condition, with the name that it has in `unmet`.
+    /// Every condition, with its name in `unmet`.
     fn conditions<'d>(
         &'d self,
         writer: &mut Writer<'d, '_>,
@@ -166,8 +160,7 @@ impl Request {
             conditions.push((name.as_str(), sql));
         }
         if let Some(filter) = &self.filter {
-            let target = writer.target;
-            let sql = writer.filter(target, filter, &Path::root("filter"))?;
+            let sql = writer.filter(writer.target, filter, &Path::root("filter"))?;
             conditions.push(("filter", sql));
         }
         if let Some(sql) = &self.filter_sql {
@@ -176,26 +169,20 @@ impl Request {
         Ok(conditions)
     }
 
-    /// `table AS target WHERE key`. Returns the columns that must not be NULL.
+    /// `table AS target WHERE key`. Returns the columns that are compared with a value.
     fn where_key<'d>(&'d self, writer: &mut Writer<'d, '_>) -> Result<Vec<Column>, Error> {
-        let target = writer.target;
-        let (key, given) = writer.key(target, &self.key, &Path::root("key"))?;
-        writer
-            .push(&target.table.name)
-            .push(" AS target WHERE ")
-            .push(&key);
-        Ok(given)
+        let (key, columns) = writer.key(writer.target, &self.key, &Path::root("key"))?;
+        writer.push_target().push(" WHERE ").push(&key);
+        Ok(columns)
     }
 
     /// Evaluates each condition on the row as it is now, under its lock, so that the answer can't be stale.
-    fn judge(&self, table: &Table) -> Result<Verdict, Error> {
+    fn evaluate(&self, table: &Table) -> Result<Evaluation, Error> {
         let mut writer = Writer::new(table, self.now);
         let (names, conditions): (Vec<_>, Vec<_>) =
             self.conditions(&mut writer)?.into_iter().unzip();
-        writer
-            .push("SELECT ")
-            .push(&conditions.join(", "))
-            .push(" FROM ");
+        writer.push("SELECT ").push(&conditions.join(", "));
+        writer.push(" FROM ");
         self.where_key(&mut writer)?;
         writer.push(" LIMIT 2 FOR NO KEY UPDATE OF target");
         let (found, unmet) = plan::run(&writer.finish(), |rows| {
@@ -206,34 +193,34 @@ impl Request {
             (rows.len(), unmet)
         })?;
         match found {
-            0 => Ok(Verdict::NotFound),
-            1 if unmet.is_empty() => Ok(Verdict::Met),
-            1 => Ok(Verdict::Unmet(unmet)),
+            0 => Ok(Evaluation::NotFound),
+            1 if unmet.is_empty() => Ok(Evaluation::Met),
+            1 => Ok(Evaluation::Unmet(unmet)),
             _ => Err(several_rows(self.target)),
         }
     }
 }
 
-/// Runs the lock, if there is one. False if there is no such row.
-///
-/// Twice: the row that a statement waited for may have another key by now, and another row its key.
-fn locked(lock: Option<&Statement>) -> Result<bool, Error> {
-    let Some(lock) = lock.filter(|_| !transaction_snapshot_only()) else {
-        return Ok(true);
-    };
-    Ok(plan::run(lock, Rows::len)? > 0 || plan::run(lock, Rows::len)? > 0)
-}
-
-enum Verdict {
+enum Evaluation {
     NotFound,
     Unmet(Vec<String>),
     Met,
 }
 
-/// The row of an update that has to touch one or none. It may touch more only if a unique index is damaged.
-pub fn only_row(rows: &Rows, target: Oid) -> Result<Option<outcome::Row>, Error> {
-    let by_key = rows.get::<i64>(0, 1);
-    match rows.len() > 1 || by_key.is_some_and(|by_key| by_key > 1) {
+/// Runs the lock. False if there is no such row.
+///
+/// It looks twice: while the statement waited for a row, that row may have got another key, and another row its key.
+fn is_locked(lock: &WrittenStatement) -> Result<bool, Error> {
+    if transaction_snapshot_only() {
+        return Ok(true);
+    }
+    Ok(plan::run(lock, Rows::len)? > 0 || plan::run(lock, Rows::len)? > 0)
+}
+
+/// The row of a statement that must find one row or none. It can return more only if a unique index is damaged.
+pub fn only_row(rows: &Rows, target: Oid) -> Result<Option<UpdatedRow>, Error> {
+    let with_key = rows.get::<i64>(0, 1);
+    match rows.len() > 1 || with_key > Some(1) {
         true => Err(several_rows(target)),
         false => Ok(rows.get(0, 0)),
     }
@@ -243,5 +230,17 @@ fn several_rows(target: Oid) -> Error {
     Error::Ambiguous {
         what: format!("key matches several rows of {}", relation_name(target)),
         hint: "Name columns in key that identify one row, such as those of the primary key.",
+    }
+}
+
+/// Refuses a document that names no column.
+pub fn require_columns<T>(argument: &'static str, columns: &[T]) -> Result<(), Error> {
+    match columns.is_empty() {
+        false => Ok(()),
+        true => Err(Error::invalid(
+            argument,
+            "must not be empty",
+            "Name at least one column.",
+        )),
     }
 }

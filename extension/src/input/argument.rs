@@ -1,12 +1,12 @@
-//! Checking what a verb was called with.
+//! Checks of a verb's plain arguments: present, not too long, within their limits.
 
 use crate::pg::error::Error;
 use pgrx::datum::Interval;
 use std::time::Duration;
 
-/// The longest name, in bytes. Together a key's names must fit into an index entry (2,704 bytes).
+/// The longest name, in bytes. The names of a key must fit into one index entry (2,704 bytes).
 pub const LONGEST_NAME: usize = 255;
-/// Resources may be named by a path or a URL.
+/// The longest id of a resource, in bytes. It may be a path or a URL.
 pub const LONGEST_RESOURCE_ID: usize = 1024;
 
 /// What is wrong with a name, and what to do about it.
@@ -16,7 +16,7 @@ pub fn required<T>(argument: &'static str, value: Option<T>) -> Result<T, Error>
     value.ok_or(Error::Null { argument })
 }
 
-/// A name that must be there and not be empty.
+/// A name, which must not be empty.
 pub fn name<'a>(argument: &'static str, value: Option<&'a str>) -> Result<&'a str, Error> {
     let name = at_most(argument, required(argument, value)?, LONGEST_NAME)?;
     not_empty(argument, name)
@@ -29,12 +29,12 @@ pub fn resource_id(value: Option<&str>) -> Result<&str, Error> {
     not_empty(ARGUMENT, id)
 }
 
-/// The name of one of several locks of a resource; empty for the resource's one and only.
+/// The name of one of several locks of a resource; empty if the resource has one lock only.
 pub fn lock_name(value: Option<&str>) -> Result<&str, Error> {
     at_most("lock_name", required("lock_name", value)?, LONGEST_NAME)
 }
 
-/// A status, or none for a plain lock.
+/// A status; `None` for a plain lock.
 pub fn status(value: Option<&str>) -> Result<Option<&str>, Error> {
     value
         .map(|status| not_empty("status", at_most("status", status, LONGEST_NAME)?))
@@ -59,29 +59,27 @@ pub fn wait(value: Option<Interval>) -> Result<Duration, Error> {
     ))
 }
 
-/// The longest lease. What lies beyond would only hide that the service is dead, and overflow the clock some day.
-const LONGEST_LEASE_DAYS: i128 = 366;
+/// The longest lease, a year in microseconds. A longer one would only hide that the service is dead, and could
+/// overflow the clock.
+const LONGEST_LEASE: i128 = 366 * 24 * 60 * 60 * 1_000_000;
 
-/// How long a service is believed alive after a heartbeat.
+/// How long a service counts as alive after a heartbeat.
 pub fn lease(lease: Interval) -> Result<Interval, Error> {
     const ARGUMENT: &str = "lease";
     if is_infinite(&lease) {
         let hint = "A service whose lease never ends could never be cleaned up.";
         return Err(Error::invalid(ARGUMENT, "must not be infinite", hint));
     }
-    if lease.as_micros() <= 0 {
-        let hint = "Pass the time after which a silent service is down, such as '60 s'.";
-        return Err(Error::invalid(ARGUMENT, "must be positive", hint));
-    }
-    if lease.as_micros() > LONGEST_LEASE_DAYS * 24 * 60 * 60 * 1_000_000 {
-        let hint = "Pass the time after which a silent service is down, such as '60 s'.";
-        return Err(Error::invalid(
+    let hint = "Pass the time after which a silent service is down, such as '60 s'.";
+    match lease.as_micros() {
+        1..=LONGEST_LEASE => Ok(lease),
+        ..=0 => Err(Error::invalid(ARGUMENT, "must be positive", hint)),
+        _ => Err(Error::invalid(
             ARGUMENT,
             "must not be longer than a year",
             hint,
-        ));
+        )),
     }
-    Ok(lease)
 }
 
 /// Since Postgres 17 an interval can be infinite: all its fields at their limits.

@@ -1,8 +1,8 @@
-//! JSON documents before they mean anything: their members in order, the names of places in them, their limits.
+//! JSON documents before the grammar reads them: their members in order, paths into them, and their limits.
 
 use crate::pg::error::Error;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -13,7 +13,7 @@ const MOST_MEMBERS: usize = 1_600;
 /// How many scalars, lists and objects a document may hold.
 const MOST_NODES: usize = 10_000;
 
-/// What is wrong with a document, and where.
+/// What is wrong with a document, and at which path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub path: String,
@@ -23,20 +23,16 @@ pub struct Fault {
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
-        let Fault {
-            path,
-            problem,
-            hint,
-        } = fault;
         Error::Document {
-            path,
-            problem,
-            hint,
+            path: fault.path,
+            problem: fault.problem,
+            hint: fault.hint,
         }
     }
 }
 
-/// The name of a place in a document, such as `changes.size.add[1]`. Made on the way down, written out only for an error.
+/// A path into a document, such as `changes.size.add[1]`. It is built on the way down and written out only for an
+/// error.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<'a> {
     parent: Option<&'a Path<'a>>,
@@ -94,7 +90,7 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// A name as a message has it: one that is longer than any column's is cut.
+/// A name for a message; a name that is longer than any column's is cut.
 pub fn clipped(name: &str) -> Cow<'_, str> {
     const LONGEST: usize = 63;
     match name.char_indices().nth(LONGEST) {
@@ -103,38 +99,29 @@ pub fn clipped(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// An object whose members stay in the order in which the text has them.
+/// The members of an object, in the order of its text.
 ///
-/// The text that comes from a `jsonb` has shorter names first, equally long ones by their bytes: `jsonb` keeps no other.
+/// In the text of a `jsonb` shorter names come first, and names of equal length are ordered by their bytes.
 #[derive(Debug, PartialEq)]
-pub struct Members(pub Vec<(String, Value)>);
+pub struct Members(pub Vec<(String, Json)>);
 
 impl Members {
     /// Reads the text of a document that must be an object.
     pub fn parse(text: &str, path: &Path) -> Result<Members, Fault> {
         if !text.trim_start().starts_with('{') {
-            return Err(path.fault(
-                "must be an object",
-                r#"Pass a JSON object, such as {"id": 1}."#,
-            ));
+            return Err(no_object(path));
         }
         let members: Members = serde_json::from_str(text)
             .map_err(|error| path.fault(error.to_string(), "Pass a flatter document."))?;
         members.measured(path)
     }
 
-    /// Takes a document that was read before.
-    pub fn of(value: &Value, path: &Path) -> Result<Members, Fault> {
-        let Value::Object(object) = value else {
-            return Err(path.fault(
-                "must be an object",
-                r#"Pass a JSON object, such as {"id": 1}."#,
-            ));
+    /// Takes a document that is parsed already.
+    pub fn of(json: &Json, path: &Path) -> Result<Members, Fault> {
+        let Json::Object(object) = json else {
+            return Err(no_object(path));
         };
-        let members = object
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone()));
-        Members(members.collect()).measured(path)
+        Members(object.clone().into_iter().collect()).measured(path)
     }
 
     fn measured(self, path: &Path) -> Result<Members, Fault> {
@@ -143,14 +130,21 @@ impl Members {
             return Err(path.fault(problem, "No table has that many columns."));
         }
         let mut nodes = 0;
-        for (name, value) in &self.0 {
-            measure(value, &path.member(name), 1, &mut nodes)?;
+        for (name, json) in &self.0 {
+            measure(json, &path.member(name), 1, &mut nodes)?;
         }
         Ok(self)
     }
 }
 
-fn measure(value: &Value, path: &Path, depth: usize, nodes: &mut usize) -> Result<(), Fault> {
+fn no_object(path: &Path) -> Fault {
+    path.fault(
+        "must be an object",
+        r#"Pass a JSON object, such as {"id": 1}."#,
+    )
+}
+
+fn measure(json: &Json, path: &Path, depth: usize, nodes: &mut usize) -> Result<(), Fault> {
     *nodes += 1;
     if *nodes > MOST_NODES {
         let problem = format!("the document holds more than {MOST_NODES} values");
@@ -160,14 +154,15 @@ fn measure(value: &Value, path: &Path, depth: usize, nodes: &mut usize) -> Resul
         let problem = format!("nested more than {DEEPEST} levels deep");
         return Err(path.fault(problem, "Pass a flatter document."));
     }
-    match value {
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(at, item)| measure(item, &path.item(at), depth + 1, nodes)),
-        Value::Object(members) => members
-            .iter()
-            .try_for_each(|(name, member)| measure(member, &path.member(name), depth + 1, nodes)),
+    let mut inner = |json, path: Path| measure(json, &path, depth + 1, nodes);
+    match json {
+        Json::Array(items) => (0..)
+            .zip(items)
+            .try_for_each(|(at, item)| inner(item, path.item(at))),
+        Json::Object(members) => {
+            let mut members = members.iter();
+            members.try_for_each(|(name, member)| inner(member, path.member(name)))
+        }
         _ => Ok(()),
     }
 }
@@ -214,36 +209,28 @@ mod tests {
         let root = Path::root("changes");
         let (size, add) = (root.member("size"), "add");
         assert_eq!(size.member(add).item(1).to_string(), "changes.size.add[1]");
-        assert_eq!(
-            root.member(&"ü".repeat(63)).to_string(),
-            format!("changes.{}", "ü".repeat(63))
-        );
-        assert_eq!(
-            root.member(&"ü".repeat(64)).to_string(),
-            format!("changes.{}...", "ü".repeat(63))
-        );
+        let longest = "ü".repeat(63);
+        let whole = root.member(&longest).to_string();
+        assert_eq!(whole, format!("changes.{longest}"));
+        let longer = "ü".repeat(64);
+        let cut = root.member(&longer).to_string();
+        assert_eq!(cut, format!("changes.{longest}..."));
     }
 
     #[test]
     fn only_an_object_is_a_document() {
         for text in ["[]", "null", "7", r#""{}""#] {
-            let fault = parse(text).unwrap_err();
-            assert_eq!(
-                (fault.path.as_str(), fault.problem.as_str()),
-                ("changes", "must be an object"),
-                "{text}"
-            );
+            assert_eq!(parse(text).unwrap_err(), no_object(&Path::root("changes")));
         }
     }
 
     #[test]
     fn depth_is_limited_and_the_place_named() {
-        let nested =
-            |levels: usize| format!(r#"{{"a": {}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+        let nested = |levels| format!(r#"{{"a": {}{}}}"#, "[".repeat(levels), "]".repeat(levels));
         assert!(parse(&nested(DEEPEST)).is_ok());
         let fault = parse(&nested(DEEPEST + 1)).unwrap_err();
         assert_eq!(fault.path, format!("changes.a{}", "[0]".repeat(DEEPEST)));
-        // Deeper than serde goes: the argument is all that can be named.
+        // Deeper than serde_json parses: only the argument can be named.
         assert_eq!(parse(&nested(1_000)).unwrap_err().path, "changes");
     }
 
@@ -251,20 +238,15 @@ mod tests {
     fn size_is_limited() {
         let list = |length: usize| format!(r#"{{"a": [{}]}}"#, vec!["1"; length].join(","));
         assert!(parse(&list(MOST_NODES - 1)).is_ok());
-        assert_eq!(
-            parse(&list(MOST_NODES)).unwrap_err().path,
-            format!("changes.a[{}]", MOST_NODES - 1)
-        );
+        let fault = parse(&list(MOST_NODES)).unwrap_err();
+        assert_eq!(fault.path, format!("changes.a[{}]", MOST_NODES - 1));
 
-        let wide: Vec<String> = (0..=MOST_MEMBERS)
-            .map(|n| format!(r#""c{n}": 1"#))
-            .collect();
-        assert!(parse(&format!("{{{}}}", wide[1..].join(","))).is_ok());
-        assert!(
-            parse(&format!("{{{}}}", wide.join(",")))
-                .unwrap_err()
-                .problem
-                .contains("1601 members")
-        );
+        let wide = |count: usize| {
+            let members: Vec<String> = (0..count).map(|n| format!(r#""c{n}": 1"#)).collect();
+            parse(&format!("{{{}}}", members.join(",")))
+        };
+        assert!(wide(MOST_MEMBERS).is_ok());
+        let fault = wide(MOST_MEMBERS + 1).unwrap_err();
+        assert!(fault.problem.contains("1601 members"));
     }
 }

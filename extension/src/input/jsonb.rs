@@ -1,8 +1,9 @@
-//! A document as it came: a `jsonb`, read from its text, or looked at in place, member by member.
+//! A document as it came, a `jsonb`: its text, or its members in place.
 //!
-//! In place, because that is done at each call: the format is the one that Postgres stores (`utils/jsonb.h`), which
-//! pg_upgrade keeps it from changing. A container is a header (its kind, how many members it has), an entry for each name,
-//! one for each value, then what they refer to, end to end. An entry says what it is, and its length or where it ends.
+//! The members are read in place because that is done at each call. The format is the one that Postgres stores
+//! (`utils/jsonb.h`), which can't change as long as pg_upgrade is to work. A container is a header (its kind and the
+//! number of its members), an entry for each name, an entry for each value, and then what the entries refer to, end
+//! to end. An entry has the type of its data, and either their length or their end.
 
 use super::document::{Members, Path};
 use crate::pg::error::Error;
@@ -23,38 +24,38 @@ const FALSE: u32 = 0x2000_0000;
 const TRUE: u32 = 0x3000_0000;
 const CONTAINER: u32 = 0x5000_0000;
 
-/// A `jsonb` in memory as a whole.
+/// A `jsonb` that is wholly in memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Jsonb<'c> {
     jsonb: *mut pg_sys::Jsonb,
     lives: PhantomData<&'c pg_sys::Jsonb>,
 }
 
-/// What stands beside a name at the top of a document.
+/// The value of a member, as it is stored.
 #[derive(Clone, Copy, Debug)]
-pub enum Part<'c> {
+pub enum Stored<'c> {
     Null,
     Boolean(bool),
-    /// A numeric as Postgres has it.
+    /// A numeric of Postgres.
     Number(&'c [u8]),
     Text(&'c [u8]),
-    /// A list or an object, in the form that it is stored in.
+    /// A list or an object.
     Composed(&'c [u8]),
 }
 
-impl Part<'_> {
-    /// A scalar as text; `None` for null and for what is none.
+impl Stored<'_> {
+    /// A scalar as text; `None` for null, lists and objects.
     pub fn text(self) -> Option<String> {
         match self {
-            Part::Null | Part::Composed(_) => None,
-            Part::Boolean(value) => Some(value.to_string()),
-            Part::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
-            Part::Number(number) => Some(number_text(number).to_string_lossy().into_owned()),
+            Stored::Null | Stored::Composed(_) => None,
+            Stored::Boolean(value) => Some(value.to_string()),
+            Stored::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
+            Stored::Number(number) => Some(number_text(number).to_string_lossy().into_owned()),
         }
     }
 }
 
-/// The text of a [`Part::Number`], in the current memory context.
+/// The text of a [`Stored::Number`], in the current memory context.
 pub fn number_text(number: &[u8]) -> &CStr {
     let function = pg_sys::Oid::from(pg_sys::F_NUMERIC_OUT);
     // SAFETY: a numeric, aligned as the document is; its own output function returns a C string.
@@ -66,7 +67,7 @@ pub fn number_text(number: &[u8]) -> &CStr {
 
 impl<'c> Jsonb<'c> {
     /// # Safety
-    /// `datum` is a jsonb that lives for `'c`, as does what the current memory context has.
+    /// `datum` is a jsonb. It and the current memory context live for `'c`.
     pub unsafe fn new(datum: Datum) -> Self {
         Jsonb {
             // SAFETY: the caller's promise.
@@ -75,16 +76,16 @@ impl<'c> Jsonb<'c> {
         }
     }
 
-    /// Its bytes without the header; equal ones are equal documents.
+    /// Its bytes without the header. Equal bytes are equal documents.
     pub fn bytes(self) -> &'c [u8] {
-        // SAFETY: detoasted, so its header is of four bytes and says how long it is.
+        // SAFETY: detoasted, so its header has four bytes and holds the length.
         unsafe {
             let length = pgrx::varsize(self.jsonb.cast()) - pg_sys::VARHDRSZ;
             std::slice::from_raw_parts((&raw const (*self.jsonb).root).cast(), length)
         }
     }
 
-    /// Its text. Not by pgrx's `JsonB`, to which a document that nests too deep is a panic.
+    /// Its text. pgrx's `JsonB` would panic if a document is nested too deep.
     pub fn text(self, path: &Path) -> Result<&'c str, Error> {
         // SAFETY: in memory as a whole; its text is a C string in the current memory context.
         let text = unsafe {
@@ -104,8 +105,9 @@ impl<'c> Jsonb<'c> {
         Ok(Members::parse(self.text(&path)?, &path)?)
     }
 
-    /// Hands each name to `each`, with what stands beside it, in the document's order. False if it is no object.
-    pub fn each_member(self, mut each: impl FnMut(&'c [u8], Part<'c>)) -> bool {
+    /// Calls `each` with the name and the value of each member, in the order of the document's text. False if the
+    /// document is no object.
+    pub fn each_member(self, mut each: impl FnMut(&'c [u8], Stored<'c>)) -> bool {
         let bytes = self.bytes();
         let header = word(bytes, 0);
         if header & IS_OBJECT == 0 {
@@ -125,21 +127,21 @@ impl<'c> Jsonb<'c> {
         let names: Vec<_> = (0..count).map(|at| next(entry(at))).collect();
         for (at, name) in names.into_iter().enumerate() {
             let entry = entry(count + at);
-            let mut place = next(entry);
-            // Numbers and containers begin at a multiple of four, with the bytes before it counted as theirs.
+            let mut range = next(entry);
+            // Numbers and containers are aligned to four bytes; the padding before them counts as theirs.
             if matches!(entry & TYPE, NUMERIC | CONTAINER) {
-                place.start = place.start.next_multiple_of(4);
+                range.start = range.start.next_multiple_of(4);
             }
-            let value = &data[place];
-            let part = match entry & TYPE {
-                STRING => Part::Text(value),
-                NUMERIC => Part::Number(value),
-                FALSE => Part::Boolean(false),
-                TRUE => Part::Boolean(true),
-                CONTAINER => Part::Composed(value),
-                _ => Part::Null,
+            let value = &data[range];
+            let stored = match entry & TYPE {
+                STRING => Stored::Text(value),
+                NUMERIC => Stored::Number(value),
+                FALSE => Stored::Boolean(false),
+                TRUE => Stored::Boolean(true),
+                CONTAINER => Stored::Composed(value),
+                _ => Stored::Null,
             };
-            each(&data[name], part);
+            each(&data[name], stored);
         }
         true
     }

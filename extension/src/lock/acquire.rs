@@ -1,6 +1,6 @@
-//! Taking one lock.
+//! Acquires one lock.
 
-use super::attempts::{Attempts, Got, Ready};
+use super::attempts;
 use super::request::{Request, Wanted, deadline};
 use crate::input::argument;
 use crate::pg::export::{export, verb};
@@ -20,7 +20,7 @@ fn acquire(
     status: Option<&str>,
     wait: Option<Interval>,
     request_id: Option<Uuid>,
-    // Passed on as it is, however deep it nests.
+    // Stored without being read, so that its depth doesn't matter.
     details: Option<AnyElement>,
 ) -> Option<i64> {
     verb(None, || {
@@ -43,10 +43,7 @@ fn acquire(
             request_id,
             deadline,
         };
-        Ok(match Attempts::of(&request, || Ok(Ready::Take)).run()? {
-            Got::Tokens(tokens) | Got::HeldByRequest(tokens) => tokens.first().copied(),
-            Got::NotFree | Got::Declined => None,
-        })
+        Ok(attempts::take(&request)?.first().copied())
     })
 }
 

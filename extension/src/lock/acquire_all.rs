@@ -1,6 +1,6 @@
-//! Taking several locks at once, all of them or none.
+//! Acquires several locks at once, all of them or none.
 
-use super::attempts::{Attempts, Got, Ready};
+use super::attempts;
 use super::list::{self, Listed};
 use super::request::{Request, deadline};
 use crate::input::argument;
@@ -13,7 +13,7 @@ use pgrx::datum::{AnyElement, Interval, Uuid};
 use pgrx::iter::TableIterator;
 use pgrx::{pg_extern, pg_sys};
 
-/// How many wait queues a call may head: half of what the server's lock table is made for.
+/// How many wait queues a call may head: half of the nominal size of the server's lock table.
 fn most_queues() -> usize {
     // SAFETY: plain variables of the backend, set when the server starts.
     let entries = unsafe {
@@ -26,7 +26,7 @@ fn most_queues() -> usize {
 #[allow(clippy::type_complexity, reason = "the SQL interface")]
 fn acquire_all(
     service_id: Option<i64>,
-    // A document that is taken as it is.
+    // A jsonb, of which only the text is read.
     locks: Option<AnyElement>,
     wait: Option<Interval>,
     request_id: Option<Uuid>,
@@ -42,7 +42,7 @@ fn acquire_all(
     let rows = verb(Vec::new(), || {
         let service_id = argument::required("service_id", service_id)?;
         let list = argument::required("locks", locks)?.datum();
-        // SAFETY: the function is declared with a jsonb there, which lives while it runs.
+        // SAFETY: the function is declared with a jsonb there, which lives while the function runs.
         let text = unsafe { Jsonb::new(list) }.text(&Path::root("locks"))?;
         let locks = list::parse(text, most_queues())?;
         let wanted = locks.iter().map(Listed::wanted);
@@ -54,10 +54,7 @@ fn acquire_all(
             request_id,
             deadline,
         };
-        let tokens = match Attempts::of(&request, || Ok(Ready::Take)).run()? {
-            Got::Tokens(tokens) | Got::HeldByRequest(tokens) => tokens,
-            Got::NotFree | Got::Declined => Vec::new(),
-        };
+        let tokens = attempts::take(&request)?;
         drop(request);
         Ok(locks.into_iter().zip(tokens).collect())
     });

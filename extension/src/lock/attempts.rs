@@ -1,4 +1,4 @@
-//! A call on its way to its locks: attempts, lookups and waits, for one lock as for many.
+//! The loop of a call that acquires locks, one or many: attempts, lookups and waits.
 
 use super::conflict::{Blocker, Conflict};
 use super::queues::Queues;
@@ -7,28 +7,28 @@ use crate::cleanup::on_the_way::{self, Clearing};
 use crate::pg::error::Error;
 use crate::pg::settings;
 use crate::pg::spi::Arg;
-use crate::service::guard::ServiceLock;
+use crate::service::service_lock::ServiceLock;
 use crate::store::tables::Tables;
 use crate::store::token;
 use crate::wait::{WaitQueue, client, queue};
 use std::collections::HashSet;
 
-/// What the caller says when all locks are free, before the rows are inserted.
+/// What a call does with its locks, decided when all are free and before the rows are inserted.
 pub enum Ready {
     Take,
-    /// Take the lock, with this status.
+    /// Take the one lock with this status.
     TakeWith(Arg),
-    /// Don't: there is no use for it.
+    /// Don't take them.
     Decline,
-    /// Something else that is needed is taken: let other calls go first, and try again.
+    /// Something else that the call needs is not free: let other calls go first, and try again.
     GiveWay,
 }
 
-/// What came of a call.
+/// The result of a call.
 pub enum Got {
     /// The tokens, in the order of the locks.
     Tokens(Vec<i64>),
-    /// The same, of locks that an earlier call of this request got.
+    /// The same, from an earlier call with this request id.
     HeldByRequest(Vec<i64>),
     NotFree,
     Declined,
@@ -39,11 +39,11 @@ pub struct Attempts<'r, R> {
     ready: R,
     queues: Queues,
     waiting_in: Option<WaitQueue>,
-    /// Tokens of rows whose cleanup was tried in vain: trying again would only fail, and write, again.
+    /// The tokens of rows that a cleanup has failed to free. Another one would fail, and write, again.
     in_vain: HashSet<i64>,
 }
 
-/// What came of one attempt.
+/// The result of one attempt.
 enum Tried {
     Ended(Got),
     GaveWay,
@@ -52,15 +52,23 @@ enum Tried {
 
 enum Step {
     Attempt,
-    /// For the head of a queue.
+    /// Until head of the queue.
     WaitIn(WaitQueue),
-    /// For a row that is in the way.
+    /// Until the row is gone.
     WaitFor(Blocker),
     End(Got),
 }
 
+/// Takes the locks of a request. The tokens, in the order of the locks; none if the locks are not free in time.
+pub fn take(request: &Request) -> Result<Vec<i64>, Error> {
+    Ok(match Attempts::of(request, || Ok(Ready::Take)).run()? {
+        Got::Tokens(tokens) | Got::HeldByRequest(tokens) => tokens,
+        Got::NotFree | Got::Declined => Vec::new(),
+    })
+}
+
 impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
-    /// `ready` is asked when all locks are free, under the service lock and as head of all queues.
+    /// `ready` is called when all locks are free, under the service lock and as head of all queues.
     pub fn of(request: &'r Request<'r>, ready: R) -> Self {
         Attempts {
             request,
@@ -71,11 +79,11 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
         }
     }
 
-    /// Takes the locks once all are free.
+    /// Takes the locks when all are free.
     pub fn run(mut self) -> Result<Got, Error> {
         let got = self.attempt_until_over()?;
         match got {
-            // Not committed yet: the queues stay headed until then.
+            // The call heads its queues until the commit.
             Got::Tokens(_) => token::make_durable(),
             // So that a long transaction doesn't block other calls with a refusal.
             _ => self.queues.leave(),
@@ -83,9 +91,9 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
         Ok(got)
     }
 
-    /// The first attempt is made without a lookup, since most often all locks are free. So is one after a wait that left all
-    /// queues headed. Any other comes after a lookup that found nothing in the way: an attempt heads queues of locks that
-    /// other calls may want.
+    /// The first attempt is made without a lookup, since most often all locks are free, and so is one after a wait that
+    /// ends as head of all queues. Any other attempt comes after a lookup without a conflict: an attempt heads the
+    /// queues of free locks, which other calls may want.
     fn attempt_until_over(&mut self) -> Result<Got, Error> {
         let mut attempting = true;
         loop {
@@ -123,12 +131,12 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
         }
     }
 
-    /// Under the service lock, as head of all queues. A lookup never waits; an insert would, for a transaction that is
-    /// deleting the row.
+    /// Under the service lock, as head of all queues. The lookup comes first because it never waits, while an insert
+    /// waits for a transaction that is deleting the row.
     fn attempt(&mut self) -> Result<Tried, Error> {
         let request = self.request;
-        let guard = ServiceLock::of(request.service_id);
-        if !guard.lock_shared_within(&request.deadline)? {
+        let service_lock = ServiceLock::of(request.service_id);
+        if !service_lock.lock_shared_within(&request.deadline)? {
             return Ok(Tried::Refused(Conflict::find(request)?));
         }
         let tables = Tables::open()?;
@@ -144,12 +152,12 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
             conflict => Tried::Refused(conflict),
         };
         if !matches!(tried, Tried::Ended(Got::Tokens(_))) {
-            guard.unlock_shared();
+            service_lock.unlock_shared();
         }
         Ok(tried)
     }
 
-    /// What to do after an attempt that got nothing, for instance because a queue is `taken`; or after a wait.
+    /// The step after a wait, or after an attempt that failed, perhaps because another call heads the queue `taken`.
     fn next(
         &mut self,
         conflict: Conflict,
@@ -160,13 +168,13 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
             (Conflict::HeldByRequest(tokens), _) => Step::End(Got::HeldByRequest(tokens)),
             (Conflict::Rows(rows), taken) => self.pass(rows, attempted, taken)?,
             (Conflict::None, Some(queue)) => Step::WaitIn(queue),
-            // The service lock was taken, or what was in the way went between the two lookups.
+            // The service lock was not free, or the row in the way went between two lookups.
             (Conflict::None, None) if attempted && self.is_over() => Step::End(Got::NotFree),
             (Conflict::None, None) => Step::Attempt,
         })
     }
 
-    /// Some rows are in the way: waits for one that lasts, or has all cleaned up as head of all queues.
+    /// The step for rows in the way: wait for one that lasts or, as head of all queues, clean up the holders of all.
     fn pass(
         &mut self,
         mut rows: Vec<Blocker>,
@@ -188,22 +196,23 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
         })
     }
 
-    /// A row that no cleanup frees; of several the one that it waits for already, so that it keeps its place in the queue.
+    /// A row that no cleanup frees. Of several, the one that the call waits for already, so that it keeps its place in
+    /// the queue.
     fn lasting(&self, rows: &[Blocker]) -> Option<usize> {
         let lasts = |row: &Blocker| {
-            let hopeful = row.cleanable && settings::auto_cleanup();
-            !hopeful || self.in_vain.contains(&row.token)
+            let cleanable = row.cleanable && settings::auto_cleanup();
+            !cleanable || self.in_vain.contains(&row.token)
         };
         let same = |row: &Blocker| self.waiting_in == Some(row.queue) && lasts(row);
         let same = rows.iter().position(same);
         same.or_else(|| rows.iter().position(lasts))
     }
 
-    /// Has the holders cleaned up that are in the way, all of them dead.
+    /// Cleans up the holders in the way, all of which are dead.
     fn clean_up(&mut self, rows: &[Blocker]) -> Result<Clearing, Error> {
         let (request, in_vain) = (self.request, &mut self.in_vain);
         let mut services: Vec<i64> = rows.iter().map(|row| row.service_id).collect();
-        // In order, so that of two calls that have the same ones to clean up one gets through.
+        // In order, so that of two calls that clean up the same services one succeeds.
         services.sort_unstable();
         services.dedup();
         on_the_way::clear(&request.deadline, services, || {

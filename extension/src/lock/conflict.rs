@@ -1,4 +1,4 @@
-//! What is in the way of the locks that a call asks for.
+//! What is in the way of the locks that a call requests.
 
 use super::request::{Request, Wanted};
 use crate::pg::error::Error;
@@ -16,11 +16,11 @@ use pgrx::pg_sys::ItemPointerData;
 use std::time::Duration;
 
 pub enum Conflict {
-    /// Nothing, or nothing any more.
+    /// Nothing is in the way.
     None,
-    /// These rows, in the order of the locks.
+    /// These rows are in the way, in the order of the locks.
     Rows(Vec<Blocker>),
-    /// This very request got all the locks before, and its reply was lost: their tokens.
+    /// An earlier call with this request id got all the locks, and its reply was lost. Their tokens.
     HeldByRequest(Vec<i64>),
 }
 
@@ -29,19 +29,20 @@ pub struct Blocker {
     pub token: i64,
     pub service_id: i64,
     pub dead: bool,
-    /// Dead, and a cleanup would free the row: it is a plain lock, or work that a crash rule knows.
+    /// The holder is dead, and a cleanup frees the row: it is a plain lock, or work for which there is a crash rule.
     pub cleanable: bool,
-    /// Until the lease of its service ends.
+    /// The time until the lease of its service ends.
     lease_left: Duration,
     tid: ItemPointerData,
     pub queue: WaitQueue,
 }
 
 impl Conflict {
-    /// Looks at every lock. An error if the caller's own service is not alive, or the request id was used for other locks.
+    /// Looks up every lock. An error if the caller's own service is not alive, or if the request id was used for other
+    /// locks.
     pub fn find(request: &Request) -> Result<Self, Error> {
         let tables = Tables::open()?;
-        // A call that waits for long looks often.
+        // A call that waits for long does many lookups.
         scratch(|| Self::find_in(&tables, request))
     }
 
@@ -84,12 +85,12 @@ fn is_of_request(row: &Occupant, request: &Request) -> bool {
         && !sabotage::removed(Guard::RequestId)
 }
 
-/// Neither taking the rest nor refusing all would be true: the request holds a part.
+/// The request holds a part of the locks: it can neither take the rest nor say that it got nothing.
 fn used_before(at: usize) -> Error {
     Error::invalid(
         "request_id",
         format!("has got locks[{at}] before, but not all of these locks"),
-        "A request id is for one list of locks: release what it got, then ask with a new one.",
+        "A request id belongs to one list of locks. Release what it got, then pass a new one.",
     )
 }
 
@@ -115,12 +116,12 @@ impl Blocker {
         })
     }
 
-    /// Lets the head of its queue wait until the row may be gone: look again then.
+    /// Waits, as head of the queue, until the row may be gone. A lookup must follow.
     pub fn wait(&self, deadline: &Deadline) -> Result<(), Error> {
         match row_state::of(&self.tid)? {
             RowState::Unchanged => {}
             RowState::Gone => return Ok(()),
-            // Deleted before this call became head, maybe, and then no wake-up will come.
+            // The delete may have come before this call became head, and then no wake-up comes.
             RowState::Changing(_) if sabotage::removed(Guard::WriterInProgress) => {}
             RowState::Changing(writer) => {
                 queue::wait_for_transaction(writer, deadline)?;

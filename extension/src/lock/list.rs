@@ -1,4 +1,4 @@
-//! The argument `locks`: a list of objects, read with the names of its places.
+//! Reads the argument `locks` of `acquire_all`: a JSON list of objects.
 
 use super::request::Wanted;
 use crate::input::argument::{self, Flaw, LONGEST_NAME, LONGEST_RESOURCE_ID};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::ffi::CString;
 
-/// One of the locks that are asked for.
+/// One lock of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     pub resource_type: String,
@@ -24,7 +24,7 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// With its values as Postgres has them, in the current memory context.
+    /// The lock with its values as Datums, in the current memory context.
     pub fn wanted(&self) -> Result<Wanted<'_>, Error> {
         let details = self.details.as_deref().map(jsonb).transpose()?;
         Ok(Wanted {
@@ -47,7 +47,7 @@ fn jsonb(text: &str) -> Result<Datum, Error> {
     }
 }
 
-/// Reads the text of the list. `most` is how many wait queues it may need: one a lock, another one a status.
+/// Reads the text of the list. `most` is how many wait queues it may need: one per lock, another one per status.
 pub fn parse(text: &str, most: usize) -> Result<Vec<Listed>, Fault> {
     let path = Path::root("locks");
     if !text.trim_start().starts_with('[') {
@@ -56,8 +56,12 @@ pub fn parse(text: &str, most: usize) -> Result<Vec<Listed>, Fault> {
             r#"Pass a JSON list of locks, such as [{"resource_type": "volume", "resource_id": "v-1"}]."#,
         ));
     }
-    let items: Vec<Value> = serde_json::from_str(text)
-        .map_err(|error| path.fault(error.to_string(), "Pass details that are flatter."))?;
+    let items: Vec<Value> = serde_json::from_str(text).map_err(|error| {
+        path.fault(
+            error.to_string(),
+            "Pass details with fewer levels of nesting.",
+        )
+    })?;
     if items.is_empty() {
         return Err(path.fault("must not be empty", "Name at least one lock."));
     }
@@ -67,7 +71,7 @@ pub fn parse(text: &str, most: usize) -> Result<Vec<Listed>, Fault> {
             format!(
                 "holds {count} locks; {most} are allowed, where one with a status counts as two"
             ),
-            "Take fewer at once. A larger max_locks_per_transaction allows more.",
+            "Pass fewer locks, or raise max_locks_per_transaction.",
         )
     };
     if count > most {
@@ -79,18 +83,18 @@ pub fn parse(text: &str, most: usize) -> Result<Vec<Listed>, Fault> {
     if count + locks.iter().filter(|lock| lock.status.is_some()).count() > most {
         return Err(too_many());
     }
-    unlike(&locks, &path)?;
+    check_distinct(&locks, &path)?;
     Ok(locks)
 }
 
 fn lock(item: Value, path: &Path) -> Result<Listed, Fault> {
     const MEMBERS: &str =
-        "A lock has resource_type, resource_id and, if need be, lock_name, status and details.";
+        "A lock has resource_type and resource_id, and may have lock_name, status and details.";
     let Value::Object(mut members) = item else {
         return Err(path.fault("must be an object", MEMBERS));
     };
-    let resource_type = needed(&mut members, path, "resource_type", LONGEST_NAME)?;
-    let resource_id = needed(&mut members, path, "resource_id", LONGEST_RESOURCE_ID)?;
+    let resource_type = required_member(&mut members, path, "resource_type", LONGEST_NAME)?;
+    let resource_id = required_member(&mut members, path, "resource_id", LONGEST_RESOURCE_ID)?;
     let lock_name = match members.remove("lock_name") {
         Some(name) => string(name, &path.member("lock_name"), LONGEST_NAME)?,
         None => String::new(),
@@ -112,7 +116,7 @@ fn lock(item: Value, path: &Path) -> Result<Listed, Fault> {
     })
 }
 
-fn needed(
+fn required_member(
     members: &mut Map<String, Value>,
     path: &Path,
     member: &str,
@@ -131,27 +135,27 @@ fn needed(
 /// A string that is not empty.
 fn name(value: Value, path: &Path, longest: usize) -> Result<String, Fault> {
     let text = string(value, path, longest)?;
-    without(argument::empty(&text), path)?;
+    refuse(argument::empty(&text), path)?;
     Ok(text)
 }
 
 fn string(value: Value, path: &Path, longest: usize) -> Result<String, Fault> {
     let Value::String(text) = value else {
-        return Err(path.fault("must be a string", "Pass a name in quotes."));
+        return Err(path.fault("must be a string", "Pass a JSON string."));
     };
-    without(argument::too_long(&text, longest), path)?;
+    refuse(argument::too_long(&text, longest), path)?;
     Ok(text)
 }
 
-fn without(flaw: Option<Flaw>, path: &Path) -> Result<(), Fault> {
+fn refuse(flaw: Option<Flaw>, path: &Path) -> Result<(), Fault> {
     match flaw {
         Some((problem, hint)) => Err(path.fault(problem, hint)),
         None => Ok(()),
     }
 }
 
-/// Refuses a list that could never be got as a whole: with a lock in it twice, or with two that need one work slot.
-fn unlike(locks: &[Listed], path: &Path) -> Result<(), Fault> {
+/// Refuses a list that can't be taken as a whole: one lock twice, or two locks that need the same work slot.
+fn check_distinct(locks: &[Listed], path: &Path) -> Result<(), Fault> {
     let (mut keys, mut slots) = (HashMap::new(), HashMap::new());
     for (at, lock) in locks.iter().enumerate() {
         let slot = (&lock.resource_type, &lock.resource_id);
@@ -165,7 +169,7 @@ fn unlike(locks: &[Listed], path: &Path) -> Result<(), Fault> {
         {
             return Err(item.member("status").fault(
                 format!("{} has the work slot of that resource", path.item(first)),
-                "A resource has one operation at a time: leave the status out of all its locks but one.",
+                "A resource has one operation at a time. Give a status to one of its locks only.",
             ));
         }
     }

@@ -1,20 +1,20 @@
-//! The wait queues of all locks of a call.
+//! The wait queues of a call: one per lock, another one per work slot.
 
 use super::request::Wanted;
 use crate::pg::error::Error;
 use crate::sabotage::{self, Guard};
 use crate::wait::{Deadline, WaitQueue};
 
-/// So often a call is overtaken before it insists.
-const PATIENCE: u32 = 3;
+/// How often a call is overtaken before it insists.
+const MOST_OVERTAKEN: u32 = 3;
 
-/// The queues of a call, in the order that is the same for every call, and which of them it heads.
+/// The queues of a call, in an order that is the same for every call, and which of them it heads.
 ///
-/// A call that waits heads the one queue that it waits in and no other. So it keeps no other call from a lock that is free,
-/// and can't be part of a deadlock. The price is that it may be overtaken: while it waits for one lock, another that it
-/// waited for before is taken again. After a few times it *insists*: it queues for all its locks, in order, and gives no
-/// queue up until it has all of them. A call that insists waits, with some queues headed, only for queues that come later;
-/// so the calls that insist can't wait for each other in a circle either.
+/// A call that waits heads the queue in which it waits and no other. So it keeps no other call from a free lock, and
+/// can't be part of a deadlock. But it can be overtaken: while it waits for one lock, another one that it has waited
+/// for is taken again. After a few times it *insists*: it queues for all its locks, in order, and leaves no queue until
+/// it heads all of them. A call that insists heads some queues while it waits for a later one. So calls that insist
+/// can't wait for each other in a circle either.
 pub struct Queues {
     entries: Vec<Entry>,
     overtaken: u32,
@@ -43,12 +43,12 @@ impl Queues {
         Queues {
             entries,
             overtaken: 0,
-            // Without the guard a call insists from the start.
+            // If a test has removed the guard, a call insists from the start.
             insisting: sabotage::removed(Guard::GiveWay),
         }
     }
 
-    /// Becomes head of each queue that has none, until it comes to one that has: that one, if any.
+    /// Becomes head of the queues in order, up to the first one that another call heads. Returns that one, if any.
     pub fn head_free_ones(&mut self) -> Result<Option<WaitQueue>, Error> {
         for entry in self.entries.iter_mut().filter(|entry| !entry.headed) {
             entry.headed = entry.queue.try_head()?;
@@ -67,7 +67,7 @@ impl Queues {
         self.entries.iter().all(|entry| entry.headed)
     }
 
-    /// Leaves the others, unless it insists.
+    /// Leaves all other queues, unless the call insists.
     pub fn give_way_but_in(&mut self, queue: WaitQueue) {
         let kept = self.position(queue);
         self.entries[kept].waited = true;
@@ -81,11 +81,11 @@ impl Queues {
         }
     }
 
-    /// Queues until head; false if the time ran out first.
+    /// Waits until head of the queue; false if the time ran out first.
     pub fn wait_in(&mut self, queue: WaitQueue, deadline: &Deadline) -> Result<bool, Error> {
         let at = self.position(queue);
         self.overtaken += u32::from(self.entries[at].waited);
-        self.insisting |= self.overtaken >= PATIENCE && !sabotage::removed(Guard::Insist);
+        self.insisting |= self.overtaken >= MOST_OVERTAKEN && !sabotage::removed(Guard::Insist);
         self.leave();
         if self.insisting {
             return self.wait_in_all(deadline);

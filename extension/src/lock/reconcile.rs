@@ -1,12 +1,12 @@
-//! Giving back what a service holds and does not know of.
+//! Releases the locks that a service holds without knowing of them, as after a lost reply.
 
 use super::release::token_list;
 use crate::cleanup::claim;
 use crate::input::argument;
 use crate::pg::export::{export, verb};
 use crate::pg::spi::arg;
-use crate::service::guard::ServiceLock;
 use crate::service::identity;
+use crate::service::service_lock::ServiceLock;
 use crate::store::removal::remove;
 use crate::store::sql;
 use pgrx::pg_extern;

@@ -1,4 +1,4 @@
-//! Giving locks back.
+//! Releases locks.
 
 use crate::input::argument;
 use crate::pg::error::Error;
@@ -6,14 +6,13 @@ use crate::pg::export::{export, verb};
 use crate::pg::owner;
 use crate::pg::spi::{Rows, arg};
 use crate::service::fence;
-use crate::service::guard::ServiceLock;
+use crate::service::service_lock::ServiceLock;
 use crate::store::liveness::Liveness;
 use crate::store::lookup::Held;
 use crate::store::removal::{remove, wake};
 use crate::store::sql;
 use crate::store::tables::Tables;
 use crate::store::write;
-
 use pgrx::pg_extern;
 
 #[pg_extern(sql = false)]
@@ -24,19 +23,20 @@ fn release(token: Option<i64>) -> Option<bool> {
         let Some(held) = fence::holder(&tables, token)? else {
             return Ok(Some(false));
         };
-        // No fence of the service before the commit: its work would be for the cleanup, and one that deletes the rows of
-        // several releases in another order could deadlock with this one.
-        let guard = ServiceLock::of(held.service_id);
-        guard.lock_shared()?;
+        // So that no fence comes before the commit: the work would be left to a cleanup, and a cleanup that deletes the
+        // rows of several releases in another order could deadlock with them.
+        let service_lock = ServiceLock::of(held.service_id);
+        service_lock.lock_shared()?;
         let released = give_back(&tables, &held)?;
         if !released {
-            guard.unlock_shared();
+            service_lock.unlock_shared();
         }
         Ok(Some(released))
     })
 }
 
-/// Deletes the row of a token, unless its service is fenced.
+/// Deletes the row of a token, unless its service is fenced. Only under the service lock. False if the token is not
+/// held.
 pub fn give_back(tables: &Tables, held: &Held) -> Result<bool, Error> {
     if tables.liveness(held.service_id)? == Liveness::Fenced {
         return Ok(false);
@@ -58,7 +58,7 @@ fn release_all(tokens: Option<Vec<Option<i64>>>) -> Option<i64> {
     verb(None, || {
         let tokens = token_list(tokens)?;
         refuse_foreign(&tokens)?;
-        // A cleanup deletes the same rows in another order: one of the two waits at the gate, or they could deadlock.
+        // A cleanup deletes the same rows in another order. Without the service locks the two could deadlock.
         for service_id in holders(&tokens)? {
             ServiceLock::of(service_id).lock_shared()?;
         }
@@ -67,7 +67,7 @@ fn release_all(tokens: Option<Vec<Option<i64>>>) -> Option<i64> {
     })
 }
 
-/// An error if one of the tokens belongs to a service of another role.
+/// An error if one of the tokens belongs to another role's service.
 fn refuse_foreign(tokens: &[i64]) -> Result<(), Error> {
     let args = [arg(tokens.to_vec()), arg(owner::caller())];
     match sql::NOT_PERMITTED.run(&args, |rows| rows.get::<i64>(0, 0))? {
@@ -76,7 +76,7 @@ fn refuse_foreign(tokens: &[i64]) -> Result<(), Error> {
     }
 }
 
-/// The services that hold the tokens, in the order in which their gates are taken.
+/// The services that hold the tokens, in the order in which their locks are taken.
 fn holders(tokens: &[i64]) -> Result<Vec<i64>, Error> {
     sql::HOLDERS.run(&[arg(tokens.to_vec())], Rows::numbers)
 }

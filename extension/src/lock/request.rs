@@ -1,4 +1,4 @@
-//! What one call asks for: locks, all of them or none.
+//! What one call requests: locks, all of them or none.
 
 use crate::input::argument;
 use crate::pg::error::Error;
@@ -19,18 +19,18 @@ pub struct Request<'a> {
     pub deadline: Deadline,
 }
 
-/// One of the locks.
+/// One lock of a request.
 pub struct Wanted<'a> {
     pub key: Key<'a>,
-    /// It comes with a status, and so with the work slot of its resource.
+    /// It gets a status, and with it the work slot of its resource.
     pub working: bool,
     pub status: Arg,
     pub details: Arg,
 }
 
 impl Request<'_> {
-    /// Inserts the rows, and returns their tokens. Only as head of all queues, when no row is in the way. `status` is that of
-    /// the one lock, where it was not known before.
+    /// Inserts the rows, and returns their tokens. Only as head of all queues, when no row is in the way. `status` is
+    /// given for one lock whose status was not known before.
     pub fn insert(&self, tables: &Tables, status: Option<Arg>) -> Result<Vec<i64>, Error> {
         let (cluster, request_id) = (arg(self.cluster), self.request_id.and_then(arg));
         // SAFETY: reads the clock.
@@ -68,7 +68,7 @@ impl Wanted<'_> {
     }
 }
 
-/// When the wait is over. An error where a call can't wait.
+/// The end of the wait. An error if the transaction's isolation level doesn't allow a wait.
 pub fn deadline(verb: &str, wait: Option<Interval>) -> Result<Deadline, Error> {
     let deadline = Deadline::after(argument::wait(wait)?);
     if deadline.may_wait() && transaction_snapshot_only() {

@@ -1,11 +1,11 @@
-//! Saying how far the work under a lock is.
+//! Sets the status of the work under a lock.
 
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::spi::arg;
 use crate::service::fence;
-use crate::service::guard::ServiceLock;
+use crate::service::service_lock::ServiceLock;
 use crate::store::sql;
 use crate::store::tables::Tables;
 use crate::wait::WaitQueue;
@@ -19,25 +19,24 @@ fn set_status(token: Option<i64>, status: Option<&str>) {
         let tables = Tables::open()?;
         let holder = fence::holder(&tables, token)?.ok_or(Error::TokenNotHeld(token))?;
         let slot = WaitQueue::of_work(&holder.resource_type, &holder.resource_id);
-        let taken = || Error::Busy {
+        let busy = || Error::Busy {
             what: format!(
                 "{} {} has another operation in progress",
                 holder.resource_type, holder.resource_id
             ),
-            hint: "One operation at a time per resource: wait for it to end, or acquire with the status and a wait.",
+            hint: "A resource has one operation at a time. Wait for its end, or acquire with the status and a wait.",
         };
         if status.is_some() && !holder.working && !slot.try_head()? {
-            return Err(taken());
+            return Err(busy());
         }
         ServiceLock::of(holder.service_id).lock_shared()?;
         if sql::SET_STATUS.count(&[arg(token), status.and_then(arg)])? == 0 {
-            // Looked up without a row lock: a refusal writes nothing.
+            // Without a row lock, since a refusal writes nothing.
             let alive = sql::UNFENCED.count(&[arg(holder.service_id)])? == 1;
             let held = alive && fence::holder(&tables, token)?.is_some();
-            return Err(if held {
-                taken()
-            } else {
-                Error::TokenNotHeld(token)
+            return Err(match held {
+                true => busy(),
+                false => Error::TokenNotHeld(token),
             });
         }
         if status.is_none() {

@@ -1,9 +1,10 @@
-//! Catching an error of Postgres as a value.
+//! Catches an error of Postgres as a value.
 //!
-//! The C functions below are declared anew, without the guard that pgrx puts around its bindings, so that their
-//! `longjmp` lands in [`catching`] and the report is kept whole.
+//! The C functions below are declared here, without the guard that pgrx puts around its bindings, so that their
+//! `longjmp` ends in [`catching`] and the whole report is kept.
 
-use super::error::{Error, PgError};
+use super::error::Error;
+use super::report::PgError;
 use pgrx::pg_sys;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
@@ -150,11 +151,11 @@ pub mod raw {
 
 /// Runs `call` and turns an error that Postgres raises in it into [`Error::Postgres`].
 ///
-/// The transaction is as broken afterwards as after any error: either hand the error up, or have opened a
-/// subtransaction before and roll it back.
+/// After an error the transaction is as broken as after any other: either return the error to the caller, or roll a
+/// subtransaction back that was opened before.
 ///
 /// # Safety
-/// `call` may call nothing but functions of [`raw`], and own nothing that has a destructor: an error jumps out of it.
+/// `call` calls only functions of [`raw`], and owns nothing that has a destructor: an error jumps out of it.
 pub unsafe fn catching<T>(call: impl FnOnce() -> T) -> Result<T, Error> {
     let mut result = MaybeUninit::<T>::uninit();
     // SAFETY: Postgres is single-threaded, and the saved handlers are put back on both ways out, so its exception
@@ -182,7 +183,7 @@ pub unsafe fn catching<T>(call: impl FnOnce() -> T) -> Result<T, Error> {
     }
 }
 
-/// Acts on a cancelled statement or a shutdown that arrived meanwhile.
+/// Raises the pending cancel or shutdown, if there is one.
 pub fn check_interrupts() -> Result<(), Error> {
     // SAFETY: InterruptPending is a plain variable of the backend; the closure owns nothing.
     unsafe {
@@ -193,7 +194,7 @@ pub fn check_interrupts() -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs `body` in a subtransaction, which is kept if it returns a value and undone if it returns none, or an error.
+/// Runs `body` in a subtransaction. It is kept if `body` returns a value, and undone after `None` or an error.
 pub fn attempt<T>(body: impl FnOnce() -> Result<Option<T>, Error>) -> Result<Option<T>, Error> {
     // SAFETY: the sequence of PL/pgSQL's exception blocks: memory context and resource owner are put back after
     // either end of the subtransaction. Errors of `body` arrive here as values; a Rust panic unwinds past this

@@ -1,7 +1,8 @@
-//! The border between SQL and Rust: how a verb's error leaves the extension.
+//! The functions that SQL calls: how they are exported, and how a verb's error leaves the extension.
 
 use super::catch::raw;
 use super::error::Error;
+use super::report::report;
 use super::spi::Arg;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use std::cell::Cell;
@@ -10,9 +11,9 @@ use std::ptr::NonNull;
 /// A report on its way out.
 #[derive(Clone, Copy)]
 enum Pending {
-    /// Our own: Postgres still has to add the context (which function, which line called us).
+    /// Our own. Postgres still has to add the context: which function, called by which line.
     New(NonNull<pg_sys::ErrorData>),
-    /// One that Postgres raised and that has its context already.
+    /// Raised by Postgres, with its context.
     Caught(NonNull<pg_sys::ErrorData>),
 }
 
@@ -21,23 +22,23 @@ thread_local! {
     static PENDING: Cell<Option<Pending>> = const { Cell::new(None) };
 }
 
-/// Runs a verb. Its error is set aside for [`raise_pending`], and `otherwise` returned for the moment.
+/// Runs a verb. Its error is kept for [`raise_pending`], and `otherwise` is returned for the moment.
 pub fn verb<T>(otherwise: T, body: impl FnOnce() -> Result<T, Error>) -> T {
     body().unwrap_or_else(|error| {
         PENDING.set(Some(match error {
             Error::Postgres(caught) => Pending::Caught(caught.0),
-            own => Pending::New(own.error_data()),
+            own => Pending::New(report(&own)),
         }));
         otherwise
     })
 }
 
-/// Raises what the verb set aside.
+/// Raises the error of the verb that has just returned, if it failed.
 ///
 /// # Safety
 /// Called from a frame that owns nothing with a destructor, below which are only frames of Postgres.
 pub unsafe fn raise_pending() {
-    // SAFETY: the reports live in Postgres' memory. Nothing with a destructor is jumped over: the caller's promise.
+    // SAFETY: the reports live in Postgres' memory. Nothing with a destructor is jumped over, as the caller promises.
     unsafe {
         match PENDING.replace(None) {
             None => {}
@@ -54,7 +55,7 @@ pub unsafe fn raise_pending() {
 pub unsafe fn composite<const N: usize>(fcinfo: FunctionCallInfo, fields: [Arg; N]) -> Datum {
     let mut values = fields.map(|field| field.unwrap_or(Datum::null()));
     let mut nulls = fields.map(|field| field.is_none());
-    // SAFETY: the caller's promise; the declared type is looked up by its Oid, so no search_path plays a part. Its
+    // SAFETY: the caller's promise; the declared type is looked up by its Oid, so the search_path plays no part. Its
     // descriptor belongs to the type cache and is given back.
     unsafe {
         let declared = pg_sys::get_func_rettype((*(*fcinfo).flinfo).fn_oid);

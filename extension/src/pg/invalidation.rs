@@ -1,14 +1,14 @@
-//! Until when what was looked up in the catalog is true.
+//! A counter of catalog changes: a fact from the catalog is valid as long as the counter stays.
 
 use super::owner;
 use pgrx::pg_sys::{self, Datum, Oid, SysCacheIdentifier};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts the changes of relations and of all else that [`WATCHED`] names.
+/// Counts the changes of relations and of the catalogs in [`WATCHED`].
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
-/// What a statement is written from, beside relations: names of schemas, types with their input functions, operators,
-/// operator classes and families, casts, collations.
+/// What a generated statement depends on, beside relations: names of schemas, types with their input functions,
+/// operators, operator classes and families, casts, collations.
 const WATCHED: [SysCacheIdentifier::Type; 8] = [
     SysCacheIdentifier::NAMESPACEOID,
     SysCacheIdentifier::TYPEOID,
@@ -20,7 +20,7 @@ const WATCHED: [SysCacheIdentifier::Type; 8] = [
     SysCacheIdentifier::COLLOID,
 ];
 
-/// Asks Postgres to tell us of changes.
+/// Asks Postgres for a call at each change.
 pub fn register() {
     // SAFETY: registered once a backend, at load; the callbacks never raise.
     unsafe {
@@ -31,8 +31,8 @@ pub fn register() {
     }
 }
 
-/// What was read from the catalog under this number is true while it stays. It moves on when Postgres tells the backend,
-/// which it does when a lock is taken that was not held before: lock first, then compare.
+/// What was read from the catalog under this number is valid while the number stays. Postgres delivers changes when the
+/// backend takes a lock that it didn't hold before: lock first, then compare.
 pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }

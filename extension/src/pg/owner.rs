@@ -1,15 +1,17 @@
-//! The extension's own tables: who owns them, and running as that role.
+//! The owner of the extension's tables, and running as that role or another.
 //!
-//! No caller needs a privilege on volguard's tables. A statement on them runs as their owner, with the role switched for
-//! just that statement; what touches the user's tables runs as the user.
+//! A caller needs no privilege on volguard's tables. A statement on them runs as their owner: the role is switched for
+//! that statement alone. A statement on the user's tables runs as the user.
 
 use super::error::Error;
+use super::syscache;
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts the changes of our services table (a new owner, DROP EXTENSION): facts from an earlier generation are stale.
+/// Counts the changes of the table `services`, such as a new owner or DROP EXTENSION. Facts from an earlier generation
+/// are stale.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
@@ -23,7 +25,7 @@ struct Table {
     generation: u64,
 }
 
-/// Takes note of a change of a relation, or of all if the number is zero. Neither raises nor touches a catalog.
+/// Notes a change of a relation, or of all relations if the oid is zero. Raises nothing and touches no catalog.
 pub fn relation_changed(relation: Oid) {
     let ours = SERVICES_TABLE.try_with(|table| {
         table
@@ -35,15 +37,15 @@ pub fn relation_changed(relation: Oid) {
     }
 }
 
-/// What is remembered of the table's rows is good for this generation.
-pub fn generation() -> u64 {
+/// What a backend remembers of the table's rows is valid for this generation.
+pub fn tables_generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
 /// The role that owns volguard's tables.
 pub fn role() -> Result<Oid, Error> {
     if let Some(table) = SERVICES_TABLE.get()
-        && table.generation == generation()
+        && table.generation == tables_generation()
     {
         return Ok(table.owner);
     }
@@ -53,31 +55,21 @@ pub fn role() -> Result<Oid, Error> {
 }
 
 fn look_up() -> Option<Table> {
-    let generation = generation();
+    let generation = tables_generation();
     let relation = relation(c"services")?;
-    // SAFETY: a catalog look-up of a running transaction; the tuple is released after its one field was copied.
-    unsafe {
-        let tuple = pg_sys::SearchSysCache1(
-            pg_sys::SysCacheIdentifier::RELOID as i32,
-            pg_sys::Datum::from(relation),
-        );
-        if tuple.is_null() {
-            return None;
-        }
-        let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_class>(tuple);
-        let owner = (*form).relowner;
-        pg_sys::ReleaseSysCache(tuple);
-        Some(Table {
-            relation,
-            owner,
-            generation,
-        })
-    }
+    let owner = |class: &pg_sys::FormData_pg_class| class.relowner;
+    // SAFETY: the cache of pg_class.
+    let owner = unsafe { syscache::row(pg_sys::SysCacheIdentifier::RELOID, relation, owner) };
+    Some(Table {
+        relation,
+        owner: owner?,
+        generation,
+    })
 }
 
-/// One of our tables by its name; `None` if the extension isn't there.
+/// One of our tables by its name; `None` if the extension isn't installed.
 pub fn relation(name: &CStr) -> Option<Oid> {
-    // SAFETY: catalog look-ups of a running transaction, which answer zero for what isn't there.
+    // SAFETY: catalog lookups of a running transaction, which return zero for what doesn't exist.
     let relation = unsafe {
         let schema = pg_sys::get_namespace_oid(c"volguard".as_ptr(), true);
         pg_sys::get_relname_relid(name.as_ptr(), schema)
@@ -85,15 +77,15 @@ pub fn relation(name: &CStr) -> Option<Oid> {
     (relation != Oid::INVALID).then_some(relation)
 }
 
-/// The role that calls us.
+/// The role that calls the verb.
 pub fn caller() -> Oid {
     // SAFETY: a plain read of the backend's state.
     unsafe { pg_sys::GetUserId() }
 }
 
-/// What a role is called; empty if it is gone.
+/// A role's name; empty if the role is gone.
 pub fn name(role: Oid) -> String {
-    // SAFETY: a catalog look-up of a running transaction; the result is null or a C string in its memory, copied at once.
+    // SAFETY: a catalog lookup of a running transaction. The result is null, or a C string that is copied at once.
     unsafe {
         let name = pg_sys::GetUserNameFromId(role, true);
         match name.is_null() {
@@ -106,11 +98,11 @@ pub fn name(role: Oid) -> String {
 /// Is the caller a member of `role`, or a superuser?
 pub fn caller_is(role: Oid) -> bool {
     let caller = caller();
-    // SAFETY: a catalog look-up of a running transaction.
+    // SAFETY: a catalog lookup of a running transaction.
     caller == role || unsafe { pg_sys::has_privs_of_role(caller, role) }
 }
 
-/// The current role is another one while this lives. An abort puts the role back as well.
+/// The current role is another one while this lives. An abort restores the role as well.
 pub struct AsRole {
     role: Oid,
     context: i32,
@@ -122,7 +114,7 @@ impl AsRole {
         Ok(Self::switch(role()?, 0))
     }
 
-    /// As `role`, in a context that lets it neither change roles nor leave anything behind in the session.
+    /// As `role`, in a context in which it can't change roles or leave anything behind in the session.
     pub fn restricted(role: Oid) -> Self {
         Self::switch(role, pg_sys::SECURITY_RESTRICTED_OPERATION)
     }
@@ -141,7 +133,7 @@ impl AsRole {
 
 impl Drop for AsRole {
     fn drop(&mut self) {
-        // SAFETY: what `switch` read. On the error path the abort sets the same once more.
+        // SAFETY: what `switch` read. After an error the abort sets the same once more.
         unsafe { pg_sys::SetUserIdAndSecContext(self.role, self.context) };
     }
 }

@@ -1,11 +1,12 @@
-//! Memory of Postgres for a moment.
+//! A memory context of Postgres for the time of one call.
 
 use pgrx::pg_sys;
 
-/// Runs `body` in a memory context of its own, which is gone afterwards: no allocation of Postgres may be part of the result.
+/// Runs `body` in a memory context of its own, which is deleted afterwards. No allocation of Postgres may be part of
+/// the result.
 pub fn scratch<R>(body: impl FnOnce() -> R) -> R {
-    // SAFETY: sizes as ALLOCSET_SMALL_SIZES has them. The parent outlives the call. A panic unwinds to an abort, which sets
-    // the context anew and frees the parent with what is in it.
+    // SAFETY: the sizes are those of ALLOCSET_SMALL_SIZES, and the parent outlives the call. A panic unwinds to an
+    // abort, which sets the current context and frees the parent with all that is in it.
     unsafe {
         let before = pg_sys::CurrentMemoryContext;
         let context = pg_sys::AllocSetContextCreateInternal(

@@ -1,17 +1,18 @@
-//! A `search_path` for a while.
+//! Sets `search_path` for the time of one call.
 
 use pgrx::pg_sys;
 use std::ffi::CStr;
 
-/// `search_path` is another one while this lives.
+/// `search_path` has another value while this lives.
 pub struct SearchPath(i32);
 
 impl SearchPath {
-    /// For SQL of ours. The temporary schema comes last, and so shadows nothing.
+    /// For our own SQL. The temporary schema comes last, so that it shadows nothing.
     pub const OURS: &'static CStr = c"pg_catalog, pg_temp";
 
     pub fn set(path: &CStr) -> Self {
-        // SAFETY: C strings that outlive the call; the setting is local to the nest level that Drop, or an abort, closes.
+        // SAFETY: C strings that outlive the call. The setting is local to the nest level that Drop, or an abort,
+        // closes.
         unsafe {
             let level = pg_sys::NewGUCNestLevel();
             pg_sys::set_config_option(
@@ -31,8 +32,8 @@ impl SearchPath {
 
 impl Drop for SearchPath {
     fn drop(&mut self) {
-        // Undone and not kept: otherwise what a user's trigger SET meanwhile would stay set in the caller's session.
-        // SAFETY: closes the level that `set` opened. After an error the abort that follows would do the same.
+        // Undone, not kept: what a user's trigger has SET meanwhile must not stay in the caller's session.
+        // SAFETY: closes the level that `set` opened. After an error the abort does the same.
         unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
     }
 }

@@ -8,34 +8,37 @@ use std::time::Duration;
 /// Read at registration; a registered service keeps its lease.
 static SERVICE_DOWN_TIME: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 
-/// `volguard.auto_cleanup`: is cleaned up without anybody's `cleanup()`: by an `acquire` that meets a dead holder, by
-/// `auto_cleanup()`, by the background worker? Default on. The worker takes it from its database.
+/// `volguard.auto_cleanup`: whether dead services are cleaned up by an `acquire` that meets one, by `auto_cleanup()`
+/// and by the background worker. Default on. The worker reads the value of its database.
 static AUTO_CLEANUP: GucSetting<bool> = GucSetting::<bool>::new(true);
 
 /// `volguard.service_retention`: how long a fenced service without rows stays visible before a cleanup removes it.
-/// Seconds; default one day.
+/// Seconds; default 1 day.
 static SERVICE_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(24 * 60 * 60);
 
-/// `volguard.event_retention`: how long events are kept. Seconds; default seven days; 0 keeps none.
+/// `volguard.event_retention`: how long events are kept. Seconds; default 7 days; 0 keeps none.
 static EVENT_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(7 * 24 * 60 * 60);
 
 /// `volguard.max_events`: how many events are kept, give or take a hundred. Default 10,000; 0 keeps none.
 static MAX_EVENTS: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 
-/// `volguard.cleanup_interval`: how long the background worker rests between two cleanings. Milliseconds; default 10 s.
-/// Read anew when the server reloads its configuration, as the next one is. Without `shared_preload_libraries` there is
-/// no worker, and nobody reads either.
+/// `volguard.cleanup_interval`: how long the background worker sleeps between two cleanups. Milliseconds; default 10 s.
+/// The worker, which exists only with `shared_preload_libraries`, reads this setting and the next one at each reload of
+/// the configuration.
 static CLEANUP_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 
-/// `volguard.database`: the database that the background worker cleans. Default `postgres`.
+/// `volguard.database`: the database in which the background worker cleans up. Default `postgres`.
 static DATABASE: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"postgres"));
+
+/// Each cleanup starts a process. Milliseconds.
+const SHORTEST_INTERVAL: i32 = 100;
 
 pub fn register() {
     GucRegistry::define_int_guc(
         c"volguard.service_down_time",
         c"Lease of a service that registers without one.",
-        c"A service that has not been heard of for this long is down, and a cleanup fences it.",
+        c"A service that sends no heartbeat for this long is down, and a cleanup fences it.",
         &SERVICE_DOWN_TIME,
         1,
         i32::MAX,
@@ -44,7 +47,7 @@ pub fn register() {
     );
     GucRegistry::define_bool_guc(
         c"volguard.auto_cleanup",
-        c"Lets dead services be cleaned up by whoever meets them, by janitors and by the background worker.",
+        c"Cleans up dead services when an acquire meets one, in auto_cleanup and in the background worker.",
         c"When off, only an explicit volguard.cleanup() frees the locks of dead services.",
         &AUTO_CLEANUP,
         GucContext::Userset,
@@ -52,8 +55,8 @@ pub fn register() {
     );
     GucRegistry::define_int_guc(
         c"volguard.service_retention",
-        c"How long a fenced service without rows is kept for people to see.",
-        c"Removed by the next cleanup after that time. Fenced and unknown services are refused alike.",
+        c"How long a fenced service without rows stays visible.",
+        c"The next cleanup after that time removes it. Fenced and unknown services are refused alike.",
         &SERVICE_RETENTION,
         0,
         i32::MAX,
@@ -62,8 +65,8 @@ pub fn register() {
     );
     GucRegistry::define_int_guc(
         c"volguard.event_retention",
-        c"How long events are kept for people to see.",
-        c"Older ones are removed by whoever records an event, and by cleanups. 0 keeps none; the server's log has them all the same.",
+        c"How long events are kept.",
+        c"New events and cleanups remove older ones. 0 keeps none; the server's log has them all the same.",
         &EVENT_RETENTION,
         0,
         i32::MAX,
@@ -73,7 +76,7 @@ pub fn register() {
     GucRegistry::define_int_guc(
         c"volguard.max_events",
         c"How many events are kept, give or take a hundred.",
-        c"Beyond that the oldest are removed. 0 keeps none.",
+        c"Beyond that number the oldest are removed. 0 keeps none.",
         &MAX_EVENTS,
         0,
         i32::MAX,
@@ -82,8 +85,8 @@ pub fn register() {
     );
     GucRegistry::define_int_guc(
         c"volguard.cleanup_interval",
-        c"How long the background worker rests between two cleanings.",
-        c"There is a worker only if shared_preload_libraries lists volguard.",
+        c"How long the background worker sleeps between two cleanups.",
+        c"The worker exists only if shared_preload_libraries lists volguard.",
         &CLEANUP_INTERVAL,
         SHORTEST_INTERVAL,
         i32::MAX,
@@ -92,24 +95,15 @@ pub fn register() {
     );
     GucRegistry::define_string_guc(
         c"volguard.database",
-        c"The database that the background worker cleans.",
-        c"It may be created later, and so may the extension in it.",
+        c"The database in which the background worker cleans up.",
+        c"Both the database and the extension in it may be created later.",
         &DATABASE,
         GucContext::Sighup,
         GucFlags::default(),
     );
-    reserve_prefix();
-}
-
-/// Each cleaning starts a process. Milliseconds.
-const SHORTEST_INTERVAL: i32 = 100;
-
-/// A misspelt `volguard.…` is then an error instead of a setting that nobody reads.
-fn reserve_prefix() {
+    // Makes a misspelt `volguard.…` an error instead of a new setting.
     // SAFETY: a constant C string.
-    unsafe {
-        pgrx::pg_sys::MarkGUCPrefixReserved(c"volguard".as_ptr());
-    }
+    unsafe { pgrx::pg_sys::MarkGUCPrefixReserved(c"volguard".as_ptr()) };
 }
 
 pub fn service_down_time_ms() -> i32 {

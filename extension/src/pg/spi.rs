@@ -1,8 +1,8 @@
-//! Running SQL from inside the backend.
+//! Runs SQL from inside the backend.
 //!
-//! pgrx's own SPI client is not used on purpose: it runs a `SELECT` with the snapshot of the calling statement until the
-//! transaction has an id, and gives it one before each write, so that a refused `acquire` would burn an id and a look
-//! at a lock could be stale. Here every execution is a statement of its own, with a snapshot of its own.
+//! pgrx's own SPI client doesn't fit: it runs a `SELECT` with the snapshot of the calling statement until the
+//! transaction has an id, and assigns an id before each write. A lookup of a lock could be stale, and a refused
+//! `acquire` would use up an id. Here every execution is a statement of its own, with its own snapshot.
 
 use super::catch::{catching, raw};
 use super::error::Error;
@@ -19,13 +19,13 @@ pub fn arg<T: IntoDatum>(value: T) -> Arg {
     value.into_datum()
 }
 
-/// What a statement sees when the transaction works on one snapshot (REPEATABLE READ and above).
-/// Under READ COMMITTED both see all that was committed before the statement.
+/// What a statement sees under REPEATABLE READ and above, where the transaction has one snapshot. Under READ COMMITTED
+/// both see all that was committed before the statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
-    /// All that is committed by now: who holds a lock is a question about now, whatever the isolation level.
+    /// All that is committed by now. The holder of a lock is a matter of now, whatever the isolation level.
     Latest,
-    /// What the transaction sees, with the standard's 40001 on a conflict: for the user's own tables.
+    /// What the transaction sees, with error 40001 on a conflict. For the user's own tables.
     Transaction,
 }
 
@@ -39,16 +39,16 @@ unsafe impl Send for Plan {}
 unsafe impl Sync for Plan {}
 
 impl Plan {
-    /// Prepares `sql`, in which every name and operator must carry its schema: Postgres analyses a kept plan anew, under
-    /// the `search_path` of the day, whenever that has changed.
+    /// Prepares `sql`, in which every name and operator must carry its schema: when the `search_path` has changed,
+    /// Postgres analyses a kept plan anew under the current one.
     ///
-    /// The plan is generic: parameters are never looked at, so that a repeated call does no planning.
+    /// The plan is generic, made without the parameters' values, so that a repeated call does no planning.
     pub fn prepare(sql: &str, types: &[Oid]) -> Result<Plan, Error> {
         Plan::prepare_with(pg_sys::CURSOR_OPT_GENERIC_PLAN, sql, types)
     }
 
-    /// As above, but planned anew at each call, for the parameters of the call: how long an array is can matter more than
-    /// what the planning costs.
+    /// As above, but planned at each call for its parameters: the length of an array can matter more than the cost of
+    /// planning.
     pub fn prepare_for_each(sql: &str, types: &[Oid]) -> Result<Plan, Error> {
         Plan::prepare_with(pg_sys::CURSOR_OPT_CUSTOM_PLAN, sql, types)
     }
@@ -71,7 +71,7 @@ impl Plan {
         })
     }
 
-    /// Runs the statement and hands its rows to `read`, which must copy what it wants to keep.
+    /// Runs the statement and hands its rows to `read`, which must copy what it keeps.
     pub fn run<R>(
         &self,
         view: View,
@@ -134,9 +134,9 @@ pub fn transaction_snapshot_only() -> bool {
     unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32 }
 }
 
-/// Opens SPI for `body`. After an error it stays open for the transaction's abort to close.
+/// Opens SPI for `body`. After an error the transaction's abort closes it.
 fn connected<R>(body: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
-    // SAFETY: connect and finish are paired on the path where the transaction lives on.
+    // SAFETY: connect and finish are paired wherever the transaction goes on.
     unsafe {
         pg_sys::SPI_connect();
         let result = body()?;
@@ -163,22 +163,26 @@ impl Rows {
         }
     }
 
-    /// Rows returned, or touched by a statement that returns none.
+    /// The number of rows returned, or changed by a statement that returns none.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// The value in `row` and `column`, both counted from 0; `None` for NULL and for a row that isn't there.
+    /// The value in `row` and `column`, both counted from 0; `None` for NULL and beyond the last row.
     pub fn get<T: FromDatum>(&self, row: usize, column: usize) -> Option<T> {
         let (datum, type_oid) = self.datum(row, column)?;
         // SAFETY: the datum is not null and of that type.
         unsafe { T::from_polymorphic_datum(datum, false, type_oid) }
     }
 
+    /// Every row, by its number; one that `read` takes for incomplete is left out.
+    pub fn each<T>(&self, read: impl FnMut(usize) -> Option<T>) -> Vec<T> {
+        (0..self.count).filter_map(read).collect()
+    }
+
     /// The first column of every row, where it is a number.
     pub fn numbers(&self) -> Vec<i64> {
-        let number = |row| self.get(row, 0);
-        (0..self.count).filter_map(number).collect()
+        self.each(|row| self.get(row, 0))
     }
 
     fn datum(&self, row: usize, column: usize) -> Option<(Datum, Oid)> {

@@ -1,13 +1,13 @@
-//! Clusters: whether one is in use.
+//! Marking a cluster as disabled or enabled.
 //!
-//! A disabled cluster works as any other does. The mark is for people to see, and for cleanups to select by.
+//! A disabled cluster works like any other. The mark is visible to people, and a cleanup can select by it.
 
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::owner;
 use crate::pg::spi::arg;
-use crate::store::events::{self, Event, Kind};
+use crate::store::events::{self, Event, EventKind};
 use crate::store::sql;
 use pgrx::pg_extern;
 use pgrx::pg_sys::Oid;
@@ -22,7 +22,7 @@ fn set_cluster_disabled(cluster: Option<&str>, disabled: Option<bool>, reason: O
             .map(|reason| argument::name("reason", Some(reason)))
             .transpose()?;
         permit(cluster)?;
-        // A cluster that is in use has no reason for being out of it.
+        // The reason is why the cluster is disabled: an enabled one has none.
         let kept = reason.filter(|_| disabled);
         let changed =
             sql::SET_CLUSTER_DISABLED.count(&[arg(cluster), arg(disabled), kept.and_then(arg)])?;
@@ -30,8 +30,8 @@ fn set_cluster_disabled(cluster: Option<&str>, disabled: Option<bool>, reason: O
             return Ok(());
         }
         let kind = match disabled {
-            true => Kind::Disabled,
-            false => Kind::Enabled,
+            true => EventKind::Disabled,
+            false => EventKind::Enabled,
         };
         events::record(&Event {
             cluster: Some(cluster),
@@ -41,18 +41,16 @@ fn set_cluster_disabled(cluster: Option<&str>, disabled: Option<bool>, reason: O
     });
 }
 
-/// Refuses a caller that is a member neither of the extension's owner nor of a role that has services in the cluster, dead or
-/// alive.
+/// Refuses a caller that is neither a member of the extension's owner nor of a role with services in the cluster, dead
+/// or alive.
 fn permit(cluster: &str) -> Result<(), Error> {
     let roles = sql::CLUSTER_ROLES.run(&[arg(cluster)], |rows| {
-        (0..rows.len())
-            .map(|row| rows.get::<Oid>(row, 0))
-            .collect::<Vec<_>>()
+        rows.each(|row| Some(rows.get::<Oid>(row, 0)))
     })?;
     if roles.is_empty() {
         return Err(Error::Undefined {
             what: format!("cluster {cluster} does not exist"),
-            hint: "A cluster comes with the first service that registers in it; volguard.cluster_status lists them."
+            hint: "A cluster is created when its first service registers. volguard.cluster_status lists all clusters."
                 .to_owned(),
         });
     }

@@ -1,20 +1,15 @@
-//! Fencing: what a dead service can't do any more, and how a check holds until the commit.
+//! Fencing a service, and checking a token so that the check holds until the commit.
 //!
-//! Every service has a lock (`guard`). Whatever relies on a service being alive (an insert into `workers`, a check
-//! of a token) takes it shared and keeps it until its transaction ends; whoever fences takes it exclusive. So a check and
-//! the commit it guards are never parted by a fence, and when a fence is through, every acquire that slipped in
-//! before it has committed and is seen by the cleanup.
-//!
-//! Order of locks, the same everywhere: line, gate, rows.
+//! A fence takes the service lock exclusive, a check takes it shared: see [`super::service_lock`].
 
-use super::guard::ServiceLock;
 use super::identity;
+use super::service_lock::ServiceLock;
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::spi::{Rows, arg};
 use crate::sabotage::{self, Guard};
-use crate::store::events::{self, Event};
+use crate::store::events::{self, Event, EventKind};
 use crate::store::lookup::Held;
 use crate::store::sql;
 use crate::store::tables::Tables;
@@ -22,44 +17,43 @@ use pgrx::pg_extern;
 use pgrx::pg_sys::Oid;
 use serde_json::json;
 
-/// Whom a fence may hit.
+/// Why a service is fenced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// Only a service whose lease is over.
+pub enum FenceReason {
+    /// Its lease is over. A service that is alive is not fenced.
     Dead,
-    /// Alive or not: its next incarnation has come.
+    /// Its next incarnation registers. Fenced alive or not.
     Replaced,
-    /// Alive or not: it ends itself.
+    /// It deregisters. Fenced alive or not.
     Stopping,
 }
 
-impl Who {
+impl FenceReason {
+    /// The verb, as the event names it.
     fn fenced_by(self) -> &'static str {
         match self {
-            Who::Dead => "cleanup",
-            Who::Replaced => "register_service",
-            Who::Stopping => "deregister_service",
+            FenceReason::Dead => "cleanup",
+            FenceReason::Replaced => "register_service",
+            FenceReason::Stopping => "deregister_service",
         }
     }
 }
 
-/// Fences a service whose gate the transaction has closed. False if it was fenced before, or is alive and may not be hit.
-pub fn fence(service_id: i64, who: Who) -> Result<bool, Error> {
-    Ok(!fence_all(&[service_id], who)?.is_empty())
+/// Fences a service whose lock the transaction holds exclusively. False if it was fenced before, or if the reason
+/// doesn't apply because it is alive.
+pub fn fence(service_id: i64, reason: FenceReason) -> Result<bool, Error> {
+    Ok(!fence_all(&[service_id], reason)?.is_empty())
 }
 
-/// Fences services whose gates the transaction has closed. Returns those that it did fence.
-pub fn fence_all(service_ids: &[i64], who: Who) -> Result<Vec<i64>, Error> {
+/// As [`fence`], for several services. Returns those that it has fenced.
+pub fn fence_all(service_ids: &[i64], reason: FenceReason) -> Result<Vec<i64>, Error> {
     if sabotage::removed(Guard::Fence) {
         return Ok(service_ids.to_vec());
     }
-    let parameters = [arg(service_ids.to_vec()), arg(who != Who::Dead)];
-    let fenced = sql::FENCE.run(&parameters, |rows| {
-        let fenced = |row| Fenced::read(rows, row);
-        (0..rows.len()).filter_map(fenced).collect::<Vec<_>>()
-    })?;
+    let parameters = [arg(service_ids.to_vec()), arg(reason != FenceReason::Dead)];
+    let fenced = sql::FENCE.run(&parameters, |rows| rows.each(|row| Fenced::read(rows, row)))?;
     for service in &fenced {
-        service.record(who)?;
+        service.record(reason)?;
     }
     Ok(fenced.iter().map(|service| service.service_id).collect())
 }
@@ -84,7 +78,7 @@ impl Fenced {
         })
     }
 
-    fn record(&self, who: Who) -> Result<(), Error> {
+    fn record(&self, reason: FenceReason) -> Result<(), Error> {
         let Fenced {
             host, binary_name, ..
         } = self;
@@ -92,14 +86,14 @@ impl Fenced {
             cluster: Some(&self.cluster),
             service_id: Some(self.service_id),
             details: json!({
-                "by": who.fenced_by(), "host": host, "binary_name": binary_name, "silent_seconds": self.silent_seconds,
+                "by": reason.fenced_by(), "host": host, "binary_name": binary_name, "silent_seconds": self.silent_seconds,
             }),
-            ..Event::of(events::Kind::Fenced)
+            ..Event::of(EventKind::Fenced)
         })
     }
 }
 
-/// The row of a token that the caller may use, without a lock on it; `None` if nothing has that token.
+/// The row of a token that the caller may use, without a lock on the row; `None` if no row has the token.
 pub fn holder(tables: &Tables, token: i64) -> Result<Option<Held>, Error> {
     let Some(held) = tables.held(token)? else {
         return Ok(None);
@@ -112,12 +106,12 @@ pub fn holder(tables: &Tables, token: i64) -> Result<Option<Held>, Error> {
     }
 }
 
-/// The role whose service has the token; `None` if nothing has it.
+/// The role whose service has the token; `None` if no row has it.
 pub fn registered_by(token: i64) -> Result<Option<Oid>, Error> {
     sql::TOKEN_ROLE.run(&[arg(token)], |rows| rows.get(0, 0))
 }
 
-/// The refusal of a token that belongs to another role's service.
+/// The error for a token that belongs to another role's service.
 pub fn not_yours(token: i64) -> Error {
     Error::Denied {
         what: format!("token {token} belongs to a service of another role"),
@@ -125,19 +119,19 @@ pub fn not_yours(token: i64) -> Error {
     }
 }
 
-/// Checks that a token is held, and keeps it held until the transaction ends. False if it is not.
+/// Checks that a token is held, and keeps it held until the transaction ends. False if it isn't held.
 pub fn hold(token: i64) -> Result<bool, Error> {
     let Some(holder) = holder(&Tables::open()?, token)? else {
         return Ok(false);
     };
-    let guard = ServiceLock::of(holder.service_id);
-    guard.lock_shared()?;
+    let lock = ServiceLock::of(holder.service_id);
+    lock.lock_shared()?;
     if sabotage::removed(Guard::Hold) {
         return Ok(true);
     }
     let held = sql::HOLD.count(&[arg(token)])? == 1;
     if !held {
-        guard.unlock_shared();
+        lock.unlock_shared();
     }
     Ok(held)
 }
@@ -146,10 +140,9 @@ pub fn hold(token: i64) -> Result<bool, Error> {
 fn assert_held(token: Option<i64>) {
     verb((), || {
         let token = argument::required("token", token)?;
-        if hold(token)? {
-            Ok(())
-        } else {
-            Err(Error::TokenNotHeld(token))
+        match hold(token)? {
+            true => Ok(()),
+            false => Err(Error::TokenNotHeld(token)),
         }
     });
 }

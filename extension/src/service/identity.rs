@@ -1,4 +1,4 @@
-//! Who a service belongs to: what never changes about it, kept in the backend.
+//! The cluster and the role of a service, which never change, remembered by each backend.
 
 use crate::pg::error::Error;
 use crate::pg::owner;
@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Known services a backend remembers; beyond that it starts over.
+/// How many services a backend remembers. Beyond that it forgets all of them.
 const REMEMBERED: usize = 4096;
 
 /// What never changes about a service.
@@ -21,13 +21,13 @@ pub struct Identity {
 
 thread_local! {
     static IDENTITIES: RefCell<HashMap<i64, Identity>> = RefCell::default();
-    /// The generation of our tables that they belong to.
+    /// The generation of our tables in which they were looked up.
     static GENERATION: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The service's identity, if the caller may act for it. That it isn't fenced is for the statement to check.
+/// The service's identity, if the caller may act for it. Whether it is fenced, the statement that follows must check.
 pub fn acting_for(service_id: i64) -> Result<Identity, Error> {
-    if GENERATION.replace(owner::generation()) != owner::generation() {
+    if GENERATION.replace(owner::tables_generation()) != owner::tables_generation() {
         IDENTITIES.with_borrow_mut(HashMap::clear);
     }
     let known = IDENTITIES.with_borrow(|known| known.get(&service_id).cloned());
@@ -67,7 +67,7 @@ pub fn permit(service_id: i64, registered_by: Oid) -> Result<(), Error> {
     })
 }
 
-/// For a caller inside the service's gate: fenced it is not, and will not be before the commit.
+/// Refuses a fenced service. Only under the service lock, so that the answer is true until the commit.
 pub fn require_unfenced(service_id: i64) -> Result<(), Error> {
     match sql::UNFENCED.count(&[arg(service_id)])? {
         0 => Err(Error::ServiceFenced(service_id)),

@@ -1,20 +1,20 @@
-//! Registering a service: each registration is a new incarnation, which fences the earlier one.
+//! The start and the orderly stop of a service. Each registration is a new incarnation, which fences the earlier one.
 
-use super::fence;
-use super::guard::ServiceLock;
-use super::identity::permit;
+use super::fence::{self, FenceReason};
+use super::identity::{acting_for, permit};
+use super::service_lock::ServiceLock;
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::spi::arg;
 use crate::pg::{owner, settings};
-use crate::store::{sql, token};
-use crate::wait::tag::{Kind, Mode, Tag};
+use crate::store::{removal, sql, token};
+use crate::wait::tag::{Mode, Tag, TagKind};
 use pgrx::datum::{AnyElement, Interval};
 use pgrx::pg_extern;
 use pgrx::pg_sys::Oid;
 
-/// Whoever names no cluster shares this one, and so contends for the same locks.
+/// The cluster of services that register without one, so that they contend for the same locks.
 const DEFAULT_CLUSTER: &str = "default";
 
 #[pg_extern(sql = false)]
@@ -23,7 +23,7 @@ fn register_service(
     binary_name: Option<&str>,
     cluster: Option<&str>,
     lease: Option<Interval>,
-    // Passed on as it is, however deep it nests.
+    // Stored without being read, so that its depth doesn't matter.
     details: Option<AnyElement>,
 ) -> Option<i64> {
     verb(None, || {
@@ -34,8 +34,8 @@ fn register_service(
             Some(lease) => argument::lease(lease)?,
             None => Interval::from_micros(i64::from(settings::service_down_time_ms()) * 1000),
         };
-        // Of two that register the same name at once, the later one stays.
-        Tag::of_names(Kind::Incarnation, &[cluster, host, binary_name]).lock(Mode::Exclusive)?;
+        // Of two registrations of one name at the same time the later one stays.
+        Tag::of_names(TagKind::Incarnation, &[cluster, host, binary_name]).lock(Mode::Exclusive)?;
         sql::ADD_CLUSTER.count(&[arg(cluster)])?;
         fence_earlier(cluster, host, binary_name)?;
         let id = sql::ADD_SERVICE.run(
@@ -55,7 +55,7 @@ fn register_service(
     })
 }
 
-/// Fences the incarnation that had the name until now, alive or not.
+/// Fences the incarnation that has had the name until now, alive or not.
 fn fence_earlier(cluster: &str, host: &str, binary_name: &str) -> Result<(), Error> {
     let key = [arg(cluster), arg(host), arg(binary_name)];
     let earlier = sql::INCARNATION.run(&key, |rows| {
@@ -66,10 +66,32 @@ fn fence_earlier(cluster: &str, host: &str, binary_name: &str) -> Result<(), Err
     };
     permit(service_id, registered_by)?;
     ServiceLock::of(service_id).lock_exclusive()?;
-    fence::fence(service_id, fence::Who::Replaced)?;
+    fence::fence(service_id, FenceReason::Replaced)?;
     Ok(())
+}
+
+#[pg_extern(sql = false)]
+fn deregister_service(service_id: Option<i64>) -> Option<i64> {
+    verb(None, || {
+        let service_id = argument::required("service_id", service_id)?;
+        acting_for(service_id)?;
+        ServiceLock::of(service_id).lock_exclusive()?;
+        if !fence::fence(service_id, FenceReason::Stopping)? {
+            return Err(Error::ServiceFenced(service_id));
+        }
+        removal::remove(
+            &sql::DROP_PLAIN_LOCKS,
+            &[arg(vec![service_id]), None, None, None],
+        )?;
+        let left = sql::SERVICE_ROWS.count(&[arg(service_id)])?;
+        if left == 0 {
+            sql::REMOVE_SERVICE.count(&[arg(service_id)])?;
+        }
+        Ok(Some(left as i64))
+    })
 }
 
 export! {
     volguard_register_service, pg_finfo_volguard_register_service => register_service_wrapper;
+    volguard_deregister_service, pg_finfo_volguard_deregister_service => deregister_service_wrapper;
 }

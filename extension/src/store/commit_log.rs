@@ -1,18 +1,18 @@
-//! Lines for the server's log about what a transaction has done, written when it commits: what was rolled back, such as a
-//! cleanup that did not free the way, has not happened.
+//! Messages for the server's log about what a transaction has done, written when it commits. What was rolled back,
+//! such as a cleanup that did not clear the way for an acquire, has not happened.
 
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::ffi::c_void;
 
-struct Line {
-    /// How deep a subtransaction it was said in.
+struct Message {
+    /// The nest level of its subtransaction.
     level: i32,
     text: String,
 }
 
 thread_local! {
-    static LINES: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+    static MESSAGES: RefCell<Vec<Message>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Hooks the ends of transactions and subtransactions, once a backend.
@@ -24,10 +24,10 @@ pub fn register() {
     }
 }
 
-/// Has a line written if what was done in this (sub)transaction comes to stay.
+/// Has a message written if the current (sub)transaction is committed.
 pub fn at_commit(text: String) {
     let level = level();
-    LINES.with_borrow_mut(|lines| lines.push(Line { level, text }));
+    MESSAGES.with_borrow_mut(|messages| messages.push(Message { level, text }));
 }
 
 fn level() -> i32 {
@@ -35,8 +35,8 @@ fn level() -> i32 {
     unsafe { pg_sys::GetCurrentTransactionNestLevel() }
 }
 
-/// Written just before the commit, when an error may still be raised. Little can fail from there on: a serializable
-/// transaction, or the disk.
+/// Writes just before the commit, when an error may still be raised. From there on only a serializable transaction or
+/// the disk can fail.
 ///
 /// # Safety
 /// Called by Postgres at the end of a transaction.
@@ -49,11 +49,11 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     ) {
         return;
     }
-    // A process that is on its way out may have no list any more.
-    let lines = LINES.try_with(RefCell::take).unwrap_or_default();
+    // A process that is ending may have no list any more.
+    let messages = MESSAGES.try_with(RefCell::take).unwrap_or_default();
     if event != XACT_EVENT_ABORT {
-        for line in lines {
-            pgrx::log!("{}", line.text);
+        for message in messages {
+            pgrx::log!("{}", message.text);
         }
     }
 }
@@ -68,22 +68,18 @@ unsafe extern "C-unwind" fn at_subtransaction_end(
     _arg: *mut c_void,
 ) {
     use pg_sys::SubXactEvent::{SUBXACT_EVENT_ABORT_SUB, SUBXACT_EVENT_COMMIT_SUB};
-    let at_end = |lines: &RefCell<Vec<Line>>| {
-        let mut lines = lines.borrow_mut();
-        if lines.is_empty() {
-            return;
-        }
-        let ending = level();
+    let at_end = |messages: &RefCell<Vec<Message>>| {
+        let (mut messages, ending) = (messages.borrow_mut(), level());
         match event {
-            SUBXACT_EVENT_ABORT_SUB => lines.retain(|line| line.level < ending),
+            SUBXACT_EVENT_ABORT_SUB => messages.retain(|message| message.level < ending),
             SUBXACT_EVENT_COMMIT_SUB => {
-                for line in lines.iter_mut() {
-                    line.level = line.level.min(ending - 1);
+                for message in messages.iter_mut() {
+                    message.level = message.level.min(ending - 1);
                 }
             }
             _ => {}
         }
     };
-    // As above; what is not there needs no change.
-    let _ = LINES.try_with(at_end);
+    // As above: a list that is gone needs no change.
+    let _ = MESSAGES.try_with(at_end);
 }

@@ -1,7 +1,7 @@
-//! The record of what happened to services and locks that their holders did not do themselves: a row of `events`, in the
-//! transaction of what it tells, and a line in the server's log.
+//! The record of what happened to services and locks without their holders: a row of `events`, in the transaction of
+//! the act, and a line in the server's log.
 //!
-//! It is bounded in age and number. Whoever records trims a little; nobody waits for anybody while doing so.
+//! It is bounded in age and number: some calls that record an event trim a little, without waiting for each other.
 
 use super::{commit_log, sql};
 use crate::pg::error::Error;
@@ -11,16 +11,16 @@ use pgrx::JsonB;
 use serde_json::{Value, json};
 use std::fmt;
 
-/// One event in so many trims, which removes some more than have come since the last.
+/// After so many events, the call that records the next one trims. It may remove more than have come meanwhile.
 const TRIM_EVERY: i64 = 32;
 const TRIM_AT_ONCE: i32 = 128;
 
-/// What a cleanup removes at once. The more often it runs, the less there is.
+/// A cleanup trims more at once.
 const TRIM_BY_CLEANUP: i32 = 1000;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EventKind {
     Fenced,
     Cleaned,
     Forced,
@@ -30,16 +30,16 @@ pub enum Kind {
     Enabled,
 }
 
-impl Kind {
+impl EventKind {
     fn name(self) -> &'static str {
         match self {
-            Kind::Fenced => "fenced",
-            Kind::Cleaned => "cleaned",
-            Kind::Forced => "forced",
-            Kind::Reset => "reset",
-            Kind::RuleFailed => "rule_failed",
-            Kind::Disabled => "disabled",
-            Kind::Enabled => "enabled",
+            EventKind::Fenced => "fenced",
+            EventKind::Cleaned => "cleaned",
+            EventKind::Forced => "forced",
+            EventKind::Reset => "reset",
+            EventKind::RuleFailed => "rule_failed",
+            EventKind::Disabled => "disabled",
+            EventKind::Enabled => "enabled",
         }
     }
 }
@@ -47,7 +47,7 @@ impl Kind {
 /// What it happened to. The time is that of the record, the role is the caller's.
 #[derive(Debug)]
 pub struct Event<'a> {
-    pub kind: Kind,
+    pub kind: EventKind,
     pub cluster: Option<&'a str>,
     pub service_id: Option<i64>,
     /// Its type and its id.
@@ -58,7 +58,7 @@ pub struct Event<'a> {
 }
 
 impl Event<'_> {
-    pub fn of(kind: Kind) -> Self {
+    pub fn of(kind: EventKind) -> Self {
         Event {
             kind,
             cluster: None,
@@ -90,10 +90,10 @@ impl fmt::Display for Event<'_> {
     }
 }
 
-/// Records an event, which goes if the transaction does.
+/// Records an event, in the current transaction.
 pub fn record(event: &Event) -> Result<(), Error> {
-    // A rule that failed has had its warning.
-    if event.kind != Kind::RuleFailed {
+    // Of a rule that failed there is a warning already.
+    if event.kind != EventKind::RuleFailed {
         let role = owner::name(owner::caller());
         commit_log::at_commit(format!("volguard: {event} by {role}: {}", event.details));
     }
@@ -122,8 +122,8 @@ pub fn record(event: &Event) -> Result<(), Error> {
     }
 }
 
-/// Records that a crash rule failed on a resource; once, however often it is tried again, and not for each of the thousands
-/// that one broken rule may be for.
+/// Records that a crash rule failed on a resource: once an hour, however often it is tried again, and not for each of
+/// the thousands of resources that one broken rule may concern.
 pub fn record_failure(
     resource_type: &str,
     resource_id: &str,
@@ -142,17 +142,18 @@ pub fn record_failure(
             "error": error.to_string(),
             "sqlstate": String::from_utf8_lossy(&code),
         }),
-        ..Event::of(Kind::RuleFailed)
+        ..Event::of(EventKind::RuleFailed)
     })
 }
 
-/// Removes events that are older than the settings allow, or more. For cleanups, so that they go also where nothing happens.
+/// Removes events beyond the age and the number that the settings allow. For cleanups: events must go also where no new
+/// ones come.
 pub fn trim() -> Result<(), Error> {
     remove_oldest(TRIM_BY_CLEANUP)
 }
 
 fn remove_oldest(most: i32) -> Result<(), Error> {
-    // On one snapshot, an event that somebody else has just removed would be a serialization failure.
+    // On one snapshot, an event that another transaction has just removed would be a serialization failure.
     if transaction_snapshot_only() {
         return Ok(());
     }

@@ -1,16 +1,16 @@
-//! The first row that an index finds, without a statement: for looks that would cost more to start than to do.
+//! The first row that an index finds, without a statement: starting one would cost more than the lookup.
 
 use crate::pg::catch::raw;
 use pgrx::pg_sys::{self, Datum, HeapTuple, Oid, Relation, ScanKeyData, Snapshot};
 
-/// `column = value`, by the number of the table's column and the function that compares.
+/// The condition `column = value`, where `equals` is the function that compares.
 ///
 /// # Safety
 /// `equals` compares two values of the column's type as its index does, and `value` is one.
 pub unsafe fn equals(column: i16, equals: Oid, collation: Oid, value: Datum) -> ScanKeyData {
     let mut key = ScanKeyData::default();
     let strategy = pg_sys::BTEqualStrategyNumber as u16;
-    // SAFETY: a key of ours; the caller's promise.
+    // SAFETY: the key is a local variable; the caller's promise.
     unsafe {
         raw::ScanKeyEntryInitialize(
             &mut key,
@@ -26,12 +26,33 @@ pub unsafe fn equals(column: i16, equals: Oid, collation: Oid, value: Datum) -> 
     key
 }
 
-/// Hands the first row that has the keys to `read`, with the snapshot that it was found by, which is what the transaction
-/// sees at this moment or, if `latest`, what is committed. `None` if there is none.
+/// `column = value` for a bigint.
 ///
 /// # Safety
-/// Inside [`crate::pg::catch::catching`], in a transaction that holds a lock on the table. `index` is a btree of it that has the
-/// keys' columns in front, or invalid. `read` calls nothing but functions of [`raw`] and owns nothing.
+/// The column is a bigint.
+pub unsafe fn equals_number(column: i16, value: i64) -> ScanKeyData {
+    let (function, value) = (Oid::from(pg_sys::F_INT8EQ), Datum::from(value));
+    // SAFETY: the function is that of the type, as is the value.
+    unsafe { equals(column, function, Oid::INVALID, value) }
+}
+
+/// `column = value` for a text that is compared byte by byte.
+///
+/// # Safety
+/// The column is a text of collation "C", and `value` is a text.
+pub unsafe fn equals_text(column: i16, value: Datum) -> ScanKeyData {
+    let function = Oid::from(pg_sys::F_TEXTEQ);
+    // SAFETY: the function is that of the type; the value is one, as the caller promises.
+    unsafe { equals(column, function, pg_sys::C_COLLATION_OID, value) }
+}
+
+/// Hands the first row that meets the conditions to `read`, with the snapshot of the lookup: the transaction's, or what
+/// is committed by now if `latest`. `None` if there is no such row.
+///
+/// # Safety
+/// Inside [`crate::pg::catch::catching`], in a transaction that holds a lock on the table. `index` is a btree of the
+/// table whose first columns are those of the conditions, or invalid: then the table is searched. `read` calls only
+/// functions of [`raw`] and owns nothing.
 pub unsafe fn first<R>(
     table: Oid,
     index: Oid,
@@ -39,10 +60,10 @@ pub unsafe fn first<R>(
     latest: bool,
     read: impl FnOnce(Relation, Snapshot, HeapTuple) -> R,
 ) -> Option<R> {
-    // SAFETY: the caller's promise; all that is opened here is closed here, or by the abort when an error jumps out. The
-    // snapshot is on top of the stack until it is taken off.
+    // SAFETY: the caller's promise. What is opened here is closed here, or by the abort when an error jumps out. The
+    // snapshot is on top of the stack until it is popped.
     unsafe {
-        // As SPI does before a statement, so that what the transaction did just before is seen.
+        // As SPI does before a statement, so that earlier writes of the transaction are visible.
         raw::CommandCounterIncrement();
         raw::PushActiveSnapshot(match latest {
             true => raw::GetLatestSnapshot(),

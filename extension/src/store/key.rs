@@ -1,9 +1,9 @@
-//! The key of a lock: which row of `workers` it is.
+//! The key of a lock, which is the key of its row in `workers`.
 
 use pgrx::IntoDatum;
 use pgrx::pg_sys::Datum;
 
-/// A resource, and the name of one of its locks. Which cluster the holder is in plays no part: a volume is one volume.
+/// A resource, and the name of one of its locks. The holder's cluster is no part of it: a volume is one volume.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
     pub resource_type: &'a str,
@@ -13,7 +13,7 @@ pub struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// Made once a call, in the memory of the call.
+    /// The Datums are made once a call, in the current memory context.
     pub fn new(resource_type: &'a str, resource_id: &'a str, lock_name: &'a str) -> Self {
         let datum = |name: &str| name.into_datum().unwrap_or(Datum::null());
         Key {

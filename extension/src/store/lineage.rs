@@ -1,29 +1,29 @@
-//! How often this database has come out of a dump: numbers drawn after a restore must be larger than those drawn before the
-//! dump, and than those that the dumped database went on to draw until it was lost.
+//! How often this database was restored from a dump. Numbers drawn after a restore must be larger than all that the
+//! dumped database has drawn, before the dump and after it.
 //!
-//! The sequence `lineage` holds that count, and a fingerprint of where the database lives: the cluster's system
-//! identifier, and the numbers of the database and of the sequence. A dump carries both along. Where the fingerprint is that of another
-//! place (a restored dump, a database copied by `CREATE DATABASE ... TEMPLATE`, a cluster after `pg_upgrade`, which begins a
-//! WAL timeline of its own), the count is raised, before the first number is drawn. A physical copy keeps its place, and gets a
+//! The sequence `lineage` holds that number and a fingerprint of the database's place: the cluster's system identifier,
+//! and the oids of the database and of the sequence. A dump contains both. If the fingerprint is that of another place,
+//! the number is raised before the first token is drawn. That happens after a restore, in a copy by `CREATE DATABASE
+//! ... TEMPLATE`, and after `pg_upgrade`, which begins a new WAL timeline. A physical copy keeps its place, and gets a
 //! new timeline when it is promoted.
 //!
-//! A sequence and not a row, since it is set at once and for good: a transaction that is rolled back leaves a count that
-//! everybody agrees on, and no one waits for it.
+//! It is a sequence and not a row because a sequence is set at once and for good, whether the transaction commits or
+//! not. So all sessions agree on the number, and no session waits for another one's transaction.
 
 use super::sql;
 use crate::pg::error::Error;
 use crate::pg::owner;
 use crate::pg::spi::arg;
 use crate::sabotage::{self, Guard};
-use crate::wait::tag::{Kind, Mode, Tag};
+use crate::wait::tag::{Mode, Tag, TagKind};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
 use xxhash_rust::xxh3::Xxh3;
 
-/// The lower bits of the sequence: so many that two places look the same once in ten million million times.
+/// The lower bits of the sequence. Two places have the same fingerprint with a chance of one in ten million million.
 const FINGERPRINT_BITS: u32 = 44;
 
-/// What fits above the timeline's bits of a token.
+/// What fits into the bits above the timeline of a token.
 const MOST_RESTORES: i64 = 127;
 
 thread_local! {
@@ -32,14 +32,15 @@ thread_local! {
 
 #[derive(Clone, Copy)]
 struct Known {
-    /// Of our tables: another one after DROP EXTENSION.
+    /// That of our tables, which changes with DROP EXTENSION.
     generation: u64,
     restores: i64,
 }
 
-/// The count. Looked up once a backend; called when one of our tables has just been looked at.
+/// The number of restores, looked up once a backend. Only after a lookup in one of our tables, which delivers a change
+/// of the generation.
 pub fn restores() -> Result<i64, Error> {
-    let generation = owner::generation();
+    let generation = owner::tables_generation();
     match KNOWN.get() {
         Some(known) if known.generation == generation => Ok(known.restores),
         _ => {
@@ -61,8 +62,8 @@ fn look_up() -> Result<i64, Error> {
     if let Some(restores) = restores_here(lineage()?, here) {
         return Ok(restores);
     }
-    // Of all who come at once, one raises it. It holds the lock for no longer than that.
-    let lock = Tag::of_number(Kind::Lineage, 0);
+    // Of several sessions at the same time, one raises the number. The lock is held for that moment only.
+    let lock = Tag::of_number(TagKind::Lineage, 0);
     lock.lock(Mode::Exclusive)?;
     let before = lineage()?;
     let restores = match restores_here(before, here) {
@@ -82,25 +83,25 @@ fn lineage() -> Result<i64, Error> {
     sql::LINEAGE.run(&[], |rows| rows.get(0, 0).unwrap_or(0))
 }
 
-/// The count, if the lineage is that of this place.
+/// The number of restores, if the lineage is that of this place.
 fn restores_here(lineage: i64, here: i64) -> Option<i64> {
     let there = lineage & ((1 << FINGERPRINT_BITS) - 1);
     (there == here).then_some(lineage >> FINGERPRINT_BITS)
 }
 
-/// The count in a new place. Zero is the lineage of a database that has never drawn a number.
+/// The number of restores in a new place. Zero is the lineage of a database that has never drawn a token.
 fn next(lineage: i64) -> Result<i64, Error> {
     match lineage {
         0 => Ok(0),
         _ if lineage >> FINGERPRINT_BITS >= MOST_RESTORES => Err(Error::Unsupported {
             what: format!("this database comes from {MOST_RESTORES} restores of one another"),
-            hint: "There are no larger tokens left. Start anew: DROP EXTENSION volguard, CREATE EXTENSION volguard.",
+            hint: "There are no larger tokens left. Start again: DROP EXTENSION volguard, CREATE EXTENSION volguard.",
         }),
         _ => Ok((lineage >> FINGERPRINT_BITS) + 1),
     }
 }
 
-/// Where the database lives. Never zero.
+/// The database's place. Never zero.
 fn fingerprint() -> Result<i64, Error> {
     let sequence = owner::relation(c"lineage").ok_or(Error::NotInstalled)?;
     // SAFETY: plain reads of shared memory and of a variable of the backend.

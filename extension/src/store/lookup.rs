@@ -1,5 +1,5 @@
-//! Lookups in `workers` through its indexes. Each acquire and each release needs them, and a statement would spend most of
-//! its time on starting and ending.
+//! Lookups in `workers` through its indexes. Each acquire and each release needs them, and a statement would spend most
+//! of its time on its start and end.
 
 use super::index_scan;
 use super::key::Key;
@@ -8,13 +8,13 @@ use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use pgrx::FromDatum;
 use pgrx::datum::Uuid;
-use pgrx::pg_sys::{self, Datum, HeapTuple, ItemPointerData, Oid, Relation};
+use pgrx::pg_sys::{Datum, HeapTuple, ItemPointerData, Oid, Relation, ScanKeyData};
 
-/// A row that keeps a service from a key.
+/// The row that occupies a key or a work slot.
 #[derive(Debug)]
 pub struct Occupant {
     pub tid: ItemPointerData,
-    /// It has the key itself, not just the work slot.
+    /// It has the key itself, not only the work slot.
     pub has_key: bool,
     pub token: i64,
     pub service_id: i64,
@@ -35,7 +35,7 @@ pub struct Held {
 }
 
 impl Tables {
-    /// The row that has this key, or with `slot` the resource's work slot. One that is being deleted counts until that is
+    /// The row that has this key or, with `slot`, the resource's work slot. A deleted row counts until the delete is
     /// committed.
     pub fn occupant(&self, key: &Key, slot: bool) -> Result<Option<Occupant>, Error> {
         let Columns {
@@ -47,33 +47,23 @@ impl Tables {
         } = self.columns;
         let numbers = [token, service_id, request_id, crashed_service_id];
         let datums = key.datums();
-        // SAFETY: the table is locked, the columns are texts; the closures own nothing.
+        // SAFETY: the table is locked, and the key's columns are texts; the closures own nothing.
         let (has_key, found) = unsafe {
             catching(|| {
-                let key = |at: usize| {
-                    let equals = Oid::from(pg_sys::F_TEXTEQ);
-                    let collation = pg_sys::C_COLLATION_OID;
-                    index_scan::equals(self.columns.key[at], equals, collation, datums[at])
-                };
-                let row = |table: Relation, _, row: HeapTuple| {
-                    let copy = raw::heap_copytuple(row);
-                    ((*row).t_self, fields(table, copy, numbers))
-                };
-                let mut keys = [key(0), key(1), key(2)];
-                let found = index_scan::first(self.workers, self.workers_key, &mut keys, true, row);
+                let key = |at: usize| index_scan::equals_text(self.columns.key[at], datums[at]);
+                let found = self.worker(self.workers_key, &mut [key(0), key(1), key(2)], numbers);
                 if found.is_some() || !slot {
                     return (true, found);
                 }
-                let mut keys = [key(0), key(1)];
-                let found = index_scan::first(self.workers, self.work_key, &mut keys, true, row);
+                let found = self.worker(self.work_key, &mut [key(0), key(1)], numbers);
                 (false, found)
             })?
         };
         let occupant = |(tid, fields): (_, [Option<Datum>; 4])| {
             let [token, service_id, request_id, crashed] = fields;
-            // A claimed row keeps the request id of the crashed service, whose request that was.
+            // A claimed row keeps the request id of the crashed service, not of the claimer.
             let request_id = request_id.filter(|_| crashed.is_none());
-            // SAFETY: fields of these types, in a copy of the row.
+            // SAFETY: the fields are of these types, in a copy of the row.
             unsafe {
                 Some(Occupant {
                     tid,
@@ -97,19 +87,12 @@ impl Tables {
         // SAFETY: the table is locked, the columns are of these types; the closures own nothing.
         let row = unsafe {
             catching(|| {
-                let equals = Oid::from(pg_sys::F_INT8EQ);
-                let number = Datum::from(token);
-                let column = self.columns.token;
-                let mut keys = [index_scan::equals(column, equals, Oid::INVALID, number)];
-                let (table, index) = (self.workers, self.token_key);
-                index_scan::first(table, index, &mut keys, true, |table, _, row| {
-                    let copy = raw::heap_copytuple(row);
-                    ((*row).t_self, fields(table, copy, numbers))
-                })
+                let key = index_scan::equals_number(self.columns.token, token);
+                self.worker(self.token_key, &mut [key], numbers)
             })?
         };
         let held = |(tid, fields): (_, [Option<Datum>; 5])| {
-            // SAFETY: fields of these types, in a copy of the row.
+            // SAFETY: the fields are of these types, in a copy of the row.
             let text = |at: usize| unsafe { String::from_datum(fields[at]?, false) };
             Some(Held {
                 tid,
@@ -124,18 +107,37 @@ impl Tables {
         };
         Ok(row.and_then(held))
     }
+
+    /// The first row of `workers` that meets the conditions: its tid, and fields of a copy of it.
+    ///
+    /// # Safety
+    /// As [`index_scan::first`]; the numbers are those of columns.
+    unsafe fn worker<const N: usize>(
+        &self,
+        index: Oid,
+        keys: &mut [ScanKeyData],
+        numbers: [i16; N],
+    ) -> Option<(ItemPointerData, [Option<Datum>; N])> {
+        // SAFETY: the caller's promise; the copy outlives the scan.
+        unsafe {
+            index_scan::first(self.workers, index, keys, true, |table, _, row| {
+                let copy = raw::heap_copytuple(row);
+                ((*row).t_self, fields(table, copy, numbers))
+            })
+        }
+    }
 }
 
 /// Fields of a row; `None` for NULL.
 ///
 /// # Safety
-/// As what [`index_scan::first`] hands a row to; the numbers are those of columns of the table.
+/// As the `read` of [`index_scan::first`]; the numbers are those of columns of the table.
 pub unsafe fn fields<const N: usize>(
     table: Relation,
     row: HeapTuple,
     numbers: [i16; N],
 ) -> [Option<Datum>; N] {
-    // SAFETY: the caller's promise; the two arrays have an element a column, and their fields live as long as the row.
+    // SAFETY: the caller's promise. The two arrays have an element per column, and the fields live as long as the row.
     unsafe {
         let descriptor = (*table).rd_att;
         let count = (*descriptor).natts as usize;

@@ -1,17 +1,17 @@
-//! Removing rows of `workers`, and waking the calls that wait for them.
+//! Removes rows of `workers`, and wakes the calls that wait for them.
 
 use super::sql::Statement;
 use crate::pg::error::Error;
 use crate::pg::spi::{Arg, Rows};
 use crate::wait::WaitQueue;
 
-/// Runs a statement that deletes rows of `workers`, or takes them from their holders, and has the heads of their wait queues
-/// woken after the commit.
+/// Runs a statement that deletes rows of `workers` or takes them from their holders. After the commit the heads of
+/// their wait queues are woken. Returns the number of rows.
 pub fn remove(statement: &Statement, args: &[Arg]) -> Result<usize, Error> {
     remove_reading(statement, args, Rows::len)
 }
 
-/// As [`remove`], and hands the rows that went to `read`.
+/// As [`remove`], but hands the removed rows to `read`.
 pub fn remove_reading<R>(
     statement: &Statement,
     args: &[Arg],
@@ -27,7 +27,7 @@ pub fn remove_reading<R>(
     })
 }
 
-/// Has the heads of the wait queues woken that a deleted row was in the way of.
+/// Wakes, after the commit, the heads of the wait queues that a removed row was in the way of.
 pub fn wake(resource_type: &str, resource_id: &str, lock_name: &str, working: bool) {
     WaitQueue::of_key(resource_type, resource_id, lock_name).wake_after_commit();
     if working {

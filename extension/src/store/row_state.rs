@@ -1,4 +1,4 @@
-//! Is a transaction writing a row of `workers` at this moment? No snapshot of SQL tells.
+//! Whether a transaction is writing a row of `workers` at this moment, which no snapshot of SQL shows.
 
 use super::tables::Tables;
 use crate::pg::error::Error;
@@ -6,20 +6,20 @@ use pgrx::pg_sys::{self, ItemPointerData, TransactionId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowState {
-    /// As it was seen. A lock on the row is no change.
+    /// As it was seen. A lock on the row is not a change.
     Unchanged,
     /// Deleted or replaced since it was seen.
     Gone,
-    /// Being deleted or replaced by a transaction that hasn't ended.
+    /// Being deleted or replaced by a transaction that has not ended.
     Changing(TransactionId),
 }
 
-/// Looks at the row version at `place` with the eyes of a unique index: through a dirty snapshot.
-pub fn of(place: &ItemPointerData) -> Result<RowState, Error> {
+/// The state of the row version at `tid`, seen through a dirty snapshot, as a unique index sees it.
+pub fn of(tid: &ItemPointerData) -> Result<RowState, Error> {
     let workers = Tables::open()?.workers;
-    // SAFETY: the table is open, and locked against changes of its definition, while the tuple is read; the zeroed
-    // snapshot gets the one field that a dirty snapshot needs, and has the other two filled in by the look; the buffer
-    // is released when the look pinned it.
+    // SAFETY: the table is open, and locked against changes of its definition, while the tuple is read. The zeroed
+    // snapshot gets the one field that a dirty snapshot needs; the fetch sets the others. The buffer is released if the
+    // fetch has pinned it.
     unsafe {
         let relation = pg_sys::table_open(workers, pg_sys::AccessShareLock as i32);
         let mut snapshot = pg_sys::SnapshotData {
@@ -27,7 +27,7 @@ pub fn of(place: &ItemPointerData) -> Result<RowState, Error> {
             ..Default::default()
         };
         let mut tuple = pg_sys::HeapTupleData {
-            t_self: *place,
+            t_self: *tid,
             ..Default::default()
         };
         let mut buffer = pg_sys::InvalidBuffer as pg_sys::Buffer;

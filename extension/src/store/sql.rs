@@ -1,8 +1,8 @@
 //! The SQL that runs on volguard's own tables.
 //!
-//! Each statement is prepared once a backend and runs as the tables' owner, whatever the caller's `search_path` is. That
-//! path is dangerous twice: Postgres analyses a kept plan anew whenever the path has changed, and a bare operator is looked
-//! up along it. So every name carries its schema, and operators are written `{=}`, which stands for
+//! Each statement is prepared once a backend and runs as the tables' owner, whatever the caller's `search_path` is.
+//! When that path has changed, Postgres analyses a kept plan anew under the new one, in which a bare operator may be
+//! another one. So every name carries its schema, and an operator is written `{=}`, which stands for
 //! `OPERATOR(pg_catalog.=)`; `{:=}` is an assignment. The compiler refuses a statement with a bare operator, or with
 //! `USING (columns)`, which hides one.
 //!
@@ -29,7 +29,7 @@ use pgrx::pg_sys::{self, Oid};
 use std::ptr;
 use std::sync::OnceLock;
 
-/// One statement of ours.
+/// One statement, with its plan once it has run.
 #[derive(Debug)]
 pub struct Statement {
     sql: &'static str,
@@ -47,7 +47,7 @@ impl Statement {
         }
     }
 
-    /// Runs it as the owner of the tables, on what is committed by now.
+    /// Runs the statement as the owner of the tables, on what is committed by now.
     pub fn run<R>(&self, args: &[Arg], read: impl FnOnce(&Rows) -> R) -> Result<R, Error> {
         let _owner = AsRole::owner()?;
         let _planning = Planning::for_growing_tables();
@@ -61,16 +61,16 @@ impl Statement {
         plan.run(View::Latest, args, read)
     }
 
-    /// Runs it for how many rows it returned or touched.
+    /// Runs the statement and returns the number of rows that it returned or changed.
     pub fn count(&self, args: &[Arg]) -> Result<usize, Error> {
         self.run(args, Rows::len)
     }
 }
 
-/// Plans are made for tables that will grow, while this lives.
+/// While this lives, plans are made for tables that will grow.
 ///
-/// A plan is kept, and made when a statement first runs in a backend. If the table happens to be empty by then, reading all
-/// of it looks cheapest, and goes on to be done when it has a million rows.
+/// A plan is made when a statement first runs in a backend, and kept. For a table that is empty at that moment a
+/// sequential scan is cheapest, and would still be used when the table has a million rows.
 struct Planning {
     seqscan: bool,
     jit: bool,
@@ -78,12 +78,12 @@ struct Planning {
 
 impl Planning {
     fn for_growing_tables() -> Self {
-        // SAFETY: plain variables of the backend, read when a plan is made. Drop puts them back, also when a panic unwinds,
-        // so that the settings and the variables agree again.
+        // SAFETY: plain variables of the backend, read when a plan is made. Drop restores them, also when a panic
+        // unwinds, so that the settings and the variables agree again.
         unsafe {
             Planning {
                 seqscan: ptr::replace(&raw mut pg_sys::enable_seqscan, false),
-                // Where reading all is the only way it counts as so dear that the plan would be compiled.
+                // A sequential scan that can't be avoided gets a cost at which the plan would be compiled.
                 jit: ptr::replace(&raw mut pg_sys::jit_enabled, false),
             }
         }
@@ -100,14 +100,14 @@ impl Drop for Planning {
     }
 }
 
-/// Puts the operators in.
+/// Writes the operators out.
 fn qualified(sql: &str) -> String {
     sql.replace("{:=}", "=")
         .replace('{', "OPERATOR(pg_catalog.")
         .replace('}', ")")
 }
 
-/// Stops the compilation at an operator outside of braces. `=>` names an argument and `::` casts.
+/// Fails the compilation at an operator outside of braces. `=>` names an argument, `::` is a cast.
 const fn refuse_bare_operators(sql: &[u8]) {
     let mut at = 0;
     let mut braced = false;
@@ -132,18 +132,37 @@ const fn refuse_bare_operators(sql: &[u8]) {
     }
 }
 
-/// The rows that a removal returns, for the wake-ups and the record of events.
+/// What a removal returns of each row, for wake-ups and events.
 macro_rules! removed {
     () => {
-        "RETURNING w.cluster, w.resource_type, w.resource_id, w.lock_name, w.status IS NOT NULL, w.token, w.service_id, w.status"
+        "RETURNING w.cluster, w.resource_type, w.resource_id, w.lock_name, w.status IS NOT NULL, w.token, w.service_id,
+             w.status"
     };
 }
 
-/// Whose tokens the caller, `$2`, may use.
+/// Whether the role `$2` may use the tokens of a service `s`.
 macro_rules! permitted {
     () => {
         "(s.registered_by {=} $2 OR pg_catalog.pg_has_role($2, s.registered_by, 'USAGE'))"
     };
 }
 
-use {permitted, removed};
+/// Whether the lease of a service, by its alias, is over. `$now` where the statement has read the clock already.
+macro_rules! lease_over {
+    ($service:literal) => {
+        lease_over!($service, "pg_catalog.clock_timestamp()")
+    };
+    ($service:literal, $now:literal) => {
+        concat!(
+            "(",
+            $service,
+            ".heartbeat_at {+} ",
+            $service,
+            ".lease {<=} ",
+            $now,
+            ")"
+        )
+    };
+}
+
+use {lease_over, permitted, removed};

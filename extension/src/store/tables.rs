@@ -1,11 +1,11 @@
-//! Where our own tables are, for whoever reaches them without a statement: their numbers, columns and indexes, kept for one
-//! generation of the catalog.
+//! The oids of our own tables and their indexes, and the numbers of their columns, for access without a statement. They
+//! are kept for one generation of the catalog.
 
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::pg::invalidation::generation;
-use crate::pg::owner;
-use pgrx::pg_sys::{self, Datum, Oid};
+use crate::pg::{owner, syscache};
+use pgrx::pg_sys::{self, FormData_pg_index, Oid, SysCacheIdentifier};
 use std::cell::Cell;
 use std::ffi::CStr;
 
@@ -13,7 +13,7 @@ thread_local! {
     static TABLES: Cell<Option<Tables>> = const { Cell::new(None) };
 }
 
-/// Where the tables, their columns and indexes are, in one generation of the catalog.
+/// The tables `services` and `workers` in one generation of the catalog, locked for a read.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables {
     generation: u64,
@@ -47,7 +47,7 @@ pub struct Columns {
 }
 
 impl Tables {
-    /// Locks the two tables as a statement that reads them does, and finds its way about them.
+    /// Locks the two tables, as a statement that reads them does.
     pub fn open() -> Result<Self, Error> {
         loop {
             let tables = TABLES.get().map_or_else(Tables::look_up, Ok)?;
@@ -62,7 +62,7 @@ impl Tables {
 
     fn lock(&self) -> Result<(), Error> {
         let share = pg_sys::AccessShareLock as i32;
-        // SAFETY: locks by the tables' numbers; the closure owns nothing.
+        // SAFETY: locks by the tables' oids; the closure owns nothing.
         unsafe {
             catching(|| {
                 raw::LockRelationOid(self.services, share);
@@ -74,9 +74,9 @@ impl Tables {
     fn look_up() -> Result<Self, Error> {
         let generation = generation();
         let relation = |name: &CStr| owner::relation(name).ok_or(Error::NotInstalled);
-        // Without an index the table is searched instead, which can only find more.
+        // Without a usable index the table is searched.
         let index = |name| usable(owner::relation(name)).unwrap_or(Oid::INVALID);
-        // SAFETY: a catalog look-up of a running transaction.
+        // SAFETY: a catalog lookup of a running transaction.
         let column = |table, name: &CStr| unsafe { pg_sys::get_attnum(table, name.as_ptr()) };
         let (services, workers) = (relation(c"services")?, relation(c"workers")?);
         let of_workers = |name| column(workers, name);
@@ -107,18 +107,11 @@ impl Tables {
     }
 }
 
-/// The index, if it has an entry for every row: one that a failed CREATE INDEX or REINDEX left behind may lack some.
+/// The index, if it has an entry for every row. One that a failed CREATE INDEX or REINDEX left behind may not.
 fn usable(index: Option<Oid>) -> Option<Oid> {
-    const CACHE: i32 = pg_sys::SysCacheIdentifier::INDEXRELID as i32;
-    // SAFETY: a catalog lookup of a running transaction; the tuple is released after its fields were copied.
-    unsafe {
-        let tuple = pg_sys::SearchSysCache1(CACHE, Datum::from(index?));
-        if tuple.is_null() {
-            return None;
-        }
-        let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_index>(tuple);
-        let whole = (*form).indisvalid && (*form).indisready && (*form).indislive;
-        pg_sys::ReleaseSysCache(tuple);
-        index.filter(|_| whole)
-    }
+    let usable =
+        |index: &FormData_pg_index| index.indisvalid && index.indisready && index.indislive;
+    // SAFETY: the cache of pg_index.
+    let usable = unsafe { syscache::row(SysCacheIdentifier::INDEXRELID, index?, usable) };
+    index.filter(|_| usable == Some(true))
 }

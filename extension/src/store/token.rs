@@ -1,15 +1,16 @@
 //! Numbers that never come back: fencing tokens and service ids.
 //!
-//! A token is `(restores << 56) + (WAL timeline << 44) | counter`, where nearly every database has been restored from a dump
-//! zero times.
+//! A token is `(restores << 56) + (WAL timeline << 44) | counter`. Most databases were never restored from a dump: then
+//! the number of restores is zero.
 //!
-//! The counter of a token is a sequence, drawn while its key is held, so each acquisition of a
-//! key has a larger one than the acquisitions before. A sequence can fall behind in one case: a standby that lags is
-//! promoted. Then the timeline is a new one, and it stands above the counter. A dump forgets the timeline, and what was drawn after
-//! it was taken; therefore the number of restores stands above the timeline.
+//! The counter is a sequence, drawn while the key is held, so that each acquisition of a key has a larger one than
+//! those before. A sequence can fall behind when a standby that lags is promoted. Then the timeline is a new one, in
+//! the bits above the counter. A dump knows neither the timeline nor the tokens that were drawn after it; therefore the
+//! number of restores is in the bits above the timeline.
 //!
-//! A service id must not return either: a zombie whose registration a fail-over lost would heartbeat as somebody else.
-//! Its upper bits count the timelines from the first, so that ids stay small for people until there was a fail-over.
+//! A service id must not come back either: after a fail-over that lost its registration, a process would renew the
+//! lease of another one. The upper bits of an id count the timelines from the first, so that ids are small until a
+//! fail-over.
 
 use super::lineage;
 use super::tables::Tables;
@@ -18,13 +19,13 @@ use crate::pg::error::Error;
 use crate::sabotage::{self, Guard};
 use pgrx::pg_sys;
 
-/// Bits of the counter: 17 million million acquisitions a timeline.
+/// Bits of the counter: 17 million million acquisitions per timeline.
 const COUNTER_BITS: u32 = 44;
 
-/// Bits of the timeline: 4095 of them between two restores. Seven bits are left for these.
+/// Bits of the timeline: 4095 timelines between two restores. Seven bits are left for the restores.
 const TIMELINE_BITS: u32 = 12;
 
-/// The upper bits of a token that is drawn now. Only where one is: in a database's first use it writes down where that lives.
+/// The upper bits of a token that is drawn now. Only for a draw: in a new place it writes the lineage.
 pub fn epoch() -> Result<i64, Error> {
     Ok(upper(lineage::restores()?, timeline()))
 }
@@ -33,11 +34,11 @@ fn upper(restores: i64, timeline: u32) -> i64 {
     ((restores << TIMELINE_BITS) + i64::from(timeline)) << COUNTER_BITS
 }
 
-/// A new token. Only for a key that is headed and free: a refusal writes nothing.
+/// A new token. Only for a free key, as head of its queue: a refusal writes nothing.
 pub fn draw(tables: &Tables) -> Result<i64, Error> {
     let epoch = epoch()?;
     let counter = tables.token_counter;
-    // SAFETY: a sequence of ours, so nobody needs a privilege on it; the closure owns nothing.
+    // SAFETY: a sequence of ours, for which no privilege is checked; the closure owns nothing.
     let drawn = unsafe { catching(|| raw::nextval_internal(counter, false))? };
     Ok(epoch | drawn)
 }
@@ -48,12 +49,12 @@ pub fn service_epoch() -> Result<i64, Error> {
 }
 
 fn timeline() -> u32 {
-    // SAFETY: reads shared memory; in recovery it gives the timeline that will not be written to, and the insert fails.
+    // SAFETY: reads shared memory. In recovery the timeline is one that is not written to, and the insert fails.
     unsafe { pg_sys::GetWALInsertionTimeLine() }
 }
 
-/// Makes the transaction's commit wait for the disk, whatever `synchronous_commit` says: a number that somebody has seen
-/// must not be drawn a second time after a crash.
+/// Makes the transaction's commit wait for the disk, whatever `synchronous_commit` says: a number that was returned
+/// must not be drawn again after a crash.
 pub fn make_durable() {
     if sabotage::removed(Guard::Durable) {
         return;

@@ -1,6 +1,6 @@
-//! Writes one row of `workers` by the executor's functions that logical replication applies rows with, without the start
-//! and end of a statement. They mind whatever is on the table: indexes, constraints, row triggers, the replica identity
-//! that a publication needs.
+//! Writes one row of `workers` without the start and end of a statement, by the executor's functions with which logical
+//! replication applies rows. They respect what is on the table: indexes, constraints, row triggers, and the replica
+//! identity that a publication needs.
 
 use super::key::Key;
 use super::lookup::{Held, fields};
@@ -15,10 +15,10 @@ use pgrx::pg_sys::{
 };
 use std::ptr;
 
-/// The unique index that no two rows with one token get past.
+/// The unique index on the token.
 const TOKEN_KEY: &str = "workers_token_key";
 
-/// A lock that is taken.
+/// The row of a new lock.
 pub struct NewRow<'a> {
     pub key: &'a Key<'a>,
     pub token: i64,
@@ -30,8 +30,8 @@ pub struct NewRow<'a> {
     pub acquired_at: TimestampTz,
 }
 
-/// What a delete has done.
-enum Removed {
+/// The result of a delete.
+enum Deleted {
     Row {
         had_status: bool,
         can_be_vetoed: bool,
@@ -39,7 +39,7 @@ enum Removed {
     NotThere,
 }
 
-/// Inserts a row. Only for a key that is headed and free: the unique index raises an error otherwise.
+/// Inserts a row. Only for a free key, as head of its queue: otherwise the unique index raises an error.
 pub fn insert(tables: &Tables, row: &NewRow) -> Result<(), Error> {
     let columns = &tables.columns;
     let acquired_at = arg(row.acquired_at);
@@ -58,10 +58,10 @@ pub fn insert(tables: &Tables, row: &NewRow) -> Result<(), Error> {
         (columns.updated_at, acquired_at),
     ];
     let _owner = AsRole::owner()?;
-    // SAFETY: the table is locked for a read, so that it is there; the closure owns nothing.
+    // SAFETY: the table is locked for a read, so it exists; the closure owns nothing.
     let inserted = unsafe {
         catching(|| {
-            // SQL would say so before it starts.
+            // As the executor does at the start of a statement.
             raw::PreventCommandIfReadOnly(c"acquire()".as_ptr());
             with_table(tables, |table, target, state| {
                 insert_into(table, target, state, &fields)
@@ -78,30 +78,30 @@ pub fn insert(tables: &Tables, row: &NewRow) -> Result<(), Error> {
     }
 }
 
-/// Deletes the row of a token, after waiting for transactions that have it locked. Whether it had a status; `None` if the
-/// token has no row any more.
+/// Deletes the row of a token, after waiting for transactions that have it locked. Returns whether it had a status;
+/// `None` if the token has no row any more.
 pub fn delete(tables: &Tables, held: &Held) -> Result<Option<bool>, Error> {
     let _owner = AsRole::owner()?;
     // SAFETY: as above.
-    let removed = unsafe {
+    let deleted = unsafe {
         catching(|| {
             raw::PreventCommandIfReadOnly(c"release()".as_ptr());
             with_table(tables, |table, target, state| {
                 let slot = raw::table_slot_create(table, ptr::null_mut());
-                let removed = delete_from(tables, table, target, state, slot, held);
+                let deleted = delete_from(tables, table, target, state, slot, held);
                 raw::ExecDropSingleTupleTableSlot(slot);
-                removed
+                deleted
             })
         })?
     };
-    match removed {
-        Removed::NotThere => Ok(None),
-        // The executor doesn't tell whether a BEFORE trigger returned NULL.
-        Removed::Row {
+    match deleted {
+        Deleted::NotThere => Ok(None),
+        // The executor doesn't report that a BEFORE trigger returned NULL.
+        Deleted::Row {
             can_be_vetoed: true,
             ..
         } if tables.held(held.token)?.is_some() => Err(suppressed("delete from")),
-        Removed::Row { had_status, .. } => Ok(Some(had_status)),
+        Deleted::Row { had_status, .. } => Ok(Some(had_status)),
     }
 }
 
@@ -120,14 +120,14 @@ unsafe fn with_table<R>(
     tables: &Tables,
     body: impl FnOnce(Relation, *mut ResultRelInfo, *mut EState) -> R,
 ) -> R {
-    // SAFETY: what is opened here is closed here, or by the abort when an error jumps out; the lock stays. The executor's
-    // state goes with its memory.
+    // SAFETY: what is opened here is closed here, or by the abort when an error jumps out; the lock stays. Memory that
+    // the executor allocates is freed with its state.
     unsafe {
         let table = raw::table_open(tables.workers, pg_sys::RowExclusiveLock as i32);
         let state = raw::CreateExecutorState();
         let target = raw::palloc0(size_of::<ResultRelInfo>()).cast::<ResultRelInfo>();
         (*target).type_ = pg_sys::NodeTag::T_ResultRelInfo;
-        // Zero, as there is no range table: an error that names a row's values would look into it.
+        // Zero, as there is no range table, into which an error that names a row's values would look.
         raw::InitResultRelInfo(target, table, 0, ptr::null_mut(), 0);
         raw::PushActiveSnapshot(raw::GetLatestSnapshot());
         (*state).es_snapshot = raw::GetActiveSnapshot();
@@ -147,13 +147,13 @@ unsafe fn with_table<R>(
         raw::PopActiveSnapshot();
         raw::FreeExecutorState(state);
         raw::relation_close(table, pg_sys::NoLock as i32);
-        // What follows in the transaction is to see it.
+        // Makes the write visible to the rest of the transaction.
         raw::CommandCounterIncrement();
         result
     }
 }
 
-/// False if a trigger kept the row out.
+/// False if a BEFORE trigger returned NULL.
 ///
 /// # Safety
 /// As the body of [`with_table`]; the fields are of their columns' types.
@@ -163,7 +163,7 @@ unsafe fn insert_into(
     state: *mut EState,
     fields: &[(i16, Arg)],
 ) -> bool {
-    // SAFETY: the caller's promise; the slot has room for a field a column.
+    // SAFETY: the caller's promise; the slot has room for a field per column.
     unsafe {
         let slot = raw::MakeSingleTupleTableSlot((*table).rd_att, &raw const pg_sys::TTSOpsVirtual);
         let columns = (*(*table).rd_att).natts as usize;
@@ -177,17 +177,17 @@ unsafe fn insert_into(
         raw::ExecOpenIndices(target, false);
         raw::ExecSimpleRelationInsert(target, state, slot);
         raw::ExecCloseIndices(target);
-        // The place of the new row, which nothing has set if a BEFORE trigger returned NULL.
+        // The tid of the new row, which stays unset if a BEFORE trigger returned NULL.
         let inserted = (*slot).tts_tid.ip_posid != 0;
         raw::ExecDropSingleTupleTableSlot(slot);
         inserted
     }
 }
 
-/// Locks the latest version of the row first: the delete of the executor raises an error where it meets another writer.
+/// Locks the latest version of the row first: the executor's delete raises an error if it meets another writer.
 ///
 /// # Safety
-/// As the body of [`with_table`]; the slot is one of the table, and the row was seen where `held` says.
+/// As the body of [`with_table`]; the slot is of the table, and `held` names the tid of a version of the row.
 unsafe fn delete_from(
     tables: &Tables,
     table: Relation,
@@ -195,16 +195,17 @@ unsafe fn delete_from(
     state: *mut EState,
     slot: *mut TupleTableSlot,
     held: &Held,
-) -> Removed {
+) -> Deleted {
     const FLAGS: u32 =
         pg_sys::TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
     let mut tid = held.tid;
     let mut failure = pg_sys::TM_FailureData::default();
-    // SAFETY: the caller's promise; of a table AM's functions this one is always there. No version is needed to plan a
-    // recheck for a trigger: the row is locked, so the zeroed state of one is never used.
+    // SAFETY: the caller's promise. The state for a recheck is zeroed because it is never used: the row is locked, so a
+    // trigger needs no recheck.
     unsafe {
+        // Every table access method has this function.
         let Some(tuple_lock) = (*(*table).rd_tableam).tuple_lock else {
-            return Removed::NotThere;
+            return Deleted::NotThere;
         };
         let locked = tuple_lock(
             table,
@@ -218,19 +219,19 @@ unsafe fn delete_from(
             &mut failure,
         );
         if locked != TM_Result::TM_Ok {
-            return Removed::NotThere;
+            return Deleted::NotThere;
         }
         let mut should_free = false;
         let row = raw::ExecFetchSlotHeapTuple(slot, false, &mut should_free);
         let [token, status] = fields(table, row, [tables.columns.token, tables.columns.status]);
-        // A claim, or giving one back, puts another token into the row.
+        // A claim puts another token into the row, and so does its return.
         if token != Some(Datum::from(held.token)) {
-            return Removed::NotThere;
+            return Deleted::NotThere;
         }
         let recheck = raw::palloc0(size_of::<pg_sys::EPQState>()).cast();
         raw::ExecSimpleRelationDelete(target, state, recheck, slot);
         let triggers = (*target).ri_TrigDesc;
-        Removed::Row {
+        Deleted::Row {
             had_status: status.is_some(),
             can_be_vetoed: !triggers.is_null() && (*triggers).trig_delete_before_row,
         }

@@ -1,19 +1,19 @@
-//! Noticing, while a call waits, that its client has gone.
+//! Notices, while a call waits, that its client has closed the connection.
 //!
-//! Postgres looks at the connection of a running statement only if `client_connection_check_interval` is set, and by default
-//! it isn't. A waiter whose client has died would then keep its place and, in the end, take the lock for nobody. So the
-//! head [checks](check) whenever it has slept, and whoever waits for a lock of Postgres does so under a [`Watch`] and looks when it
-//! has it.
+//! Postgres checks the connection of a running statement only if `client_connection_check_interval` is set, and by
+//! default it isn't. A call whose client has died would keep its place in the queue, and in the end take a lock that is
+//! of no use. So the head of a queue [checks](check) after each sleep. A wait for a lock of Postgres runs under a
+//! [`ConnectionCheck`], and ends with a check.
 
 use crate::pg::catch::{catching, check_interrupts, raw};
 use crate::pg::error::Error;
 use crate::sabotage::{self, Guard};
 use pgrx::pg_sys;
 
-/// How often a watch looks, unless the session has an interval of its own. Milliseconds.
+/// How often the connection is checked, unless the session has set an interval. Milliseconds.
 const INTERVAL: i32 = 1000;
 
-/// Ends the session, as Postgres would, if its client has hung up.
+/// Ends the session, as Postgres would, if its client has closed the connection.
 pub fn check() -> Result<(), Error> {
     if !can_tell() {
         return Ok(());
@@ -30,19 +30,20 @@ pub fn check() -> Result<(), Error> {
     check_interrupts()
 }
 
-/// While this lives, a client that hangs up ends its session, within [`INTERVAL`].
-pub struct Watch {
-    lent: bool,
+/// While this lives, the session ends within [`INTERVAL`] after its client has closed the connection.
+pub struct ConnectionCheck {
+    sets_interval: bool,
 }
 
-impl Watch {
-    pub fn begin() -> Result<Watch, Error> {
+impl ConnectionCheck {
+    pub fn begin() -> Result<Self, Error> {
         // SAFETY: a plain variable of the backend.
-        let lent = unsafe { pg_sys::client_connection_check_interval == 0 } && can_tell();
-        let watch = Watch { lent };
-        if lent {
-            // SAFETY: as above. A pending check is what Postgres' own timer leaves behind; answering it arms that timer
-            // again while the interval isn't zero, and one that goes off later finds nothing to do.
+        let sets_interval = unsafe { pg_sys::client_connection_check_interval == 0 } && can_tell();
+        // Before check_interrupts may fail, so that Drop resets the interval.
+        let checking = ConnectionCheck { sets_interval };
+        if sets_interval {
+            // SAFETY: as above. Postgres' own timer leaves a pending check, whose handling starts the timer again while
+            // the interval isn't zero. A timer that fires later finds an interval of zero and does nothing.
             unsafe {
                 pg_sys::client_connection_check_interval = INTERVAL;
                 pg_sys::CheckClientConnectionPending = 1;
@@ -50,24 +51,24 @@ impl Watch {
             }
             check_interrupts()?;
         }
-        Ok(watch)
+        Ok(checking)
     }
 }
 
-impl Drop for Watch {
+impl Drop for ConnectionCheck {
     fn drop(&mut self) {
-        if self.lent {
-            // SAFETY: as above. Zero is what it was, and what the setting still says.
+        if self.sets_interval {
+            // SAFETY: as above. Zero was the value before, and is still that of the setting.
             unsafe { pg_sys::client_connection_check_interval = 0 };
         }
     }
 }
 
-/// Whether there is a client, and the system says when it closes its end.
+/// Whether there is a client, and the system reports when it closes the connection.
 fn can_tell() -> bool {
     if sabotage::removed(Guard::Watch) {
         return false;
     }
-    // SAFETY: a plain variable of the backend, and a function that only answers what was compiled in.
+    // SAFETY: a plain variable of the backend, and a function that returns what was compiled in.
     unsafe { pg_sys::WaitEventSetCanReportClosed() && !pg_sys::MyProcPort.is_null() }
 }

@@ -1,26 +1,26 @@
-//! How long a call may wait, and lock waits that end by then.
+//! The end of a call's wait, and lock waits that end by then.
 
-use super::client::{self, Watch};
+use super::client::{self, ConnectionCheck};
 use crate::pg::catch::attempt;
 use crate::pg::error::Error;
 use pgrx::pg_sys;
 use std::ptr;
 use std::time::{Duration, Instant};
 
-/// SQLSTATE of Postgres' own lock timeout.
+/// The SQLSTATE of Postgres' lock timeout.
 const LOCK_NOT_AVAILABLE: [u8; 5] = *b"55P03";
 
 /// The end of a wait, on the server's monotonic clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
-    /// `None` for a wait of zero: nothing may block.
+    /// `None` for a wait of zero: the call must not block.
     end: Option<Instant>,
-    /// When the caller's own `lock_timeout` strikes, if it has one.
+    /// When the session's `lock_timeout` is over, if it has one.
     lock_timeout: Option<Instant>,
 }
 
 impl Deadline {
-    /// Starts now. A wait that ends beyond the clock's range ends in a century.
+    /// Starts now. A wait is a century at most: the clock's range ends somewhere.
     pub fn after(wait: Duration) -> Self {
         const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
         let now = Instant::now();
@@ -37,15 +37,15 @@ impl Deadline {
         self.end.is_some()
     }
 
-    /// What is left; zero when it is over.
+    /// The time left; zero when it is over.
     pub fn left(&self) -> Duration {
         self.end.map_or(Duration::ZERO, |end| {
             end.saturating_duration_since(Instant::now())
         })
     }
 
-    /// For a sleep that is no lock wait in Postgres' eyes but is one in the caller's: fails when `lock_timeout` is over,
-    /// and says otherwise how long to sleep at most.
+    /// How long to sleep at most. Fails when `lock_timeout` is over: to Postgres the sleep is no lock wait, to the
+    /// caller it is one.
     pub fn sleep(&self) -> Result<Duration, Error> {
         let left = self.left();
         let Some(timeout) = self.lock_timeout else {
@@ -58,24 +58,24 @@ impl Deadline {
         Ok(left.min(until_timeout))
     }
 
-    /// Runs `body` with every lock wait in it bounded by the time left; `None` if that ran out. Ends the session if its client
-    /// goes meanwhile.
+    /// Runs `body` with each lock wait in it bounded by the time left; `None` if the time ran out. Ends the session if
+    /// its client closes the connection meanwhile.
     pub fn bound<T>(&self, body: impl FnOnce() -> Result<T, Error>) -> Result<Option<T>, Error> {
         let left = self.left();
         if left.is_zero() {
             return Ok(None);
         }
-        let watch = Watch::begin()?;
+        let checking = ConnectionCheck::begin()?;
         let result = self.attempt(left, || body().map(Some))?;
-        drop(watch);
+        drop(checking);
         client::check()?;
         Ok(result)
     }
 
-    /// Runs `body` with each lock wait in it bounded by `most`. What it did is undone if it returns none, or if a lock
-    /// wait took too long, which is `None` as well.
+    /// Runs `body` in a subtransaction, with each lock wait in it bounded by `most`. The subtransaction is undone if
+    /// `body` returns `None`, or if a lock wait took too long, which is `None` as well.
     ///
-    /// The caller's own `lock_timeout` still counts: when it is the shorter one it raises, as everywhere else.
+    /// The session's own `lock_timeout` still counts: if it is the shorter one, it raises its error as usual.
     pub fn attempt<T>(
         &self,
         most: Duration,
@@ -95,7 +95,7 @@ impl Deadline {
     }
 }
 
-/// The backend's `lock_timeout` is another one while this lives.
+/// The backend's `lock_timeout` has another value while this lives.
 struct LockTimeout(i32);
 
 impl LockTimeout {
@@ -103,8 +103,8 @@ impl LockTimeout {
         let millis = i32::try_from(timeout.as_millis())
             .unwrap_or(i32::MAX)
             .max(1);
-        // SAFETY: a plain variable of the backend, read when a lock wait starts. Drop puts it back, also when a
-        // panic unwinds, so that the setting and the variable agree again.
+        // SAFETY: a plain variable of the backend, read when a lock wait starts. Drop restores it, also when a panic
+        // unwinds, so that the setting and the variable agree again.
         let before = unsafe { ptr::replace(&raw mut pg_sys::LockTimeout, millis) };
         LockTimeout(before)
     }

@@ -1,8 +1,8 @@
-//! Heavyweight locks of our own.
+//! volguard's heavyweight locks.
 //!
-//! They use the advisory lock method with a value in the tag's fourth field that Postgres' advisory functions never
-//! write (they use 1 and 2), so they can't meet a user's advisory lock. `pg_locks` shows them as `advisory` with that
-//! value as `objsubid`. All are transaction-level.
+//! They use the advisory lock method, with a value in the tag's fourth field that Postgres' advisory functions never
+//! write (they use 1 and 2). So they can't conflict with a user's advisory lock. `pg_locks` shows them as `advisory`
+//! with that value as `objsubid`. All are transaction-level.
 
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
@@ -10,21 +10,21 @@ use crate::sabotage::{self, Guard};
 use pgrx::pg_sys::{self, LOCKTAG};
 use xxhash_rust::xxh3::Xxh3;
 
-/// What a tag stands for: its fourth field.
+/// What a tag is for: its fourth field.
 #[derive(Clone, Copy, Debug)]
 #[repr(u16)]
-pub enum Kind {
-    /// The waiting line of a key.
+pub enum TagKind {
+    /// The wait queue of a key.
     Queue = 0x5647,
-    /// The waiting line of a resource's work slot.
+    /// The wait queue of a resource's work slot.
     WorkQueue = 0x5648,
-    /// The gate of a service: shared by whoever relies on its being alive, exclusive to whoever fences it.
+    /// The service lock: shared by transactions that rely on the service being alive, exclusive to a fence.
     ServiceLock = 0x5649,
-    /// Registering under one (cluster, host, binary).
+    /// Registering under one (cluster, host, binary_name).
     Incarnation = 0x564A,
-    /// Raising the count of restores.
+    /// Raising the number of restores.
     Lineage = 0x564B,
-    /// Cleaning up a cluster without being asked.
+    /// An automatic cleanup of a cluster.
     Cleaning = 0x564C,
 }
 
@@ -34,23 +34,23 @@ pub enum Mode {
     Exclusive = pg_sys::ExclusiveLock as isize,
 }
 
-impl Kind {
-    /// The guard that its locks are.
+impl TagKind {
+    /// The guard that a test removes together with these locks.
     fn guard(self) -> Option<Guard> {
         match self {
-            Kind::Queue | Kind::WorkQueue => Some(Guard::Line),
-            Kind::ServiceLock => Some(Guard::Gate),
-            Kind::Cleaning => Some(Guard::OneCleaner),
-            Kind::Incarnation | Kind::Lineage => None,
+            TagKind::Queue | TagKind::WorkQueue => Some(Guard::Line),
+            TagKind::ServiceLock => Some(Guard::Gate),
+            TagKind::Cleaning => Some(Guard::OneCleaner),
+            TagKind::Incarnation | TagKind::Lineage => None,
         }
     }
 }
 
 #[derive(Clone, Copy)]
-pub struct Tag(LOCKTAG, Kind);
+pub struct Tag(LOCKTAG, TagKind);
 
 impl Tag {
-    pub fn of_number(kind: Kind, number: u64) -> Self {
+    pub fn of_number(kind: TagKind, number: u64) -> Self {
         Tag(
             LOCKTAG {
                 // SAFETY: a plain variable of the backend.
@@ -65,10 +65,10 @@ impl Tag {
         )
     }
 
-    /// Two names that hash alike share a tag, which makes one wait for the other and is otherwise harmless: a tag
-    /// only orders attempts, the unique index decides them. The hash is a fixed one because backends that loaded
-    /// different builds of the extension must agree on it.
-    pub fn of_names(kind: Kind, names: &[&str]) -> Self {
+    /// Names with the same hash share a tag. Then one call waits for the other, and nothing worse: a tag only orders
+    /// the attempts, the unique index decides them. The hash function is fixed because backends with different builds
+    /// of the extension must agree.
+    pub fn of_names(kind: TagKind, names: &[&str]) -> Self {
         let mut hash = Xxh3::new();
         for name in names {
             hash.update(&(name.len() as u64).to_le_bytes());
@@ -77,23 +77,23 @@ impl Tag {
         Self::of_number(kind, hash.digest())
     }
 
-    /// Whoever takes several locks takes them in this order.
+    /// A call that takes several locks takes them in this order.
     pub fn order(&self) -> (u16, u32, u32) {
         let tag = &self.0;
         (tag.locktag_field4, tag.locktag_field2, tag.locktag_field3)
     }
 
-    /// Takes the lock if that needs no waiting.
+    /// Takes the lock if it is free.
     pub fn try_lock(&self, mode: Mode) -> Result<bool, Error> {
         self.acquire(mode, true)
     }
 
-    /// Waits for the lock, behind those who asked before. The backend's `lock_timeout` applies.
+    /// Waits for the lock, behind earlier calls. The backend's `lock_timeout` applies.
     pub fn lock(&self, mode: Mode) -> Result<(), Error> {
         self.acquire(mode, false).map(drop)
     }
 
-    /// Has a test taken the guard away that these locks are?
+    /// Whether a test has removed these locks.
     fn is_sabotaged(&self) -> bool {
         self.1.guard().is_some_and(sabotage::removed)
     }
@@ -109,19 +109,19 @@ impl Tag {
         Ok(result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL)
     }
 
-    /// Gives back one `try_lock` or `lock` before the transaction ends.
+    /// Undoes one `try_lock` or `lock` before the transaction ends.
     pub fn unlock(&self, mode: Mode) {
         if self.is_sabotaged() {
             return;
         }
         let _owned = ByTransaction::now();
-        // SAFETY: a valid tag; a lock that isn't held gets a warning of Postgres, nothing worse.
+        // SAFETY: a valid tag; for a lock that isn't held Postgres raises a warning.
         unsafe { pg_sys::LockRelease(&self.0, mode as i32, false) };
     }
 
-    /// The latches of the processes that hold the lock exclusively (one at most) or shared.
+    /// Adds the latches of the processes that hold the lock exclusively (one at most) or shared.
     ///
-    /// A process may have ended, and its slot may belong to another, by the time the latch is set: a latch set in vain
+    /// When the latch is set, the process may have ended and its slot may belong to another one. A latch set in vain
     /// only makes its owner look once more.
     pub fn holders_latches(&self, into: &mut Vec<*mut pg_sys::Latch>) {
         let mut count = 0;
@@ -136,10 +136,10 @@ impl Tag {
     }
 }
 
-/// Locks belong to the (sub)transaction instead of the running query while this lives.
+/// While this lives, locks belong to the (sub)transaction instead of the running query.
 ///
-/// Postgres releases a lock only on behalf of the resource owner that took it, and a lock taken in a subtransaction
-/// passes to the transaction; so all are taken and released in the transaction's name.
+/// Postgres releases a lock only for the resource owner that took it, and a lock of a subtransaction passes to its
+/// parent. So all are taken and released for the transaction.
 struct ByTransaction(pg_sys::ResourceOwner);
 
 impl ByTransaction {
@@ -155,21 +155,21 @@ impl ByTransaction {
 
 impl Drop for ByTransaction {
     fn drop(&mut self) {
-        // SAFETY: what `now` read; the query that owns it is still running.
+        // SAFETY: what `now` read; its query is still running.
         unsafe { pg_sys::CurrentResourceOwner = self.0 };
     }
 }
 
 /// The latch of the process that runs a virtual transaction; `None` if that transaction is over.
 ///
-/// The process number alone may name the wrong process by now, so the local transaction id must match too.
+/// The process number may belong to another process by now, so the local transaction id must match too.
 #[cfg(not(any(feature = "pg17", feature = "pg18")))]
 fn latch_of(id: &pg_sys::VirtualTransactionId) -> Option<*mut pg_sys::Latch> {
     unsafe extern "C-unwind" {
         /// `storage/sinvaladt.h`, which pgrx doesn't bind. Takes one lightweight lock; raises nothing.
         fn BackendIdGetProc(backend: std::ffi::c_int) -> *mut pg_sys::PGPROC;
     }
-    // SAFETY: a PGPROC is never unmapped while we live; a stale one fails the comparison.
+    // SAFETY: a PGPROC stays mapped as long as the backend lives; a stale one fails the comparison.
     unsafe {
         let process = BackendIdGetProc(id.backendId);
         (!process.is_null() && (*process).lxid == id.localTransactionId)
@@ -180,7 +180,7 @@ fn latch_of(id: &pg_sys::VirtualTransactionId) -> Option<*mut pg_sys::Latch> {
 /// As above, for the releases whose processes have numbers.
 #[cfg(any(feature = "pg17", feature = "pg18"))]
 fn latch_of(id: &pg_sys::VirtualTransactionId) -> Option<*mut pg_sys::Latch> {
-    // SAFETY: as above; ProcNumberGetProc answers null for a number without a process.
+    // SAFETY: as above; ProcNumberGetProc returns null for a number without a process.
     unsafe {
         let process = pg_sys::ProcNumberGetProc(id.procNumber);
         (!process.is_null() && (*process).vxid.lxid == id.localTransactionId)

@@ -1,4 +1,4 @@
-//! Waking the head of a line after a commit.
+//! Wakes the head of a wait queue after a commit.
 
 use super::tag::Tag;
 use crate::sabotage::{self, Guard};
@@ -16,10 +16,10 @@ pub fn register() {
     unsafe { pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut()) };
 }
 
-/// Notes whoever heads the line of `tag` at this moment, to be woken once the change just made is visible.
+/// Notes the call that heads the queue of `tag` now, to be woken once this transaction's change is visible.
 ///
-/// Call it after the row was deleted (or changed). Who becomes head later finds the change in progress and waits for this
-/// transaction instead, so no call sleeps through it.
+/// To be called after the row was deleted or changed. A call that becomes head later finds the change in progress and
+/// waits for this transaction instead, so that no call misses the change.
 pub fn after_commit(tag: &Tag) {
     if !sabotage::removed(Guard::WakeUp) {
         TO_WAKE.with_borrow_mut(|latches| tag.holders_latches(latches));
@@ -27,10 +27,10 @@ pub fn after_commit(tag: &Tag) {
 }
 
 /// # Safety
-/// Called by Postgres at the end of a transaction, when nothing may fail any more: it sets latches and frees a list.
+/// Called by Postgres at the end of a transaction, where nothing may fail any more: it sets latches and frees a list.
 ///
-/// A rolled-back savepoint leaves its latches in the list; they wake a head in vain, which then looks and sleeps again.
-/// PREPARE TRANSACTION forgets them; its heads find out by their safety poll.
+/// A savepoint that is rolled back leaves its latches in the list. They wake a head in vain, which looks and sleeps
+/// again. PREPARE TRANSACTION drops the list: the heads notice the change by their safety poll.
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn at_transaction_end(
     event: pg_sys::XactEvent::Type,
@@ -43,14 +43,14 @@ unsafe extern "C-unwind" fn at_transaction_end(
     ) {
         return;
     }
-    // A failed borrow can't happen (nothing calls us while it borrows) and would only cost the safety poll's second.
+    // The borrow can't fail, since nothing borrows the list now. If it did, the heads would wake by their safety poll.
     let latches = TO_WAKE.try_with(|list| {
         list.try_borrow_mut()
             .map(|mut list| std::mem::take(&mut *list))
     });
     if let (XACT_EVENT_COMMIT, Ok(Ok(latches))) = (event, latches) {
         for latch in latches {
-            // SAFETY: the latch of a PGPROC, which stays mapped as long as we live. SetLatch raises nothing.
+            // SAFETY: the latch of a PGPROC, which stays mapped as long as the backend lives. SetLatch raises nothing.
             unsafe { pg_sys::SetLatch(latch) };
         }
     }

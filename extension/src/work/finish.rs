@@ -1,7 +1,7 @@
-//! Finishing work: the row of `workers` goes, and the row of the resource gets its final state.
+//! Finishes work: deletes the row of `workers` and updates the row of the resource.
 //!
-//! In this order: another transaction that has checked the token has the row of `workers` locked and may be on its way to
-//! that of the resource. Where the update does nothing, the release is undone.
+//! In this order, because a transaction that has checked the token has the row of `workers` locked, and may go on to
+//! that of the resource. If the update does nothing, the release is undone.
 
 use super::tracked::Tracked;
 use crate::conditional_update::{Call, Outcome};
@@ -13,7 +13,7 @@ use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::sabotage::{self, Guard};
 use crate::service::fence;
-use crate::service::guard::ServiceLock;
+use crate::service::service_lock::ServiceLock;
 use crate::store::lookup::Held;
 use crate::store::tables::Tables;
 use pgrx::IntoDatum;
@@ -31,18 +31,18 @@ fn finish(token: i64, changes: Jsonb) -> Result<Outcome, Error> {
     // SAFETY: a jsonb in the call's memory.
     let nothing = unsafe { Jsonb::new(nothing.expect("a document is no NULL")) };
     let update = tracked.update(changes, nothing, None);
-    // Nobody fences the service before we commit.
-    let guard = ServiceLock::of(held.service_id);
-    guard.lock_shared()?;
+    // So that no fence comes before the commit.
+    let service_lock = ServiceLock::of(held.service_id);
+    service_lock.lock_shared()?;
     let outcome = give_back(&tables, &held, &update);
     let outcome = outcome.map_err(|error| tracked.explain(error))?;
     if !matches!(outcome, Outcome::Updated(_)) {
-        guard.unlock_shared();
+        service_lock.unlock_shared();
     }
     Ok(outcome)
 }
 
-/// Both or neither.
+/// Releases the lock and updates the row, both or neither.
 fn give_back(tables: &Tables, held: &Held, update: &Call) -> Result<Outcome, Error> {
     let mut refusal = Outcome::Fenced;
     let done = attempt(|| {
@@ -64,14 +64,14 @@ fn give_back(tables: &Tables, held: &Held, update: &Call) -> Result<Outcome, Err
     Ok(done.unwrap_or(refusal))
 }
 
-/// Written by hand instead of by `pg_extern`, as `conditional_update` is.
+/// Without `pg_extern`, as `conditional_update`.
 ///
 /// # Safety
 /// Called by Postgres' function manager, as `volguard.finish_work`.
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn finish_work_wrapper(fcinfo: FunctionCallInfo) -> Datum {
     verb(Datum::null(), || {
-        // SAFETY: the arguments are those that the function declares, in that order, and live while it runs.
+        // SAFETY: the arguments are those of the declared function, and live while it runs.
         unsafe {
             let token = required("token", pg_getarg(fcinfo, 0))?;
             let changes = required("changes", pg_getarg_datum(fcinfo, 1))?;

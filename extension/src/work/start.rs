@@ -1,9 +1,9 @@
-//! Starting work: as head of the lines of the key and of the work slot, and inside the gate, the row of the resource is
-//! updated, and the row of `workers` inserted with the status that the resource has got.
+//! Starts work. As head of the wait queues of the key and of the work slot, and under the service lock, the call
+//! updates the row of the resource, and inserts a row into `workers` with the resource's new status.
 //!
-//! Nothing may wait for long behind a head that waits for a row of the user's: whoever has locked that row may be about to
-//! queue for this very key, or to close this gate. So the wait for it is cut into pieces, and between two of them lines and
-//! gate are free.
+//! The head must not wait for long for a row of the user's: the transaction that has locked that row may be about to
+//! queue for the same key, or to fence the service. So the wait is cut into short ones, and between two of them the
+//! call leaves the queues and releases the service lock.
 
 use super::tracked::Tracked;
 use crate::conditional_update::{Call, Outcome, no_names};
@@ -23,10 +23,11 @@ use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 use std::time::{Duration, Instant};
 
-/// How long the row of a resource may keep a head waiting at a time. Well below `deadlock_timeout`: a circle through that
-/// row opens again before Postgres looks for one.
+/// How long the head waits for the row of a resource at a time. Well below `deadlock_timeout`, so that a circle through
+/// that row opens before Postgres looks for a deadlock.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// With a wait of zero, a lock wait ends after this.
+
+/// How long the call waits for the row with a wait of zero.
 const NO_WAIT: Duration = Duration::from_millis(1);
 
 struct Arguments<'c> {
@@ -41,9 +42,9 @@ struct Arguments<'c> {
     request_id: Option<Uuid>,
 }
 
-/// What came of a call.
+/// The result of a call.
 enum Started {
-    /// With the token; the row is as it was left, or by now is.
+    /// With the token, and the row as updated, or as it is now if an earlier call of the request has updated it.
     Updated(i64, Option<Outcome>),
     Refused(Outcome),
     Locked,
@@ -51,9 +52,10 @@ enum Started {
 
 impl Arguments<'_> {
     /// # Safety
-    /// `fcinfo` holds the arguments of `volguard.start_work`, and they and the current memory context outlive the value.
+    /// `fcinfo` holds the arguments of `volguard.start_work`; they outlive the value, as does the current memory
+    /// context.
     unsafe fn read(fcinfo: FunctionCallInfo) -> Result<Self, Error> {
-        // SAFETY: each argument is read as the type that it is declared with.
+        // SAFETY: each argument is read as its declared type.
         unsafe {
             let text = |number| pg_getarg::<String>(fcinfo, number);
             let document = |number| pg_getarg_datum(fcinfo, number).map(|datum| Jsonb::new(datum));
@@ -97,15 +99,15 @@ impl Arguments<'_> {
         let attempts = Attempts::of(&request, || {
             let (began, patience) = (Instant::now(), patience(&deadline));
             let update = self.update(&tracked);
-            let came = change(&deadline, &update).map_err(|error| tracked.explain(error))?;
-            let ready = match &came {
+            let changed = change(&deadline, &update).map_err(|error| tracked.explain(error))?;
+            let ready = match &changed {
                 Some(Outcome::Updated(row)) => Ready::TakeWith(arg(tracked.status(*row)?)),
-                // It was not our patience that ended: a trigger won't wait for a lock of its own. Nor is there more to wait for.
+                // A lock wait of a trigger has failed, not that for the row: waiting again is of no use.
                 None if began.elapsed() < patience => Ready::Decline,
                 None => Ready::GiveWay,
                 Some(_) => Ready::Decline,
             };
-            outcome = came;
+            outcome = changed;
             Ok(ready)
         });
         Ok(match attempts.run()? {
@@ -120,8 +122,8 @@ impl Arguments<'_> {
         })
     }
 
-    /// A mistake is told whether or not the key is free. The look leaves no lock on the table, behind which a change of the
-    /// table would queue for as long as we wait for the key.
+    /// Reports an error in the arguments, whether or not the key is free. The check leaves no lock on the table: DDL on
+    /// the table would have to wait for it while the call waits for the key.
     fn check(&self, deadline: &Deadline, tracked: &Tracked) -> Result<(), Error> {
         let update = self.update(tracked);
         if update.is_known() {
@@ -136,7 +138,7 @@ impl Arguments<'_> {
     }
 }
 
-/// Updates the row. `None` if that has to wait for somebody who has it locked; a refusal leaves no lock on it.
+/// Updates the row. `None` if another transaction has it locked. If the update is refused, the row isn't locked.
 fn change(deadline: &Deadline, update: &Call) -> Result<Option<Outcome>, Error> {
     let mut refusal = None;
     let updated = bounded(deadline, || {
@@ -151,7 +153,7 @@ fn change(deadline: &Deadline, update: &Call) -> Result<Option<Outcome>, Error> 
     Ok(updated.or(refusal))
 }
 
-/// Keeps what `body` did if it returns a value, and lets it wait for no lock beyond our patience.
+/// Keeps what `body` did if it returns a value, and bounds each of its lock waits.
 fn bounded<T>(
     deadline: &Deadline,
     body: impl FnOnce() -> Result<Option<T>, Error>,
@@ -159,7 +161,7 @@ fn bounded<T>(
     deadline.attempt(patience(deadline).max(NO_WAIT), body)
 }
 
-/// How long to wait for the row this time.
+/// How long to wait for the row now.
 fn patience(deadline: &Deadline) -> Duration {
     match sabotage::removed(Guard::Patience) {
         true => deadline.left(),
@@ -175,7 +177,7 @@ impl Started {
     unsafe fn into_tuple(self, fcinfo: FunctionCallInfo) -> Datum {
         let (token, [outcome, row, unmet]) = match self {
             Started::Updated(token, Some(outcome)) => (arg(token), outcome.fields()),
-            // Work that was started before, on a row that is gone or hidden.
+            // An earlier call of the request has started the work, and the row is gone or hidden by now.
             Started::Updated(token, None) => (arg(token), [arg("updated"), None, no_names()]),
             Started::Refused(outcome) => (None, outcome.fields()),
             Started::Locked => (None, [arg("locked"), None, no_names()]),
@@ -185,14 +187,14 @@ impl Started {
     }
 }
 
-/// Written by hand instead of by `pg_extern`, as `conditional_update` is.
+/// Without `pg_extern`, as `conditional_update`.
 ///
 /// # Safety
 /// Called by Postgres' function manager, as `volguard.start_work`.
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn start_work_wrapper(fcinfo: FunctionCallInfo) -> Datum {
     verb(Datum::null(), || {
-        // SAFETY: the arguments are those that the function declares, in that order, and live while it runs.
+        // SAFETY: the arguments are those of the declared function, and live while it runs.
         unsafe { Ok(Arguments::read(fcinfo)?.start()?.into_tuple(fcinfo)) }
     })
 }

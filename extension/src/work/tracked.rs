@@ -1,7 +1,7 @@
-//! The row of a tracked resource: which one it is, and what its status is.
+//! The row of a tracked resource: its key and its status.
 
 use crate::cleanup::rules::{self, Resource};
-use crate::conditional_update::{Call, Row};
+use crate::conditional_update::{Call, UpdatedRow};
 use crate::input::argument;
 use crate::input::jsonb::Jsonb;
 use crate::pg::error::Error;
@@ -44,8 +44,8 @@ impl<'a> Tracked<'a> {
         Call::new(self.resource.target, key, changes, expected, filter)
     }
 
-    /// What the row's new status makes the status of the work. A crash rule goes by it, so there must be one.
-    pub fn status(&self, row: Row) -> Result<String, Error> {
+    /// The row's new status, which becomes the status of the work. Crash rules are found by it, so it must not be NULL.
+    pub fn status(&self, row: UpdatedRow) -> Result<String, Error> {
         let column = self.resource.status_column.to_string_lossy();
         let Some(column_type) = self.status_type() else {
             let problem = format!("the table has no column \"{column}\"");
@@ -53,10 +53,10 @@ impl<'a> Tracked<'a> {
         };
         let Some(status) = row.text(&column) else {
             let problem = format!("must leave a scalar in the column \"{column}\", not NULL");
-            let hint = "Set the status column to what is being done: by it a crash rule knows what to repair.";
+            let hint = "Set the status column to what is being done: the crash rule for that status repairs it.";
             return Err(Error::invalid("changes", problem, hint));
         };
-        // The blanks at the end of a char(n) are not part of the value.
+        // Blanks at the end of a char(n) are not part of its value.
         let status = match column_type {
             pg_sys::BPCHAROID => status.trim_end_matches(' '),
             _ => &status,
@@ -74,7 +74,7 @@ impl<'a> Tracked<'a> {
         }
     }
 
-    /// Names what the caller can do something about, where an error is about our own part of the update.
+    /// Rewrites an error about our own part of the update, so that it names what the caller can change.
     pub fn explain(&self, error: Error) -> Error {
         let Tracked {
             resource,
@@ -98,7 +98,7 @@ impl<'a> Tracked<'a> {
         }
     }
 
-    /// The table is not any more what was tracked.
+    /// The table has changed since it was tracked.
     fn changed(&self, column: &str, problem: &str) -> Error {
         Error::Column {
             path: "resource_type".to_owned(),

@@ -1,15 +1,15 @@
-//! The process that starts a tick every so often.
+//! The process that starts a tick periodically.
 
-use super::{Outcome, described, on_signal, signal};
+use super::{INSTALLED, described, on_signal, signal};
 use crate::pg::settings;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{check_for_interrupts, log};
 use std::ffi::{CStr, CString};
-use std::fmt;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Ended with this, the process is started again: by a shutdown the server says itself that it isn't to be.
+/// A process that exits with this code is started again, unless the server shuts down.
 const START_AGAIN: i32 = 1;
 
 /// # Safety
@@ -22,72 +22,47 @@ pub unsafe extern "C-unwind" fn volguard_cleanup_launcher(_argument: Datum) {
         signal::SIGTERM,
         Some(signal::SignalHandlerForShutdownRequest),
     );
-    // SAFETY: the first calls of a new process, in Postgres' order. Without a database it sees what all databases share.
+    // SAFETY: the first calls of a new process, in Postgres' order. Without a database it sees the catalogs that all
+    // share.
     unsafe {
         pg_sys::BackgroundWorkerUnblockSignals();
         pg_sys::BackgroundWorkerInitializeConnection(ptr::null(), ptr::null(), 0);
         pg_sys::pgstat_report_appname(c"volguard cleanup launcher".as_ptr());
     }
-    let mut obstacle = None;
+    // Logged when it changes, not at every tick.
+    let mut idle = None;
     loop {
         let now = tick().err();
-        if now != obstacle {
-            log!("volguard: {}", report(now.as_ref()));
-            obstacle = now;
+        if now != idle {
+            match &now {
+                Some(reason) => {
+                    log!("volguard: {reason}; nothing is cleaned up until that changes");
+                }
+                None => log!("volguard: cleaning up again"),
+            }
+            idle = now;
         }
         rest();
     }
 }
 
-fn report(obstacle: Option<&Obstacle>) -> String {
-    match obstacle {
-        Some(obstacle) => format!("{obstacle}; nothing is cleaned up until that changes"),
-        None => "cleaning up again".to_owned(),
-    }
-}
-
-/// Why nothing is cleaned. Told once, not at every tick.
-#[derive(Debug, PartialEq, Eq)]
-enum Obstacle {
-    NoDatabase(CString),
-    NoConnections(CString),
-    NotInstalled(CString),
-    NoProcess,
-}
-
-impl fmt::Display for Obstacle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Obstacle::NoDatabase(name) => {
-                write!(f, "volguard.database names {name:?}, which does not exist")
-            }
-            Obstacle::NoConnections(name) => write!(f, "database {name:?} takes no connections"),
-            Obstacle::NotInstalled(name) => {
-                write!(f, "database {name:?} lacks the extension volguard")
-            }
-            Obstacle::NoProcess => {
-                f.write_str("no process is left for a cleaning: max_worker_processes is too small")
-            }
-        }
-    }
-}
-
-/// One cleaning, up to its end.
-fn tick() -> Result<(), Obstacle> {
+/// Starts one cleanup and waits for its end. The error says why nothing is cleaned up.
+fn tick() -> Result<(), String> {
     let name = settings::database();
     let database = find(&name)?;
-    Outcome::Broken.write();
-    let process = Process::start(database).ok_or(Obstacle::NoProcess)?;
-    while process.is_there() {
+    INSTALLED.get().store(true, Ordering::Relaxed);
+    let process = Process::start(database)
+        .ok_or("no process is left for a cleanup: max_worker_processes is too small")?;
+    while process.is_alive() {
         wait(None);
     }
-    match Outcome::read() {
-        Outcome::NotInstalled => Err(Obstacle::NotInstalled(name)),
-        Outcome::Cleaned | Outcome::Broken => Ok(()),
+    match INSTALLED.get().load(Ordering::Relaxed) {
+        true => Ok(()),
+        false => Err(format!("database {name:?} lacks the extension volguard")),
     }
 }
 
-/// Until the next tick is due, by the interval as it is by then.
+/// Sleeps until the next tick is due, by the interval as it is by then.
 fn rest() {
     let begun = Instant::now();
     loop {
@@ -99,7 +74,7 @@ fn rest() {
     }
 }
 
-/// Until something happens, or the time is over. A shutdown doesn't return.
+/// Sleeps until a signal or the end of a process, and for `most` at the longest. Doesn't return at a shutdown.
 fn wait(most: Option<Duration>) {
     let timeout = most.map_or(0, |_| pg_sys::WL_TIMEOUT);
     let events = pg_sys::WL_LATCH_SET | pg_sys::WL_EXIT_ON_PM_DEATH | timeout;
@@ -124,12 +99,12 @@ fn wait(most: Option<Duration>) {
     check_for_interrupts!();
 }
 
-/// The database of that name, if one can connect to it.
+/// The database of that name, if it takes connections.
 ///
-/// All databases are read, without an index: whoever belongs to none may lack what it takes to use one.
-fn find(name: &CString) -> Result<Oid, Obstacle> {
-    // SAFETY: a transaction around a scan of a catalog that all databases share. A tuple is good until the next one is read,
-    // and both of its fields that are read are there in every row.
+/// All databases are read, without an index: a process without a database may lack what an index scan needs.
+fn find(name: &CString) -> Result<Oid, String> {
+    // SAFETY: a transaction around a scan of a catalog that all databases share. A tuple is good until the next one
+    // is read, and both of its fields that are read are there in every row.
     let found = unsafe {
         pg_sys::SetCurrentStatementStartTimestamp();
         pg_sys::StartTransactionCommand();
@@ -154,16 +129,18 @@ fn find(name: &CString) -> Result<Oid, Obstacle> {
     };
     match found {
         Some((database, true)) => Ok(database),
-        Some((_, false)) => Err(Obstacle::NoConnections(name.clone())),
-        None => Err(Obstacle::NoDatabase(name.clone())),
+        Some((_, false)) => Err(format!("database {name:?} takes no connections")),
+        None => Err(format!(
+            "volguard.database names {name:?}, which does not exist"
+        )),
     }
 }
 
-/// A process that cleans. The launcher's latch is set when it ends.
+/// A process that cleans up. The launcher's latch is set when it ends.
 struct Process(NonNull<pg_sys::BackgroundWorkerHandle>);
 
 impl Process {
-    /// `None` if there is no room for one more.
+    /// `None` if `max_worker_processes` leaves no room for one more.
     fn start(database: Oid) -> Option<Process> {
         // SAFETY: a plain variable of the process.
         let launcher = unsafe { pg_sys::MyProcPid };
@@ -177,8 +154,8 @@ impl Process {
         NonNull::new(handle).map(Process)
     }
 
-    /// Whether it is yet to start, or runs.
-    fn is_there(&self) -> bool {
+    /// Whether it has not ended: it runs, or is yet to start.
+    fn is_alive(&self) -> bool {
         use pg_sys::BgwHandleStatus::{BGWH_NOT_YET_STARTED, BGWH_STARTED};
         let mut pid = 0;
         // SAFETY: a handle that isn't freed.

@@ -1,13 +1,14 @@
-//! One cleaning of a database, in a process of its own.
+//! One cleanup of a database, in a process of its own.
 
-use super::{Outcome, on_signal, signal};
+use super::{INSTALLED, on_signal, signal};
 use crate::cleanup::auto;
 use crate::pg::error::Error;
 use crate::pg::export::{raise_pending, verb};
 use crate::pg::owner;
 use pgrx::pg_sys::{self, Datum, Oid};
+use std::sync::atomic::Ordering;
 
-/// What a database or a role may have set that would keep every tick from its work.
+/// Settings of a database or a role that could make every tick fail.
 const SETTINGS: [(&std::ffi::CStr, &std::ffi::CStr); 3] = [
     (c"default_transaction_isolation", c"read committed"),
     (c"default_transaction_read_only", c"off"),
@@ -23,10 +24,10 @@ pub unsafe extern "C-unwind" fn volguard_cleanup_worker(database: Datum) {
     unsafe { raise_pending() };
 }
 
-/// An error ends the process and is told to the log by Postgres.
+/// An error ends the process; Postgres logs it.
 #[pgrx::pg_guard]
 extern "C-unwind" fn work(database: Datum) {
-    // The shutdown of the server ends a cleaning as it ends any statement.
+    // The shutdown of the server ends a cleanup as it ends any statement.
     on_signal(signal::SIGTERM, Some(signal::die));
     // SAFETY: the first calls of a new process, in Postgres' order. The argument is what the launcher passed. As the
     // bootstrap superuser, which every cluster has: the crash rules run as their own roles all the same.
@@ -51,7 +52,7 @@ extern "C-unwind" fn work(database: Datum) {
             c"volguard: cleaning up after dead services".as_ptr(),
         );
     }
-    let Some(outcome) = verb(None, || clean().map(Some)) else {
+    let Some(installed) = verb(None, || clean().map(Some)) else {
         return;
     };
     // SAFETY: the transaction and the snapshot opened above.
@@ -60,15 +61,15 @@ extern "C-unwind" fn work(database: Datum) {
         pg_sys::CommitTransactionCommand();
         pg_sys::pgstat_report_stat(true);
     }
-    outcome.write();
+    INSTALLED.get().store(installed, Ordering::Relaxed);
 }
 
-fn clean() -> Result<Outcome, Error> {
+/// False if the database lacks the extension. The events of what is done are logged.
+fn clean() -> Result<bool, Error> {
     match owner::role() {
-        Err(Error::NotInstalled) => return Ok(Outcome::NotInstalled),
+        Err(Error::NotInstalled) => return Ok(false),
         role => role?,
     };
-    // What is done tells the log by itself.
     auto::clean_due(None)?;
-    Ok(Outcome::Cleaned)
+    Ok(true)
 }

@@ -1,76 +1,72 @@
-//! What documents have in common that come to the same statement: everything but the scalars at their top, of which only
-//! the kind counts. An application has few signatures, however many rows it updates.
+//! The key of a cached update: what calls of one statement have in common. That is everything in their documents but the
+//! values of scalars that are members of key, changes or expected. An application has few such keys, however many rows
+//! it updates.
 
-use crate::conditional_update::call::Call;
-use crate::input::jsonb::{Jsonb, Part};
+use crate::input::jsonb::{Jsonb, Stored};
 use crate::pg::owner;
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Oid};
 use std::ffi::CStr;
 
-/// Longer ones are read anew each time: they hold data rather than a program's own conditions.
+/// A longer key is not used: such documents hold data rather than a program's own conditions.
 const LONGEST: usize = 4 << 10;
 
 #[derive(Debug)]
-pub struct Signature<'c> {
-    /// Two calls with the same bytes come to the same statement, as long as the catalog stays as it is.
+pub struct CacheKey<'c> {
+    /// Two calls with the same bytes run the same statement, as long as the catalog stays the same.
     pub bytes: Vec<u8>,
-    /// What stands at the top of key, changes and expected, one after the other.
-    pub parts: Vec<Part<'c>>,
+    /// The members of key, changes and expected, in this order; a literal of the grammar has their number.
+    pub members: Vec<Stored<'c>>,
 }
 
-impl<'c> Signature<'c> {
-    /// `None` for documents that are no objects, or too large to be worth it.
-    pub fn of(call: &Call<'c>) -> Option<Self> {
-        let mut signature = Signature {
+impl<'c> CacheKey<'c> {
+    /// `documents` are key, changes and expected; every byte of `others` counts. `None` if a document is no object,
+    /// or if they are too large.
+    pub fn of(target: Oid, documents: [Jsonb<'c>; 3], others: [Option<&[u8]>; 3]) -> Option<Self> {
+        let mut key = CacheKey {
             bytes: Vec::with_capacity(512),
-            parts: Vec::with_capacity(16),
+            members: Vec::with_capacity(16),
         };
-        signature.number(call.target.to_u32());
-        // Who asks, and by which path, decides what the names in the documents mean.
-        signature.number(owner::caller().to_u32());
-        // SAFETY: the setting's value, a C string while nothing sets it.
-        signature.run_of(unsafe { CStr::from_ptr(pg_sys::namespace_search_path) }.to_bytes());
-        for document in [call.key, call.changes, call.expected] {
-            signature.open(document)?;
+        key.number(target.to_u32());
+        // The caller and the path decide what the names in the documents mean.
+        key.number(owner::caller().to_u32());
+        // SAFETY: the setting's value, a C string until the setting changes.
+        key.run_of(unsafe { CStr::from_ptr(pg_sys::namespace_search_path) }.to_bytes());
+        for document in documents {
+            key.add(document)?;
         }
-        let others = [
-            call.filter.map(Jsonb::bytes),
-            call.changes_sql.map(Jsonb::bytes),
-            call.filter_sql.as_deref().map(str::as_bytes),
-        ];
         for bytes in others {
-            signature.bytes.push(bytes.is_some().into());
-            signature.run_of(bytes.unwrap_or_default());
+            key.bytes.push(bytes.is_some().into());
+            key.run_of(bytes.unwrap_or_default());
         }
-        (signature.bytes.len() <= LONGEST).then_some(signature)
+        (key.bytes.len() <= LONGEST).then_some(key)
     }
 
-    /// Takes a document member by member.
-    fn open(&mut self, document: Jsonb<'c>) -> Option<()> {
+    /// Adds each member of a document.
+    fn add(&mut self, document: Jsonb<'c>) -> Option<()> {
         let mut is_text = true;
-        let is_object = document.each_member(|name, part| {
+        let is_object = document.each_member(|name, stored| {
             self.run_of(name);
-            self.bytes.push(match part {
-                Part::Null => b'0',
-                Part::Boolean(_) => b'b',
-                Part::Number(_) => b'n',
-                Part::Text(_) => b't',
-                Part::Composed(_) => b'c',
+            self.bytes.push(match stored {
+                Stored::Null => b'0',
+                Stored::Boolean(_) => b'b',
+                Stored::Number(_) => b'n',
+                Stored::Text(_) => b't',
+                Stored::Composed(_) => b'c',
             });
-            match part {
-                Part::Composed(bytes) => self.run_of(bytes),
-                // In a database of another encoding; reading the document says what to do.
-                Part::Text(text) => is_text &= std::str::from_utf8(text).is_ok(),
+            match stored {
+                Stored::Composed(bytes) => self.run_of(bytes),
+                // In a database with another encoding. The grammar reports it.
+                Stored::Text(text) => is_text &= std::str::from_utf8(text).is_ok(),
                 _ => {}
             }
-            self.parts.push(part);
+            self.members.push(stored);
         });
-        // Longer than any run, so that the next document's members are no more of this one's.
+        // Larger than the length of any run, so it ends the document.
         self.number(u32::MAX);
         (is_object && is_text).then_some(())
     }
 
-    /// Bytes with their length before them, so that no two sequences of runs look the same.
+    /// Bytes after their length, so that no two sequences of runs look the same.
     fn run_of(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u32);
         // What is too long is only counted.

@@ -1,16 +1,14 @@
-//! What documents of one signature come to: the statement, and where its parameters come from.
+//! A cached update: the statements that documents of one cache key come to, and where their parameters come from.
 
+use super::claims;
 use super::memory::Memory;
 use super::plan;
 use super::row_lock::RowLock;
 use crate::conditional_update::catalog::table::{Column, Table};
-use crate::conditional_update::grammar::{Choice, Condition, Expectation, Expression, Literal};
-use crate::conditional_update::outcome;
-use crate::conditional_update::sql::bind::Input;
-use crate::conditional_update::sql::writer::{Parameter, Source, Statement};
-use crate::conditional_update::update::{Request, only_row};
-use crate::input::document::Path;
-use crate::input::jsonb::Part;
+use crate::conditional_update::grammar::Literal;
+use crate::conditional_update::sql::bind::TypeInput;
+use crate::conditional_update::sql::writer::{Parameter, Source, WrittenStatement};
+use crate::input::jsonb::{Stored, number_text};
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::pg::invalidation::generation;
@@ -22,88 +20,94 @@ use std::ffi::CString;
 use std::rc::Rc;
 
 #[derive(Debug)]
-pub struct Recipe {
-    /// Of the catalog that it was made from.
+pub struct CachedUpdate {
+    /// Of the catalog when the statements were written.
     generation: u64,
-    target: Oid,
-    /// The target and what the filters look at, with the modes that the statement locks them in.
+    /// The target and the tables that the filters read, with the lock modes of the statement.
     tables: Vec<(Oid, u32)>,
     lock: Option<Lock>,
     update: Prepared,
-    /// Where the values are that never change.
+    /// Holds the constant values.
     _memory: Memory,
 }
 
 /// How the row is locked before the update.
 #[derive(Debug)]
 struct Lock {
-    /// The short way, where there is one, and which of the update's arguments are the key.
-    directly: Option<(RowLock, Vec<usize>)>,
+    /// The lock without a statement, if it is possible, and which arguments of the update are its key.
+    direct: Option<(RowLock, Vec<usize>)>,
     statement: Prepared,
 }
 
-/// A statement with what its parameters get.
+/// A statement and what its parameters get.
 #[derive(Debug)]
 struct Prepared {
     plan: Rc<Plan>,
-    arguments: Vec<Argument>,
+    bindings: Vec<Binding>,
 }
 
 /// What a parameter gets.
 #[derive(Debug)]
-enum Argument {
+enum Binding {
     Clock,
-    /// The same each time.
-    Value(Datum),
-    /// A text that its type may read as something else each time, such as a timestamp `now`.
-    Text(CString, Input),
-    /// The scalar that stands there at the top of the documents.
-    Part(usize, Input),
+    /// The same value in each call.
+    Constant(Datum),
+    /// The same text in each call, which its type may read differently each time, such as a timestamp `now`.
+    Text(CString, TypeInput),
+    /// The scalar with this number among the members of the call's documents.
+    Member(usize, TypeInput),
 }
 
-impl Recipe {
-    /// `generation` is the catalog's from before the statements, the lock and the update, were written.
+/// A statement that locks the row of the key, and the key's columns.
+#[derive(Debug)]
+pub struct LockStatement<'d> {
+    pub statement: WrittenStatement<'d>,
+    /// How many members the key has.
+    pub members: usize,
+    /// The columns of those that are not null.
+    pub columns: Vec<Column>,
+}
+
+impl CachedUpdate {
+    /// From the statements of a call with these members. `generation` is that of the catalog before they were
+    /// written. `None` if a scalar among the members has no parameter: then no later call may run these statements.
     pub fn new(
         generation: u64,
-        request: &Request,
         table: &Table,
-        (lock, update): (Option<&Statement>, &Statement),
-        parts: &[Part],
-    ) -> Result<Self, Error> {
+        lock: Option<&LockStatement>,
+        update: &WrittenStatement,
+        members: &[Stored],
+    ) -> Result<Option<Self>, Error> {
+        let key = lock.map(|lock| (&lock.statement, &members[..lock.members]));
+        let mut claims = key.into_iter().chain([(update, members)]);
+        let is_complete = claims.all(|(statement, members)| takes_all(statement, members));
+        debug_assert!(is_complete, "not every scalar is a parameter: {update:?}");
+        if !is_complete {
+            return Ok(None);
+        }
         let memory = Memory::new();
-        let tops = request.tops();
-        let prepared = |statement: &Statement| {
-            let parameters = statement.parameters.iter();
-            let arguments = parameters.map(|it| Argument::of(it, &tops, parts, &memory));
-            Ok::<_, Error>(Prepared {
-                arguments: arguments.collect::<Result<_, _>>()?,
-                plan: plan::plan(&statement.shape)?,
-            })
-        };
         let lock = match lock {
             None => None,
             Some(lock) => Some(Lock {
-                directly: RowLock::new(table, &request.key_columns(table)?)
-                    .and_then(|row| Some((row, places(lock, update)?))),
-                statement: prepared(lock)?,
+                direct: direct(table, lock, update),
+                statement: Prepared::new(&lock.statement, &memory)?,
             }),
         };
         let others = update.others.iter();
         let others = others.map(|table| (*table, pg_sys::AccessShareLock));
-        let target = (request.target, pg_sys::RowExclusiveLock);
-        Ok(Recipe {
+        let target = (table.oid(), pg_sys::RowExclusiveLock);
+        Ok(Some(CachedUpdate {
             generation,
-            target: request.target,
             tables: std::iter::once(target).chain(others).collect(),
             lock,
-            update: prepared(update)?,
+            update: Prepared::new(update, &memory)?,
             _memory: memory,
-        })
+        }))
     }
 
-    /// Locks the tables, as the statement will, and tells whether the catalog is as it was when the statement was written.
+    /// Locks the tables as the statements will, and tells whether the catalog is the one that they were written for.
     pub fn is_current(&self) -> Result<bool, Error> {
-        // SAFETY: locks by the tables' numbers, whether there are such tables or not; the closure owns nothing.
+        // SAFETY: locks by the tables' numbers, whether such tables exist or not; the closure owns nothing.
         unsafe {
             catching(|| {
                 for (table, mode) in &self.tables {
@@ -114,50 +118,70 @@ impl Recipe {
         Ok(self.generation == generation() || sabotage::removed(Guard::Catalog))
     }
 
-    /// Does the update look at more than the row?
-    pub fn reads_more(&self) -> bool {
+    /// Does the update read more than the row?
+    pub fn needs_lock(&self) -> bool {
         self.lock.is_some()
     }
 
-    /// Updates the row with what these documents say. `None` if nothing was updated.
-    pub fn run(&self, parts: &[Part], now: TimestampTz) -> Result<Option<outcome::Row>, Error> {
-        let arguments = self.update.bind(parts, now)?;
+    /// Runs the update with the members of this call, and `read` on its rows. `None` if the row could not be locked.
+    pub fn run<R>(
+        &self,
+        members: &[Stored],
+        now: TimestampTz,
+        read: impl FnOnce(&Rows) -> R,
+    ) -> Result<Option<R>, Error> {
+        let arguments = self.update.bind(members, now)?;
         if let Some(lock) = &self.lock
-            && !lock.take(&arguments, parts, now)?
+            && !lock.take(&arguments, members, now)?
         {
             return Ok(None);
         }
-        let row = |rows: &_| only_row(rows, self.target);
-        self.update.plan.run(View::Transaction, &arguments, row)?
+        let plan = &self.update.plan;
+        plan.run(View::Transaction, &arguments, read).map(Some)
     }
 }
 
-/// Where the update has the parameters of the lock, which are those of the key.
-fn places(lock: &Statement, update: &Statement) -> Option<Vec<usize>> {
-    let is_same = |one: &Parameter, other: &Parameter| match (one.source, other.source) {
-        (Source::Literal(one_literal), Source::Literal(literal)) => {
-            let types = (one.type_oid, one.typmod) == (other.type_oid, other.typmod);
-            types && std::ptr::eq(one_literal, literal)
-        }
-        _ => false,
+/// Do the statement's parameters take all scalars among the members?
+fn takes_all(statement: &WrittenStatement, members: &[Stored]) -> bool {
+    let parameters = statement.parameters.iter();
+    let literals = parameters.filter_map(Parameter::literal);
+    claims::are_complete(members, literals, |number| {
+        number_text(number).to_string_lossy().into_owned()
+    })
+}
+
+/// The lock through the key's unique index, if there is one, and which arguments of the update are its columns.
+fn direct(
+    table: &Table,
+    lock: &LockStatement,
+    update: &WrittenStatement,
+) -> Option<(RowLock, Vec<usize>)> {
+    if lock.columns.len() < lock.members {
+        return None;
+    }
+    let is_same = |one: &Parameter, other: &Parameter| {
+        let number = |it: &Parameter| it.literal()?.member();
+        let types = (one.type_oid, one.typmod) == (other.type_oid, other.typmod);
+        types && number(one).is_some() && number(one) == number(other)
     };
-    let place = |one| update.parameters.iter().position(|it| is_same(one, it));
-    lock.parameters.iter().map(place).collect()
+    let found = |one| update.parameters.iter().position(|it| is_same(one, it));
+    let arguments: Option<Vec<usize>> = lock.statement.parameters.iter().map(found).collect();
+    Some((RowLock::new(table, &lock.columns)?, arguments?))
 }
 
 impl Lock {
-    /// False if there is no such row, as far as one statement can tell.
-    fn take(&self, update: &[Arg], parts: &[Part], now: TimestampTz) -> Result<bool, Error> {
+    /// False if one statement finds no such row.
+    fn take(&self, update: &[Arg], members: &[Stored], now: TimestampTz) -> Result<bool, Error> {
         if transaction_snapshot_only() {
             return Ok(true);
         }
-        if let Some((row, places)) = &self.directly {
-            let key: Vec<Arg> = places.iter().map(|at| update[*at]).collect();
+        if let Some((row, arguments)) = &self.direct {
+            let key: Vec<Arg> = arguments.iter().map(|at| update[*at]).collect();
             if row.take(&key)? {
                 return Ok(true);
             }
         }
-        let arguments = self.statement.bind(parts, now)?;
+        let arguments = self.statement.bind(members, now)?;
         let found = |rows: &Rows| rows.len() > 0;
         self.statement
             .plan
@@ -166,75 +190,54 @@ impl Lock {
 }
 
 impl Prepared {
-    fn bind(&self, parts: &[Part], now: TimestampTz) -> Result<Vec<Arg>, Error> {
-        let arguments = self.arguments.iter().map(|it| it.value(parts, now));
-        arguments.collect()
+    fn new(statement: &WrittenStatement, memory: &Memory) -> Result<Self, Error> {
+        let parameters = statement.parameters.iter();
+        let bindings = parameters.map(|parameter| Binding::new(parameter, memory));
+        Ok(Prepared {
+            bindings: bindings.collect::<Result<_, _>>()?,
+            plan: plan::plan(&statement.shape)?,
+        })
+    }
+
+    fn bind(&self, members: &[Stored], now: TimestampTz) -> Result<Vec<Arg>, Error> {
+        let values = self.bindings.iter().map(|it| it.value(members, now));
+        values.collect()
     }
 }
 
-impl Argument {
-    /// Tells by its address which scalar of the documents the parameter was made from.
-    fn of(
-        parameter: &Parameter,
-        tops: &[Option<&Literal>],
-        parts: &[Part],
-        memory: &Memory,
-    ) -> Result<Self, Error> {
+impl Binding {
+    fn new(parameter: &Parameter, memory: &Memory) -> Result<Self, Error> {
         let literal = match parameter.source {
             Source::Literal(literal) => literal,
-            Source::Clock(_) => return Ok(Argument::Clock),
-            Source::Value(value) => return Ok(Argument::Value(value)),
+            Source::Clock(_) => return Ok(Binding::Clock),
+            Source::Datum(_) => unreachable!("an update has no values from outside its documents"),
         };
-        let input = Input::of(parameter);
-        let is_here = |top: &Option<&Literal>| top.is_some_and(|top| std::ptr::eq(top, literal));
-        match tops.iter().position(is_here) {
-            // A list or an object is part of the signature, also where it stands for a scalar: {"value": 7}.
-            Some(at) if !matches!(parts[at], Part::Composed(_)) => Ok(Argument::Part(at, input)),
-            _ => {
-                let text = parameter.text(literal)?;
-                match input.is_immutable() {
-                    true => Ok(Argument::Value(memory.within(|| input.read(&text))?)),
-                    false => Ok(Argument::Text(text, input)),
-                }
-            }
+        let input = TypeInput::of(parameter);
+        if let Some(member) = literal.member() {
+            return Ok(Binding::Member(member, input));
+        }
+        let text = parameter.text(literal)?;
+        match input.is_immutable() {
+            true => Ok(Binding::Constant(memory.within(|| input.read(&text))?)),
+            false => Ok(Binding::Text(text, input)),
         }
     }
 
-    fn value(&self, parts: &[Part], now: TimestampTz) -> Result<Arg, Error> {
+    fn value(&self, members: &[Stored], now: TimestampTz) -> Result<Arg, Error> {
         match self {
-            Argument::Clock => Ok(now.into_datum()),
-            Argument::Value(datum) => Ok(Some(*datum)),
-            Argument::Text(text, input) => input.read(text).map(Some),
-            Argument::Part(at, input) => input.read_part(parts[*at]).map(Some),
+            Binding::Clock => Ok(now.into_datum()),
+            Binding::Constant(datum) => Ok(Some(*datum)),
+            Binding::Text(text, input) => input.read(text).map(Some),
+            Binding::Member(number, input) => input.read_stored(members[*number]).map(Some),
         }
     }
 }
 
-impl Request {
-    /// The key's columns; none if one of them is to be NULL.
-    fn key_columns(&self, table: &Table) -> Result<Vec<Column>, Error> {
-        let path = Path::root("key");
-        let names = match self.key.iter().all(|(_, scalar)| scalar.is_some()) {
-            true => self.key.as_slice(),
-            false => &[],
-        };
-        names
-            .iter()
-            .map(|(name, _)| table.column(name, &path))
-            .collect()
-    }
-
-    /// What stands at the top of key, changes and expected, if it is a scalar that becomes a parameter.
-    fn tops(&self) -> Vec<Option<&Literal>> {
-        let key = self.key.iter().map(|(_, scalar)| scalar.as_ref());
-        let changes = self.changes.iter().map(|(_, value)| match value {
-            Expression::Literal(literal) => Some(literal),
+impl<'d> Parameter<'d> {
+    fn literal(&self) -> Option<&'d Literal> {
+        match self.source {
+            Source::Literal(literal) => Some(literal),
             _ => None,
-        });
-        let expected = self.expected.iter().map(|(_, expected)| match expected {
-            Expectation::Scalar(Condition::AnyOf(Choice::One(scalar))) => scalar.as_ref(),
-            _ => None,
-        });
-        key.chain(changes).chain(expected).collect()
+        }
     }
 }

@@ -1,8 +1,8 @@
-//! Memory of Postgres that lasts as long as a Rust value.
+//! Memory of Postgres that lives as long as a Rust value.
 
 use pgrx::pg_sys;
 
-/// A memory context of its own.
+/// A memory context.
 #[derive(Debug)]
 pub struct Memory(pg_sys::MemoryContext);
 
@@ -12,7 +12,7 @@ impl Memory {
         Memory(unsafe {
             pg_sys::AllocSetContextCreateInternal(
                 pg_sys::CacheMemoryContext,
-                c"volguard recipe".as_ptr(),
+                c"volguard cached update".as_ptr(),
                 pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
                 pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
                 pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
@@ -20,9 +20,9 @@ impl Memory {
         })
     }
 
-    /// What `body` allocates lives as long as this.
+    /// What `body` allocates lives as long as this value.
     pub fn within<R>(&self, body: impl FnOnce() -> R) -> R {
-        // SAFETY: both contexts outlive the call. A panic unwinds to an abort, which sets the context anew.
+        // SAFETY: both contexts outlive the call. A panic ends in an abort, which sets the context anew.
         unsafe {
             let before = pg_sys::CurrentMemoryContext;
             pg_sys::CurrentMemoryContext = self.0;
@@ -35,7 +35,7 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: created by `new`, deleted once; whoever refers to what is in it has it beside this.
+        // SAFETY: created by `new`, deleted once; values in it are kept beside this one.
         unsafe { pg_sys::MemoryContextDelete(self.0) };
     }
 }

@@ -1,9 +1,9 @@
-//! Plans, prepared once a backend and shape of statement, and kept.
+//! Plans, prepared once for each backend and shape of statement, and kept.
 //!
-//! A shape has everything that was looked up in the catalog, names and types, so a changed table makes another shape;
-//! what else a plan depends on (indexes, row-level security, the role) Postgres itself watches.
+//! A shape has all names and types that were looked up in the catalog, so a changed table makes another shape. Postgres
+//! itself watches what else a plan depends on: indexes, row-level security, the role.
 
-use crate::conditional_update::sql::writer::{Shape, Statement};
+use crate::conditional_update::sql::writer::{Shape, WrittenStatement};
 use crate::pg::error::Error;
 use crate::pg::spi::{Plan, Rows, View};
 use std::cell::RefCell;
@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 /// How many plans are kept.
 const MOST_PLANS: usize = 256;
-/// How much SQL they may be of, all together, in bytes: a plan takes about thirty times the room of its SQL.
+/// The length of their SQL, all together, in bytes. A plan takes about thirty times the memory of its SQL.
 const MOST_SQL: usize = 256 << 10;
 
 #[derive(Default)]
@@ -23,23 +23,23 @@ struct Plans {
 }
 
 thread_local! {
-    // Never dropped: at the backend's exit nothing of Postgres may be called any more.
+    // Never dropped: no function of Postgres may be called when the backend exits.
     static PLANS: ManuallyDrop<RefCell<Plans>> = ManuallyDrop::new(RefCell::default());
 }
 
 /// Runs a statement on the user's table, as the user and in the user's transaction.
-pub fn run<R>(statement: &Statement, read: impl FnOnce(&Rows) -> R) -> Result<R, Error> {
+pub fn run<R>(statement: &WrittenStatement, read: impl FnOnce(&Rows) -> R) -> Result<R, Error> {
     let args = statement.bind()?;
     plan(&statement.shape)?.run(View::Transaction, &args, read)
 }
 
-/// A copy of the pointer: the statement may fire a trigger that comes back here and has the plans forgotten.
+/// A copy of the pointer, because the statement may fire a trigger that calls us again and forgets the plans.
 pub fn plan(shape: &Shape) -> Result<Rc<Plan>, Error> {
     if let Some(plan) = PLANS.with(|plans| plans.borrow().of.get(shape).cloned()) {
         return Ok(plan);
     }
     for probe in &shape.probes {
-        // Without parameters, so that SQL of the caller can't see ours.
+        // Without parameters, so that the caller's SQL can't use ours.
         Plan::prepare(&probe.sql, &[]).map_err(|error| error.at(&probe.path))?;
     }
     let plan = Rc::new(Plan::prepare(&shape.sql, &shape.types)?);
@@ -51,7 +51,7 @@ impl Plans {
     fn keep(&mut self, shape: Shape, plan: Rc<Plan>) {
         self.sql += shape.sql.len();
         if self.of.len() >= MOST_PLANS || self.sql > MOST_SQL {
-            // An application has few shapes; whoever makes hundreds of them gains nothing by a cleverer choice.
+            // An application has few shapes. With hundreds of them a better choice would gain nothing.
             self.of.clear();
             self.sql = shape.sql.len();
         }

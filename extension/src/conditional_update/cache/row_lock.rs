@@ -1,8 +1,8 @@
-//! The lock on one row, taken through its unique index: what `SELECT … FOR NO KEY UPDATE` does, without a statement's start
-//! and end.
+//! The lock on one row, taken through its unique index. It does what `SELECT … FOR NO KEY UPDATE` does, without the
+//! cost of starting and ending a statement.
 
 use crate::conditional_update::catalog::table::{Column, Table};
-use crate::conditional_update::catalog::unique;
+use crate::conditional_update::catalog::unique::{self, KeyColumn};
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::pg::owner;
@@ -10,7 +10,7 @@ use crate::pg::spi::Arg;
 use crate::store::index_scan;
 use pgrx::pg_sys::{self, HeapTuple, Oid, Relation, ScanKeyData, Snapshot};
 
-/// As many columns as a key may have here; none that is in use has more.
+/// How many columns a key may have here. Keys in use have no more.
 const MOST_COLUMNS: usize = 4;
 
 #[derive(Debug)]
@@ -20,16 +20,8 @@ pub struct RowLock {
     columns: Vec<KeyColumn>,
 }
 
-/// A column of the key, and the function that finds equal ones in the index.
-#[derive(Clone, Copy, Debug)]
-pub struct KeyColumn {
-    pub number: i16,
-    pub collation: Oid,
-    pub equals: Oid,
-}
-
 impl RowLock {
-    /// `None` unless the columns, none of them NULL, are those of a unique index of a table without children.
+    /// `None` unless the columns, none of them NULL, are those of a unique index, and the table has no children.
     pub fn new(table: &Table, key: &[Column]) -> Option<Self> {
         if key.is_empty() || key.len() > MOST_COLUMNS || !table.stands_alone() {
             return None;
@@ -42,22 +34,22 @@ impl RowLock {
         })
     }
 
-    /// Locks the row as it is now, under READ COMMITTED. False if that takes a statement: there is no such row or it has just changed, or more decides than
-    /// the key does.
+    /// Locks the row as it is now, under READ COMMITTED. False if only a statement can tell more: the row is missing
+    /// or has just changed, or a privilege or a policy decides.
     pub fn take(&self, key: &[Arg]) -> Result<bool, Error> {
         if !self.is_allowed() {
             return Ok(false);
         }
         let (table, index) = (self.table, self.index);
         let columns = &self.columns;
-        // SAFETY: the transaction holds the table's lock and the catalog is as it was when the index was found. The closure
-        // owns nothing.
+        // SAFETY: the transaction holds the table's lock, and the catalog is the one in which the index was found.
+        // The closure owns nothing.
         let locked = unsafe {
             catching(|| {
                 let mut keys = [ScanKeyData::default(); MOST_COLUMNS];
-                for ((place, column), value) in keys.iter_mut().zip(columns).zip(key) {
+                for ((scan_key, column), value) in keys.iter_mut().zip(columns).zip(key) {
                     let value = (*value)?;
-                    *place =
+                    *scan_key =
                         index_scan::equals(column.number, column.equals, column.collation, value);
                 }
                 let keys = &mut keys[..columns.len()];
@@ -69,7 +61,8 @@ impl RowLock {
         Ok(locked == Some(true))
     }
 
-    /// Who may not update the table must not make others wait for its rows, nor for those that a policy hides from him.
+    /// A role that may not update the table must not make others wait for its rows, nor for rows that a policy hides
+    /// from it.
     fn is_allowed(&self) -> bool {
         // SAFETY: catalog look-ups of a running transaction.
         unsafe {
@@ -82,7 +75,7 @@ impl RowLock {
     }
 }
 
-/// Locks a row as it is now. False if it is another one by now, or gone.
+/// Locks a row as it is now. False if it has changed or is gone.
 ///
 /// # Safety
 /// As what [`index_scan::first`] hands a row to.
@@ -92,13 +85,13 @@ unsafe fn lock(relation: Relation, snapshot: Snapshot, row: HeapTuple) -> bool {
     // SAFETY: the row was just found, its table is open and the snapshot active.
     unsafe {
         let slot = raw::table_slot_create(relation, std::ptr::null_mut());
-        let mut place = (*row).t_self;
+        let mut row_id = (*row).t_self;
         let mut failure = pg_sys::TM_FailureData::default();
         let tuple_lock = (*(*relation).rd_tableam).tuple_lock;
         let result = tuple_lock.map(|tuple_lock| {
             tuple_lock(
                 relation,
-                &mut place,
+                &mut row_id,
                 snapshot,
                 slot,
                 raw::GetCurrentCommandId(true),
@@ -109,7 +102,7 @@ unsafe fn lock(relation: Relation, snapshot: Snapshot, row: HeapTuple) -> bool {
             )
         });
         raw::ExecDropSingleTupleTableSlot(slot);
-        // A version that came later may have another key.
+        // A later version may have another key.
         result == Some(pg_sys::TM_Result::TM_Ok) && !failure.traversed
     }
 }

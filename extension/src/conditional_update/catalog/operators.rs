@@ -1,11 +1,11 @@
-//! How values compare: by the default operators of their types, as indexes and foreign keys do. Each operator is named with
-//! its schema, so that no `search_path` picks another one.
+//! How values compare: by the default operators of their types, as in indexes and foreign keys. Each operator is
+//! named with its schema, so that no `search_path` selects another one.
 
-use super::table::owned;
+use super::names::{owned, type_name};
 use crate::conditional_update::grammar::Comparison;
 use pgrx::pg_sys::{self, Oid};
 
-/// An operator between two types, and what its sides have to be cast to.
+/// An operator between two types, and the casts that its sides need.
 #[derive(Debug)]
 pub struct Operator {
     /// Such as `OPERATOR(pg_catalog.=)`.
@@ -24,8 +24,8 @@ impl Operator {
         Operator::between(operator, type_oid, type_oid)
     }
 
-    /// The operator that compares a column with a value of another type, or of the same: that of the default order,
-    /// after the conversion that Postgres does by itself.
+    /// The operator that compares a column with a value: that of the default order, after an implicit conversion if
+    /// their types differ.
     pub fn comparing(comparison: Comparison, left: Oid, right: Oid) -> Option<Self> {
         let strategy = match comparison {
             Comparison::Lt => pg_sys::BTLessStrategyNumber,
@@ -78,7 +78,7 @@ impl Operator {
     }
 }
 
-/// What a value must be cast to where the operator is made for another type (text for varchar); nothing where it takes any.
+/// The cast of a value for an operator that takes another type (text for varchar); none if it takes any type.
 fn cast(from: Oid, to: Oid) -> Option<String> {
     // SAFETY: a catalog look-up of a running transaction.
     let polymorphic = unsafe { pg_sys::get_typtype(to) } as u8 == pg_sys::TYPTYPE_PSEUDO;
@@ -107,7 +107,7 @@ fn ordered(strategy: u32, left: Oid, right: Oid) -> Option<Oid> {
     }
 }
 
-/// Does Postgres turn one type into the other by itself?
+/// Does Postgres convert one type into the other implicitly?
 fn converts(from: Oid, to: Oid) -> bool {
     // SAFETY: a catalog look-up of a running transaction, about one type each.
     unsafe {
@@ -116,18 +116,10 @@ fn converts(from: Oid, to: Oid) -> bool {
     }
 }
 
-/// The type that a column's values compare as: a domain's own rules are for what is stored, not for what is asked.
+/// The type that a column's values compare as: the rules of a domain apply to what is stored, not to conditions.
 pub fn base_type(type_oid: Oid) -> Oid {
     // SAFETY: a catalog look-up of a running transaction.
     unsafe { pg_sys::getBaseType(type_oid) }
-}
-
-/// The name of a type, with its schema, as a cast takes it.
-pub fn type_name(type_oid: Oid) -> String {
-    // With the flag, and no typmod, it is `bpchar` and not `character`, which would cut at one character.
-    const FLAGS: u32 = pg_sys::FORMAT_TYPE_FORCE_QUALIFY | pg_sys::FORMAT_TYPE_TYPEMOD_GIVEN;
-    // SAFETY: returns a C string for every type there is.
-    unsafe { owned(pg_sys::format_type_extended(type_oid, -1, FLAGS as u16)) }
 }
 
 fn qualified(operator: Oid) -> Option<String> {

@@ -1,10 +1,10 @@
-//! What a column of a type reads as in JSON, which decides what `expected` means by a list or an object.
+//! How a column of a type reads as JSON, which decides what a list or an object means in `expected`.
 //!
-//! A row as read, `to_jsonb(row)`, is to be a valid `expected` whatever is in it. So for a column that may itself be a list
-//! or an object, those are what is expected and no conditions: were they read as conditions, whoever chose what is
-//! stored would choose what is checked.
+//! A row as it was read, `to_jsonb(row)`, must be a valid `expected` whatever it contains. So if a column can hold
+//! lists or objects, they are the value that is expected and never a condition. Read as conditions, stored data could
+//! decide what is checked.
 
-use crate::conditional_update::grammar::Literal;
+use crate::conditional_update::grammar::{Literal, Value};
 use pgrx::pg_sys::{self, Oid};
 use serde_json::Value as Json;
 
@@ -23,7 +23,7 @@ pub enum Reading {
 }
 
 impl Reading {
-    /// Of a type that is no domain. Tells types apart as `to_jsonb` does.
+    /// Of a type that is no domain, by the same rules as `to_jsonb`.
     pub fn of(type_oid: Oid) -> Self {
         // SAFETY: catalog look-ups of a running transaction; the type cache's entry lives as long as the backend.
         unsafe {
@@ -44,17 +44,17 @@ impl Reading {
         }
     }
 
-    /// Is a scalar compared with what the column reads as?
+    /// Is a scalar compared with the column's JSON, because the type has no equality for it?
     pub fn of_scalars(self) -> bool {
         matches!(self, Reading::Opaque | Reading::Document)
     }
 
-    /// Is this list or object what the column reads as, and no condition?
+    /// Is this list or object a value of the column, and not a condition?
     pub fn takes(self, written: &Literal) -> bool {
         match self {
             Reading::Scalar | Reading::Opaque => false,
-            Reading::List => matches!(written, Literal::Json(Json::Array(_))),
-            Reading::Object => matches!(written, Literal::Json(Json::Object(_))),
+            Reading::List => matches!(written.value, Value::Json(Json::Array(_))),
+            Reading::Object => matches!(written.value, Value::Json(Json::Object(_))),
             Reading::Document => true,
         }
     }

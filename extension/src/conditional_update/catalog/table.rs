@@ -1,16 +1,15 @@
-//! The table that an update is for: its name, its columns, and how its types compare.
+//! A table that an update changes or reads: its lock, its name and its columns.
 
-use super::{unique, view};
-use crate::conditional_update::sql::bind;
-use crate::conditional_update::sql::writer::Row;
+use super::names::{distance, owned, quoted, relation_name};
+use super::view;
 use crate::input::document::{Path, clipped};
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use pgrx::pg_sys::{self, Oid};
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::CString;
 use std::fmt::Display;
 
-/// A table, locked until the transaction ends as a statement on it locks it, so that what was looked up stays true.
+/// An open table. It keeps the lock of a statement until the transaction ends, so that what was looked up stays true.
 #[derive(Debug)]
 pub struct Table {
     relation: pg_sys::Relation,
@@ -27,26 +26,19 @@ pub struct Column {
     pub type_oid: Oid,
     pub typmod: i32,
     pub collation: Oid,
-    /// Unless a constraint says that it can't be NULL.
+    /// True unless a constraint forbids NULL.
     pub nullable: bool,
-}
-
-impl Row<'_> {
-    /// A column of this row as SQL.
-    pub fn column(&self, column: &Column) -> String {
-        format!("{}.{}", self.alias, column.name)
-    }
 }
 
 impl Table {
     /// A table to update.
     pub fn open(oid: Oid) -> Result<Self, Error> {
-        Table::lock(oid, pg_sys::RowExclusiveLock, &"target")?.if_table()
+        Table::lock(oid, pg_sys::RowExclusiveLock, "target")?.if_table()
     }
 
-    /// A table to update, or a view that stands for one.
+    /// A table to update, or a view through which one is updated.
     pub fn open_or_view(oid: Oid) -> Result<Self, Error> {
-        let table = Table::lock(oid, pg_sys::RowExclusiveLock, &"target")?;
+        let table = Table::lock(oid, pg_sys::RowExclusiveLock, "target")?;
         match table.kind() {
             pg_sys::RELKIND_VIEW if view::is_updatable(table.relation) => Ok(table),
             pg_sys::RELKIND_VIEW => Err(Error::NotUpdatable {
@@ -66,12 +58,9 @@ impl Table {
         }
     }
 
-    /// Anything to read from, by a name that means what it means to SQL of the caller.
-    pub fn open_named(name: &str, path: &Path) -> Result<Self, Error> {
-        let place = path.to_string();
-        let datum = bind::read(name, pg_sys::REGCLASSOID, -1, &place)?;
-        let oid = Oid::from(datum.value() as u32);
-        let table = Table::lock(oid, pg_sys::AccessShareLock, &format!("{place}:"))?;
+    /// Any relation that SQL can read from. `path` is where a document names it.
+    pub fn open_to_read(oid: Oid, path: &Path) -> Result<Self, Error> {
+        let table = Table::lock(oid, pg_sys::AccessShareLock, &format!("{path}:"))?;
         match table.kind() {
             pg_sys::RELKIND_RELATION
             | pg_sys::RELKIND_PARTITIONED_TABLE
@@ -79,18 +68,18 @@ impl Table {
             | pg_sys::RELKIND_VIEW
             | pg_sys::RELKIND_MATVIEW => Ok(table),
             kind => Err(Error::NotATable {
-                name: format!("{place}: {}", table.name),
+                name: format!("{path}: {}", table.name),
                 kind: describe(kind),
             }),
         }
     }
 
-    fn lock(oid: Oid, mode: u32, place: &dyn Display) -> Result<Self, Error> {
-        // SAFETY: the closure owns nothing; a relation that is there stays open until Drop.
+    fn lock(oid: Oid, mode: u32, argument: &str) -> Result<Self, Error> {
+        // SAFETY: the closure owns nothing; an open relation stays open until Drop.
         unsafe {
             let relation = catching(|| raw::try_relation_open(oid, mode as i32))?;
             if relation.is_null() {
-                let place = place.to_string();
+                let place = argument.to_owned();
                 return Err(Error::NoTable { place, oid });
             }
             Ok(Table {
@@ -118,7 +107,7 @@ impl Table {
         self.form().relkind as u8
     }
 
-    /// Looks a column up by the name that a document has at `path`.
+    /// Looks up a column by its name, which a document has at `path`.
     pub fn column(&self, name: &str, path: &impl Display) -> Result<Column, Error> {
         self.find(name).ok_or_else(|| Error::Column {
             path: path.to_string(),
@@ -130,7 +119,7 @@ impl Table {
         })
     }
 
-    /// System columns and dropped ones are not found.
+    /// Does not find system columns and dropped columns.
     fn find(&self, name: &str) -> Option<Column> {
         let name = CString::new(name).ok()?;
         // SAFETY: a C string; the tuple is released after the fields were copied.
@@ -146,7 +135,7 @@ impl Table {
                 type_oid: (*form).atttypid,
                 typmod: (*form).atttypmod,
                 collation: (*form).attcollation,
-                // What a parent forbids, its children may have.
+                // A child table may have NULL where its parent forbids it.
                 nullable: !(*form).attnotnull || self.has_children(),
             };
             pg_sys::ReleaseSysCache(tuple);
@@ -154,7 +143,7 @@ impl Table {
         }
     }
 
-    /// The column that was probably meant.
+    /// The column whose name is nearest, if it is near.
     fn similar(&self, name: &str) -> Option<String> {
         const FAR: i32 = 3;
         let names = (1..=self.form().relnatts).filter_map(|number| {
@@ -172,12 +161,7 @@ impl Table {
             .map(|(_, actual)| actual)
     }
 
-    /// Do these columns, none of them NULL, belong to at most one row by a constraint?
-    pub fn is_unique(&self, columns: &[Column]) -> bool {
-        !self.is_view() && !self.has_children() && unique::any_within(self, columns)
-    }
-
-    /// A table whose rows are all its own.
+    /// Is it a plain table without children?
     pub fn stands_alone(&self) -> bool {
         self.kind() == pg_sys::RELKIND_RELATION && !self.has_children()
     }
@@ -186,45 +170,16 @@ impl Table {
         self.relation
     }
 
-    /// A constraint of a parent says nothing about the rows of its children; one of a partitioned table does.
-    fn has_children(&self) -> bool {
+    /// A constraint of a parent does not hold for the rows of its children, unlike one of a partitioned table.
+    pub fn has_children(&self) -> bool {
         self.kind() == pg_sys::RELKIND_RELATION && self.form().relhassubclass
     }
 }
 
 impl Drop for Table {
     fn drop(&mut self) {
-        // SAFETY: opened by `open`, closed once; the lock stays.
+        // SAFETY: opened by `lock`, closed once; the lock on it stays.
         unsafe { pg_sys::relation_close(self.relation, pg_sys::NoLock as i32) };
-    }
-}
-
-/// Copies a C string that a look-up allocated.
-///
-/// # Safety
-/// `text` is a C string.
-pub unsafe fn owned(text: *const c_char) -> String {
-    // SAFETY: the caller's promise.
-    unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned()
-}
-
-fn quoted(name: &CStr) -> String {
-    // SAFETY: takes and returns C strings.
-    unsafe { owned(pg_sys::quote_identifier(name.as_ptr())) }
-}
-
-/// The name of a relation, qualified and quoted; its number if there is none of that number.
-pub fn relation_name(oid: Oid) -> String {
-    // SAFETY: catalog look-ups of a running transaction, which return C strings or null.
-    unsafe {
-        let name = pg_sys::get_rel_name(oid);
-        let schema = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(oid));
-        if name.is_null() || schema.is_null() {
-            return oid.to_u32().to_string();
-        }
-        owned(pg_sys::quote_qualified_identifier(schema, name))
     }
 }
 
@@ -238,29 +193,4 @@ fn describe(kind: u8) -> &'static str {
         pg_sys::RELKIND_COMPOSITE_TYPE => "a composite type",
         _ => "not a table",
     }
-}
-
-/// How many letters apart two names are, unless that is more than `at_most`.
-fn distance(a: &str, b: &str, at_most: i32) -> Option<i32> {
-    /// What varstr_levenshtein_less_equal takes; a longer name is no column's.
-    const LONGEST: usize = 255;
-    if a.len() > LONGEST {
-        return None;
-    }
-    let (a_length, b_length) = (a.len() as i32, b.len() as i32);
-    // SAFETY: two texts with their lengths in bytes.
-    let distance = unsafe {
-        pg_sys::varstr_levenshtein_less_equal(
-            a.as_ptr().cast(),
-            a_length,
-            b.as_ptr().cast(),
-            b_length,
-            1,
-            1,
-            1,
-            at_most,
-            true,
-        )
-    };
-    (distance <= at_most).then_some(distance)
 }

@@ -1,23 +1,33 @@
-//! Which columns can't belong to two rows, by the table's unique indexes.
+//! Which columns identify a row, by the table's unique indexes.
 
 use super::operators::base_type;
 use super::table::{Column, Table};
-use crate::conditional_update::cache::row_lock::KeyColumn;
 use pgrx::pg_sys::{self, Datum, Oid};
+
+/// A column of a unique index, and the function that finds equal values in the index.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyColumn {
+    pub number: i16,
+    pub collation: Oid,
+    pub equals: Oid,
+}
 
 /// The cache of `pg_index`, by the index.
 const CACHE: i32 = pg_sys::SysCacheIdentifier::INDEXRELID as i32;
 
-/// Is there a unique index on some of these columns?
-pub fn any_within(table: &Table, columns: &[Column]) -> bool {
-    indexes(table).any(|index| key_columns(index, columns).is_some())
+impl Table {
+    /// Do these columns, none of which is NULL, identify one row by a constraint?
+    pub fn is_unique(&self, columns: &[Column]) -> bool {
+        let is_key = |index| key_columns(index, columns).is_some();
+        !self.is_view() && !self.has_children() && indexes(self).into_iter().any(is_key)
+    }
 }
 
-/// A unique index on these columns and no other, and its columns in the order in which they are given.
+/// A unique index on exactly these columns, and its columns in the order of `columns`.
 pub fn exactly(table: &Table, columns: &[Column]) -> Option<(Oid, Vec<KeyColumn>)> {
-    indexes(table).find_map(|index| {
+    indexes(table).into_iter().find_map(|index| {
         let found = key_columns(index, columns).filter(|found| found.len() == columns.len())?;
-        // In the order of another collation the index can't be searched by the column's.
+        // An index in the order of another collation can't be searched by the column's own.
         let is_of = |it: &KeyColumn, column: &Column| {
             it.number == column.number && it.collation == column.collation
         };
@@ -27,19 +37,18 @@ pub fn exactly(table: &Table, columns: &[Column]) -> Option<(Oid, Vec<KeyColumn>
     })
 }
 
-fn indexes(table: &Table) -> impl Iterator<Item = Oid> {
-    // SAFETY: the relation is open; the list is a copy of ours.
-    let indexes: Vec<Oid> = unsafe {
+fn indexes(table: &Table) -> Vec<Oid> {
+    // SAFETY: the relation is open; the list is a copy.
+    unsafe {
         let list = pg_sys::RelationGetIndexList(table.relation());
         let oids = (0..pg_sys::list_length(list)).map(|at| pg_sys::list_nth_oid(list, at));
         let oids = oids.collect();
         pg_sys::list_free(list);
         oids
-    };
-    indexes.into_iter()
+    }
 }
 
-/// The columns of an index, if it keeps all rows apart, at any time, by none but these.
+/// The columns of an index, if it is unique for all rows at any time and has no other columns than these.
 fn key_columns(index: Oid, columns: &[Column]) -> Option<Vec<KeyColumn>> {
     // SAFETY: the tuple is released after the last use of its fields; the three vectors have one element a key column.
     unsafe {
@@ -50,13 +59,13 @@ fn key_columns(index: Oid, columns: &[Column]) -> Option<Vec<KeyColumn>> {
         let form = &*pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_index>(tuple);
         let length = form.indnkeyatts as usize;
         let on_all_rows = attribute(tuple, pg_sys::Anum_pg_index_indpred).is_none();
-        let keeps = form.indisunique && form.indimmediate && form.indisvalid && on_all_rows;
+        let is_key = form.indisunique && form.indimmediate && form.indisvalid && on_all_rows;
         let vector = |number| {
             let vector = attribute(tuple, number)?;
             let vector = &*vector.cast_mut_ptr::<pg_sys::oidvector>();
             Some(vector.values.as_slice(length))
         };
-        let classes = vector(pg_sys::Anum_pg_index_indclass).filter(|_| keeps);
+        let classes = vector(pg_sys::Anum_pg_index_indclass).filter(|_| is_key);
         let collations = vector(pg_sys::Anum_pg_index_indcollation).unwrap_or_default();
         let found = classes.and_then(|classes| {
             let keys = form.indkey.values.as_slice(length).iter();
@@ -83,8 +92,9 @@ unsafe fn attribute(tuple: pg_sys::HeapTuple, number: u32) -> Option<Datum> {
     (!is_null).then_some(datum)
 }
 
-/// The column in an index, by this operator class, that calls equal what the type calls equal. One that doesn't may hold
-/// two rows that one key matches: under a nondeterministic collation, or by a class such as text's on citext.
+/// A column of an index, if its operator class has the same equality as the type. With another equality the index may
+/// hold two rows that match one key: under a nondeterministic collation, or with a class such as text's on a citext
+/// column.
 fn key_column(column: &Column, class: Oid, collation: Oid) -> Option<KeyColumn> {
     // SAFETY: catalog look-ups of a running transaction; the type cache's entry lives as long as the backend.
     unsafe {

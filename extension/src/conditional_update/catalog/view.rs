@@ -1,9 +1,9 @@
-//! Views that an update goes through to a table, and the row locks and looks at conditions with it.
+//! Views through which Postgres updates a table, locks its rows and evaluates conditions on them.
 
 use pgrx::pg_sys::{self, Oid};
 
-/// Does an update of the view become one of a table, by Postgres alone? What a rule or an INSTEAD OF trigger does instead
-/// is done with rows that nobody has locked, and so on conditions that may not hold any more.
+/// Does Postgres itself turn an update of the view into an update of a table? A rule or an INSTEAD OF trigger works
+/// on rows that are not locked, so the conditions might not hold any more.
 pub fn is_updatable(view: pg_sys::Relation) -> bool {
     // SAFETY: an open view. The bits of the answer are numbered by command.
     unsafe {
@@ -36,7 +36,7 @@ unsafe fn goes_through(view: pg_sys::Relation) -> bool {
     }
 }
 
-/// The relation that a view is made of.
+/// The relation behind a view.
 ///
 /// # Safety
 /// The query of a view.

@@ -1,11 +1,11 @@
 //! Conditions on one column.
 
+use super::literal::{Literal, Scalar, literal, scalar, wrapped};
 use super::value::{self, Expression};
-use super::{Literal, Scalar, literal, scalar, wrapped};
 use crate::input::document::{Fault, Path};
 use serde_json::{Map, Value as Json};
 
-/// `"available"`, or `["available", "error", null]`.
+/// Such as `"available"`, or `["available", "error", null]`.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Choice {
     One(Scalar),
@@ -22,11 +22,11 @@ pub enum Condition {
     Compared(Vec<(Comparison, Expression)>),
 }
 
-/// What stands beside a column in `expected`. A list or an object is a condition, or what a column reads as whose
-/// values are lists or objects themselves: only the column's type can tell.
+/// What `expected` says of a column. The column's type decides how a list or an object is read: as a condition, or as
+/// the value of a column whose values are lists or objects.
 #[derive(Debug, PartialEq)]
 pub enum Expectation {
-    Scalar(Condition),
+    Scalar(Scalar),
     Composed {
         written: Literal,
         condition: Result<Condition, Fault>,
@@ -64,7 +64,7 @@ impl Comparison {
             .find(|comparison| comparison.name() == name)
     }
 
-    /// To these two, NULL is a value like any other.
+    /// These two take NULL as a value like any other.
     pub fn is_equality(self) -> bool {
         matches!(self, Comparison::Eq | Comparison::Ne)
     }
@@ -72,13 +72,14 @@ impl Comparison {
 
 const CONDITIONS: &str = r#"A condition is a scalar, null, a list of them, {"not": scalar or list, "null": boolean}, {"value": any JSON}, or comparisons: {"lt", "le", "gt", "ge", "eq", "ne": value}."#;
 
-pub fn expectation(json: Json, path: &Path) -> Result<Expectation, Fault> {
+/// `member` is its number, for the literal that it may be.
+pub fn expectation(json: Json, member: Option<usize>, path: &Path) -> Result<Expectation, Fault> {
     match json {
         Json::Array(_) | Json::Object(_) => Ok(Expectation::Composed {
-            written: literal(json.clone()),
+            written: literal(json.clone(), None),
             condition: condition(json, path),
         }),
-        scalar => Ok(Expectation::Scalar(condition(scalar, path)?)),
+        json => scalar(json, member, path, CONDITIONS).map(Expectation::Scalar),
     }
 }
 
@@ -102,7 +103,7 @@ fn negation(mut operator: Map<String, Json>, path: &Path) -> Result<Condition, F
             None => path.fault("unknown operator", CONDITIONS),
             Some(_) => path.fault(
                 "can't stand beside \"not\"",
-                r#"Say it with a filter: {"all": [{"where": ...}, {"where": ...}]}."#,
+                r#"Use a filter for both: {"all": [{"where": ...}, {"where": ...}]}."#,
             ),
         });
     }
@@ -111,14 +112,15 @@ fn negation(mut operator: Map<String, Json>, path: &Path) -> Result<Condition, F
     let null_holds = match operator.remove("null") {
         None => !choice.has_null(),
         Some(Json::Bool(true)) if choice.has_null() => {
-            let hint = r#"With null among what the column must not be, leave "null" out."#;
+            let hint =
+                r#"Leave "null" out: the null in the list says already that NULL does not match."#;
             return Err(path
                 .member("null")
                 .fault("contradicts the null in the list", hint));
         }
         Some(Json::Bool(holds)) => holds,
         Some(_) => {
-            let hint = "Pass true if a column that is NULL shall match, else false.";
+            let hint = "Pass true if a NULL column is to match, else false.";
             return Err(path.member("null").fault("must be true or false", hint));
         }
     };
@@ -134,9 +136,9 @@ fn comparisons(operators: Map<String, Json>, path: &Path) -> Result<Condition, F
         let path = path.member(&name);
         let comparison =
             Comparison::named(&name).ok_or_else(|| path.fault("unknown operator", CONDITIONS))?;
-        let operand = value::expression(operand, &path)?;
+        let operand = value::expression(operand, None, &path)?;
         if operand == Expression::Null && !comparison.is_equality() {
-            let hint = r#"Nothing is less or greater than NULL; "eq" and "ne" take null."#;
+            let hint = r#"NULL has no order; only "eq" and "ne" take null."#;
             return Err(path.fault("must not be null", hint));
         }
         Ok((comparison, operand))
@@ -160,7 +162,7 @@ fn choice(json: Json, path: &Path) -> Result<Choice, Fault> {
 fn chosen(mut json: Json, path: &Path) -> Result<Scalar, Fault> {
     match json.as_object_mut().and_then(wrapped) {
         Some(literal) => Ok(Some(literal)),
-        None => scalar(json, path, CONDITIONS),
+        None => scalar(json, None, path, CONDITIONS),
     }
 }
 
@@ -178,7 +180,7 @@ impl Choice {
     }
 
     /// Where the scalar at `index` stands.
-    pub fn place<'a>(&self, path: &'a Path<'a>, index: usize) -> Path<'a> {
+    pub fn path_of<'a>(&self, path: &'a Path<'a>, index: usize) -> Path<'a> {
         match self {
             Choice::One(_) => *path,
             Choice::Many(_) => path.item(index),

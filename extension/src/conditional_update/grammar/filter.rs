@@ -1,11 +1,11 @@
-//! Filters: conditions on several columns, and on other tables, put together.
+//! Filters: conditions on several columns and on other tables, combined.
 
 use super::condition::{Condition, condition};
-use super::{Columns, columns, only_member};
+use super::object::{self, Columns, columns};
 use crate::input::document::{Fault, Path};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
-/// Holds or doesn't: a condition that is NULL to SQL does not hold, and so its `not` does.
+/// A filter holds or it does not: a condition that is NULL in SQL does not hold, so its `not` holds.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Filter {
     All(Vec<Filter>),
@@ -18,7 +18,7 @@ pub enum Filter {
 /// There is a row in another table, or in the same one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Exists {
-    /// As SQL names it: with or without its schema, quoted where it has to be.
+    /// As in SQL: with or without its schema, quoted where that is needed.
     pub table: String,
     pub conditions: Columns<Condition>,
     /// About that row.
@@ -28,7 +28,7 @@ pub struct Exists {
 const FILTERS: &str = r#"A filter is {"all": [filters]}, {"any": [filters]}, {"not": filter}, {"where": {column: condition}}, or {"exists": {"table": name, "where": {column: condition}, "filter": filter}}."#;
 
 pub fn filter(json: Json, path: &Path) -> Result<Filter, Fault> {
-    let (operator, argument) = only_member(json, path, FILTERS)?;
+    let (operator, argument) = object::operator(json, path, FILTERS)?;
     let path = path.member(&operator);
     match operator.as_str() {
         "all" => Ok(Filter::All(filters(argument, &path)?)),
@@ -62,17 +62,16 @@ fn exists(json: Json, path: &Path) -> Result<Exists, Fault> {
     let Json::Object(mut object) = json else {
         return Err(path.fault("must be an object", FILTERS));
     };
-    let read = |object: &mut Map<String, Json>, name| object.remove(name);
-    let table = match read(&mut object, "table") {
+    let table = match object.remove("table") {
         Some(Json::String(table)) => table,
         Some(_) => return Err(path.member("table").fault("must be a string", TABLE)),
         None => return Err(path.member("table").fault("is missing", TABLE)),
     };
-    let conditions = match read(&mut object, "where") {
+    let conditions = match object.remove("where") {
         Some(json) => conditions(json, &path.member("where"))?,
         None => Vec::new(),
     };
-    let filter = match read(&mut object, "filter") {
+    let filter = match object.remove("filter") {
         Some(json) => Some(filter(json, &path.member("filter"))?),
         None => None,
     };

@@ -1,7 +1,8 @@
-//! Values: what a column is set to, or compared with. What they say of columns is what the row held before the update.
+//! Values: what a column is set to, or compared with. A column in a value stands for what it held before the update.
 
 use super::filter::{self, Filter};
-use super::{Literal, literal, only_member, scalar};
+use super::literal::{Literal, Value, literal, scalar};
+use super::object;
 use crate::input::document::{Fault, Path};
 use serde_json::{Map, Value as Json};
 
@@ -9,10 +10,10 @@ use serde_json::{Map, Value as Json};
 pub enum Expression {
     Null,
     Literal(Literal),
-    /// The database's clock, once for all places of a call.
+    /// The database's clock, read once in a call.
     Now,
     Column(String),
-    /// A column of the row that is updated, seen from inside an `exists`.
+    /// Inside an `exists`: a column of the row that is updated.
     Outer(String),
     Arithmetic(Arithmetic, Box<[Expression; 2]>),
     Concat(Vec<Expression>),
@@ -50,10 +51,11 @@ impl Arithmetic {
 
 const VALUES: &str = r#"A value is a scalar, null, {"value": any JSON}, {"column": name}, {"add", "sub", "mul" or "div": [a, b]}, {"concat": [values]}, {"now": true}, or {"case": [{"when": filter, "then": value}], "else": value}."#;
 
-pub fn expression(json: Json, path: &Path) -> Result<Expression, Fault> {
+/// `member` is its number if it is a member as a whole.
+pub fn expression(json: Json, member: Option<usize>, path: &Path) -> Result<Expression, Fault> {
     match json {
         Json::Object(object) => operation(object, path),
-        other => Ok(match scalar(other, path, VALUES)? {
+        other => Ok(match scalar(other, member, path, VALUES)? {
             None => Expression::Null,
             Some(literal) => Expression::Literal(literal),
         }),
@@ -64,10 +66,10 @@ fn operation(object: Map<String, Json>, path: &Path) -> Result<Expression, Fault
     if object.contains_key("case") {
         return case(object, path);
     }
-    let (operator, argument) = only_member(Json::Object(object), path, VALUES)?;
+    let (operator, argument) = object::operator(Json::Object(object), path, VALUES)?;
     let path = path.member(&operator);
     match operator.as_str() {
-        "value" => Ok(Expression::Literal(literal(argument))),
+        "value" => Ok(Expression::Literal(literal(argument, None))),
         "column" => name(argument, &path).map(Expression::Column),
         "outer" => name(argument, &path).map(Expression::Outer),
         "now" if argument == Json::Bool(true) => Ok(Expression::Now),
@@ -99,10 +101,12 @@ fn calculation(arithmetic: Arithmetic, argument: Json, path: &Path) -> Result<Ex
     };
     let operand = |json, at| {
         let path = path.item(at);
-        match expression(json, &path)? {
-            Expression::Null | Expression::Literal(Literal::Boolean(_) | Literal::Json(_)) => {
-                Err(path.fault("must be something to calculate with", OPERANDS))
-            }
+        match expression(json, None, &path)? {
+            Expression::Null
+            | Expression::Literal(Literal {
+                value: Value::Boolean(_) | Value::Json(_),
+                ..
+            }) => Err(path.fault("must be something to calculate with", OPERANDS)),
             operand => Ok(operand),
         }
     };
@@ -119,10 +123,12 @@ fn concat(argument: Json, path: &Path) -> Result<Expression, Fault> {
     };
     let part = |(at, json)| {
         let path = path.item(at);
-        match expression(json, &path)? {
-            Expression::Null | Expression::Literal(Literal::Json(_)) => {
-                Err(path.fault("must be something to join", PARTS))
-            }
+        match expression(json, None, &path)? {
+            Expression::Null
+            | Expression::Literal(Literal {
+                value: Value::Json(_),
+                ..
+            }) => Err(path.fault("must be something to join", PARTS)),
             part => Ok(part),
         }
     };
@@ -130,12 +136,12 @@ fn concat(argument: Json, path: &Path) -> Result<Expression, Fault> {
     Ok(Expression::Concat(parts.collect::<Result<_, _>>()?))
 }
 
-const CASES: &str = r#"Write {"case": [{"when": filter, "then": value}, ...], "else": value}; without "else" it is null."#;
+const CASES: &str = r#"Write {"case": [{"when": filter, "then": value}, ...], "else": value}; "else" is null by default."#;
 
 fn case(mut object: Map<String, Json>, path: &Path) -> Result<Expression, Fault> {
     let branches = object.remove("case").unwrap_or_default();
     let otherwise = match object.remove("else") {
-        Some(value) => expression(value, &path.member("else"))?,
+        Some(value) => expression(value, None, &path.member("else"))?,
         None => Expression::Null,
     };
     if let Some(unknown) = object.keys().next() {
@@ -165,6 +171,6 @@ fn branch(json: Json, path: &Path) -> Result<(Filter, Expression), Fault> {
     };
     Ok((
         filter::filter(when, &path.member("when"))?,
-        expression(then, &path.member("then"))?,
+        expression(then, None, &path.member("then"))?,
     ))
 }

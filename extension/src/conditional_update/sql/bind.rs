@@ -1,11 +1,11 @@
 //! From a literal to a value of its column's type, by the type's own input function.
 
-use super::writer::{Parameter, Source, Statement};
+use super::writer::{Parameter, Source, WrittenStatement};
 use crate::conditional_update::catalog::operators::base_type;
 use crate::conditional_update::catalog::reading::is_json;
 use crate::conditional_update::grammar::Literal;
 use crate::input::document::{Fault, Path};
-use crate::input::jsonb::{Part, number_text};
+use crate::input::jsonb::{Stored, number_text};
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::pg::spi::Arg;
@@ -14,20 +14,20 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 
-/// A type's input function, for what stands at a place in the documents.
+/// A type's input function, for text that comes from one path of the documents.
 #[derive(Debug)]
-pub struct Input {
+pub struct TypeInput {
     function: Oid,
     parameter_type: Oid,
     typmod: i32,
     takes_json: bool,
-    /// A text without a limit, which takes every text as it is.
+    /// `text`, which takes every text unchanged.
     is_text: bool,
     path: String,
 }
 
-impl Statement<'_> {
-    /// The parameters. A literal that its type refuses is the type's own error, with the place named.
+impl WrittenStatement<'_> {
+    /// The values of the parameters. If a type refuses a literal, its error gets the path in front.
     pub fn bind(&self) -> Result<Vec<Arg>, Error> {
         self.parameters.iter().map(Parameter::convert).collect()
     }
@@ -37,8 +37,8 @@ impl Parameter<'_> {
     fn convert(&self) -> Result<Arg, Error> {
         match self.source {
             Source::Clock(now) => Ok(now.into_datum()),
-            Source::Value(value) => Ok(Some(value)),
-            Source::Literal(literal) => Input::of(self).read(&self.text(literal)?).map(Some),
+            Source::Datum(value) => Ok(Some(value)),
+            Source::Literal(literal) => TypeInput::of(self).read(&self.text(literal)?).map(Some),
         }
     }
 
@@ -46,11 +46,6 @@ impl Parameter<'_> {
         let text = literal.text(self.type_oid, &Path::root(&self.path))?;
         c_string(text.as_ref(), &self.path)
     }
-}
-
-/// What a type's input function makes of a text that stands at `path`.
-pub fn read(text: &str, type_oid: Oid, typmod: i32, path: &str) -> Result<Datum, Error> {
-    Input::new(type_oid, typmod, path).read(&c_string(text, path)?)
 }
 
 fn c_string(text: &str, path: &str) -> Result<CString, Error> {
@@ -62,16 +57,16 @@ fn c_string(text: &str, path: &str) -> Result<CString, Error> {
     Ok(CString::new(text).map_err(fault)?)
 }
 
-impl Input {
+impl TypeInput {
     pub fn of(parameter: &Parameter) -> Self {
-        Input::new(parameter.type_oid, parameter.typmod, &parameter.path)
+        TypeInput::new(parameter.type_oid, parameter.typmod, &parameter.path)
     }
 
     pub fn new(type_oid: Oid, typmod: i32, path: &str) -> Self {
         let (mut function, mut parameter_type) = (Oid::INVALID, Oid::INVALID);
         // SAFETY: a look-up of a running transaction, into two variables of ours.
         unsafe { pg_sys::getTypeInputInfo(type_oid, &mut function, &mut parameter_type) };
-        Input {
+        TypeInput {
             function,
             parameter_type,
             typmod,
@@ -81,12 +76,12 @@ impl Input {
         }
     }
 
-    /// Is there no text that it refuses?
+    /// Does it take every text?
     pub fn takes_all(&self) -> bool {
         self.is_text
     }
 
-    /// Does it make the same of a text each time, whatever the settings and the clock?
+    /// Does it read a text as the same value each time, whatever the settings and the clock?
     pub fn is_immutable(&self) -> bool {
         // SAFETY: a look-up of a running transaction.
         unsafe { pg_sys::func_volatile(self.function) as u8 == pg_sys::PROVOLATILE_IMMUTABLE }
@@ -102,25 +97,28 @@ impl Input {
         }
     }
 
-    /// Makes of a scalar what [`Literal::text`] and [`Input::read`] make of it.
-    pub fn read_part(&self, part: Part) -> Result<Datum, Error> {
-        match part {
-            // What textin does, which finds the length anew. No jsonb holds a NUL character.
-            Part::Text(text) if self.is_text => {
+    pub fn read_str(&self, text: &str) -> Result<Datum, Error> {
+        self.read(&c_string(text, &self.path)?)
+    }
+
+    /// Reads a scalar in place, with the same result as [`Literal::text`] and [`TypeInput::read`].
+    pub fn read_stored(&self, stored: Stored) -> Result<Datum, Error> {
+        match stored {
+            // As textin, but the length is known. A jsonb holds no NUL character.
+            Stored::Text(text) if self.is_text => {
                 Ok(Datum::from(pgrx::rust_byte_slice_to_bytea(text).into_pg()))
             }
-            Part::Text(text) => {
+            Stored::Text(text) => {
                 let text = String::from_utf8_lossy(text);
-                let text = match self.takes_json {
+                self.read_str(&match self.takes_json {
                     true => Cow::Owned(serde_json::Value::from(text.as_ref()).to_string()),
                     false => text,
-                };
-                self.read(&c_string(&text, &self.path)?)
+                })
             }
-            Part::Boolean(true) => self.read(c"true"),
-            Part::Boolean(false) => self.read(c"false"),
-            Part::Number(number) => self.read(number_text(number)),
-            Part::Null | Part::Composed(_) => unreachable!("not what a parameter is made of"),
+            Stored::Boolean(true) => self.read(c"true"),
+            Stored::Boolean(false) => self.read(c"false"),
+            Stored::Number(number) => self.read(number_text(number)),
+            Stored::Null | Stored::Composed(_) => unreachable!("a parameter is made of a scalar"),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Conditions on columns as SQL: the key, and what is expected of the row.
 //!
-//! Each may be NULL where it doesn't hold. So can what is made of them by AND and OR, and `IS NOT TRUE` turns both into
-//! an answer: a condition holds or it doesn't.
+//! A condition that does not hold is false or NULL, and so are its combinations by AND and OR. `IS NOT TRUE` negates
+//! both.
 
-use super::value::{Purpose, Sql};
-use super::writer::{Row, Writer};
-use crate::conditional_update::catalog::operators::{Operator, base_type, type_name};
+use super::value::Purpose;
+use super::writer::{AliasedRow, Writer};
+use crate::conditional_update::catalog::names::type_name;
+use crate::conditional_update::catalog::operators::{Operator, base_type};
 use crate::conditional_update::catalog::reading::Reading;
 use crate::conditional_update::catalog::table::Column;
 use crate::conditional_update::grammar::{
@@ -16,10 +17,10 @@ use crate::pg::error::Error;
 use pgrx::pg_sys::{self, Oid};
 
 impl<'d> Writer<'d, '_> {
-    /// `(target.a = $1) AND (target.b IS NULL)`. Returns it with the columns that must not be NULL.
+    /// `(target.a = $1) AND (target.b IS NULL)`, and the columns that are compared with a value.
     pub fn key(
         &mut self,
-        row: Row,
+        row: AliasedRow,
         key: &'d Columns<Scalar>,
         path: &Path,
     ) -> Result<(String, Vec<Column>), Error> {
@@ -47,11 +48,11 @@ impl<'d> Writer<'d, '_> {
         let column = row.table.column(name, path)?;
         let reading = Reading::of(base_type(column.type_oid));
         match expectation {
-            Expectation::Scalar(Condition::AnyOf(Choice::One(scalar))) if reading.of_scalars() => {
-                let null = matches!(reading, Reading::Document);
-                Ok(self.reads_as(row, &column, scalar.as_ref(), null, path))
+            Expectation::Scalar(scalar) if reading.of_scalars() => {
+                let json_null = matches!(reading, Reading::Document);
+                Ok(self.reads_as(row, &column, scalar.as_ref(), json_null, path))
             }
-            Expectation::Scalar(condition) => self.condition_on(row, &column, condition, path),
+            Expectation::Scalar(scalar) => self.any_of(row, &column, &[(scalar, *path)]),
             Expectation::Composed { written, .. } if reading.takes(written) => {
                 Ok(self.reads_as(row, &column, Some(written), false, path))
             }
@@ -62,10 +63,10 @@ impl<'d> Writer<'d, '_> {
         }
     }
 
-    /// Does the column, as JSON, read as written? `json_null` takes the null of JSON for NULL: they read the same.
+    /// Is the column, as JSON, equal to what is written? If `json_null`, null also means the null of JSON.
     fn reads_as(
         &mut self,
-        row: Row,
+        row: AliasedRow,
         column: &Column,
         written: Option<&'d Literal>,
         json_null: bool,
@@ -78,15 +79,16 @@ impl<'d> Writer<'d, '_> {
                 format!("pg_catalog.to_jsonb({name}) OPERATOR(pg_catalog.=) {parameter}")
             }
             None if json_null => format!(
-                "({name} IS NOT DISTINCT FROM NULL OR pg_catalog.to_jsonb({name}) OPERATOR(pg_catalog.=) 'null'::pg_catalog.jsonb)"
+                "({} OR pg_catalog.to_jsonb({name}) OPERATOR(pg_catalog.=) 'null'::pg_catalog.jsonb)",
+                is_null(&name)
             ),
-            None => format!("{name} IS NOT DISTINCT FROM NULL"),
+            None => is_null(&name),
         }
     }
 
     pub fn conditions(
         &mut self,
-        row: Row,
+        row: AliasedRow,
         conditions: &'d Columns<Condition>,
         path: &Path,
     ) -> Result<String, Error> {
@@ -104,27 +106,24 @@ impl<'d> Writer<'d, '_> {
 
     fn condition_on(
         &mut self,
-        row: Row,
+        row: AliasedRow,
         column: &Column,
         condition: &'d Condition,
         path: &Path,
     ) -> Result<String, Error> {
         match condition {
-            Condition::AnyOf(choice) => self.any_of(row, column, &placed(choice, path)),
+            Condition::AnyOf(choice) => self.any_of(row, column, &scalars(choice, path)),
             Condition::NoneOf { choice, null_holds } => {
                 let path = path.member("not");
-                let mut scalars = placed(choice, &path);
+                let mut scalars = scalars(choice, &path);
                 let type_oid = base_type(column.type_oid);
-                let is_null = |scalar: &Scalar| match scalar {
-                    None => true,
-                    Some(literal) => literal.is_null_to(type_oid),
-                };
-                let null_holds = *null_holds && !scalars.iter().any(|(scalar, _)| is_null(scalar));
-                scalars.retain(|(scalar, _)| !is_null(scalar));
+                let listed = scalars.len();
+                scalars.retain(|(scalar, _)| !means_null(scalar, type_oid));
+                let lists_null = scalars.len() < listed;
                 let any = self.any_of(row, column, &scalars)?;
                 let name = row.column(column);
-                Ok(match null_holds {
-                    true => format!("({name} IS NOT DISTINCT FROM NULL OR NOT {any})"),
+                Ok(match *null_holds && !lists_null {
+                    true => format!("({} OR NOT {any})", is_null(&name)),
                     false => format!("({name} IS DISTINCT FROM NULL AND NOT {any})"),
                 })
             }
@@ -142,29 +141,35 @@ impl<'d> Writer<'d, '_> {
     /// `(target.a = $1 OR target.a IS NULL)`
     fn any_of(
         &mut self,
-        row: Row,
+        row: AliasedRow,
         column: &Column,
         scalars: &[(&'d Scalar, Path)],
     ) -> Result<String, Error> {
-        let mut equals = Equals {
-            column,
-            name: row.column(column),
-            equality: None,
+        let (name, type_oid) = (row.column(column), base_type(column.type_oid));
+        let equality = Operator::equality(type_oid);
+        let mut test = |(scalar, path): &(&'d Scalar, Path)| match scalar {
+            Some(literal) if !literal.is_null_to(type_oid) => {
+                let parameter = self.bind(literal, type_oid, -1, path);
+                let equality = equality.as_ref();
+                let equality = equality.ok_or_else(|| no_equality(type_oid, path))?;
+                Ok(equality.compare(&name, &parameter))
+            }
+            _ => Ok(is_null(&name)),
         };
         let tests: Vec<String> = scalars
             .iter()
-            .map(|(scalar, path)| equals.test(self, scalar, path))
-            .collect::<Result<_, _>>()?;
+            .map(&mut test)
+            .collect::<Result<_, Error>>()?;
         Ok(match tests.is_empty() {
             true => "false".to_owned(),
             false => format!("({})", tests.join(" OR ")),
         })
     }
 
-    /// `target.a < target.b + 1`; to `eq` and `ne` NULL is a value like any other.
+    /// `target.a < target.b + 1`. For `eq` and `ne` NULL is a value like any other.
     fn compare(
         &mut self,
-        row: Row,
+        row: AliasedRow,
         column: &Column,
         comparison: Comparison,
         operand: &'d Expression,
@@ -172,20 +177,17 @@ impl<'d> Writer<'d, '_> {
     ) -> Result<String, Error> {
         let (name, type_oid) = (row.column(column), base_type(column.type_oid));
         let equal = match operand {
-            Expression::Null => format!("{name} IS NOT DISTINCT FROM NULL"),
+            Expression::Null => is_null(&name),
             operand => {
-                let Sql {
-                    text,
-                    type_oid: right,
-                    nullable,
-                } = self.value(row, operand, Purpose::Comparison(column), path)?;
-                let operator = Operator::comparing(comparison, type_oid, right)
-                    .ok_or_else(|| incomparable(comparison, type_oid, right, path))?;
-                let test = operator.compare(&name, &text);
-                match column.nullable && nullable && comparison.is_equality() {
-                    true => format!(
-                        "({test} OR ({name} IS NOT DISTINCT FROM NULL AND {text} IS NOT DISTINCT FROM NULL))"
-                    ),
+                let value = self.value(row, operand, Purpose::Comparison(column), path)?;
+                let operator = Operator::comparing(comparison, type_oid, value.type_oid)
+                    .ok_or_else(|| incomparable(comparison, type_oid, value.type_oid, path))?;
+                let test = operator.compare(&name, &value.text);
+                match column.nullable && value.nullable && comparison.is_equality() {
+                    true => {
+                        let (left, right) = (is_null(&name), is_null(&value.text));
+                        format!("({test} OR ({left} AND {right}))")
+                    }
                     false => test,
                 }
             }
@@ -208,7 +210,7 @@ fn incomparable(comparison: Comparison, left: Oid, right: Oid, path: &Path) -> E
             type_name(left),
             type_name(right)
         ),
-        hint: "Compare values of types that Postgres has an order for; say other comparisons with filter_sql.",
+        hint: "Compare values of types that have an order in Postgres; use filter_sql for other comparisons.",
     }
 }
 
@@ -216,51 +218,24 @@ pub fn no_equality(type_oid: Oid, path: &Path) -> Error {
     Error::NoOperator {
         path: path.to_string(),
         problem: format!("type {} has no equality operator", type_name(type_oid)),
-        hint: "Such a column can be set, compared with null, and expected to be what it reads as.",
+        hint: "Such a column can be set, compared with null, and compared as JSON in expected.",
     }
 }
 
-/// Tests of one column for equality.
-struct Equals<'a> {
-    column: &'a Column,
-    /// With its alias.
-    name: String,
-    /// Looked up for the first literal: a column of any type can be NULL.
-    equality: Option<Operator>,
+/// IS NULL would also be true for a composite value whose fields are all NULL.
+fn is_null(column: &str) -> String {
+    format!("{column} IS NOT DISTINCT FROM NULL")
 }
 
-impl Equals<'_> {
-    fn test<'d>(
-        &mut self,
-        writer: &mut Writer<'d, '_>,
-        scalar: &'d Scalar,
-        path: &Path,
-    ) -> Result<String, Error> {
-        let Some(literal) = scalar else {
-            // IS NULL would take a composite value for NULL whose fields are.
-            return Ok(format!("{} IS NOT DISTINCT FROM NULL", self.name));
-        };
-        let type_oid = base_type(self.column.type_oid);
-        if literal.is_null_to(type_oid) {
-            return Ok(format!("{} IS NOT DISTINCT FROM NULL", self.name));
-        }
-        let parameter = writer.bind(literal, type_oid, -1, path);
-        let equality = match &self.equality {
-            Some(equality) => equality,
-            None => {
-                let found = Operator::equality(type_oid);
-                self.equality
-                    .insert(found.ok_or_else(|| no_equality(type_oid, path))?)
-            }
-        };
-        Ok(equality.compare(&self.name, &parameter))
-    }
+fn means_null(scalar: &Scalar, type_oid: Oid) -> bool {
+    let literal = scalar.as_ref();
+    literal.is_none_or(|literal| literal.is_null_to(type_oid))
 }
 
-/// The scalars of a choice, each with its place.
-fn placed<'d, 'p>(choice: &'d Choice, path: &'p Path<'p>) -> Vec<(&'d Scalar, Path<'p>)> {
+/// The scalars of a choice, each with its path.
+fn scalars<'d, 'p>(choice: &'d Choice, path: &'p Path<'p>) -> Vec<(&'d Scalar, Path<'p>)> {
     let scalars = choice.scalars().iter().enumerate();
     scalars
-        .map(|(at, scalar)| (scalar, choice.place(path, at)))
+        .map(|(at, scalar)| (scalar, choice.path_of(path, at)))
         .collect()
 }

@@ -1,17 +1,24 @@
 //! Filters as SQL.
 
-use super::writer::{Row, Writer};
+use super::bind::TypeInput;
+use super::writer::{AliasedRow, Writer};
 use crate::conditional_update::catalog::table::Table;
 use crate::conditional_update::grammar::{Exists, Filter};
 use crate::input::document::Path;
 use crate::pg::error::Error;
+use pgrx::pg_sys::{self, Oid};
 
-/// How many tables beside its own an update may look at: the planner's work grows faster than they do.
+/// How many tables an update may read beside its own. The planner's work grows faster than this number.
 const MOST_TABLES: usize = 32;
 
 impl<'d> Writer<'d, '_> {
-    /// May be NULL where the filter doesn't hold, as a condition may.
-    pub fn filter(&mut self, row: Row, filter: &'d Filter, path: &Path) -> Result<String, Error> {
+    /// Like a condition, it may be NULL if the filter does not hold.
+    pub fn filter(
+        &mut self,
+        row: AliasedRow,
+        filter: &'d Filter,
+        path: &Path,
+    ) -> Result<String, Error> {
         match filter {
             Filter::All(filters) => {
                 self.joined(row, filters, (" AND ", "true"), &path.member("all"))
@@ -22,7 +29,7 @@ impl<'d> Writer<'d, '_> {
             Filter::Not(filter) => {
                 let inner = self.filter(row, filter, &path.member("not"))?;
                 Ok(match **filter {
-                    // Never NULL, and to the planner a join that it can choose an index for.
+                    // EXISTS is never NULL, and the planner can turn a plain NOT EXISTS into a join.
                     Filter::Exists(_) => format!("(NOT {inner})"),
                     _ => format!("({inner} IS NOT TRUE)"),
                 })
@@ -34,7 +41,7 @@ impl<'d> Writer<'d, '_> {
 
     fn joined(
         &mut self,
-        row: Row,
+        row: AliasedRow,
         filters: &'d [Filter],
         (operator, of_none): (&str, &str),
         path: &Path,
@@ -49,18 +56,17 @@ impl<'d> Writer<'d, '_> {
         })
     }
 
-    /// A sub-query, run with the privileges and the row-level security of the caller like all of the statement.
+    /// A sub-query. As the whole statement, it runs with the caller's privileges and row-level security.
     fn exists(&mut self, exists: &'d Exists, path: &Path) -> Result<String, Error> {
-        let table = Table::open_named(&exists.table, &path.member("table"))?;
+        let table = named(&exists.table, &path.member("table"))?;
         self.others.push(table.oid());
         if self.others.len() > MOST_TABLES {
             let problem = format!("more than {MOST_TABLES} \"exists\" in one update");
-            return Err(path
-                .fault(problem, "Ask for less at once, or by one view.")
-                .into());
+            let hint = "Use fewer of them, or a view that combines them.";
+            return Err(path.fault(problem, hint).into());
         }
         let alias = format!("other_{}", self.others.len());
-        let row = Row {
+        let row = AliasedRow {
             table: &table,
             alias: &alias,
         };
@@ -76,4 +82,11 @@ impl<'d> Writer<'d, '_> {
             table.name
         ))
     }
+}
+
+/// The table of that name, which is resolved like a name in the caller's SQL.
+fn named(name: &str, path: &Path) -> Result<Table, Error> {
+    let input = TypeInput::new(pg_sys::REGCLASSOID, -1, &path.to_string());
+    let oid = input.read_str(name)?.value() as u32;
+    Table::open_to_read(Oid::from(oid), path)
 }

@@ -1,9 +1,9 @@
-//! A literal as the text that its type's input function reads.
+//! A literal as text for its type's input function.
 
-use crate::conditional_update::catalog::operators::{base_type, type_name};
+use crate::conditional_update::catalog::names::{owned, type_name};
+use crate::conditional_update::catalog::operators::base_type;
 use crate::conditional_update::catalog::reading::is_json;
-use crate::conditional_update::catalog::table::owned;
-use crate::conditional_update::grammar::Literal;
+use crate::conditional_update::grammar::{Literal, Value};
 use crate::input::document::{Fault, Path};
 use pgrx::PgTupleDesc;
 use pgrx::pg_sys::{self, Oid};
@@ -11,22 +11,22 @@ use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
 
 impl Literal {
-    /// Does it stand for NULL in a column of this type? JSON has a null of its own.
+    /// Does it stand for NULL in a column of this type? A JSON column has the null of JSON instead.
     pub fn is_null_to(&self, type_oid: Oid) -> bool {
-        matches!(self, Literal::Json(Json::Null)) && !is_json(type_oid)
+        self.value == Value::Json(Json::Null) && !is_json(type_oid)
     }
 
-    /// JSON for a type that holds JSON, else the scalar as it is, a list as an array, an object as a composite value.
+    /// JSON for a type that holds JSON, else a scalar as it is, a list as an array, an object as a composite value.
     pub fn text(&self, type_oid: Oid, path: &Path) -> Result<Cow<'_, str>, Fault> {
         let type_oid = base_type(type_oid);
-        Ok(match self {
-            Literal::Text(text) if is_json(type_oid) => {
+        Ok(match &self.value {
+            Value::Text(text) if is_json(type_oid) => {
                 Cow::Owned(Json::from(text.as_str()).to_string())
             }
-            Literal::Text(text) | Literal::Number(text) => Cow::Borrowed(text),
-            Literal::Boolean(true) => Cow::Borrowed("true"),
-            Literal::Boolean(false) => Cow::Borrowed("false"),
-            Literal::Json(json) => Cow::Owned(text(json, type_oid, path)?),
+            Value::Text(text) | Value::Number(text) => Cow::Borrowed(text),
+            Value::Boolean(true) => Cow::Borrowed("true"),
+            Value::Boolean(false) => Cow::Borrowed("false"),
+            Value::Json(json) => Cow::Owned(text(json, type_oid, path)?),
         })
     }
 }
@@ -61,7 +61,7 @@ fn array(items: &[Json], type_oid: Oid, path: &Path) -> Result<String, Fault> {
         let path = path.item(at);
         texts.push(match item {
             Json::Null => "NULL".to_owned(),
-            // An array of arrays is of the same type as its members.
+            // An array of arrays has the type of its members.
             Json::Array(items) if !is_json(base_type(element)) => array(items, type_oid, &path)?,
             item => quoted(&text(item, element, &path)?),
         });
@@ -115,9 +115,9 @@ fn composite(members: &Map<String, Json>, type_oid: Oid, path: &Path) -> Result<
     Ok(format!("({})", texts.join(",")))
 }
 
-/// The names and types of a composite type's fields, but for dropped ones.
+/// The names and types of a composite type's fields, without dropped fields.
 fn fields(type_oid: Oid) -> Vec<(String, Oid)> {
-    // SAFETY: a composite type; the descriptor is a copy, which its owner here frees.
+    // SAFETY: a composite type; the descriptor is a copy, which is freed on drop.
     let descriptor =
         unsafe { PgTupleDesc::from_pg_is_copy(pg_sys::lookup_rowtype_tupdesc_copy(type_oid, -1)) };
     descriptor
@@ -128,7 +128,7 @@ fn fields(type_oid: Oid) -> Vec<(String, Oid)> {
         .collect()
 }
 
-/// As both an array's and a composite value's input take it.
+/// In the quotes of both an array and a composite value.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

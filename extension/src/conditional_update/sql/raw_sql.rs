@@ -1,4 +1,4 @@
-//! The one door for SQL of the caller: `filter_sql` and `changes_sql`. It runs as the caller, and stays an expression.
+//! The caller's own SQL: `filter_sql` and `changes_sql`. It runs as the caller, and is checked to be one expression.
 
 use super::writer::{TARGET, Writer};
 use crate::input::document::Path;
@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use std::ffi::CString;
 
 impl Writer<'_, '_> {
-    /// `filter_sql`, in brackets that it can't leave.
+    /// `filter_sql`, in brackets that it can't close.
     pub fn raw_filter(&mut self, sql: &str) -> Result<String, Error> {
         let path = Path::root("filter_sql");
         let expression = bracketed(sql, &path)?;
@@ -20,7 +20,7 @@ impl Writer<'_, '_> {
         Ok(expression)
     }
 
-    /// What `changes_sql` says of one column, in brackets that it can't leave.
+    /// What `changes_sql` says of one column, in brackets that it can't close.
     pub fn raw_value(&mut self, sql: &str, path: &Path) -> Result<String, Error> {
         let expression = bracketed(sql, path)?;
         let table = &self.target.table.name;
@@ -32,8 +32,8 @@ impl Writer<'_, '_> {
     }
 }
 
-/// Puts brackets around an expression. What is one both bare and in brackets, and the same one, has as many brackets as it
-/// needs and no comment, list, clause or statement that would reach beyond it.
+/// Puts brackets around an expression. The text must be the same expression with and without them. Then its own
+/// brackets are balanced, and no comment, list, clause or statement reaches beyond it.
 fn bracketed(sql: &str, path: &Path) -> Result<String, Error> {
     let refused = |problem: String| Error::RawSql {
         path: path.to_string(),
@@ -51,7 +51,7 @@ fn bracketed(sql: &str, path: &Path) -> Result<String, Error> {
     }
 }
 
-/// What the text is to the parser; null if it isn't one statement.
+/// The parser's tree; null if the text is not one statement.
 fn parsed(sql: &str, refused: impl Fn(String) -> Error) -> Result<*mut pg_sys::Node, Error> {
     const SYNTAX: &[u8] = b"42";
     let sql =

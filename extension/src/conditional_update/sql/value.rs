@@ -1,22 +1,23 @@
 //! Values as SQL: what columns are set to, or compared with.
 
-use super::arithmetic::operand_type;
-use super::writer::{Row, Writer};
-use crate::conditional_update::catalog::operators::{base_type, type_name};
+use super::arithmetic::{operand_type, result_type, symbol};
+use super::writer::{AliasedRow, Writer};
+use crate::conditional_update::catalog::names::type_name;
+use crate::conditional_update::catalog::operators::base_type;
 use crate::conditional_update::catalog::table::Column;
-use crate::conditional_update::grammar::{Columns, Expression, Filter, Literal};
+use crate::conditional_update::grammar::{Arithmetic, Columns, Expression, Filter, Literal};
 use crate::input::document::Path;
 use crate::pg::error::Error;
 use pgrx::pg_sys::{self, Oid};
 
-/// What a value is for, which tells what a literal in it means.
+/// What a value is for. It decides the type of a literal in it.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose<'c> {
     Assignment(&'c Column),
     Comparison(&'c Column),
     /// An operand in what is calculated for the column.
     Arithmetic(&'c Column),
-    /// A part of a text.
+    /// A part of a text for the column.
     Text(&'c Column),
 }
 
@@ -29,9 +30,18 @@ impl<'c> Purpose<'c> {
             | Purpose::Text(column) => column,
         }
     }
+
+    /// NULL with its type: a CASE of nothing but untyped NULL would be of type text.
+    fn null(self) -> Sql {
+        let type_oid = match self {
+            Purpose::Text(_) => pg_sys::TEXTOID,
+            purpose => base_type(purpose.column().type_oid),
+        };
+        Sql::nullable(format!("NULL::{}", type_name(type_oid)), type_oid)
+    }
 }
 
-/// A value as SQL, that can stand beside any operator.
+/// A value as SQL that can stand beside any operator.
 #[derive(Debug)]
 pub struct Sql {
     pub text: String,
@@ -39,74 +49,79 @@ pub struct Sql {
     pub nullable: bool,
 }
 
+impl Sql {
+    fn nullable(text: String, type_oid: Oid) -> Self {
+        Sql {
+            text,
+            type_oid,
+            nullable: true,
+        }
+    }
+
+    fn not_null(text: String, type_oid: Oid) -> Self {
+        Sql {
+            text,
+            type_oid,
+            nullable: false,
+        }
+    }
+}
+
 impl<'d> Writer<'d, '_> {
     /// `UPDATE … SET …`
     pub fn update(
         &mut self,
         changes: &'d Columns<Expression>,
-        changes_sql: &Columns<String>,
-        path: &Path,
-    ) -> Result<&mut Self, Error> {
+        changes_sql: &[(String, String)],
+    ) -> Result<(), Error> {
         let row = self.target;
         let mut assignments = Vec::with_capacity(changes.len() + changes_sql.len());
+        let path = Path::root("changes");
         for (name, value) in changes {
             let path = path.member(name);
             let column = row.table.column(name, &path)?;
-            let value = self.assigned(row, value, &column, &path)?;
+            let value = match value {
+                Expression::Null => "NULL".to_owned(),
+                value => {
+                    let purpose = Purpose::Assignment(&column);
+                    self.value(row, value, purpose, &path)?.text
+                }
+            };
             assignments.push(format!("{} = {value}", column.name));
         }
+        let path = Path::root("changes_sql");
         for (name, sql) in changes_sql {
-            let path = Path::root("changes_sql");
             let path = path.member(name);
             let column = row.table.column(name, &path)?;
             let value = self.raw_value(sql, &path)?;
             assignments.push(format!("{} = {value}", column.name));
         }
-        self.push("UPDATE ")
-            .push(&row.table.name)
-            .push(" AS ")
-            .push(row.alias);
+        self.push("UPDATE ").push_target();
         self.push(" SET ").push(&assignments.join(", "));
-        Ok(self)
-    }
-
-    fn assigned(
-        &mut self,
-        row: Row,
-        value: &'d Expression,
-        column: &Column,
-        path: &Path,
-    ) -> Result<String, Error> {
-        match value {
-            Expression::Null => Ok("NULL".to_owned()),
-            value => Ok(self
-                .value(row, value, Purpose::Assignment(column), path)?
-                .text),
-        }
+        Ok(())
     }
 
     /// A value, computed from `row`.
     pub fn value(
         &mut self,
-        row: Row,
+        row: AliasedRow,
         value: &'d Expression,
         purpose: Purpose,
         path: &Path,
     ) -> Result<Sql, Error> {
         match value {
-            Expression::Null => Ok(null(purpose)),
+            Expression::Null => Ok(purpose.null()),
             Expression::Literal(literal) => self.literal(literal, purpose, path),
-            Expression::Now => Ok(Sql {
-                text: self.now(&path.member("now")),
-                type_oid: pg_sys::TIMESTAMPTZOID,
-                nullable: false,
-            }),
+            Expression::Now => {
+                let now = self.now(&path.member("now"));
+                Ok(Sql::not_null(now, pg_sys::TIMESTAMPTZOID))
+            }
             Expression::Column(name) => column(row, name, &path.member("column")),
             Expression::Outer(name) => {
                 let path = path.member("outer");
                 if self.depth == 0 {
-                    let hint = r#"Inside "exists" it is a column of the row that is updated; elsewhere write {"column": name}."#;
-                    return Err(path.fault("stands outside of any \"exists\"", hint).into());
+                    const HINT: &str = r#"Use {"outer": name} inside "exists" only, for a column of the row that is updated; elsewhere write {"column": name}."#;
+                    return Err(path.fault("stands outside of any \"exists\"", HINT).into());
                 }
                 column(self.target, name, &path)
             }
@@ -128,25 +143,50 @@ impl<'d> Writer<'d, '_> {
         path: &Path,
     ) -> Result<Sql, Error> {
         let (type_oid, typmod) = match purpose {
-            // With the column's own length and precision, so that a value that doesn't fit is refused here, by name.
+            // With the column's own length and precision, so that the path of a value that doesn't fit is known.
             Purpose::Assignment(column) => (column.type_oid, column.typmod),
             Purpose::Comparison(column) => (base_type(column.type_oid), -1),
             Purpose::Arithmetic(column) => (operand_type(literal, column, path)?, -1),
             Purpose::Text(_) => (pg_sys::TEXTOID, -1),
         };
         if literal.is_null_to(base_type(type_oid)) {
-            return Ok(null(purpose));
+            return Ok(purpose.null());
         }
-        Ok(Sql {
-            text: self.bind(literal, type_oid, typmod, path),
-            type_oid: base_type(type_oid),
-            nullable: false,
-        })
+        let parameter = self.bind(literal, type_oid, typmod, path);
+        Ok(Sql::not_null(parameter, base_type(type_oid)))
+    }
+
+    fn calculation(
+        &mut self,
+        row: AliasedRow,
+        arithmetic: Arithmetic,
+        operands: &'d [Expression; 2],
+        column: &Column,
+        path: &Path,
+    ) -> Result<Sql, Error> {
+        let path = path.member(arithmetic.name());
+        let purpose = Purpose::Arithmetic(column);
+        let left = self.value(row, &operands[0], purpose, &path.item(0))?;
+        let right = self.value(row, &operands[1], purpose, &path.item(1))?;
+        let operator = symbol(arithmetic);
+        let symbol = operator.to_string_lossy();
+        let Some(type_oid) = result_type(operator, left.type_oid, right.type_oid) else {
+            let (left, right) = (type_name(left.type_oid), type_name(right.type_oid));
+            return Err(Error::NoOperator {
+                path: path.to_string(),
+                problem: format!("Postgres can't calculate {left} {symbol} {right}"),
+                hint: "Calculate with numbers, or with times and intervals; use changes_sql or filter_sql for anything else.",
+            });
+        };
+        let (left, right) = (left.text, right.text);
+        let text = format!("({left} OPERATOR(pg_catalog.{symbol}) {right})");
+        // An operator may return NULL for any operands.
+        Ok(Sql::nullable(text, type_oid))
     }
 
     fn concat(
         &mut self,
-        row: Row,
+        row: AliasedRow,
         parts: &'d [Expression],
         column: &Column,
         path: &Path,
@@ -157,16 +197,13 @@ impl<'d> Writer<'d, '_> {
             let part = self.value(row, part, Purpose::Text(column), &path.item(at))?;
             texts.push(format!("{}::pg_catalog.text", part.text));
         }
-        Ok(Sql {
-            text: format!("({})", texts.join(" OPERATOR(pg_catalog.||) ")),
-            type_oid: pg_sys::TEXTOID,
-            nullable: true,
-        })
+        let text = format!("({})", texts.join(" OPERATOR(pg_catalog.||) "));
+        Ok(Sql::nullable(text, pg_sys::TEXTOID))
     }
 
     fn case(
         &mut self,
-        row: Row,
+        row: AliasedRow,
         branches: &'d [(Filter, Expression)],
         otherwise: &'d Expression,
         purpose: Purpose,
@@ -174,64 +211,32 @@ impl<'d> Writer<'d, '_> {
     ) -> Result<Sql, Error> {
         let mut sql = "(CASE".to_owned();
         let mut types = Vec::with_capacity(branches.len() + 1);
-        {
-            let path = path.member("case");
-            for (at, (when, then)) in branches.iter().enumerate() {
-                let path = path.item(at);
-                let when = self.filter(row, when, &path.member("when"))?;
-                let value = self.value(row, then, purpose, &path.member("then"))?;
-                sql.push_str(&format!(" WHEN {when} THEN {}", value.text));
-                types.push(value.type_oid);
-            }
+        let cases = path.member("case");
+        for (at, (when, then)) in branches.iter().enumerate() {
+            let path = cases.item(at);
+            let when = self.filter(row, when, &path.member("when"))?;
+            let value = self.value(row, then, purpose, &path.member("then"))?;
+            sql.push_str(&format!(" WHEN {when} THEN {}", value.text));
+            types.push(value.type_oid);
         }
         let value = self.value(row, otherwise, purpose, &path.member("else"))?;
         sql.push_str(&format!(" ELSE {} END)", value.text));
-        types.push(value.type_oid);
-        let type_oid = types[0];
-        if types.iter().all(|other| *other == type_oid) {
-            return Ok(Sql {
-                text: sql,
-                type_oid,
-                nullable: true,
-            });
+        let is_uniform = types.iter().all(|other| *other == value.type_oid);
+        // In an assignment Postgres finds the common type, and a value that doesn't fit the column is an error.
+        if is_uniform || matches!(purpose, Purpose::Assignment(_)) {
+            return Ok(Sql::nullable(sql, types[0]));
         }
-        match purpose {
-            // Postgres finds the common type, and what doesn't fit into the column is an error and not cut.
-            Purpose::Assignment(_) => Ok(Sql {
-                text: sql,
-                type_oid,
-                nullable: true,
-            }),
-            _ => {
-                let type_oid = null(purpose).type_oid;
-                Ok(Sql {
-                    text: format!("({sql}::{})", type_name(type_oid)),
-                    type_oid,
-                    nullable: true,
-                })
-            }
-        }
+        let type_oid = purpose.null().type_oid;
+        let text = format!("({sql}::{})", type_name(type_oid));
+        Ok(Sql::nullable(text, type_oid))
     }
 }
 
-fn column(row: Row, name: &str, path: &Path) -> Result<Sql, Error> {
+fn column(row: AliasedRow, name: &str, path: &Path) -> Result<Sql, Error> {
     let column = row.table.column(name, path)?;
     Ok(Sql {
         text: row.column(&column),
         type_oid: base_type(column.type_oid),
         nullable: column.nullable,
     })
-}
-
-/// NULL of the type that the purpose is about: without one, a CASE of nothing but NULL would be of type text.
-fn null(purpose: Purpose) -> Sql {
-    let type_oid = match purpose {
-        Purpose::Text(_) => pg_sys::TEXTOID,
-        purpose => base_type(purpose.column().type_oid),
-    };
-    Sql {
-        text: format!("NULL::{}", type_name(type_oid)),
-        type_oid,
-        nullable: true,
-    }
 }

@@ -6,7 +6,7 @@ fn read(text: &str) -> Result<Vec<Listed>, Fault> {
     parse(text, MOST)
 }
 
-/// The place and the problem that are named.
+/// The path and the problem of the error.
 fn fault(text: &str) -> (String, String) {
     let fault = read(text).expect_err(text);
     assert!(!fault.hint.is_empty(), "{text}");
@@ -103,7 +103,7 @@ fn names_are_neither_empty_nor_too_long() {
     }
 }
 
-/// A list of one lock with that member, whatever else it has.
+/// A list of one lock with that member, beside the required ones.
 fn with(member: &str, value: &str) -> String {
     let others = ["resource_type", "resource_id"]
         .into_iter()

@@ -1,11 +1,11 @@
 //! Statements on the work of crashed services that live ones take over.
 
-use super::{Statement, permitted, removed};
+use super::{Statement, lease_over, permitted, removed};
 use pgrx::pg_sys::{BOOLOID, INT8ARRAYOID, INT8OID, OIDOID, TEXTOID};
 
 /// The dead services of the cluster of `$1` that have work for it, in the order in which it is to be taken: first what
-/// earlier incarnations of `$1` itself have left. What those of another service that is alive again have left is that
-/// one's alone, until the lease of the dead one has passed once more since its fence.
+/// earlier incarnations of `$1` itself have left. If another service has an incarnation that is alive again, what its
+/// earlier ones have left is for that one alone, until the lease of the dead one has passed once more since its fence.
 pub static CRASHED_SERVICES: Statement = Statement::new(
     &[INT8OID, OIDOID, BOOLOID, TEXTOID],
     concat!(
@@ -13,29 +13,34 @@ pub static CRASHED_SERVICES: Statement = Statement::new(
          FROM volguard.services AS c
          CROSS JOIN pg_catalog.clock_timestamp() AS t (now)
          JOIN volguard.services AS s ON s.cluster {=} c.cluster AND s.service_id {<>} c.service_id
-         WHERE c.service_id {=} $1
-           AND (s.fenced_at IS NOT NULL OR s.heartbeat_at {+} s.lease {<=} t.now)
-           AND ($3 OR ",
+         WHERE c.service_id {=} $1 AND (s.fenced_at IS NOT NULL OR ",
+        lease_over!("s", "t.now"),
+        ") AND ($3 OR ",
         permitted!(),
         ") AND NOT (s.fenced_at {+} s.lease {>} t.now AND EXISTS (
                SELECT FROM volguard.services AS n
-               WHERE n.cluster {=} s.cluster AND n.host {=} s.host AND n.binary_name {=} s.binary_name AND n.fenced_at IS NULL
-                 AND n.service_id {<>} c.service_id AND n.heartbeat_at {+} n.lease {>} t.now))
-           AND EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id AND w.status IS NOT NULL
+               WHERE n.cluster {=} s.cluster AND n.host {=} s.host AND n.binary_name {=} s.binary_name
+                 AND n.fenced_at IS NULL AND n.service_id {<>} c.service_id AND NOT ",
+        lease_over!("n", "t.now"),
+        ")) AND EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id AND w.status IS NOT NULL
                        AND ($4 IS NULL OR w.resource_type {=} $4))
          ORDER BY s.host {=} c.host AND s.binary_name {=} c.binary_name DESC, s.service_id"
     ),
 );
 
-/// Locks a service whose lease is over and that nobody has fenced, unless that would mean to wait: for its heartbeat.
+/// Locks a service whose lease is over and that isn't fenced, unless another transaction, such as its heartbeat, has
+/// the row locked.
 pub static LOCK_LATE_SERVICE: Statement = Statement::new(
     &[INT8OID],
-    "SELECT FROM volguard.services AS s
-     WHERE s.service_id {=} $1 AND s.fenced_at IS NULL AND s.heartbeat_at {+} s.lease {<=} pg_catalog.clock_timestamp()
-     FOR UPDATE SKIP LOCKED",
+    concat!(
+        "SELECT FROM volguard.services AS s WHERE s.service_id {=} $1 AND s.fenced_at IS NULL AND ",
+        lease_over!("s"),
+        " FOR UPDATE SKIP LOCKED"
+    ),
 );
 
-/// Work of a dead service that nobody else is at, locked. In the order of the tokens, so that what was given back comes last.
+/// Locks work of a dead service, but for rows that are locked. In the order of the tokens, so that what was given back
+/// comes last.
 pub static CLAIMABLE: Statement = Statement::new(
     &[INT8OID, TEXTOID, INT8OID],
     concat!(claimable!(), "FOR UPDATE SKIP LOCKED"),
@@ -56,30 +61,30 @@ pub static CLAIM: Statement = Statement::new(
      RETURNING w.token, w.resource_type, w.resource_id, w.lock_name, w.status, w.crashed_service_id, w.details",
 );
 
-/// Who has a token, whether it is a claim, and by whose role.
+/// The service that has a token, whether it is a claim, and the role that registered the service.
 pub static CLAIM_OF_TOKEN: Statement = Statement::new(
     &[INT8OID],
     "SELECT w.service_id, w.crashed_service_id IS NOT NULL, s.registered_by::pg_catalog.oid
      FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id WHERE w.token {=} $1",
 );
 
-/// Only inside the gate of the claimer.
+/// Only under the claimer's service lock.
 pub static FINISH_CLEANUP: Statement = Statement::new(
     &[INT8OID],
     concat!(
-        "DELETE FROM volguard.workers AS w USING volguard.services AS s
-         WHERE w.token {=} $1 AND w.crashed_service_id IS NOT NULL AND s.service_id {=} w.service_id AND s.fenced_at IS NULL ",
+        "DELETE FROM volguard.workers AS w USING volguard.services AS s WHERE ",
+        claimed!(),
         removed!()
     ),
 );
 
-/// Only inside the gate of the claimer. The new token kills the claimer's, and puts the work behind all other.
+/// Only under the claimer's service lock. The new token kills the claimer's, and puts the work behind all other.
 pub static ABANDON_CLEANUP: Statement = Statement::new(
     &[INT8OID, INT8OID],
     concat!(
         given_back!(),
-        "FROM volguard.services AS s
-         WHERE w.token {=} $1 AND w.crashed_service_id IS NOT NULL AND s.service_id {=} w.service_id AND s.fenced_at IS NULL ",
+        "FROM volguard.services AS s WHERE ",
+        claimed!(),
         removed!()
     ),
 );
@@ -103,6 +108,13 @@ macro_rules! claimable {
     };
 }
 
+/// `$1` is the token of a claim whose service `s` isn't fenced.
+macro_rules! claimed {
+    () => {
+        "w.token {=} $1 AND w.crashed_service_id IS NOT NULL AND s.service_id {=} w.service_id AND s.fenced_at IS NULL "
+    };
+}
+
 /// `$2` is the upper part of the new tokens.
 macro_rules! given_back {
     () => {
@@ -112,4 +124,4 @@ macro_rules! given_back {
     };
 }
 
-use {claimable, given_back};
+use {claimable, claimed, given_back};

@@ -1,8 +1,9 @@
-//! Statements on tracked resources, crash rules and the leavings of dead services.
+//! Statements on tracked resources, crash rules and what dead services have left.
 
-use super::{Statement, removed};
+use super::{Statement, lease_over, removed};
 use pgrx::pg_sys::{
-    BOOLOID, INT4OID, INT8ARRAYOID, INT8OID, JSONBOID, NAMEOID, OIDOID, TEXTOID, TIMESTAMPTZOID,
+    BOOLOID, INT4OID, INT8ARRAYOID, INT8OID, JSONBOID, NAMEOID, OIDOID, Oid, TEXTOID,
+    TIMESTAMPTZOID,
 };
 
 pub static TRACK_RESOURCE: Statement = Statement::new(
@@ -39,33 +40,39 @@ pub static RULE: Statement = Statement::new(
      FROM volguard.crash_rules AS r WHERE r.resource_type {=} $1 AND r.status {=} $2",
 );
 
-/// The dead services that a cleanup is about, in the order in which their gates are taken.
+/// The dead services that a cleanup is about, in the order in which their locks are taken.
 pub static DEAD_SERVICES: Statement = Statement::new(
     &[INT8OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID, TIMESTAMPTZOID],
-    "SELECT s.service_id, s.cluster, s.host
-     FROM volguard.services AS s JOIN volguard.clusters AS c ON c.name {=} s.cluster
-     WHERE ($1 IS NULL OR s.service_id {=} $1) AND ($2 IS NULL OR s.cluster {=} $2) AND ($3 IS NULL OR s.host {=} $3)
-       AND ($4 IS NULL OR s.binary_name {=} $4) AND ($5 IS NULL OR c.disabled {=} $5)
-       AND (s.fenced_at IS NOT NULL OR s.heartbeat_at {+} s.lease {<=} pg_catalog.clock_timestamp())
-       AND (s.fenced_at IS NULL AND $6 IS NULL AND $7 IS NULL AND $8 IS NULL
+    concat!(
+        "SELECT s.service_id, s.cluster, s.host
+         FROM volguard.services AS s JOIN volguard.clusters AS c ON c.name {=} s.cluster
+         WHERE ($1 IS NULL OR s.service_id {=} $1) AND ($2 IS NULL OR s.cluster {=} $2) AND ($3 IS NULL OR s.host {=} $3)
+           AND ($4 IS NULL OR s.binary_name {=} $4) AND ($5 IS NULL OR c.disabled {=} $5)
+           AND (s.fenced_at IS NOT NULL OR ",
+        lease_over!("s"),
+        ") AND (s.fenced_at IS NULL AND $6 IS NULL AND $7 IS NULL AND $8 IS NULL
             OR EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id
                        AND ($6 IS NULL OR w.resource_type {=} $6) AND ($7 IS NULL OR w.resource_id {=} $7)
                        AND ($8 IS NULL OR w.acquired_at {<=} $8)))
-     ORDER BY s.service_id",
+         ORDER BY s.service_id"
+    ),
 );
 
-/// What is due without anybody's asking: services that have died, those fenced otherwise that have left something behind,
-/// and, if `outdated`, those that nobody needs to see any more. Nearly always no row.
+/// What is due for a cleanup by itself: services that have died, fenced services that have left something behind,
+/// and, if `outdated`, those to be forgotten. Nearly always no row.
 pub static DUE_SERVICES: Statement = Statement::new(
     &[TEXTOID, INT4OID],
-    "SELECT s.service_id, s.cluster, s.host, s.fenced_at IS NOT NULL AND NOT left_behind AS outdated
-     FROM volguard.services AS s, LATERAL (SELECT s.fenced_at IS NOT NULL AND EXISTS
-         (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id)) AS l (left_behind)
-     WHERE ($1 IS NULL OR s.cluster {=} $1)
-       AND CASE WHEN s.fenced_at IS NULL THEN s.heartbeat_at {+} s.lease {<=} pg_catalog.clock_timestamp()
-                WHEN left_behind THEN s.postponed_until IS NULL OR s.postponed_until {<=} pg_catalog.clock_timestamp()
-                ELSE s.fenced_at {<=} (pg_catalog.clock_timestamp() {-} pg_catalog.make_interval(secs => $2)) END
-     ORDER BY s.service_id",
+    concat!(
+        "SELECT s.service_id, s.cluster, s.host, s.fenced_at IS NOT NULL AND NOT left_behind AS outdated
+         FROM volguard.services AS s, LATERAL (SELECT s.fenced_at IS NOT NULL AND EXISTS
+             (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id)) AS l (left_behind)
+         WHERE ($1 IS NULL OR s.cluster {=} $1)
+           AND CASE WHEN s.fenced_at IS NULL THEN ",
+        lease_over!("s"),
+        "           WHEN left_behind THEN s.postponed_until IS NULL OR s.postponed_until {<=} pg_catalog.clock_timestamp()
+                    ELSE s.fenced_at {<=} (pg_catalog.clock_timestamp() {-} pg_catalog.make_interval(secs => $2)) END
+         ORDER BY s.service_id"
+    ),
 );
 
 pub static POSTPONE: Statement = Statement::new(
@@ -77,8 +84,11 @@ pub static POSTPONE: Statement = Statement::new(
 
 pub static ALIVE: Statement = Statement::new(
     &[INT8OID],
-    "SELECT s.fenced_at IS NULL AND s.heartbeat_at {+} s.lease {>} pg_catalog.clock_timestamp()
-     FROM volguard.services AS s WHERE s.service_id {=} $1",
+    concat!(
+        "SELECT s.fenced_at IS NULL AND NOT ",
+        lease_over!("s"),
+        " FROM volguard.services AS s WHERE s.service_id {=} $1"
+    ),
 );
 
 /// Those of the services `$1` that are fenced or gone.
@@ -89,28 +99,38 @@ pub static DEAD: Statement = Statement::new(
 );
 
 /// Which rows of the dead services `$1` a cleanup is about: `$2` to `$4`, NULL for all.
+const SCOPE: [Oid; 4] = [INT8ARRAYOID, TEXTOID, TEXTOID, TIMESTAMPTZOID];
 macro_rules! in_scope {
     () => {
         "w.service_id {=} ANY ($1) AND ($2 IS NULL OR w.resource_type {=} $2)
-           AND ($3 IS NULL OR w.resource_id {=} $3) AND ($4 IS NULL OR w.acquired_at {<=} $4)"
+           AND ($3 IS NULL OR w.resource_id {=} $3) AND ($4 IS NULL OR w.acquired_at {<=} $4) "
+    };
+}
+
+/// The same rows, as far as they are of one kind: `$5` and `$6`.
+const KIND: [Oid; 6] = [SCOPE[0], SCOPE[1], SCOPE[2], SCOPE[3], TEXTOID, TEXTOID];
+macro_rules! of_kind {
+    () => {
+        concat!(
+            "w.resource_type {=} $5 AND w.status {=} $6 AND ",
+            in_scope!()
+        )
     };
 }
 
 pub static DROP_PLAIN_LOCKS: Statement = Statement::new(
-    &[INT8ARRAYOID, TEXTOID, TEXTOID, TIMESTAMPTZOID],
+    &SCOPE,
     concat!(
         "DELETE FROM volguard.workers AS w WHERE w.status IS NULL AND ",
         in_scope!(),
-        " ",
-        removed!(),
-        ", w.service_id"
+        removed!()
     ),
 );
 
-/// In which statuses of which types the dead services have work. As it comes: for the few rows that one service mostly has,
-/// sorting costs more than reading.
+/// In which statuses of which types the dead services have work. Unsorted, with duplicates: for the few rows that one
+/// service mostly has, sorting costs more than reading.
 pub static CRASHED_KINDS: Statement = Statement::new(
-    &[INT8ARRAYOID, TEXTOID, TEXTOID, TIMESTAMPTZOID],
+    &SCOPE,
     concat!(
         "SELECT w.resource_type, w.status FROM volguard.workers AS w WHERE w.status IS NOT NULL AND ",
         in_scope!()
@@ -119,41 +139,31 @@ pub static CRASHED_KINDS: Statement = Statement::new(
 
 /// The work of one kind, in the columns of a removal.
 pub static CRASHED_WORK: Statement = Statement::new(
-    &[INT8ARRAYOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID],
+    &KIND,
     concat!(
-        "SELECT w.cluster, w.resource_type, w.resource_id, w.lock_name, true, w.token, w.service_id FROM volguard.workers AS w
-         WHERE w.resource_type {=} $5 AND w.status {=} $6 AND ",
-        in_scope!(),
-        " ORDER BY w.token"
+        "SELECT w.cluster, w.resource_type, w.resource_id, w.lock_name, true, w.token, w.service_id
+         FROM volguard.workers AS w WHERE ",
+        of_kind!(),
+        "ORDER BY w.token"
     ),
 );
 
 /// All the work of one kind.
 pub static REMOVE_CRASHED_KIND: Statement = Statement::new(
-    &[
-        INT8ARRAYOID,
-        TEXTOID,
-        TEXTOID,
-        TIMESTAMPTZOID,
-        TEXTOID,
-        TEXTOID,
-    ],
+    &KIND,
     concat!(
-        "DELETE FROM volguard.workers AS w WHERE w.resource_type {=} $5 AND w.status {=} $6 AND ",
-        in_scope!(),
-        " ",
-        removed!(),
-        ", w.service_id"
+        "DELETE FROM volguard.workers AS w WHERE ",
+        of_kind!(),
+        removed!()
     ),
 );
 
-/// The work with the tokens `$2`, as long as it is the dead services' and in the status.
+/// The work with the tokens `$1`, if it still has the status `$2`. Work that a service has claimed has another token.
 pub static REMOVE_CRASHED_WORK: Statement = Statement::new(
-    &[INT8ARRAYOID, INT8ARRAYOID, TEXTOID],
+    &[INT8ARRAYOID, TEXTOID],
     concat!(
-        "DELETE FROM volguard.workers AS w WHERE w.token {=} ANY ($2) AND w.service_id {=} ANY ($1) AND w.status {=} $3 ",
-        removed!(),
-        ", w.service_id"
+        "DELETE FROM volguard.workers AS w WHERE w.token {=} ANY ($1) AND w.status {=} $2 ",
+        removed!()
     ),
 );
 

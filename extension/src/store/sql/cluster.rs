@@ -3,7 +3,14 @@
 use super::Statement;
 use pgrx::pg_sys::{BOOLOID, TEXTOID};
 
-/// Nothing if there is no such cluster; a row without a role if it has no services.
+pub static ADD_CLUSTER: Statement = Statement::new(
+    &[TEXTOID],
+    "INSERT INTO volguard.clusters (name) SELECT $1
+     WHERE NOT EXISTS (SELECT FROM volguard.clusters WHERE name {=} $1)
+     ON CONFLICT DO NOTHING",
+);
+
+/// The roles of a cluster's services: no row if there is no such cluster, a row with NULL if it has no services.
 pub static CLUSTER_ROLES: Statement = Statement::new(
     &[TEXTOID],
     "SELECT DISTINCT s.registered_by::pg_catalog.oid

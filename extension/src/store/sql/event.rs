@@ -10,7 +10,7 @@ pub static ADD_EVENT: Statement = Statement::new(
      RETURNING event_id",
 );
 
-/// Whether nobody has told of this within an hour, nor of a hundred others of the type.
+/// Whether neither this failure nor a hundred others of the type were recorded within an hour.
 pub static FAILURE_IS_NEWS: Statement = Statement::new(
     &[TEXTOID, TEXTOID, TEXTOID],
     "SELECT pg_catalog.count(1) {<} 100 AND coalesce(pg_catalog.bool_and(NOT known.is_this), true)
@@ -20,8 +20,8 @@ pub static FAILURE_IS_NEWS: Statement = Statement::new(
            LIMIT 100) AS known",
 );
 
-/// Of the `$3` oldest events those that are older than `$1` seconds, or more than `$2`. What somebody else is removing is
-/// passed over.
+/// Of the `$3` oldest events those that are older than `$1` seconds, or more than `$2`. Rows that another transaction
+/// is removing are skipped.
 pub static REMOVE_OLDEST_EVENTS: Statement = Statement::new(
     &[INT4OID, INT4OID, INT4OID],
     "DELETE FROM volguard.events AS e WHERE e.event_id {=} ANY (ARRAY(

@@ -3,7 +3,7 @@
 use super::{Statement, permitted, removed};
 use pgrx::pg_sys::{INT8ARRAYOID, INT8OID, OIDOID, TEXTOID};
 
-/// A row if a cleanup would free that of the token: a plain lock, or work that a crash rule knows.
+/// A row if a cleanup of a dead holder frees the token's lock: a plain lock, or work for which there is a crash rule.
 pub static IS_CLEANABLE: Statement = Statement::new(
     &[INT8OID],
     "SELECT FROM volguard.workers AS w WHERE w.token {=} $1
@@ -22,7 +22,7 @@ pub static RELEASE_ALL: Statement = Statement::new(
     ),
 );
 
-/// One token of `$1` that is held by a service which isn't the caller's.
+/// A token of `$1` whose service the role `$2` may not act for.
 pub static NOT_PERMITTED: Statement =
     Statement::new(
         &[INT8ARRAYOID, OIDOID],
@@ -32,18 +32,19 @@ pub static NOT_PERMITTED: Statement =
     ),
     );
 
-/// Who holds the tokens `$1`.
+/// The services that hold the tokens `$1`.
 pub static HOLDERS: Statement = Statement::new(
     &[INT8ARRAYOID],
     "SELECT DISTINCT w.service_id FROM volguard.workers AS w WHERE w.token {=} ANY ($1) ORDER BY w.service_id",
 );
 
-/// The sub-select is hashed, whatever the planner thinks that `$2` holds; `ALL ($2)` would be searched from the start each time.
+/// The sub-select is hashed, whatever the planner's estimate for `$2` is; `ALL ($2)` would be searched for each row.
 pub static RECONCILE: Statement = Statement::new(
     &[INT8OID, INT8ARRAYOID],
     concat!(
         "DELETE FROM volguard.workers AS w
-         WHERE w.service_id {=} $1 AND w.crashed_service_id IS NULL AND NOT w.token {=} ANY (SELECT pg_catalog.unnest($2)) ",
+         WHERE w.service_id {=} $1 AND w.crashed_service_id IS NULL
+           AND NOT w.token {=} ANY (SELECT pg_catalog.unnest($2)) ",
         removed!()
     ),
 );
@@ -64,7 +65,7 @@ pub static RESET_RESOURCE: Statement = Statement::new(
     ),
 );
 
-/// Who registered the services that hold a resource.
+/// The roles whose services hold locks of a resource.
 pub static RESOURCE_OWNERS: Statement = Statement::new(
     &[TEXTOID, TEXTOID],
     "SELECT DISTINCT s.registered_by::pg_catalog.oid
@@ -72,21 +73,22 @@ pub static RESOURCE_OWNERS: Statement = Statement::new(
      WHERE w.resource_type {=} $1 AND w.resource_id {=} $2",
 );
 
-/// The role whose service has a token.
+/// The role whose service holds a token.
 pub static TOKEN_ROLE: Statement = Statement::new(
     &[INT8OID],
     "SELECT s.registered_by::pg_catalog.oid
      FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id WHERE w.token {=} $1",
 );
 
-/// Only under the gate's shared lock. KEY SHARE is the weakest lock that a DELETE waits for; a change of status passes.
+/// Only under the shared service lock. KEY SHARE is the weakest row lock that a DELETE waits for; a change of status
+/// doesn't wait for it.
 pub static HOLD: Statement = Statement::new(
     &[INT8OID],
     "SELECT FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id
      WHERE w.token {=} $1 AND s.fenced_at IS NULL FOR KEY SHARE OF w",
 );
 
-/// Only under the gate's shared lock, and as head of the work slot's line if `$2` is given.
+/// Only under the shared service lock and, if `$2` is given, as head of the work slot's queue.
 pub static SET_STATUS: Statement = Statement::new(
     &[INT8OID, TEXTOID],
     "UPDATE volguard.workers AS w

@@ -1,6 +1,6 @@
-//! Statements on services. One is alive if it isn't fenced and its last heartbeat is no older than its lease.
+//! Statements on services. A service is alive if it isn't fenced and its last heartbeat is younger than its lease.
 
-use super::Statement;
+use super::{Statement, lease_over};
 use pgrx::pg_sys::{
     BOOLOID, INT4OID, INT8ARRAYOID, INT8OID, INTERVALOID, JSONBOID, OIDOID, TEXTOID,
 };
@@ -16,13 +16,6 @@ pub static UNFENCED: Statement = Statement::new(
     "SELECT FROM volguard.services AS s WHERE s.service_id {=} $1 AND s.fenced_at IS NULL",
 );
 
-pub static ADD_CLUSTER: Statement = Statement::new(
-    &[TEXTOID],
-    "INSERT INTO volguard.clusters (name) SELECT $1
-     WHERE NOT EXISTS (SELECT FROM volguard.clusters WHERE name {=} $1)
-     ON CONFLICT DO NOTHING",
-);
-
 pub static INCARNATION: Statement = Statement::new(
     &[TEXTOID, TEXTOID, TEXTOID],
     "SELECT s.service_id, s.registered_by::pg_catalog.oid FROM volguard.services AS s
@@ -33,7 +26,8 @@ pub static ADD_SERVICE: Statement = Statement::new(
     &[TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID, JSONBOID, INT8OID],
     "INSERT INTO volguard.services
          (service_id, cluster, host, binary_name, lease, registered_by, details, heartbeat_at, registered_at)
-     SELECT $7 {|} pg_catalog.nextval('volguard.service_counter'), $1, $2, $3, $4, $5::pg_catalog.regrole, $6, t.now, t.now
+     SELECT $7 {|} pg_catalog.nextval('volguard.service_counter'), $1, $2, $3, $4, $5::pg_catalog.regrole, $6,
+            t.now, t.now
      FROM pg_catalog.clock_timestamp() AS t (now)
      RETURNING service_id",
 );
@@ -52,13 +46,16 @@ pub static SET_LINEAGE: Statement = Statement::new(
     "SELECT pg_catalog.setval('volguard.lineage', $1)",
 );
 
-/// Only under the gates' exclusive locks. `$2`: whether they may be alive.
+/// Only under the exclusive service locks. `$2`: whether a service that is alive is fenced, too.
 pub static FENCE: Statement = Statement::new(
     &[INT8ARRAYOID, BOOLOID],
-    "UPDATE volguard.services AS s SET fenced_at {:=} pg_catalog.clock_timestamp()
-     WHERE s.service_id {=} ANY ($1) AND s.fenced_at IS NULL
-       AND ($2 OR s.heartbeat_at {+} s.lease {<=} pg_catalog.clock_timestamp())
-     RETURNING s.service_id, s.cluster, s.host, s.binary_name, pg_catalog.round(extract(epoch FROM s.fenced_at {-} s.heartbeat_at), 3)::pg_catalog.float8",
+    concat!(
+        "UPDATE volguard.services AS s SET fenced_at {:=} pg_catalog.clock_timestamp()
+         WHERE s.service_id {=} ANY ($1) AND s.fenced_at IS NULL AND ($2 OR ",
+        lease_over!("s"),
+        ") RETURNING s.service_id, s.cluster, s.host, s.binary_name,
+             pg_catalog.round(extract(epoch FROM s.fenced_at {-} s.heartbeat_at), 3)::pg_catalog.float8"
+    ),
 );
 
 pub static REMOVE_SERVICE: Statement = Statement::new(
@@ -67,13 +64,15 @@ pub static REMOVE_SERVICE: Statement = Statement::new(
      AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} s.service_id)",
 );
 
-/// What another cleanup is removing is left to it. A service whose work somebody has claimed stays: it may be given back.
+/// Passes over services that another cleanup is removing. A service whose work is claimed stays, since a claim may be
+/// given back.
 pub static REMOVE_OLD_SERVICES: Statement = Statement::new(
     &[INT4OID],
     "DELETE FROM volguard.services AS s WHERE s.service_id {=} ANY (ARRAY(
          SELECT o.service_id FROM volguard.services AS o
          WHERE o.fenced_at {<=} (pg_catalog.clock_timestamp() {-} pg_catalog.make_interval(secs => $1))
            AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.service_id {=} o.service_id)
-           AND NOT EXISTS (SELECT FROM volguard.workers AS w WHERE w.status IS NOT NULL AND w.crashed_service_id {=} o.service_id)
+           AND NOT EXISTS (SELECT FROM volguard.workers AS w
+                           WHERE w.status IS NOT NULL AND w.crashed_service_id {=} o.service_id)
          FOR UPDATE SKIP LOCKED))",
 );

@@ -93,7 +93,7 @@ async fn too_few_processes_are_told_of() -> anyhow::Result<()> {
     let sql = volumes(&server).await?;
     let dead = crashed(&sql, "v0").await?;
     until_down(&server, dead).await?;
-    let told = "no process is left for a cleaning";
+    let told = "no process is left for a cleanup";
     until("the word of it", async || {
         Ok((logged(&server, told)? == 1).then_some(()))
     })

@@ -1,0 +1,1 @@
+SELECT service_id FROM volguard.cleanup(cluster => 'bench') WHERE awaiting = 0

@@ -1,0 +1,1 @@
+DELETE FROM volguard.workers WHERE token = $1

@@ -1,0 +1,1 @@
+UPDATE volguard.services SET fenced_at = clock_timestamp() WHERE cluster = 'bench'

@@ -1,1 +1,0 @@
-SELECT volguard.register_service(host => $1, binary_name => 'bench', cluster => 'bench', lease => '1 day')

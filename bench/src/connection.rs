@@ -1,0 +1,67 @@
+//! A connection to Postgres with its statements prepared, as each client has one.
+
+use anyhow::{Context, Result};
+use tokio_postgres::types::{FromSqlOwned, ToSql};
+use tokio_postgres::{Client, NoTls, Row, Statement};
+
+pub type With<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+#[derive(Debug)]
+pub struct Connection {
+    client: Client,
+    statements: Vec<Statement>,
+    server_pid: i32,
+}
+
+impl Connection {
+    /// Prepares the statements, which are named by their place from now on.
+    pub async fn prepare(client: Client, sql: &[&str]) -> Result<Connection> {
+        let server_pid = server_pid(&client).await?;
+        let mut statements = Vec::new();
+        for sql in sql {
+            statements.push(client.prepare(sql).await?);
+        }
+        Ok(Connection {
+            client,
+            statements,
+            server_pid,
+        })
+    }
+
+    /// The process that serves it.
+    pub fn server_pid(&self) -> i32 {
+        self.server_pid
+    }
+
+    /// The row that a statement answers with, if it does.
+    pub async fn row(&self, statement: usize, with: With<'_>) -> Result<Option<Row>> {
+        let statement = &self.statements[statement];
+        Ok(self.client.query_opt(statement, with).await?)
+    }
+
+    /// The first column of the row that a statement has to answer with.
+    pub async fn value<T: FromSqlOwned>(&self, statement: usize, with: With<'_>) -> Result<T> {
+        let row = self.row(statement, with).await?.context("refused")?;
+        let value: Option<T> = row.try_get(0)?;
+        value.context("refused")
+    }
+
+    /// How many rows a statement changes.
+    pub async fn execute(&self, statement: usize, with: With<'_>) -> Result<u64> {
+        let statement = &self.statements[statement];
+        Ok(self.client.execute(statement, with).await?)
+    }
+}
+
+pub async fn connect(url: &str) -> Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    // Ends with the client; an error that breaks it is the next statement's too.
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// The process that serves this client.
+pub async fn server_pid(client: &Client) -> Result<i32> {
+    let row = client.query_one("SELECT pg_catalog.pg_backend_pid()", &[]);
+    Ok(row.await?.try_get(0)?)
+}

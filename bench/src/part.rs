@@ -1,0 +1,43 @@
+//! The parts of the benchmark.
+
+use anyhow::Result;
+
+use crate::options::Options;
+use crate::score::Score;
+use crate::stage::Stage;
+use crate::{cleanup, growth, locks, updates, work};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Updates,
+    Locks,
+    Work,
+    Cleanup,
+    Growth,
+}
+
+use Part::{Cleanup, Growth, Locks, Updates, Work};
+
+impl Part {
+    pub const ALL: [Part; 5] = [Updates, Locks, Work, Cleanup, Growth];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Updates => updates::NAME,
+            Locks => locks::NAME,
+            Work => work::NAME,
+            Cleanup => cleanup::NAME,
+            Growth => growth::NAME,
+        }
+    }
+
+    pub async fn run(self, stage: &Stage, options: &Options) -> Result<Score> {
+        match self {
+            Updates => updates::run(stage, options).await,
+            Locks => locks::run(stage, options).await,
+            Work => work::run(stage, options).await,
+            Cleanup => cleanup::run(stage, options).await,
+            Growth => growth::run(stage, options).await,
+        }
+    }
+}
