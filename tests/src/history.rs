@@ -16,15 +16,6 @@ pub use entry::{Change, Entry};
 pub use log::{Log, Question, calls};
 pub use offence::{Offence, Rule};
 
-/// A crash of the server, by the clients' clock: it came about some time between these.
-#[derive(Debug, Clone, Copy)]
-pub struct Crash {
-    /// Before it began.
-    pub began: u64,
-    /// When the server was down.
-    pub down: u64,
-}
-
 /// What both sides told.
 #[derive(Debug, Clone, Default)]
 pub struct History {
@@ -32,6 +23,4 @@ pub struct History {
     pub calls: Vec<Call>,
     /// By the database, in its order.
     pub journal: Vec<Entry>,
-    /// When the server was crashed, in order.
-    pub crashes: Vec<Crash>,
 }

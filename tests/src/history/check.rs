@@ -3,7 +3,6 @@
 mod answers;
 mod effects;
 mod losses;
-mod relaxed;
 mod sets;
 #[cfg(test)]
 mod tests;
@@ -23,10 +22,9 @@ pub fn check(history: &History) -> Vec<Offence> {
     let mut offences = effects::check(&history.journal);
     offences.extend(answers::check(history, &index));
     offences.extend(sets::check(history));
-    let over = Frontier::of(&history.calls, &index, &relaxed::Disk::of(history));
+    let over = Frontier::of(&history.calls, &index);
     offences.extend(time::check(&history.calls, &index, &over));
     offences.extend(losses::check(history, &over));
-    offences.extend(relaxed::check(history, &index, &over));
     offences
 }
 
@@ -50,7 +48,7 @@ impl<'a> Index<'a> {
                 }
                 Change::Freed { token, .. } => drop(freed.insert(*token, entry)),
                 Change::Wrote { write, .. } => drop(written.insert(*write, entry)),
-                Change::Lives { .. } | Change::Ended { .. } => {}
+                Change::Ended { .. } => {}
             }
         }
         Self {

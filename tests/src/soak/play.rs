@@ -22,7 +22,6 @@ pub async fn play(options: &Options) -> anyhow::Result<Outcome> {
     let history = History {
         calls: fleet.calls()?,
         journal: stage.journal().await?,
-        crashes: stage.crashes().to_vec(),
     };
     let offences = check(&history);
     let logs = if offences.is_empty() {
