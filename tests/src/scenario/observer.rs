@@ -1,10 +1,12 @@
 //! What the server says about itself while a scenario runs.
 
+mod endings;
+
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Route, Sql, Violation, until};
+use super::{Sql, Violation, until};
 
 /// Waiting lines, gates and incarnations: `extension/src/wait/tag.rs`.
 const OURS: &str = "locktype = 'advisory' AND objsubid BETWEEN 22087 AND 22092
@@ -17,12 +19,27 @@ const IN_LINE: &str = "wait_event_type IN ('Extension', 'Lock')";
 #[derive(Debug)]
 pub struct Observer {
     sql: Sql,
-    route: Route,
+    /// To PgBouncer's own database, where the route leads through it.
+    pooler: Option<Sql>,
 }
 
 impl Observer {
-    pub(crate) fn new(sql: Sql, route: Route) -> Self {
-        Self { sql, route }
+    /// Of the database of this URL, which must be a superuser's, and nobody goes through a pooler to.
+    ///
+    /// # Errors
+    /// The server's, or the network's.
+    pub async fn of(url: &str) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self {
+            sql: Sql::connect(url).await?,
+            pooler: None,
+        })
+    }
+
+    pub(crate) fn behind(self, pooler: Sql) -> Self {
+        Self {
+            pooler: Some(pooler),
+            ..self
+        }
     }
 
     /// The connection, for acts that only a superuser may do.
@@ -131,7 +148,7 @@ impl Observer {
     /// # Errors
     /// [`Violation::LeftBehind`] if that is not so within `limit`.
     pub async fn until_disconnected(&self, limit: Duration) -> anyhow::Result<()> {
-        if self.route == Route::Pooled {
+        if self.pooler.is_some() {
             return Ok(());
         }
         let deadline = Instant::now() + limit;

@@ -10,7 +10,7 @@ use volguard_tests::scenario::{Route, Site, Sql, Violation, Worker, WorkerOption
 
 use crate::dead::{answers, what_the_dead_may_not};
 
-const LEASE: Duration = Duration::from_millis(1000);
+const LEASE: Duration = Duration::from_millis(2000);
 const LONG: Duration = Duration::from_secs(60);
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -69,11 +69,12 @@ async fn accidents(site: &Site, verb: &str) -> anyhow::Result<()> {
     }
     let mut sleepers = JoinSet::new();
     for accident in 0..ACCIDENTS {
-        sleep(Duration::from_millis(fastrand::u64(50..250))).await;
+        until_repaired(&sql, (accident + 1) * PIECES as usize / (ACCIDENTS + 2)).await?;
+        sleep(Duration::from_millis(fastrand::u64(..50))).await;
         let victim = fastrand::usize(..CLAIMERS);
         let killed = fastrand::bool();
         if killed {
-            claimers[victim].kill().await?;
+            claimers[victim].kill_at_once().await?;
         } else {
             claimers[victim].freeze()?;
         }
@@ -83,21 +84,31 @@ async fn accidents(site: &Site, verb: &str) -> anyhow::Result<()> {
         } else {
             CLAIMERS + accident
         };
-        let victim = std::mem::replace(&mut claimers[victim], claimer(site, verb, host).await?);
+        let mut victim = std::mem::replace(&mut claimers[victim], claimer(site, verb, host).await?);
         if !killed {
             sleepers.spawn(async move {
                 sleep(LEASE * 2).await;
                 victim.wake()?;
-                sleep(LEASE).await;
-                anyhow::Ok(())
+                // It goes on where it was, and ends when it finds itself lost.
+                victim.reply().await?;
+                anyhow::Ok(victim)
             });
         }
     }
+    let observer = site.observer().await?;
     while let Some(sleeper) = sleepers.join_next().await {
-        sleeper??;
+        sleeper??.kill(&observer).await?;
     }
-    site.observer().await?.until_settled(SETTLED).await?;
+    observer.until_settled(SETTLED).await?;
     judge(&sql).await
+}
+
+async fn until_repaired(sql: &Sql, pieces: usize) -> anyhow::Result<()> {
+    let enough = format!("SELECT count(*) >= {pieces} FROM app.volumes WHERE status = 'error'");
+    until("some repairs", async || {
+        Ok(sql.holds(&enough).await?.then_some(()))
+    })
+    .await
 }
 
 async fn judge(sql: &Sql) -> anyhow::Result<()> {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use volguard_tests::scenario::{Ledger, Route, Site, Sql, Violation, sqlstate, until};
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -192,33 +191,34 @@ async fn holders_that_die(site: &Site) -> anyhow::Result<()> {
     const SECOND: Duration = Duration::from_millis(1600);
     /// What a wake-up at the end of a lease may take.
     const GRACE: Duration = Duration::from_secs(1);
-    let sql = site.sql().await?;
+    let (sql, observer) = (site.sql().await?, site.observer().await?);
     let patient = sql.register("patient", LEASE).await?;
-    let (first, second) = (
-        sql.register("first", FIRST).await?,
-        sql.register("second", SECOND).await?,
-    );
-    let registered = Instant::now();
     let keys = keys(3);
-    sql.acquire(first, &keys[0], LEASE).await?.context("free")?;
-    sql.acquire(second, &keys[2], LEASE)
-        .await?
-        .context("free")?;
-    let held = sql.acquire_all(patient, &keys, WAIT).await?;
-    let took = registered.elapsed();
-    assert_eq!(held.len(), keys.len());
-    if took < SECOND - Duration::from_millis(100) {
-        return Err(
-            Violation::Early(format!("the second lease was not over after {took:?}")).into(),
-        );
+    let mut took = Duration::MAX;
+    // A machine may be busy with something else, but not three times.
+    for round in 0..3 {
+        let first = sql.register(&format!("first-{round}"), LEASE).await?;
+        let second = sql.register(&format!("second-{round}"), LEASE).await?;
+        for (service, key) in [(first, &keys[0]), (second, &keys[2])] {
+            sql.acquire(service, key, LEASE).await?.context("free")?;
+        }
+        observer.end_lease_in(first, FIRST).await?;
+        observer.end_lease_in(second, SECOND).await?;
+        let held = sql.acquire_all(patient, &keys, WAIT).await?;
+        assert_eq!(held.len(), keys.len());
+        for (_, token) in &held {
+            observer.lateness(first, *token).await?;
+            took = took.min(observer.lateness(second, *token).await?);
+        }
+        for (_, token) in held {
+            assert!(sql.release(token).await?);
+        }
     }
-    if took > SECOND + GRACE {
-        let (what, limit) = ("waiting for two dead holders", SECOND + GRACE);
+    if took > GRACE {
+        let (what, limit) = ("waiting for two dead holders", GRACE);
         return Err(Violation::Late { what, took, limit }.into());
     }
-    let dead = "SELECT count(*) FROM volguard.service_status WHERE state = 'fenced'";
-    assert_eq!(sql.number(dead).await?, Some(2));
-    Ok(())
+    observer.until_settled(SETTLED).await
 }
 
 /// Waiters are terminated and cancelled while they wait for a lock, or behind somebody who does.
