@@ -10,9 +10,9 @@ link() {
     mkdir -p "$to" && find "$from" -mindepth 1 -maxdepth 1 "$@" -exec ln -s -t "$to" {} +
 }
 
-# The server runs from a copy of the installation, so that it sees no volguard but that of the package, whatever `make install`
-# has put into the installation. A program looks for its other files from where it is itself, links resolved: those that
-# look are copied.
+# The server runs from a copy of the installation, so that it sees no volguard but that of the package, whatever
+# `make install` has put into the installation. A program looks for its other files from where it is itself, links
+# resolved: those that look are copied.
 lay_out() {
     link "$bin" "$bin" &&
         link "$lib" "$lib" ! -name 'volguard*' &&

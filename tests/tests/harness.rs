@@ -225,8 +225,8 @@ fn a_server_without_the_extension_is_refused_with_a_hint() -> Result {
     Ok(())
 }
 
-/// An installation with another volguard in it, as `make install` may have put it there some day: `sh -c OTHER sh DIR PACKAGE`.
-/// It is made of links to the real one; its `pg_config` and the package, moved to where the installation is, lie beside it.
+/// An installation with another volguard in it, as `make install` may have put it there some day: `sh -c OTHER sh DIR
+/// PACKAGE`. It is made of links to the real one; its `pg_config` lies beside it, and the package, moved to its place.
 const OTHER: &str = r#"
     set -e
     dir=$1 package=$2 config=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}

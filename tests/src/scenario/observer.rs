@@ -24,7 +24,7 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Of the database of this URL, which must be a superuser's, and nobody goes through a pooler to.
+    /// Of the database of this URL, which must be a superuser's, where no client goes through a pooler.
     ///
     /// # Errors
     /// The server's, or the network's.

@@ -126,7 +126,7 @@ impl Worker {
         observer.until_gone(&self.name).await
     }
 
-    /// As [`kill`](Self::kill), without waiting for the server: for those whom it must not make a difference.
+    /// As [`kill`](Self::kill), without waiting for the server: where that must not make a difference.
     ///
     /// # Errors
     /// The operating system's.

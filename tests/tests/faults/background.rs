@@ -14,7 +14,7 @@ use volguard_tests::scenario::{
 };
 use volguard_tests::{PrivateServer, PrivateServerBuilder};
 
-/// Long enough that nobody is lost before its time, on a busy machine.
+/// Long enough that no session is lost before its time, on a busy machine.
 const LEASE: Duration = Duration::from_secs(3);
 const LONG: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_millis(200);

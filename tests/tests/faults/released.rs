@@ -1,5 +1,5 @@
-//! A release with somebody next in line, and a server that crashes right after its answer, or that waits for a standby. Each
-//! test has a server of its own.
+//! A release while another service waits for the lock, and a server that crashes right after the answer, or that waits
+//! for a standby. Each test has a server of its own.
 
 use std::time::Duration;
 

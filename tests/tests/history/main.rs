@@ -93,8 +93,8 @@ async fn without_the_mark_of_the_dead_the_living_lose_locks() -> anyhow::Result<
     breaks(options, Rule::OnlyTheDeadLoseLocks).await
 }
 
-/// Most of the time an acquire of theirs is under way, which commits when its service is dead. Their leases are long enough
-/// that a busy machine doesn't lose them before they are stopped: whoever is lost calls its acquire off.
+/// Most of the time an acquire of theirs is under way, which commits when its service is dead. Their leases are long
+/// enough that a busy machine doesn't lose them before they are stopped: a client that is lost calls its acquire off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_gate_the_dead_take_locks() -> anyhow::Result<()> {
     let mut options = zombies().without("Gate");

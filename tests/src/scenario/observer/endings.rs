@@ -1,7 +1,7 @@
 //! The end of a client as the server sees it, the end of a lease, and what comes after that.
 //!
-//! A client that was killed is gone at once, and what it has sent is not: a statement may be carried out, and commit, long after
-//! its client has died, the longer the busier the machine is.
+//! A client that was killed is gone at once, and what it has sent is not: a statement may be carried out, and commit,
+//! long after its client has died, the longer the busier the machine is.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::Observer;
 use crate::scenario::{Sql, Violation, until};
 
 impl Observer {
-    /// Resolves when nothing is under way any more that a client of this application name has sent, and nothing can come:
-    /// its connections are gone.
+    /// Resolves when nothing is under way any more that a client of this application name has sent, and nothing can
+    /// come: its connections are gone.
     ///
     /// # Errors
     /// If it does not come to that.
@@ -35,8 +35,8 @@ impl Observer {
         Ok(self.sql.holds(&look).await?)
     }
 
-    /// PgBouncer gives a server's connection that a client leaves in the middle of something to nobody else: it closes it, and the
-    /// backend ends when it is done. So all backends that clients get by the pooler must be ones that the pooler knows.
+    /// A connection to the server that a client has left in the middle of something is given to no other client: PgBouncer
+    /// closes it, and the backend ends when it is done. So all backends of the pooler must be ones that it knows.
     async fn is_forgotten(&self, pooler: &Sql, application_name: &str) -> anyhow::Result<bool> {
         let database = self.sql.text("SELECT current_database()").await?;
         let database = database.context("a name")?;

@@ -69,7 +69,7 @@ async fn is_repeated(site: &Site, keys: &[&str], wait: Duration) -> anyhow::Resu
         let taken = take(&session, keys, wait).await?;
         assert!(proxy.has_struck());
         holds_exactly(&observer, taken.as_deref()).await?;
-        let taken = taken.context("nobody else wants it")?;
+        let taken = taken.context("free")?;
         session.release_all(taken).await?;
         observer.until_settled(SETTLED).await?;
     }
@@ -96,7 +96,7 @@ async fn without_the_request_id_a_lost_answer_leaves_a_lock() -> anyhow::Result<
     Ok(())
 }
 
-/// Cut after so many bytes of what goes one way, and once more after as many, which is when it asks again or logs in to do so.
+/// Cut after so many bytes of what goes one way, and once more after as many: when it asks again, or logs in to do so.
 async fn the_client_repeats_what_it_repeats(site: &Site) -> anyhow::Result<()> {
     const STEP: usize = 15;
     let proxy = Proxy::in_front_of(site.port()).await?;
@@ -113,7 +113,7 @@ async fn the_client_repeats_what_it_repeats(site: &Site) -> anyhow::Result<()> {
             proxy.resume();
             let taken = taken.with_context(|| format!("{direction:?} after {after}"))?;
             holds_exactly(&observer, taken.as_deref()).await?;
-            let taken = taken.context("nobody else wants it")?;
+            let taken = taken.context("free")?;
             session.release_all(taken).await?;
             session.stop().await?;
             observer.until_settled(SETTLED).await?;

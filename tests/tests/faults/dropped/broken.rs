@@ -31,7 +31,7 @@ async fn dropped_when_it_breaks<T>(
 
 async fn held(stage: &Stage) -> anyhow::Result<Lock> {
     let lock = stage.session.acquire("volume", "v0").await?;
-    lock.context("nobody else wants it")
+    lock.context("free")
 }
 
 async fn acquire(site: &Site) -> anyhow::Result<()> {
@@ -52,11 +52,7 @@ async fn acquire_all(site: &Site) -> anyhow::Result<()> {
                 .session
                 .acquire_all([("volume", "v1"), ("volume", "v0")])
         };
-        all()
-            .await?
-            .context("nobody else wants them")?
-            .release()
-            .await?;
+        all().await?.context("free")?.release().await?;
         dropped_when_it_breaks(&stage, cut, all().wait(LONG).run()).await?;
     }
     stage.end().await
