@@ -12,6 +12,9 @@ use super::{Sql, Violation, until};
 const OURS: &str = "locktype = 'advisory' AND objsubid BETWEEN 22087 AND 22092
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
+/// What the client crate calls itself.
+const CLIENT: &str = "volguard";
+
 /// Asleep at the head of a line, or queued behind.
 const IN_LINE: &str = "wait_event_type IN ('Extension', 'Lock')";
 
@@ -142,33 +145,19 @@ impl Observer {
         }
     }
 
-    /// Resolves when the client crate has no connection to this database any more. At once behind a pooler, which keeps
-    /// its connections for others.
-    ///
-    /// # Errors
-    /// [`Violation::LeftBehind`] if that is not so within `limit`.
-    pub async fn until_disconnected(&self, limit: Duration) -> anyhow::Result<()> {
-        if self.pooler.is_some() {
-            return Ok(());
-        }
-        let deadline = Instant::now() + limit;
-        while self.connections().await? > 0 {
-            if Instant::now() > deadline {
-                let left = self.connections().await?;
-                return Err(Violation::LeftBehind(format!("{left} connections")).into());
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-        Ok(())
-    }
-
-    /// How many connections the client crate has to this database.
+    /// How many connections the client crate has to this database, or to the pooler for it.
     ///
     /// # Errors
     /// The server's.
     pub async fn connections(&self) -> anyhow::Result<i64> {
-        let look = "SELECT count(*) FROM pg_stat_activity
-                    WHERE datname = current_database() AND application_name = 'volguard'";
-        Ok(self.sql.number(look).await?.unwrap_or_default())
+        if let Some(pooler) = &self.pooler {
+            let clients = self.clients(pooler).await?;
+            return Ok(clients.iter().filter(|name| *name == CLIENT).count() as i64);
+        }
+        let look = format!(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = '{CLIENT}'"
+        );
+        Ok(self.sql.number(&look).await?.unwrap_or_default())
     }
 }

@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::time::{Instant, sleep};
 
-use super::Observer;
+use super::{CLIENT, Observer};
 use crate::scenario::{Sql, Violation, until};
 
 impl Observer {
@@ -18,13 +19,32 @@ impl Observer {
     /// If it does not come to that.
     pub async fn until_gone(&self, application_name: &str) -> anyhow::Result<()> {
         until(&format!("the end of {application_name}"), async || {
-            let gone = match &self.pooler {
-                None => self.has_no_backend(application_name).await?,
-                Some(pooler) => self.is_forgotten(pooler, application_name).await?,
-            };
-            Ok(gone.then_some(()))
+            Ok(self.is_gone(application_name).await?.then_some(()))
         })
         .await
+    }
+
+    /// The same for the client crate in this process, which has left all that it had to this database.
+    ///
+    /// # Errors
+    /// [`Violation::LeftBehind`] if that is not so within `limit`.
+    pub async fn until_disconnected(&self, limit: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + limit;
+        while !self.is_gone(CLIENT).await? {
+            if Instant::now() > deadline {
+                let left = self.connections().await?;
+                return Err(Violation::LeftBehind(format!("{left} connections")).into());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    async fn is_gone(&self, application_name: &str) -> anyhow::Result<bool> {
+        match &self.pooler {
+            None => self.has_no_backend(application_name).await,
+            Some(pooler) => self.is_forgotten(pooler, application_name).await,
+        }
     }
 
     async fn has_no_backend(&self, application_name: &str) -> anyhow::Result<bool> {
@@ -35,22 +55,34 @@ impl Observer {
         Ok(self.sql.holds(&look).await?)
     }
 
-    /// A connection to the server that a client has left in the middle of something is given to no other client: PgBouncer
-    /// closes it, and the backend ends when it is done. So all backends of the pooler must be ones that it knows.
+    /// A connection to the server that a client has left in the middle of something is given to no other client:
+    /// PgBouncer closes it, and the backend ends when it is done. So all its backends must be ones that it knows.
     async fn is_forgotten(&self, pooler: &Sql, application_name: &str) -> anyhow::Result<bool> {
-        let database = self.sql.text("SELECT current_database()").await?;
-        let database = database.context("a name")?;
-        let clients = shown(pooler, "SHOW CLIENTS", &database, "application_name").await?;
+        let clients = self.clients(pooler).await?;
         if clients.iter().any(|name| name == application_name) {
             return Ok(false);
         }
-        let servers = shown(pooler, "SHOW SERVERS", &database, "remote_pid").await?;
+        let servers = self.shown(pooler, "SHOW SERVERS", "remote_pid").await?;
         // Those who go by the pooler are no superusers, and all others are.
         let pids =
             "SELECT a.pid FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.rolname = a.usename
                     WHERE a.datname = current_database() AND NOT r.rolsuper";
         let pids = self.sql.rows(pids).await?.into_iter().flatten().flatten();
         Ok(pids.into_iter().all(|pid| servers.contains(&pid)))
+    }
+
+    /// The application names of the pooler's clients.
+    pub(super) async fn clients(&self, pooler: &Sql) -> anyhow::Result<Vec<String>> {
+        self.shown(pooler, "SHOW CLIENTS", "application_name").await
+    }
+
+    /// A column of what PgBouncer shows of this database; which one it is differs between its versions.
+    async fn shown(&self, pooler: &Sql, show: &str, column: &str) -> anyhow::Result<Vec<String>> {
+        let database = self.sql.text("SELECT current_database()").await?;
+        let rows = pooler.named_rows(show).await?.into_iter();
+        let rows = rows.filter(|row| row.get("database") == database.as_ref());
+        let values: Option<Vec<String>> = rows.map(|mut row| row.remove(column)).collect();
+        values.with_context(|| format!("{show} has no {column}"))
     }
 
     /// The lease of a service that sends no heartbeats is over, now.
@@ -96,17 +128,4 @@ impl Observer {
         anyhow::ensure!(self.sql.holds(&set).await?, "there is no service {service}");
         Ok(())
     }
-}
-
-/// A column of what PgBouncer shows of a database; which one it is differs between its versions.
-async fn shown(
-    pooler: &Sql,
-    show: &str,
-    database: &str,
-    column: &str,
-) -> anyhow::Result<Vec<String>> {
-    let rows = pooler.named_rows(show).await?.into_iter();
-    let rows = rows.filter(|row| row.get("database").is_some_and(|name| name == database));
-    let values: Option<Vec<String>> = rows.map(|mut row| row.remove(column)).collect();
-    values.with_context(|| format!("{show} has no {column}"))
 }
