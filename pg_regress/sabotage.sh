@@ -52,7 +52,6 @@ RequestId start-work-meets-start-work
 Gate start-work-meets-cleanup
 Patience start-work-meets-writer
 ReleaseFirst finish-work-meets-check
-SameRow look-meets-move
 GUARDS
 rm -rf output_iso
 

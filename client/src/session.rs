@@ -7,7 +7,6 @@ mod heartbeat;
 mod incarnations;
 mod lease;
 mod registration;
-mod unflushed;
 mod watch;
 
 use std::fmt;
@@ -285,7 +284,6 @@ impl Session {
             let settled = async {
                 drop(core.gate.write().await);
                 self.reaper().flush().await;
-                core.release_again(core.unflushed()).await;
             };
             let patience = deadline.min(Instant::now() + STOP_PATIENCE);
             if timeout_at(patience, settled).await.is_err() {

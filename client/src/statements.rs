@@ -145,17 +145,6 @@ pub(crate) static RELEASE_ALL: Statement = Statement {
     types: &[Type::INT8_ARRAY],
 };
 
-// The setting is the transaction's, which is this statement: nothing of it stays on a connection that may be a pooler's.
-pub(crate) static RELEASE_RELAXED: Statement = Statement {
-    sql: "SELECT volguard.release(token => $1) FROM pg_catalog.set_config('synchronous_commit', 'off', true)",
-    types: &[Type::INT8],
-};
-
-pub(crate) static RELEASE_ALL_RELAXED: Statement = Statement {
-    sql: "SELECT volguard.release_all(tokens => $1) FROM pg_catalog.set_config('synchronous_commit', 'off', true)",
-    types: &[Type::INT8_ARRAY],
-};
-
 // Functions that return void are called in FROM, where their result needs no type.
 pub(crate) static SET_STATUS: Statement = Statement {
     sql: "SELECT true FROM volguard.set_status(token => $1, status => $2)",

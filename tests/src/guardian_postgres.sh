@@ -1,7 +1,34 @@
 # Owns one private Postgres; run by guardian.rs. It obeys the verbs on stdin, one at a time, and when
 # stdin ends, however that came about, it stops the server and removes the data.
-dir=$1 bin=$2
+dir=$1 bin=$2 lib=$3 share=$4
 keep_log=yes
+
+# link FROM TO TEST...: links to what is in a directory and passes find's tests.
+link() {
+    from=$1 to=$dir/installation$2
+    shift 2
+    mkdir -p "$to" && find "$from" -mindepth 1 -maxdepth 1 "$@" -exec ln -s -t "$to" {} +
+}
+
+# The server runs from a copy of the installation, so that it sees no volguard but that of the package, whatever
+# `make install` has put into the installation. A program looks for its other files from where it is itself, links
+# resolved: those that look are copied.
+lay_out() {
+    link "$bin" "$bin" &&
+        link "$lib" "$lib" ! -name 'volguard*' &&
+        link "$share" "$share" ! -name extension &&
+        link "$share/extension" "$share/extension" ! -name 'volguard*' || return
+    for program in postgres initdb pg_ctl; do
+        cp --remove-destination "$bin/$program" "$dir/installation$bin" || return
+    done
+    if [ -n "$1" ]; then
+        link "$1$lib" "$lib" && link "$1$share/extension" "$share/extension" || return
+    fi
+    # Builds that are not the system's may look for libraries, too, from where they are.
+    LD_LIBRARY_PATH=$(ldd "$bin/postgres" "$bin/initdb" | sed -n 's|.* => \(/.*\)/[^/]* .*|\1|p' | sort -u | tr '\n' ':')
+    export LD_LIBRARY_PATH
+    bin=$dir/installation$bin
+}
 
 control() {
     "$bin/pg_ctl" -D data -w -t 60 "$@" </dev/null >>log 2>&1
@@ -20,6 +47,7 @@ initdb() {
 
 while read -r verb argument; do
     case $verb in
+    lay-out) lay_out "$argument" >>log 2>&1 ;;
     initdb) initdb ;;
     upgrade) "$bin/pg_upgrade" -b "$bin" -B "$bin" -d "$argument" -D data -s "$dir/socket" -U postgres </dev/null >>log 2>&1 ;;
     start) start "$argument" ;;

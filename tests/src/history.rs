@@ -19,15 +19,6 @@ pub use entry::{Change, Entry};
 pub use log::{Log, Question, calls};
 pub use offence::{Offence, Rule};
 
-/// A crash of the server, by the clients' clock: it came about some time between these.
-#[derive(Debug, Clone, Copy)]
-pub struct Crash {
-    /// Before it began.
-    pub began: u64,
-    /// When the server was down.
-    pub down: u64,
-}
-
 /// What both sides told.
 #[derive(Debug, Clone, Default)]
 pub struct History {
@@ -35,8 +26,6 @@ pub struct History {
     pub calls: Vec<Call>,
     /// By the database or the storage, in its order.
     pub journal: Vec<Entry>,
-    /// When the server was crashed, in order.
-    pub crashes: Vec<Crash>,
     /// What was found when everything was over.
     pub endings: Vec<Ending>,
 }

@@ -15,6 +15,7 @@ pub struct PostgresInstall {
     pg_config: PathBuf,
     bin_dir: PathBuf,
     library_dir: PathBuf,
+    share_dir: PathBuf,
 }
 
 impl PostgresInstall {
@@ -28,6 +29,7 @@ impl PostgresInstall {
         Ok(Self {
             bin_dir: directory("--bindir")?,
             library_dir: directory("--pkglibdir")?,
+            share_dir: directory("--sharedir")?,
             pg_config,
         })
     }
@@ -48,5 +50,11 @@ impl PostgresInstall {
     #[must_use]
     pub fn library_dir(&self) -> &Path {
         &self.library_dir
+    }
+
+    /// The directory that has the extensions' scripts in its folder `extension`.
+    #[must_use]
+    pub fn share_dir(&self) -> &Path {
+        &self.share_dir
     }
 }

@@ -78,7 +78,7 @@ impl Package {
         })
     }
 
-    /// What Debian's setting `extension_destdir` takes.
+    /// Where it is.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root

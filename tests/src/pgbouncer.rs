@@ -63,11 +63,20 @@ impl PgBouncer {
     /// The URL of the same database and user, through the pooler.
     #[must_use]
     pub fn url(&self) -> String {
+        self.url_of(&self.database)
+    }
+
+    /// The URL of the pooler's own database, which answers `SHOW CLIENTS` and the like.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        self.url_of("pgbouncer")
+    }
+
+    fn url_of(&self, database: &str) -> String {
         let Self {
             user,
             password,
             port,
-            database,
             ..
         } = self;
         format!("postgresql://{user}:{password}@127.0.0.1:{port}/{database}")

@@ -151,9 +151,14 @@ impl PrivateServer {
     /// # Errors
     /// [`Error::Failed`] if it exists.
     pub fn create_database(&self, name: &str) -> Result<String, Error> {
-        self.psql_in("postgres", &format!("CREATE DATABASE \"{name}\""))?;
+        self.create_empty_database(name)?;
         self.psql_in(name, "CREATE EXTENSION volguard")?;
         Ok(self.url_of(name))
+    }
+
+    fn create_empty_database(&self, name: &str) -> Result<(), Error> {
+        self.psql_in("postgres", &format!("CREATE DATABASE \"{name}\""))
+            .map(drop)
     }
 
     /// Stops the server as an orderly shutdown does; [`restart`](Self::restart) brings it back.

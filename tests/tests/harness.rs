@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_postgres::{Config, NoTls};
-use volguard_tests::{Daemon, PgBouncer, PrivateServer};
+use uuid::Uuid;
+use volguard_tests::{Daemon, Package, PgBouncer, PostgresInstall, PrivateServer, Profile};
 
 type Result = std::result::Result<(), Box<dyn Error>>;
 
@@ -213,10 +214,7 @@ fn a_server_of_the_users_own_is_used_instead() -> Result {
 
 #[test]
 fn a_server_without_the_extension_is_refused_with_a_hint() -> Result {
-    let server = PrivateServer::start()?;
-    // Taken away after the start, which needs it itself.
-    server.psql("ALTER SYSTEM SET extension_destdir = ''")?;
-    server.psql("SELECT pg_reload_conf()")?;
+    let server = PrivateServer::builder().bare().start()?;
     let output = with_postgres()
         .env("DATABASE_URL", server.url_of("postgres"))
         .stderr(Stdio::piped())
@@ -224,5 +222,56 @@ fn a_server_without_the_extension_is_refused_with_a_hint() -> Result {
         .output()?;
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("`make install`"));
+    Ok(())
+}
+
+/// An installation with another volguard in it, as `make install` may have put it there some day: `sh -c OTHER sh DIR
+/// PACKAGE`. It is made of links to the real one; its `pg_config` lies beside it, and the package, moved to its place.
+const OTHER: &str = r#"
+    set -e
+    dir=$1 package=$2 config=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
+    bin=$("$config" --bindir) lib=$("$config" --pkglibdir) share=$("$config" --sharedir)
+    there=$dir/installed
+    mkdir -p "$there${bin%/*}" "$there$lib" "$there$share/extension" "$dir/package$dir"
+    ln -s "$bin" "$there$bin"
+    ln -s "$lib"/* "$there$lib"
+    find "$share" -mindepth 1 -maxdepth 1 ! -name extension -exec ln -s -t "$there$share" {} +
+    ln -s "$share"/extension/* "$there$share/extension"
+    rm -f "$there$lib"/volguard* "$there$share"/extension/volguard*
+    echo 'no library at all' > "$there$lib/volguard.so"
+    echo "default_version = 'other'" > "$there$share/extension/volguard.control"
+    echo 'SELECT 1;' | tee "$there$share/extension/volguard--other.sql" > "$there$share/extension/volguard--0.1.0--other.sql"
+    printf '#!/bin/sh\ncase $1 in --bindir) echo %s ;; --pkglibdir) echo %s ;; --sharedir) echo %s ;; esac\n' \
+        "$there$bin" "$there$lib" "$there$share" > "$dir/pg_config"
+    chmod +x "$dir/pg_config"
+    ln -s "$package" "$dir/package$there"
+"#;
+
+#[test]
+fn what_is_installed_is_not_seen() -> Result {
+    let package = Package::from_env_or_build(&PostgresInstall::find()?, Profile::Debug)?;
+    let dir = std::env::temp_dir().join(Uuid::new_v4().to_string());
+    std::fs::create_dir(&dir)?;
+    let made = Command::new("sh")
+        .args(["-c", OTHER, "sh"])
+        .args([&dir, package.root()])
+        .status()?;
+    assert!(made.success());
+    let look = "SELECT extversion <> 'other', volguard.release(1),
+                       (SELECT count(*) FROM pg_extension_update_paths('volguard') WHERE 'other' IN (source, target))
+                FROM pg_extension WHERE extname = 'volguard'";
+    let output = with_postgres()
+        .env("PG_CONFIG", dir.join("pg_config"))
+        .env("VOLGUARD_PACKAGE", dir.join("package"))
+        .stderr(Stdio::piped())
+        .args(["--", "psql", "-Atqc", look])
+        .output()?;
+    std::fs::remove_dir_all(&dir)?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "t|f|0\n",
+        "{errors}"
+    );
     Ok(())
 }

@@ -115,15 +115,10 @@ impl Attempt {
         loop {
             let error = match self.ask(seat.is_some()).await {
                 Outcome::Granted(granted) => {
-                    let came_back = granted.iter().any(|one| core.is_released(one.token));
                     let locks = self.guard(granted, places);
-                    // What is not handed over is dropped, which releases it: too late, or the id is that of an earlier
-                    // request whose lock is still being released.
+                    // What comes too late is dropped, which releases it.
                     core.lease.check().map_err(Error::SessionLost)?;
-                    return Ok(match came_back {
-                        true => Err(Refused::NotFree),
-                        false => Ok(locks),
-                    });
+                    return Ok(Ok(locks));
                 }
                 Outcome::Refused(why) => return Ok(Err(why)),
                 Outcome::Failed(error) => return Err(error),

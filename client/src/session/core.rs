@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use super::guarded::Guarded;
 use super::lease::{Lease, Loss};
-use super::unflushed::Unflushed;
 use crate::error::Error;
 use crate::handle::Volguard;
 use crate::queue::Lines;
@@ -39,17 +38,10 @@ pub(crate) struct Core {
     unsettled: Mutex<HashMap<Uuid, Unsettled>>,
     /// Until when a claim of which nobody has heard may be under way on the server.
     doubted_claims: Mutex<Option<Instant>>,
-    /// Only if releases don't wait for the disk.
-    unflushed: Option<Unflushed>,
 }
 
 impl Core {
-    pub(super) fn new(
-        volguard: Volguard,
-        service_id: i64,
-        lease: Arc<Lease>,
-        relaxed_release: bool,
-    ) -> Core {
+    pub(super) fn new(volguard: Volguard, service_id: i64, lease: Arc<Lease>) -> Core {
         Core {
             volguard,
             service_id,
@@ -62,7 +54,6 @@ impl Core {
             known: Mutex::default(),
             unsettled: Mutex::default(),
             doubted_claims: Mutex::default(),
-            unflushed: relaxed_release.then(Unflushed::default),
         }
     }
 
@@ -112,25 +103,17 @@ impl Core {
     }
 
     pub(crate) async fn release(&self, token: i64) -> Result<bool, Error> {
-        let statement = match self.unflushed {
-            Some(_) => &statements::RELEASE_RELAXED,
-            None => &statements::RELEASE,
-        };
         let row = self
             .volguard
-            .row_within(REPLY_LIMIT, statement, &[&token])
+            .row_within(REPLY_LIMIT, &statements::RELEASE, &[&token])
             .await?;
-        self.note_released(&[token]);
+        self.forget(&[token]);
         Ok(row.try_get(0)?)
     }
 
     pub(crate) async fn release_all(&self, tokens: &[i64]) -> Result<u64, Error> {
-        let statement = match self.unflushed {
-            Some(_) => &statements::RELEASE_ALL_RELAXED,
-            None => &statements::RELEASE_ALL,
-        };
-        let released = self.release_by(statement, tokens).await?;
-        self.note_released(tokens);
+        let released = self.release_by(&statements::RELEASE_ALL, tokens).await?;
+        self.forget(tokens);
         Ok(released)
     }
 
@@ -139,7 +122,7 @@ impl Core {
             .volguard
             .row_within(REPLY_LIMIT, &statements::FINISH_CLEANUP, &[&token])
             .await?;
-        self.known().remove(&token);
+        self.forget(&[token]);
         Ok(row.try_get(0)?)
     }
 
@@ -151,10 +134,7 @@ impl Core {
         let abandoned = self
             .release_by(&statements::ABANDON_CLEANUP, tokens)
             .await?;
-        let mut known = self.known();
-        tokens.iter().for_each(|token| {
-            known.remove(token);
-        });
+        self.forget(tokens);
         Ok(abandoned)
     }
 
@@ -167,53 +147,11 @@ impl Core {
     }
 
     /// The server has answered for these tokens, whether or not they were held.
-    fn note_released(&self, tokens: &[i64]) {
-        if let Some(unflushed) = &self.unflushed
-            && unflushed.add(tokens)
-        {
-            self.beat_now.notify_one();
-        }
+    fn forget(&self, tokens: &[i64]) {
         let mut known = self.known();
         tokens.iter().for_each(|token| {
             known.remove(token);
         });
-    }
-
-    /// Whether this token was released before, and a crash of the server may have brought it back.
-    pub(crate) fn is_released(&self, token: i64) -> bool {
-        self.unflushed
-            .as_ref()
-            .is_some_and(|unflushed| unflushed.contains(token))
-    }
-
-    /// What has been released without waiting for the disk, up to now.
-    pub(super) fn unflushed(&self) -> Vec<i64> {
-        self.unflushed
-            .as_ref()
-            .map(Unflushed::all)
-            .unwrap_or_default()
-    }
-
-    /// Releases again what was [`unflushed`](Self::unflushed) before something was flushed.
-    pub(super) async fn release_again(&self, tokens: Vec<i64>) {
-        let Some(unflushed) = self.unflushed.as_ref().filter(|_| !tokens.is_empty()) else {
-            return;
-        };
-        let service_id = self.service_id;
-        match self.release_by(&statements::RELEASE_ALL, &tokens).await {
-            Ok(found) => {
-                unflushed.remove(&tokens);
-                if found > 0 {
-                    tracing::warn!(
-                        service_id,
-                        found,
-                        "released what a crash of the server brought back"
-                    );
-                }
-            }
-            // The next heartbeat does it.
-            Err(error) => tracing::debug!(service_id, %error, "releases are still to be confirmed"),
-        }
     }
 
     pub(super) async fn reconcile(&self) -> Result<u64, Error> {

@@ -85,7 +85,6 @@ impl Heartbeat {
             _ => self.core.volguard.open_beside_pool().await?,
         };
         let connection = self.connection.insert(connection);
-        let unflushed = self.core.unflushed();
         // Before it is sent: the server counts from when it arrives.
         let sent_at = Moment::now();
         let row = statements::HEARTBEAT
@@ -100,9 +99,6 @@ impl Heartbeat {
         // A reply too late has nobody to tell: `run` sees the loss by itself.
         let _ = self.core.lease.renew(sent_at, lease);
         tracing::trace!(service_id = self.core.service_id, "heartbeat");
-        // In a task of its own, as it may wait for a connection of the pool, or for a row.
-        let core = Arc::clone(&self.core);
-        tokio::spawn(async move { core.release_again(unflushed).await });
         Ok(())
     }
 }

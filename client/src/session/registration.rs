@@ -36,7 +36,6 @@ pub struct Registration {
     cluster: Option<String>,
     lease: Option<Duration>,
     details: Option<Value>,
-    relaxed_release: bool,
     janitor: Option<Janitor>,
 }
 
@@ -49,7 +48,6 @@ impl Registration {
             cluster: None,
             lease: None,
             details: None,
-            relaxed_release: false,
             janitor: Some(Janitor::default()),
         }
     }
@@ -71,24 +69,6 @@ impl Registration {
     /// Whatever people should see beside the service in the view `service_status`.
     pub fn details(mut self, details: Value) -> Self {
         self.details = Some(details);
-        self
-    }
-
-    /// Whether releases are told of before they are on the server's disk. They are not unless told.
-    ///
-    /// A release then costs a round trip and no flush. Locks are no less exclusive for it: whoever takes the lock next waits
-    /// for the disk, and with that acquire everything committed before gets there, this release included. Only
-    /// releases are relaxed, in both [`StatementMode`](crate::StatementMode)s, and on whatever connection.
-    ///
-    /// What is given up: a crash of the server can undo releases of its last moments (three times
-    /// `wal_writer_delay`, 0.6 seconds by default) that this program was told of. Such a lock keeps others out until the first
-    /// heartbeat that succeeds after the crash, which has the session release it again. If this process ends before that, the
-    /// lock is one of a dead service, with its status if it had one: so bring the resource to its new state before
-    /// the release, as one should anyway, and cleanup leaves it alone.
-    ///
-    /// It relies on heartbeats that wait for the disk, as all commits do unless `synchronous_commit` is off for the role.
-    pub fn relaxed_release(mut self, relaxed: bool) -> Self {
-        self.relaxed_release = relaxed;
         self
     }
 
@@ -166,12 +146,7 @@ impl Registration {
         let lease = Arc::new(Lease::new(sent_at, lease));
         lease.check().map_err(Error::SessionLost)?;
         watch::keep(&lease);
-        let core = Arc::new(Core::new(
-            self.volguard,
-            service_id,
-            lease,
-            self.relaxed_release,
-        ));
+        let core = Arc::new(Core::new(self.volguard, service_id, lease));
         let (alive, gone) = oneshot::channel();
         tokio::spawn(Heartbeat::new(Arc::clone(&core), connection, sent_at).run(gone));
         let reaper = Reaper::start(Arc::clone(&core));

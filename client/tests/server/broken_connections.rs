@@ -1,12 +1,13 @@
 //! Connections that break at the worst moments.
 
-use std::time::Duration;
-
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 use volguard::{Error, Session, Volguard};
 
-use crate::support::{Fault, LONG, MOMENT, Observer, Proxy, connect, session, session_in, unique};
+use crate::support::{
+    Fault, LEASE, LONG, MOMENT, Observer, Proxy, connect, outlives_its_lease, session, session_in,
+    unique,
+};
 
 const ACQUIRE: &str = "volguard.acquire(";
 const RELEASE: &str = "volguard.release";
@@ -112,8 +113,8 @@ async fn a_wait_that_nobody_hears_of_any_more_wins_nothing() {
     // The backend goes on waiting; the repeated request stands behind it.
     proxy.inject(ACQUIRE, Fault::CutWhileRunning, 1);
     let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG).run());
+    observer.until(1, async |_| i64::from(proxy.struck())).await;
     sleep(MOMENT).await;
-    assert!(proxy.struck());
     held.release().await.unwrap();
     let lock = timeout(LONG, waiter)
         .await
@@ -201,14 +202,9 @@ async fn stopping_survives_a_broken_connection() {
 async fn a_swallowed_heartbeat_is_sent_again() {
     let proxy = Proxy::start().await;
     let volguard = proxy.builder().connect().await.unwrap();
-    let lease = Duration::from_millis(900);
-    let session = volguard
-        .register(&unique("host"), "test")
-        .lease(lease)
-        .start()
-        .await
-        .unwrap();
+    let registration = volguard.register(&unique("host"), "test").lease(LEASE);
+    let session = registration.start().await.unwrap();
     proxy.inject("volguard.heartbeat(", Fault::LoseStatement, 2);
-    assert!(timeout(lease * 2, session.lost()).await.is_err());
+    outlives_its_lease(&session).await;
     assert!(proxy.struck());
 }

@@ -4,13 +4,10 @@ use volguard::{CleanedService, Cleanup, CleanupState, Error};
 
 use crate::support::{LONG, Observer, code, connect, session_in, unique};
 
-/// A service that held these and died: it never heartbeats.
+/// A service that held these and died.
 async fn crashed(observer: &Observer, cluster: &str, locks: &[(&str, &str, Option<&str>)]) -> i64 {
-    const REGISTER: &str =
-        "SELECT volguard.register_service($1, 'test', cluster => $2, lease => '300 ms')";
+    const REGISTER: &str = "SELECT volguard.register_service($1, 'test', cluster => $2)";
     const ACQUIRE: &str = "SELECT volguard.acquire($1, $2, $3, status => $4)";
-    const LEFT: &str =
-        "SELECT count(*) FROM volguard.service_status WHERE service_id = $1 AND state = 'up'";
     let service_id = observer
         .number(REGISTER, &[&unique("host"), &cluster])
         .await;
@@ -19,9 +16,7 @@ async fn crashed(observer: &Observer, cluster: &str, locks: &[(&str, &str, Optio
             .number(ACQUIRE, &[&service_id, resource_type, id, status])
             .await;
     }
-    observer
-        .until(0, async |o| o.number(LEFT, &[&service_id]).await)
-        .await;
+    observer.end_lease(service_id).await;
     service_id
 }
 

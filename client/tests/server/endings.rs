@@ -1,13 +1,9 @@
 //! How a session ends in order, or is left, and what it sweeps up.
 
-use std::time::Duration;
-
 use tokio::time::timeout;
 use volguard::{Error, Loss};
 
-use crate::support::{LONG, MOMENT, Observer, connect, session, session_in, unique};
-
-const SHORT_LEASE: Duration = Duration::from_millis(900);
+use crate::support::{LEASE, LONG, MOMENT, Observer, connect, date, session, session_in, unique};
 
 #[tokio::test]
 async fn stopping_leaves_only_the_work_to_cleanup() {
@@ -62,15 +58,18 @@ async fn stopping_calls_off_who_waits() {
 #[tokio::test]
 async fn without_a_handle_the_lease_runs_out() {
     let (volguard, observer) = (connect().await, Observer::new().await);
-    let registration = volguard
-        .register(&unique("host"), "test")
-        .lease(SHORT_LEASE);
+    let registration = volguard.register(&unique("host"), "test").lease(LEASE);
     let session = registration.start().await.unwrap();
     let service_id = session.service_id();
+    let first = date(session.lost_at());
     let lock = session.acquire("volume", "1").await.unwrap().unwrap();
     drop(session);
     // The lock is a handle, too.
-    assert!(timeout(SHORT_LEASE * 2, lock.lost()).await.is_err());
+    let outlived = async |o: &Observer| {
+        assert!(!lock.is_lost());
+        i64::from(o.end_of_lease(service_id).await > first + LEASE)
+    };
+    observer.until(1, outlived).await;
     drop(lock);
     observer.until(0, async |o| o.up(service_id).await).await;
 }

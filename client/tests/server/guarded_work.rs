@@ -1,23 +1,21 @@
 //! Work ends with the guard under which it runs.
 
 use std::future::pending;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use tokio::time::timeout;
 use volguard::{CancellationToken, Error, Loss, Session};
 
-use crate::support::{LONG, MOMENT, Observer, Proxy, connect, session, unique};
-
-const SHORT_LEASE: Duration = Duration::from_millis(900);
+use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, session, unique};
 
 /// Says when it is dropped.
-struct Work(Arc<AtomicBool>);
+struct Work(Arc<OnceLock<SystemTime>>);
 
 impl Work {
-    fn new() -> (Work, Arc<AtomicBool>) {
-        let dropped = Arc::new(AtomicBool::new(false));
+    fn new() -> (Work, Arc<OnceLock<SystemTime>>) {
+        let dropped = Arc::new(OnceLock::new());
         (Work(Arc::clone(&dropped)), dropped)
     }
 
@@ -28,18 +26,14 @@ impl Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.set(SystemTime::now()).expect("it is dropped once");
     }
-}
-
-fn gone(work: &AtomicBool) -> bool {
-    work.load(Ordering::SeqCst)
 }
 
 async fn short_lived(proxy: &Proxy, cluster: &str) -> Session {
     let volguard = proxy.builder().connect().await.unwrap();
     let registration = volguard.register(&unique("host"), "test").cluster(cluster);
-    registration.lease(SHORT_LEASE).start().await.unwrap()
+    registration.lease(LEASE).start().await.unwrap()
 }
 
 #[tokio::test]
@@ -78,12 +72,14 @@ async fn work_is_dropped_before_the_lease_ends_on_the_server() {
         )
     };
     let losses = timeout(LONG, all).await.unwrap();
-    assert_eq!(observer.up(session.service_id()).await, 1);
+    let end = observer.end_of_lease(session.service_id()).await;
     let ran_out = Err(Loss::LeaseRanOut);
     assert_eq!(losses, (ran_out, ran_out, ran_out));
-    assert!(dropped.iter().all(|dropped| gone(dropped)));
+    for dropped in dropped {
+        assert!(*dropped.get().expect("dropped") < end);
+    }
     for token in tokens {
-        timeout(MOMENT, token.cancelled()).await.unwrap();
+        timeout(LONG, token.cancelled()).await.unwrap();
     }
 }
 
@@ -103,7 +99,7 @@ async fn work_ends_with_its_own_lock() {
     let (loss, refused) = tokio::join!(lock.run(work.without_end()), ask);
     assert!(matches!(refused, Error::TokenNotHeld(_)), "{refused}");
     assert_eq!(loss, Err(Loss::TokenNotHeld));
-    assert!(gone(&dropped) && told.is_cancelled() && !not_told.is_cancelled());
+    assert!(dropped.get().is_some() && told.is_cancelled() && !not_told.is_cancelled());
     assert_eq!(other.run(async {}).await, Ok(()));
 }
 
@@ -172,7 +168,7 @@ async fn no_step_begins_after_the_loss_however_late_the_timers_are() {
     let steps = AtomicU32::new(0);
     let work = async {
         steps.fetch_add(1, Ordering::SeqCst);
-        std::thread::sleep(SHORT_LEASE);
+        std::thread::sleep(LEASE);
         // Ready at once, and polled again before any timer.
         tokio::task::yield_now().await;
         steps.fetch_add(1, Ordering::SeqCst);
@@ -187,7 +183,7 @@ async fn an_assertion_that_is_answered_too_late_is_none() {
     let (proxy, cluster) = (Proxy::start().await, unique("cluster"));
     let session = short_lived(&proxy, &cluster).await;
     let lock = session.acquire("volume", "1").await.unwrap().unwrap();
-    proxy.delay_replies(SHORT_LEASE * 2);
+    proxy.delay_replies(LEASE * 2);
     let answer = timeout(LONG, lock.assert_held()).await.unwrap();
     assert!(
         matches!(answer, Err(Error::SessionLost(Loss::LeaseRanOut))),
@@ -201,6 +197,6 @@ async fn a_cancellation_token_needs_no_runtime() {
     let session = short_lived(&Proxy::start().await, &unique("cluster")).await;
     let lock = session.acquire("volume", "1").await.unwrap().unwrap();
     let tokens = [session.cancellation_token(), lock.cancellation_token()];
-    std::thread::sleep(SHORT_LEASE);
+    std::thread::sleep(LEASE);
     assert!(tokens.iter().all(CancellationToken::is_cancelled));
 }

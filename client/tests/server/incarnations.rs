@@ -1,21 +1,17 @@
 //! A process goes on under a new service when its session is lost.
 
 use std::future::pending;
-use std::time::Duration;
-
 use tokio::time::timeout;
 use volguard::{Error, Loss};
 
-use crate::support::{LONG, MOMENT, Observer, Proxy, connect, unique};
-
-const SHORT_LEASE: Duration = Duration::from_millis(900);
+use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, unique};
 
 #[tokio::test]
 async fn a_lost_session_is_followed_by_a_new_one() {
     let (proxy, observer) = (Proxy::start().await, Observer::new().await);
     let volguard = proxy.builder().connect().await.unwrap();
     let registration = volguard.register(&unique("host"), "test");
-    let registration = registration.cluster(&unique("cluster")).lease(SHORT_LEASE);
+    let registration = registration.cluster(&unique("cluster")).lease(LEASE);
     let mut incarnations = registration.incarnations();
     let first = incarnations.next().await.unwrap().unwrap();
     let lock = first.acquire("volume", "1").await.unwrap().unwrap();
@@ -53,7 +49,7 @@ async fn work_under_the_old_session_has_ended_before_a_new_one_is_registered() {
     let (proxy, observer) = (Proxy::start().await, Observer::new().await);
     let volguard = proxy.builder().connect().await.unwrap();
     let registration = volguard.register(&unique("host"), "test");
-    let mut incarnations = registration.lease(SHORT_LEASE).incarnations();
+    let mut incarnations = registration.lease(LEASE).incarnations();
     let first = incarnations.next().await.unwrap().unwrap();
     let work = Box::pin(async {
         first.run(pending::<()>()).await.unwrap_err();
@@ -87,9 +83,7 @@ async fn there_is_none_after_one_that_was_stopped() {
 #[tokio::test]
 async fn whoever_was_replaced_stays_away() {
     let (volguard, observer) = (connect().await, Observer::new().await);
-    let registration = volguard
-        .register(&unique("host"), "test")
-        .lease(SHORT_LEASE);
+    let registration = volguard.register(&unique("host"), "test").lease(LEASE);
     let mut incarnations = registration.clone().incarnations();
     let first = incarnations.next().await.unwrap().unwrap();
     let other = registration.start().await.unwrap();
@@ -127,9 +121,9 @@ async fn a_refusal_is_told() {
 async fn a_registration_that_takes_longer_than_its_lease_fails() {
     let proxy = Proxy::start().await;
     let volguard = proxy.builder().connect().await.unwrap();
-    proxy.delay_replies(SHORT_LEASE);
+    proxy.delay_replies(LEASE);
     let registration = volguard.register(&unique("host"), "test");
-    let refused = registration.lease(SHORT_LEASE).start().await.unwrap_err();
+    let refused = registration.lease(LEASE).start().await.unwrap_err();
     assert!(
         matches!(refused, Error::SessionLost(Loss::LeaseRanOut)),
         "{refused}"

@@ -7,15 +7,15 @@ use volguard::{ConnectBuilder, Janitor, Session, Volguard};
 
 use crate::support::{LONG, Observer, client, connect, named, unique};
 
-/// A service that never heartbeats, with a lock.
+/// A dead service, with a lock.
 async fn doomed(observer: &Observer, cluster: &str) -> i64 {
-    const REGISTER: &str =
-        "SELECT volguard.register_service($1, 'test', cluster => $2, lease => '300 ms')";
+    const REGISTER: &str = "SELECT volguard.register_service($1, 'test', cluster => $2)";
     let service_id = observer
         .number(REGISTER, &[&unique("host"), &cluster])
         .await;
     const ACQUIRE: &str = "SELECT volguard.acquire($1, 'volume', $2)";
     observer.number(ACQUIRE, &[&service_id, &unique("v")]).await;
+    observer.end_lease(service_id).await;
     service_id
 }
 

@@ -229,9 +229,10 @@ impl Worker {
 /// Between two looks for work.
 const NO_WORK: Duration = Duration::from_millis(50);
 
-/// Repairs a volume without a look at the clock: only the server holds it back.
+/// Repairs a volume without a look at the clock: only the server holds it back. The pause is most of it, so that it is in
+/// the pause that it is killed or stopped.
 async fn repair(sql: &Sql, work: &ClaimedCleanup, fenced: bool) -> anyhow::Result<()> {
-    let pause = Duration::from_millis(fastrand::u64(5..60));
+    let pause = Duration::from_millis(fastrand::u64(50..350));
     tokio::task::block_in_place(|| std::thread::sleep(pause));
     let fence = if fenced {
         work.token().to_string()

@@ -32,8 +32,6 @@ pub enum Act {
         key: String,
         /// Its token.
         token: i64,
-        /// Without waiting for the disk.
-        relaxed: bool,
     },
 }
 

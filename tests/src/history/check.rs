@@ -4,7 +4,6 @@ mod answers;
 mod effects;
 mod endings;
 mod losses;
-mod relaxed;
 mod sets;
 #[cfg(test)]
 mod tests;
@@ -24,10 +23,9 @@ pub fn check(history: &History) -> Vec<Offence> {
     let mut offences = effects::check(&history.journal);
     offences.extend(answers::check(history, &index));
     offences.extend(sets::check(history));
-    let over = Frontier::of(&history.calls, &index, &relaxed::Disk::of(history));
+    let over = Frontier::of(&history.calls, &index);
     offences.extend(time::check(&history.calls, &index, &over));
     offences.extend(losses::check(history, &over));
-    offences.extend(relaxed::check(history, &index, &over));
     offences.extend(endings::check(&history.endings));
     offences
 }
@@ -52,7 +50,7 @@ impl<'a> Index<'a> {
                 }
                 Change::Freed { token, .. } => drop(freed.insert(*token, entry)),
                 Change::Wrote { write, .. } => drop(written.insert(*write, entry)),
-                Change::Lives { .. } | Change::Ended { .. } => {}
+                Change::Ended { .. } => {}
             }
         }
         Self {

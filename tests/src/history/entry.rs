@@ -38,11 +38,6 @@ pub enum Change {
         /// How often the resource has been written by now.
         version: i64,
     },
-    /// A service has been heard of.
-    Lives {
-        /// Which one.
-        service: i64,
-    },
     /// A service was fenced, or has left in order.
     Ended {
         /// Which one.

@@ -87,16 +87,13 @@ impl Reader {
             ("volguard.services", "UPDATE") if text("fenced_at")? != "null" => {
                 self.ended(number("service_id")?)
             }
-            ("volguard.services", "UPDATE") => Some(Change::Lives {
-                service: number("service_id")?,
-            }),
             ("app.resources", "UPDATE") => Some(Change::Wrote {
                 key: text("id")?.to_owned(),
                 token: number("token")?,
                 write: text("write")?.parse()?,
                 version: number("version")?,
             }),
-            // Registrations, changes of a status.
+            // Registrations, heartbeats, changes of a status.
             _ => None,
         })
     }
@@ -141,7 +138,7 @@ mod tests {
         for line in LINES {
             reader.take(line)?;
         }
-        let [taken, lives, ended] = &reader.journal[..] else {
+        let [taken, ended] = &reader.journal[..] else {
             bail!("{:?}", reader.journal);
         };
         let expected = Change::Taken {
@@ -152,9 +149,8 @@ mod tests {
         };
         assert_eq!((&taken.change, &*taken.xid), (&expected, "741"));
         assert_eq!(taken.at, "2026-11-22 15:01:08.1+00");
-        assert_eq!(lives.change, Change::Lives { service: 3 });
         assert_eq!(ended.change, Change::Ended { service: 3 });
-        assert_eq!((ended.turn, &*ended.xid), (3, "743"));
+        assert_eq!((ended.turn, &*ended.xid), (2, "743"));
         Ok(())
     }
 }

@@ -127,11 +127,7 @@ mod tests {
 
     fn release(token: i64) -> Act {
         let key = "k".to_owned();
-        Act::Release {
-            key,
-            token,
-            relaxed: false,
-        }
+        Act::Release { key, token }
     }
 
     /// A process is killed in the middle of a line.

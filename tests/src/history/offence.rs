@@ -31,8 +31,6 @@ pub enum Rule {
     OnlyTheDeadLoseLocks,
     /// Of several locks that were asked for at once, all are taken or none.
     AllOrNone,
-    /// A session repeats the releases that a crash of the server has undone.
-    UndoneReleasesAreRepeated,
     /// A service that has ended takes no lock and writes nothing.
     DeadStayDead,
     /// What was answered before something else was asked comes before it in the database's order.
@@ -61,9 +59,6 @@ impl fmt::Display for Rule {
                 "a living service has lost a lock that it did not give back"
             }
             Self::AllOrNone => "a part was taken of locks that were asked for at once",
-            Self::UndoneReleasesAreRepeated => {
-                "a living session has not repeated a release that a crash undid"
-            }
             Self::DeadStayDead => "a dead service has acted",
             Self::OrderOfTime => "what was over came after what was asked later",
             Self::OnlyWhatWasAsked => "something happened that nobody had asked for",

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
 
 use uuid::Uuid;
 
@@ -16,6 +15,7 @@ use crate::{Error, Package, PostgresInstall, Profile, run_dir};
 pub struct PrivateServerBuilder {
     settings: Vec<(String, String)>,
     profile: Profile,
+    bare: bool,
 }
 
 impl PrivateServerBuilder {
@@ -39,14 +39,26 @@ impl PrivateServerBuilder {
         self
     }
 
+    /// Without the extension: neither in its database nor to be had.
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+
     /// Makes and starts the server.
     ///
     /// # Errors
     /// As [`PrivateServer::start`].
     pub fn start(self) -> Result<PrivateServer, Error> {
+        let bare = self.bare;
         let mut server = self.prepare()?;
         server.start_on_free_port()?;
-        server.create_database(DATABASE)?;
+        if bare {
+            server.create_empty_database(DATABASE)?;
+        } else {
+            server.create_database(DATABASE)?;
+        }
         Ok(server)
     }
 
@@ -77,20 +89,21 @@ impl PrivateServerBuilder {
         let password = Uuid::new_v4().simple().to_string();
 
         let script = include_str!("../guardian_postgres.sh");
-        let guardian = Guardian::start(
-            "postgres",
-            script,
-            user,
-            dir,
-            &[install.bin_dir().as_os_str()],
-        )?;
+        let directories = [
+            install.bin_dir().as_os_str(),
+            install.library_dir().as_os_str(),
+            install.share_dir().as_os_str(),
+        ];
+        let mut guardian = Guardian::start("postgres", script, user, dir, &directories)?;
         write(&guardian, "password", &password)?;
-        let extension = package.readable_by(user, guardian.dir())?;
-        write(
-            &guardian,
-            "settings",
-            &self.settings_file(&guardian, &install, &extension),
-        )?;
+        write(&guardian, "settings", &self.settings_file(&guardian))?;
+        let lay_out = if self.bare {
+            "lay-out".to_owned()
+        } else {
+            let extension = package.readable_by(user, guardian.dir())?;
+            format!("lay-out {}", extension.display())
+        };
+        guardian.ask(&lay_out)?;
 
         let mut server = PrivateServer {
             guardian,
@@ -103,24 +116,12 @@ impl PrivateServerBuilder {
         Ok(server)
     }
 
-    fn settings_file(
-        &self,
-        guardian: &Guardian,
-        install: &PostgresInstall,
-        extension: &Path,
-    ) -> String {
-        let libraries = install.library_dir();
-        let ours = extension.join(libraries.strip_prefix("/").unwrap_or(libraries));
-        let libraries = format!("{}:$libdir", ours.display());
-        let extension = extension.to_string_lossy();
+    fn settings_file(&self, guardian: &Guardian) -> String {
         let socket = guardian.dir().join("socket");
         let socket = socket.to_string_lossy();
         let ours = [
             ("listen_addresses", "127.0.0.1"),
             ("unix_socket_directories", &*socket),
-            ("extension_destdir", &*extension),
-            // Which `extension_destdir` doesn't change for libraries that are named without a directory.
-            ("dynamic_library_path", &*libraries),
             ("max_connections", "200"),
             // A throw-away cluster needs no room for an uneventful checkpoint history, but no storm of them either.
             ("max_wal_size", "2GB"),

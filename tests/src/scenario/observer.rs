@@ -1,14 +1,19 @@
 //! What the server says about itself while a scenario runs.
 
+mod endings;
+
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Route, Sql, Violation, until};
+use super::{Sql, Violation, until};
 
 /// Waiting lines, gates and incarnations: `extension/src/wait/tag.rs`.
 const OURS: &str = "locktype = 'advisory' AND objsubid BETWEEN 22087 AND 22092
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// What the client crate calls itself.
+const CLIENT: &str = "volguard";
 
 /// Asleep at the head of a line, or queued behind.
 const IN_LINE: &str = "wait_event_type IN ('Extension', 'Lock')";
@@ -17,12 +22,27 @@ const IN_LINE: &str = "wait_event_type IN ('Extension', 'Lock')";
 #[derive(Debug)]
 pub struct Observer {
     sql: Sql,
-    route: Route,
+    /// To PgBouncer's own database, where the route leads through it.
+    pooler: Option<Sql>,
 }
 
 impl Observer {
-    pub(crate) fn new(sql: Sql, route: Route) -> Self {
-        Self { sql, route }
+    /// Of the database of this URL, which must be a superuser's, where no client goes through a pooler.
+    ///
+    /// # Errors
+    /// The server's, or the network's.
+    pub async fn of(url: &str) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self {
+            sql: Sql::connect(url).await?,
+            pooler: None,
+        })
+    }
+
+    pub(crate) fn behind(self, pooler: Sql) -> Self {
+        Self {
+            pooler: Some(pooler),
+            ..self
+        }
     }
 
     /// The connection, for acts that only a superuser may do.
@@ -125,33 +145,19 @@ impl Observer {
         }
     }
 
-    /// Resolves when the client crate has no connection to this database any more. At once behind a pooler, which keeps
-    /// its connections for others.
-    ///
-    /// # Errors
-    /// [`Violation::LeftBehind`] if that is not so within `limit`.
-    pub async fn until_disconnected(&self, limit: Duration) -> anyhow::Result<()> {
-        if self.route == Route::Pooled {
-            return Ok(());
-        }
-        let deadline = Instant::now() + limit;
-        while self.connections().await? > 0 {
-            if Instant::now() > deadline {
-                let left = self.connections().await?;
-                return Err(Violation::LeftBehind(format!("{left} connections")).into());
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-        Ok(())
-    }
-
-    /// How many connections the client crate has to this database.
+    /// How many connections the client crate has to this database, or to the pooler for it.
     ///
     /// # Errors
     /// The server's.
     pub async fn connections(&self) -> anyhow::Result<i64> {
-        let look = "SELECT count(*) FROM pg_stat_activity
-                    WHERE datname = current_database() AND application_name = 'volguard'";
-        Ok(self.sql.number(look).await?.unwrap_or_default())
+        if let Some(pooler) = &self.pooler {
+            let clients = self.clients(pooler).await?;
+            return Ok(clients.iter().filter(|name| *name == CLIENT).count() as i64);
+        }
+        let look = format!(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = '{CLIENT}'"
+        );
+        Ok(self.sql.number(&look).await?.unwrap_or_default())
     }
 }

@@ -36,8 +36,6 @@ struct Control {
     cuts: AtomicU64,
     /// What has happened to the plan, for those who wait for it.
     news: watch::Sender<News>,
-    /// How many bytes have arrived from either side.
-    bytes: watch::Sender<usize>,
     roads: Roads,
 }
 
@@ -69,7 +67,6 @@ impl Proxy {
                 open: true,
                 ..News::default()
             }),
-            bytes: watch::Sender::new(0),
             roads: Roads::default(),
         });
         let accepting = tokio::spawn(accept(listener, server_port, Arc::clone(&control)));
@@ -101,14 +98,6 @@ impl Proxy {
                 again: Again { after, times },
             });
         }
-    }
-
-    /// Resolves when that many more bytes, either way, have arrived here. Not all of them need have been passed on.
-    pub async fn carried(&self, bytes: usize) {
-        let mut carried = self.control.bytes.subscribe();
-        let end = *carried.borrow_and_update() + bytes;
-        // The sender lives as long as this value.
-        let _ = carried.wait_for(|carried| *carried >= end).await;
     }
 
     /// Plans to pass `after` more messages of either direction and then none, until [`resume`](Self::resume).
@@ -150,6 +139,13 @@ impl Proxy {
     #[must_use]
     pub fn cuts(&self) -> u64 {
         self.control.cuts.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when the planned cut has been made.
+    pub async fn struck(&self) {
+        let mut news = self.control.news.subscribe();
+        // The sender lives as long as this value.
+        let _ = news.wait_for(|news| news.struck).await;
     }
 
     /// Resolves when a message is being held back.
@@ -224,7 +220,6 @@ async fn pump(
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        control.bytes.send_modify(|bytes| *bytes += length);
         control.roads.travel(direction).await;
         let mut verdict = control.judge(direction, connection, length);
         if matches!(verdict, Verdict::Hold) {

@@ -7,7 +7,7 @@ use volguard::{ConnectBuilder, StatementMode, Volguard};
 
 use super::stand::Stand;
 use super::{Observer, Sql};
-use crate::{Error, PrivateServer};
+use crate::{Error, PgBouncer, PrivateServer};
 
 /// Roles that log in with their own name as password. `manager` runs the scenarios, `stranger` wants what is not his.
 const ROLES: &str = "
@@ -129,8 +129,12 @@ impl Site {
     pub fn port(&self) -> u16 {
         match self.route {
             Route::Direct => self.stand.server.port(),
-            Route::Pooled => self.stand.pooler().expect("started with the site").port(),
+            Route::Pooled => self.pooler().port(),
         }
+    }
+
+    fn pooler(&self) -> &PgBouncer {
+        self.stand.pooler().expect("started with the site")
     }
 
     /// Connects as `manager`.
@@ -146,8 +150,11 @@ impl Site {
     /// # Errors
     /// The server's, or the network's.
     pub async fn observer(&self) -> Result<Observer, tokio_postgres::Error> {
-        let url = self.stand.server.url_of(&self.database);
-        Ok(Observer::new(Sql::connect(&url).await?, self.route))
+        let observer = Observer::of(&self.stand.server.url_of(&self.database)).await?;
+        match self.route {
+            Route::Direct => Ok(observer),
+            Route::Pooled => Ok(observer.behind(Sql::connect(&self.pooler().admin_url()).await?)),
+        }
     }
 
     /// How statements have to be sent by this route.

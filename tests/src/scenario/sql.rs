@@ -1,5 +1,6 @@
 //! A connection that speaks plain SQL, as `psql` or a client in any other language does.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinHandle};
@@ -50,6 +51,26 @@ impl Sql {
                 _ => None,
             })
             .collect())
+    }
+
+    /// The rows of a query, as text by the names of their columns, without what is NULL.
+    ///
+    /// # Errors
+    /// The server's, or the network's.
+    pub async fn named_rows(&self, sql: &str) -> Result<Vec<HashMap<String, String>>, Error> {
+        let messages = self.client.simple_query(sql).await?;
+        let rows = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let named = rows.map(|row| {
+            let columns = row.columns().iter().enumerate();
+            let values = columns.filter_map(|(place, column)| {
+                Some((column.name().to_owned(), row.get(place)?.to_owned()))
+            });
+            values.collect()
+        });
+        Ok(named.collect())
     }
 
     /// The first column of the first row; `None` if that is NULL or there is no row.

@@ -40,14 +40,6 @@ pub enum Violation {
     /// Callers waited for each other in a circle.
     #[error("a deadlock: {0}")]
     Deadlock(String),
-    /// Some of the locks of a call that takes all or none.
-    #[error("a call for {asked} locks got {got}")]
-    Part {
-        /// How many were asked for.
-        asked: usize,
-        /// How many were got.
-        got: usize,
-    },
     /// One hardly had a turn while others had many.
     #[error("served {served} times, while others were served {others} times each")]
     Starved {

@@ -9,7 +9,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
+use uuid::Uuid;
 use volguard::StatementMode;
+
+use super::Observer;
 
 /// A running `lock-worker`: one session of the client crate, which does what it is told. It ends with this value.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub struct Worker {
     verbs: ChildStdin,
     replies: Lines<BufReader<ChildStdout>>,
     service_id: i64,
+    /// The application name of its connections, which no other process has: hosts come again.
+    name: String,
 }
 
 /// How a worker introduces itself.
@@ -48,8 +53,10 @@ impl Worker {
             StatementMode::Unnamed => "unnamed",
             _ => "prepared",
         };
+        let name = format!("worker-{}", Uuid::new_v4().simple());
+        let url = format!("{}?application_name={name}", options.url);
         let mut child = Command::new(program)
-            .args([options.url.as_str(), mode, options.host])
+            .args([url.as_str(), mode, options.host])
             .arg(options.lease.as_millis().to_string())
             .arg(options.janitor.unwrap_or_default().as_millis().to_string())
             .stdin(Stdio::piped())
@@ -64,6 +71,7 @@ impl Worker {
             verbs,
             replies: BufReader::new(replies).lines(),
             service_id: 0,
+            name,
         };
         worker.service_id = worker.reply().await?.parse()?;
         Ok(worker)
@@ -109,11 +117,20 @@ impl Worker {
         }
     }
 
-    /// Ends it as a power failure does: SIGKILL.
+    /// Ends it as a power failure does: SIGKILL. Resolves when the server is done with what it had sent before.
+    ///
+    /// # Errors
+    /// The operating system's; if the server is never done.
+    pub async fn kill(&mut self, observer: &Observer) -> anyhow::Result<()> {
+        self.child.kill().await?;
+        observer.until_gone(&self.name).await
+    }
+
+    /// As [`kill`](Self::kill), without waiting for the server: where that must not make a difference.
     ///
     /// # Errors
     /// The operating system's.
-    pub async fn kill(&mut self) -> anyhow::Result<()> {
+    pub async fn kill_at_once(&mut self) -> anyhow::Result<()> {
         Ok(self.child.kill().await?)
     }
 

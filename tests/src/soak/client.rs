@@ -29,9 +29,8 @@ pub async fn run_client(options: ClientOptions) -> anyhow::Result<()> {
     let mut stop = stop_at_end_of_stdin();
     let mut rng = Rng::with_seed(options.seed);
     while !*stop.borrow() {
-        let relaxed = rng.u8(0..100) < options.habits.relaxed;
         let session = tokio::select! {
-            session = register(&options, relaxed) => session,
+            session = register(&options) => session,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let Ok((volguard, session)) = session else {
@@ -40,8 +39,7 @@ pub async fn run_client(options: ClientOptions) -> anyhow::Result<()> {
         };
         let mut visitors = JoinSet::new();
         for _ in 0..options.habits.visitors {
-            let mut visitor =
-                Visitor::new(&options, &volguard, (&session, relaxed), &log, rng.fork());
+            let mut visitor = Visitor::new(&options, &volguard, &session, &log, rng.fork());
             let (session, stop) = (session.clone(), stop.clone());
             visitors.spawn(async move {
                 while !*stop.borrow() && !session.is_lost() {
@@ -59,10 +57,7 @@ pub async fn run_client(options: ClientOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn register(
-    options: &ClientOptions,
-    relaxed: bool,
-) -> Result<(Volguard, Session), volguard::Error> {
+async fn register(options: &ClientOptions) -> Result<(Volguard, Session), volguard::Error> {
     let volguard = Volguard::builder()
         .url(&options.url)
         .pool_size(options.habits.visitors + 1)
@@ -73,7 +68,6 @@ async fn register(
         .register(&options.host, "soak-client")
         .lease(options.lease)
         .janitor(Janitor::every(options.lease / 2))
-        .relaxed_release(relaxed)
         .start()
         .await?;
     Ok((volguard, session))

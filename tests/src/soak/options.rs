@@ -53,8 +53,6 @@ pub struct Habits {
     pub abandoned: u8,
     /// In how many of a hundred visits it takes several locks at once.
     pub several: u8,
-    /// How many of a hundred sessions don't wait for the disk when they release.
-    pub relaxed: u8,
     /// Whether writes name their token as a fence.
     pub fenced: bool,
 }
@@ -93,7 +91,6 @@ impl Options {
                 pause: Duration::from_millis(4),
                 abandoned: 4,
                 several: 25,
-                relaxed: 50,
                 fenced: true,
             },
             deck: DECK.to_vec(),

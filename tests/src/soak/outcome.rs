@@ -41,8 +41,6 @@ pub struct Tally {
     pub sets: usize,
     /// Confirmed releases.
     pub released: usize,
-    /// Of these, those that did not wait for the disk.
-    pub relaxed: usize,
     /// Calls that nobody was told the end of.
     pub unanswered: usize,
     /// Services that were fenced or have left.
@@ -65,10 +63,6 @@ impl Tally {
             refused: count(|answer| *answer == Answer::Refused),
             sets: sets(history),
             released: count(|answer| *answer == Answer::Released),
-            relaxed: (history.calls.iter())
-                .filter(|call| call.answer == Answer::Released)
-                .filter(|call| matches!(call.act, Act::Release { relaxed: true, .. }))
-                .count(),
             // A lock that is only dropped asks for no answer, but is not counted out: most of these are releases.
             unanswered: (history.calls.iter())
                 .filter(|call| call.answer == Answer::Nothing)
@@ -122,7 +116,6 @@ impl fmt::Display for Outcome {
             written,
             refused,
             released,
-            relaxed,
             unanswered,
             ended,
             entries,
@@ -135,7 +128,7 @@ impl fmt::Display for Outcome {
         writeln!(
             f,
             "  locks     {acquired} acquired, {not_free} not free, {released} released; {ended} services ended
-            {sets} times several at once; {relaxed} released without waiting for the disk"
+            {sets} times several at once"
         )?;
         writeln!(f, "  writes    {written} written, {refused} refused")?;
         writeln!(f, "  {unanswered} acquires and writes without an answer")?;

@@ -22,7 +22,6 @@ pub async fn play(options: &Options) -> anyhow::Result<Outcome> {
     let history = History {
         calls: fleet.calls()?,
         journal: stage.journal().await?,
-        crashes: stage.crashes().to_vec(),
         endings: Vec::new(),
     };
     let offences = check(&history);

@@ -7,9 +7,8 @@ use fastrand::Rng;
 use tokio::time::{Instant, sleep};
 
 use super::Options;
-use crate::history::{Crash, Entry, journal};
+use crate::history::{Entry, journal};
 use crate::scenario::{Cut, Proxy, Sql, furnish, until, url};
-use crate::time::now;
 use crate::{PrivateServer, Profile};
 
 const PROXIES: usize = 4;
@@ -20,8 +19,6 @@ const CLIENTS: &str = "node-";
 pub(super) struct Stage {
     server: PrivateServer,
     proxies: Vec<Proxy>,
-    /// When the server was crashed.
-    crashes: Vec<Crash>,
 }
 
 impl Stage {
@@ -46,11 +43,7 @@ impl Stage {
         for _ in 0..PROXIES {
             proxies.push(Proxy::in_front_of(server.port()).await?);
         }
-        Ok(Self {
-            server,
-            proxies,
-            crashes: Vec::new(),
-        })
+        Ok(Self { server, proxies })
     }
 
     /// The way of the client with this number: through one of the proxies, or straight.
@@ -116,17 +109,10 @@ impl Stage {
 
     /// Blocks for as long as the recovery takes.
     pub(super) fn crash(&mut self) -> anyhow::Result<()> {
-        let began = now();
         tokio::task::block_in_place(|| {
             self.server.crash()?;
-            let down = now();
-            self.crashes.push(Crash { began, down });
             Ok(self.server.restart()?)
         })
-    }
-
-    pub(super) fn crashes(&self) -> &[Crash] {
-        &self.crashes
     }
 
     pub(super) async fn clean_up(&self) -> anyhow::Result<()> {

@@ -25,8 +25,6 @@ const HOT_OF_TEN: u8 = 7;
 pub(super) struct Visitor {
     volguard: Volguard,
     session: Session,
-    /// Whether its releases are.
-    relaxed: bool,
     log: Arc<Log>,
     habits: Habits,
     host: String,
@@ -40,14 +38,13 @@ impl Visitor {
     pub(super) fn new(
         options: &ClientOptions,
         volguard: &Volguard,
-        (session, relaxed): (&Session, bool),
+        session: &Session,
         log: &Arc<Log>,
         rng: Rng,
     ) -> Self {
         Self {
             volguard: volguard.clone(),
             session: session.clone(),
-            relaxed,
             log: Arc::clone(log),
             habits: options.habits.clone(),
             host: options.host.clone(),
@@ -209,7 +206,6 @@ impl Visitor {
             questions.push(log.ask(Act::Release {
                 key: lock.resource_id().to_owned(),
                 token: lock.token(),
-                relaxed: self.relaxed,
             })?);
         }
         // One in ten is only dropped, and released behind the scenes.

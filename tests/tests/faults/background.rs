@@ -9,10 +9,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use volguard::StatementMode;
-use volguard_tests::scenario::{Sql, Violation, Worker, WorkerOptions, furnish, until, url};
+use volguard_tests::scenario::{
+    Observer, Sql, Violation, Worker, WorkerOptions, furnish, until, url,
+};
 use volguard_tests::{PrivateServer, PrivateServerBuilder};
 
-const LEASE: Duration = Duration::from_secs(1);
+/// Long enough that no session is lost before its time, on a busy machine.
+const LEASE: Duration = Duration::from_secs(3);
+const LONG: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_millis(200);
 /// Beyond lease and interval: starting the process that cleans, on a machine that does other things too.
 const SLACK: Duration = Duration::from_secs(3);
@@ -63,16 +67,22 @@ async fn volumes(server: &PrivateServer) -> anyhow::Result<Sql> {
     Ok(sql)
 }
 
-/// A service that has worked on a volume, and is never heard of again.
-async fn crashed(sql: &Sql, volume: &str) -> anyhow::Result<i64> {
-    let service = sql.register(volume, LEASE).await?;
+/// A service that has worked on a volume, and whose lease is over.
+async fn crashed(server: &PrivateServer, sql: &Sql, volume: &str) -> anyhow::Result<i64> {
+    let service = sql.register(volume, LONG).await?;
     sql.run(&format!(
         "INSERT INTO app.volumes (id, status) VALUES ('{volume}', 'extending');
          SELECT volguard.acquire({service}, 'volume', '{volume}', status => 'extending');
          SELECT volguard.acquire({service}, 'pool', '{volume}')"
     ))
     .await?;
+    end_lease(server, service).await?;
     Ok(service)
+}
+
+async fn end_lease(server: &PrivateServer, service: i64) -> anyhow::Result<()> {
+    let observer = Observer::of(&server.url()).await?;
+    observer.end_lease(service).await
 }
 
 async fn until_cleaned(server: &PrivateServer, service: i64) -> anyhow::Result<()> {
@@ -94,13 +104,6 @@ async fn is_untouched(server: &PrivateServer, service: i64) -> anyhow::Result<bo
     Ok(superuser.holds(&down).await?)
 }
 
-async fn until_down(server: &PrivateServer, service: i64) -> anyhow::Result<()> {
-    until("the end of a lease", async || {
-        Ok(is_untouched(server, service).await?.then_some(()))
-    })
-    .await
-}
-
 /// Its locks are free and its work is repaired, as the role of the rule, within lease and interval.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_service_is_cleaned_up_without_any_client() -> anyhow::Result<()> {
@@ -118,7 +121,7 @@ async fn a_killed_service_is_cleaned_up_without_any_client() -> anyhow::Result<(
     let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
     worker.ask("acquire 0 v0 extending").await?;
     let dead = worker.service_id();
-    worker.kill().await?;
+    worker.kill(&Observer::of(&server.url()).await?).await?;
     until_cleaned(&server, dead).await?;
 
     let late = format!(
@@ -148,8 +151,7 @@ async fn nothing_is_cleaned_up_without_auto_cleanup() -> anyhow::Result<()> {
     let sql = volumes(&server).await?;
     server.psql("ALTER DATABASE volguard SET volguard.auto_cleanup = off")?;
     ticks(&server, 1).await?;
-    let dead = crashed(&sql, "v0").await?;
-    until_down(&server, dead).await?;
+    let dead = crashed(&server, &sql, "v0").await?;
     ticks(&server, 3).await?;
     assert!(is_untouched(&server, dead).await?);
     server.psql("ALTER DATABASE volguard RESET volguard.auto_cleanup")?;
@@ -165,8 +167,7 @@ async fn a_reload_changes_interval_and_database() -> anyhow::Result<()> {
         .start()?;
     furnish(&server)?;
     let sql = volumes(&server).await?;
-    let dead = crashed(&sql, "v0").await?;
-    until_down(&server, dead).await?;
+    let dead = crashed(&server, &sql, "v0").await?;
     server.psql("ALTER SYSTEM SET volguard.database = 'volguard'")?;
     server.psql("ALTER SYSTEM SET volguard.cleanup_interval = '100ms'")?;
     assert!(is_untouched(&server, dead).await?);

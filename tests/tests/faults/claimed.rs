@@ -10,13 +10,12 @@ use volguard_tests::scenario::{Route, Site, Sql, Violation, Worker, WorkerOption
 
 use crate::dead::{answers, what_the_dead_may_not};
 
-const LEASE: Duration = Duration::from_millis(1000);
+const LEASE: Duration = Duration::from_millis(2000);
 const LONG: Duration = Duration::from_secs(60);
 const SETTLED: Duration = Duration::from_secs(60);
 
-const PIECES: u32 = 600;
+const PIECES: u32 = 150;
 const CLAIMERS: usize = 3;
-/// Kills, and naps that are longer than a lease.
 const ACCIDENTS: usize = 14;
 
 by_both_routes!(
@@ -56,11 +55,12 @@ async fn claimer(site: &Site, verb: &str, host: usize) -> anyhow::Result<Worker>
 }
 
 async fn all_work_is_done_once_whoever_is_killed(site: &Site) -> anyhow::Result<()> {
-    accidents(site, "clean").await
+    accidents(site, "clean", 50).await
 }
 
-/// Each volume is repaired by one write, after a while; a second one would show.
-async fn accidents(site: &Site, verb: &str) -> anyhow::Result<()> {
+/// Each volume is repaired by one write, after a while; a second one would show. Of a hundred accidents so many are kills, the
+/// others are naps that are longer than a lease.
+async fn accidents(site: &Site, verb: &str, kills: u8) -> anyhow::Result<()> {
     let sql = site.sql().await?;
     crash(&sql, 1..=PIECES, "deleting").await?;
     let mut claimers = Vec::new();
@@ -69,11 +69,12 @@ async fn accidents(site: &Site, verb: &str) -> anyhow::Result<()> {
     }
     let mut sleepers = JoinSet::new();
     for accident in 0..ACCIDENTS {
-        sleep(Duration::from_millis(fastrand::u64(50..250))).await;
+        until_repaired(&sql, (accident + 1) * PIECES as usize / (ACCIDENTS + 2)).await?;
+        sleep(Duration::from_millis(fastrand::u64(..50))).await;
         let victim = fastrand::usize(..CLAIMERS);
-        let killed = fastrand::bool();
+        let killed = fastrand::u8(..100) < kills;
         if killed {
-            claimers[victim].kill().await?;
+            claimers[victim].kill_at_once().await?;
         } else {
             claimers[victim].freeze()?;
         }
@@ -83,21 +84,31 @@ async fn accidents(site: &Site, verb: &str) -> anyhow::Result<()> {
         } else {
             CLAIMERS + accident
         };
-        let victim = std::mem::replace(&mut claimers[victim], claimer(site, verb, host).await?);
+        let mut victim = std::mem::replace(&mut claimers[victim], claimer(site, verb, host).await?);
         if !killed {
             sleepers.spawn(async move {
                 sleep(LEASE * 2).await;
                 victim.wake()?;
-                sleep(LEASE).await;
-                anyhow::Ok(())
+                // It goes on where it was, and ends when it finds itself lost.
+                victim.reply().await?;
+                anyhow::Ok(victim)
             });
         }
     }
+    let observer = site.observer().await?;
     while let Some(sleeper) = sleepers.join_next().await {
-        sleeper??;
+        sleeper??.kill(&observer).await?;
     }
-    site.observer().await?.until_settled(SETTLED).await?;
+    observer.until_settled(SETTLED).await?;
     judge(&sql).await
+}
+
+async fn until_repaired(sql: &Sql, pieces: usize) -> anyhow::Result<()> {
+    let enough = format!("SELECT count(*) >= {pieces} FROM app.volumes WHERE status = 'error'");
+    until("some repairs", async || {
+        Ok(sql.holds(&enough).await?.then_some(()))
+    })
+    .await
 }
 
 async fn judge(sql: &Sql) -> anyhow::Result<()> {
@@ -170,11 +181,11 @@ async fn without_a_new_token_the_late_claimer_goes_on() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same storm, but what the claimers write is not fenced.
+/// The same storm without kills, and what the claimers write is not fenced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_fence_sleepers_do_it_again() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
-    let violation = Violation::expected_in(accidents(&site, "clean unfenced").await);
+    let violation = Violation::expected_in(accidents(&site, "clean unfenced", 0).await);
     assert!(
         matches!(violation, Violation::Trespass { .. }),
         "{violation}"

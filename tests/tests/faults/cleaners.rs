@@ -191,6 +191,13 @@ async fn broken_off(server: &mut PrivateServer, end: End) -> anyhow::Result<()> 
         End::Terminated => {
             let terminate = format!("SELECT pg_terminate_backend({backend})");
             superuser.run(&terminate).await?;
+            // Its client is told before its transaction is undone.
+            let gone =
+                format!("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {backend})");
+            until("the end of the cleanup", async || {
+                Ok(superuser.holds(&gone).await?.then_some(()))
+            })
+            .await?;
         }
         End::ServerCrash => server::power_failure(server)?,
     }

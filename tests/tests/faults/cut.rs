@@ -1,17 +1,18 @@
 //! Connections that break: before the statement arrives, after its commit, in the middle of the reply.
 
+mod client;
+
 use std::time::Duration;
 
 use anyhow::Context;
 use uuid::Uuid;
-use volguard::{Lock, Session};
 use volguard_tests::scenario::{Cut, Observer, Proxy, Route, Site, Sql, Violation};
 
 const LEASE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(30);
 const SETTLED: Duration = Duration::from_secs(20);
 
-/// A reply to `acquire` has some 60 bytes: lost whole, cut in its head, cut in the row.
+/// A reply to `acquire` has some 50 bytes: lost whole, cut in its head, cut in the row.
 const CUTS: [Cut; 4] = [
     Cut::Request,
     Cut::Reply { keep: 0 },
@@ -23,9 +24,6 @@ by_both_routes!(
     an_acquire_is_repeated_by_its_request_id,
     a_repeated_acquire_that_still_waits,
     a_release_is_repeated,
-    the_client_repeats_an_acquire,
-    the_client_repeats_a_release,
-    the_client_starts_again,
 );
 
 async fn locks(observer: &Observer) -> anyhow::Result<Vec<i64>> {
@@ -137,117 +135,6 @@ async fn a_release_is_repeated(site: &Site) -> anyhow::Result<()> {
         observer.until_settled(SETTLED).await?;
     }
     Ok(())
-}
-
-/// A session whose connections all go through a proxy, with one that is open and warm.
-async fn session(site: &Site, proxy: &Proxy) -> anyhow::Result<Session> {
-    let volguard = site
-        .builder()
-        .url(&site.url_by_port(proxy.port()))
-        .pool_size(2)
-        .connect()
-        .await?;
-    let session = volguard.register("a", "cut").lease(LEASE).start().await?;
-    let lock = session.acquire("volume", "v0").await?.context("free")?;
-    lock.release().await?;
-    Ok(session)
-}
-
-/// Cuts one request after the other, until there is none left to cut.
-async fn cut_everywhere(
-    proxy: &Proxy,
-    mut act: impl AsyncFnMut() -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    for cut in CUTS {
-        for request in 0.. {
-            proxy.cut(request, cut);
-            act()
-                .await
-                .with_context(|| format!("{cut:?} at request {request}"))?;
-            if !proxy.has_struck() {
-                anyhow::ensure!(request > 0, "nothing went through the proxy");
-                break;
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn the_client_repeats_an_acquire(site: &Site) -> anyhow::Result<()> {
-    let proxy = Proxy::in_front_of(site.port()).await?;
-    let session = session(site, &proxy).await?;
-    let observer = site.observer().await?;
-    for cut in CUTS {
-        proxy.cut(0, cut);
-        let lock = session.acquire("volume", "v0").wait(LONG).await?;
-        assert!(proxy.has_struck());
-        holds_exactly(&observer, lock.as_ref()).await?;
-        lock.context("held")?.release().await?;
-        observer.until_settled(SETTLED).await?;
-    }
-    Ok(())
-}
-
-async fn holds_exactly(observer: &Observer, lock: Option<&Lock>) -> anyhow::Result<()> {
-    let lock = lock.context("nobody else wants it")?;
-    let held = locks(observer).await?;
-    if held != [lock.token()] {
-        let left = format!("{held:?} instead of {}", lock.token());
-        return Err(Violation::LeftBehind(left).into());
-    }
-    Ok(())
-}
-
-/// Whether or not the caller is told of the broken connection, the lock is free in the end.
-async fn the_client_repeats_a_release(site: &Site) -> anyhow::Result<()> {
-    let proxy = Proxy::in_front_of(site.port()).await?;
-    let session = session(site, &proxy).await?;
-    let observer = site.observer().await?;
-    let other = site
-        .volguard()
-        .await?
-        .register("b", "cut")
-        .lease(LEASE)
-        .start()
-        .await?;
-    for cut in CUTS {
-        let lock = session
-            .acquire("volume", "v0")
-            .wait(LONG)
-            .await?
-            .context("free")?;
-        proxy.cut(0, cut);
-        // `Err` says that it goes on in the background.
-        let _ = lock.release().await;
-        assert!(proxy.has_struck());
-        let lock = other.acquire("volume", "v0").wait(LONG).await?;
-        lock.context("the lock becomes free")?.release().await?;
-        observer.until_settled(SETTLED).await?;
-    }
-    Ok(())
-}
-
-/// A start that fails leaves at most a service without locks, which the next start replaces.
-async fn the_client_starts_again(site: &Site) -> anyhow::Result<()> {
-    let proxy = Proxy::in_front_of(site.port()).await?;
-    let url = site.url_by_port(proxy.port());
-    let observer = site.observer().await?;
-    cut_everywhere(&proxy, async || {
-        // The pool is a new one each time, so that logging in is cut as well.
-        let builder = site.builder().url(&url).pool_size(2);
-        let started = async {
-            let volguard = builder.connect().await?;
-            volguard.register("a", "cut").lease(LEASE).start().await
-        };
-        if started.await.is_err() {
-            let again = site.volguard().await?.register("a", "cut").start().await?;
-            anyhow::ensure!(!again.is_lost());
-        }
-        let alive = "SELECT count(*) FROM volguard.service_status WHERE state = 'up'";
-        assert_eq!(observer.sql().number(alive).await?, Some(1));
-        observer.until_disconnected(SETTLED).await
-    })
-    .await
 }
 
 /// That the look for leftovers finds one.

@@ -7,7 +7,6 @@ use volguard_tests::scenario::{Route, Site, Sql, Violation, acquire, sqlstate};
 
 use crate::fencing::{Doomed, fenced_update};
 
-const LEASE: Duration = Duration::from_millis(700);
 const LONG: Duration = Duration::from_secs(60);
 
 by_both_routes!(a_dead_service_can_do_nothing);
@@ -77,14 +76,15 @@ pub async fn answers(sql: &Sql, statement: &str, expected: &str) -> anyhow::Resu
 
 /// Its lock has passed on to somebody else when it comes back.
 pub async fn a_dead_service_can_do_nothing(site: &Site) -> anyhow::Result<()> {
-    let zombie = Doomed::start(site, LEASE).await?;
+    let zombie = Doomed::start(site).await?;
+    site.observer().await?.end_lease(zombie.service).await?;
     let heir = site.sql().await?;
     heir.run(TRACKED).await?;
     let service = heir.register("heir", LONG).await?;
     let token = heir
         .acquire(service, "v0", LONG)
         .await?
-        .context("free at the end of the lease")?;
+        .context("free, as its lease is over")?;
     assert!(token > zombie.token);
     let before = heir.text(STATE).await?;
     for (statement, expected) in what_the_dead_may_not(zombie.service, zombie.token) {
@@ -114,12 +114,13 @@ async fn without_the_fence_the_dead_come_back() -> anyhow::Result<()> {
 #[tokio::test]
 async fn without_a_token_a_zombies_write_takes_effect() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
-    let zombie = Doomed::start(&site, LEASE).await?;
+    let zombie = Doomed::start(&site).await?;
+    site.observer().await?.end_lease(zombie.service).await?;
     let heir = site.sql().await?;
     let service = heir.register("heir", LONG).await?;
     heir.acquire(service, "v0", LONG)
         .await?
-        .context("free at the end of the lease")?;
+        .context("free, as its lease is over")?;
     let unfenced = fenced_update(0).replace("fence => 0", "fence => NULL");
     answers(&zombie.sql, &unfenced, "updated").await
 }

@@ -1,6 +1,7 @@
 //! Futures of the client that are dropped, at every await and at every message: no lock, no place in a line and no
 //! connection stays behind.
 
+mod broken;
 mod stage;
 
 use std::time::Duration;

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::time::timeout;
-use volguard_tests::scenario::{Observer, Site, Sql, Violation, acquire, until};
+use volguard_tests::scenario::{Site, Sql, Violation, acquire};
 
 use crate::dead;
 
-/// Short, so that a service that never heartbeats is soon dead, but not before it has its lock.
-const LEASE: Duration = Duration::from_millis(700);
 const LONG: Duration = Duration::from_secs(60);
 /// Longer than anything takes that does not wait.
 const PROMPTLY: Duration = Duration::from_secs(5);
@@ -23,7 +21,7 @@ by_both_routes!(
     release_waits_for_a_fenced_update,
 );
 
-/// A service that is dead as soon as its lease is over, and has a lock on `v0`.
+/// A service that has a lock on `v0` and sends no heartbeats.
 pub struct Doomed {
     pub sql: Sql,
     pub service: i64,
@@ -31,11 +29,11 @@ pub struct Doomed {
 }
 
 impl Doomed {
-    pub async fn start(site: &Site, lease: Duration) -> anyhow::Result<Self> {
+    pub async fn start(site: &Site) -> anyhow::Result<Self> {
         let sql = site.sql().await?;
         sql.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')")
             .await?;
-        let service = sql.register("doomed", lease).await?;
+        let service = sql.register("doomed", LONG).await?;
         let token = sql
             .acquire(service, "v0", Duration::ZERO)
             .await?
@@ -46,15 +44,6 @@ impl Doomed {
             token,
         })
     }
-}
-
-async fn until_down(observer: &Observer, service: i64) -> anyhow::Result<()> {
-    let down =
-        format!("SELECT state = 'down' FROM volguard.service_status WHERE service_id = {service}");
-    until("the end of a lease", async || {
-        Ok(observer.sql().holds(&down).await?.then_some(()))
-    })
-    .await
 }
 
 /// Starts `statement` on a connection of its own, and expects it to wait until `open` commits, but no longer.
@@ -85,13 +74,13 @@ async fn must_wait_for(
 async fn cleanup_waits_for_an_acquire_under_way(site: &Site) -> anyhow::Result<()> {
     let sql = site.sql().await?;
     let observer = site.observer().await?;
-    let service = sql.register("doomed", LEASE).await?;
+    let service = sql.register("doomed", LONG).await?;
     sql.run("BEGIN").await?;
     let token = sql
         .number(&acquire(service, "v0", Duration::ZERO))
         .await?
         .context("free")?;
-    until_down(&observer, service).await?;
+    observer.end_lease(service).await?;
     let cleanup = format!("SELECT locks_released FROM volguard.cleanup(service_id => {service})");
     let released = must_wait_for(
         site,
@@ -128,10 +117,10 @@ async fn cleanup_waits_for(site: &Site, check: impl Fn(i64) -> String) -> anyhow
         sql,
         service,
         token,
-    } = Doomed::start(site, LEASE).await?;
+    } = Doomed::start(site).await?;
     sql.run("BEGIN").await?;
     sql.run(&check(token)).await?;
-    until_down(&site.observer().await?, service).await?;
+    site.observer().await?.end_lease(service).await?;
     let cleanup = format!("SELECT state FROM volguard.cleanup(service_id => {service})");
     must_wait_for(
         site,
@@ -172,11 +161,11 @@ async fn cleanup_waits_for_a_change_of_status(site: &Site) -> anyhow::Result<()>
         sql,
         service,
         token,
-    } = Doomed::start(site, LEASE).await?;
+    } = Doomed::start(site).await?;
     sql.run("BEGIN").await?;
     sql.run(&format!("SELECT volguard.set_status({token}, 'extending')"))
         .await?;
-    until_down(&site.observer().await?, service).await?;
+    site.observer().await?.end_lease(service).await?;
     let cleanup = format!("SELECT state FROM volguard.cleanup(service_id => {service})");
     let state = must_wait_for(
         site,
@@ -214,11 +203,11 @@ async fn cleanup_waits_for_an_assertion_alone(site: &Site) -> anyhow::Result<()>
         sql,
         service,
         token,
-    } = Doomed::start(site, LEASE).await?;
+    } = Doomed::start(site).await?;
     sql.run("BEGIN").await?;
     sql.run(&format!("SELECT volguard.assert_held({token})"))
         .await?;
-    until_down(&site.observer().await?, service).await?;
+    site.observer().await?.end_lease(service).await?;
     let cleanup = format!("SELECT state FROM volguard.cleanup(service_id => {service})");
     must_wait_for(
         site,
@@ -240,7 +229,7 @@ pub fn fenced_update(token: i64) -> String {
 /// The holder's own release, and an operator's, wait until the checking transaction has ended.
 async fn release_waits_for(site: &Site, check: impl Fn(i64) -> String) -> anyhow::Result<()> {
     for release in ["volguard.release({})", "volguard.force_release({}, 'test')"] {
-        let Doomed { sql, token, .. } = Doomed::start(site, LONG).await?;
+        let Doomed { sql, token, .. } = Doomed::start(site).await?;
         sql.run("BEGIN").await?;
         sql.run(&check(token)).await?;
         let release = format!("SELECT {}", release.replace("{}", &token.to_string()));

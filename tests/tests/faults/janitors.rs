@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use volguard_tests::scenario::{Observer, Site, Worker, WorkerOptions, until};
 
-const LEASE: Duration = Duration::from_millis(1500);
+/// Of those who are killed: long enough that none is lost before, on a busy machine.
+const LEASE: Duration = Duration::from_millis(3000);
+/// Of the others, who would clean up after each other if one of them were lost.
+const LONG: Duration = Duration::from_secs(60);
 /// All look several times in the second that follows the end of a lease.
 const LOOKS: Duration = Duration::from_millis(300);
 const PROCESSES: usize = 5;
@@ -16,7 +19,7 @@ async fn process(site: &Site, host: &str, janitor: Option<Duration>) -> anyhow::
         url: site.url(),
         mode: site.statement_mode(),
         host,
-        lease: LEASE,
+        lease: if janitor.is_some() { LONG } else { LEASE },
         janitor,
     };
     Worker::start(super::LOCK_WORKER.as_ref(), &options).await
@@ -59,7 +62,7 @@ async fn each_crash_is_cleaned_up_after_once(site: &Site) -> anyhow::Result<()> 
             victims.push(victim);
         }
         for victim in &mut victims {
-            victim.kill().await?;
+            victim.kill(&observer).await?;
         }
         crashes += count;
         for number in 0..crashes {

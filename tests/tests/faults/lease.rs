@@ -16,6 +16,8 @@ use volguard_tests::scenario::{Conduct, Cut, Direction, Proxy, Road, Route, Site
 use self::stage::Stage;
 
 const LEASE: Duration = Duration::from_secs(3);
+/// Where a session has to survive by a part of it: what is left is enough for a busy machine.
+const LONG_LEASE: Duration = Duration::from_secs(6);
 
 fn block(proxy: &Proxy, directions: &[Direction]) {
     for direction in directions {
@@ -52,9 +54,9 @@ async fn is_handed_over(strike: impl Fn(&Proxy)) -> anyhow::Result<()> {
 /// Nothing happens to the first writer: it keeps its lock for two more leases.
 async fn is_survived(strike: impl AsyncFn(&Proxy)) -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
-    let mut stage = Stage::set(&site, LEASE, Conduct::Guarded, &[]).await?;
+    let mut stage = Stage::set(&site, LONG_LEASE, Conduct::Guarded, &[]).await?;
     strike(&stage.proxy).await;
-    stage.until_heartbeats_of(LEASE * 2).await?;
+    stage.until_heartbeats_of(LONG_LEASE * 2).await?;
     let turns = stage.disk.audit()?;
     assert!(
         turns.len() == 1 && turns[0].token == stage.token,
@@ -115,12 +117,12 @@ async fn answers_that_are_as_slow_as_a_lease() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn answers_that_are_just_fast_enough() -> anyhow::Result<()> {
-    is_survived(async |proxy| proxy.set_road(Direction::Reply, Road::Slow(LEASE / 5))).await
+    is_survived(async |proxy| proxy.set_road(Direction::Reply, Road::Slow(LONG_LEASE / 5))).await
 }
 
 #[tokio::test]
 async fn requests_that_are_just_fast_enough() -> anyhow::Result<()> {
-    is_survived(async |proxy| proxy.set_road(Direction::Request, Road::Slow(LEASE / 5))).await
+    is_survived(async |proxy| proxy.set_road(Direction::Request, Road::Slow(LONG_LEASE / 5))).await
 }
 
 #[tokio::test]
@@ -137,7 +139,7 @@ async fn a_cut_connection() -> anyhow::Result<()> {
 async fn a_short_black_hole() -> anyhow::Result<()> {
     is_survived(async |proxy| {
         block(proxy, &[Direction::Request, Direction::Reply]);
-        sleep(LEASE / 3).await;
+        sleep(LONG_LEASE / 3).await;
         mend(proxy);
     })
     .await

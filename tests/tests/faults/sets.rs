@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use volguard_tests::scenario::{Ledger, Route, Site, Sql, Violation, sqlstate, until};
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -192,33 +191,34 @@ async fn holders_that_die(site: &Site) -> anyhow::Result<()> {
     const SECOND: Duration = Duration::from_millis(1600);
     /// What a wake-up at the end of a lease may take.
     const GRACE: Duration = Duration::from_secs(1);
-    let sql = site.sql().await?;
+    let (sql, observer) = (site.sql().await?, site.observer().await?);
     let patient = sql.register("patient", LEASE).await?;
-    let (first, second) = (
-        sql.register("first", FIRST).await?,
-        sql.register("second", SECOND).await?,
-    );
-    let registered = Instant::now();
     let keys = keys(3);
-    sql.acquire(first, &keys[0], LEASE).await?.context("free")?;
-    sql.acquire(second, &keys[2], LEASE)
-        .await?
-        .context("free")?;
-    let held = sql.acquire_all(patient, &keys, WAIT).await?;
-    let took = registered.elapsed();
-    assert_eq!(held.len(), keys.len());
-    if took < SECOND - Duration::from_millis(100) {
-        return Err(
-            Violation::Early(format!("the second lease was not over after {took:?}")).into(),
-        );
+    let mut took = Duration::MAX;
+    // A machine may be busy with something else, but not three times.
+    for round in 0..3 {
+        let first = sql.register(&format!("first-{round}"), LEASE).await?;
+        let second = sql.register(&format!("second-{round}"), LEASE).await?;
+        for (service, key) in [(first, &keys[0]), (second, &keys[2])] {
+            sql.acquire(service, key, LEASE).await?.context("free")?;
+        }
+        observer.end_lease_in(first, FIRST).await?;
+        observer.end_lease_in(second, SECOND).await?;
+        let held = sql.acquire_all(patient, &keys, WAIT).await?;
+        assert_eq!(held.len(), keys.len());
+        for (_, token) in &held {
+            observer.lateness(first, *token).await?;
+            took = took.min(observer.lateness(second, *token).await?);
+        }
+        for (_, token) in held {
+            assert!(sql.release(token).await?);
+        }
     }
-    if took > SECOND + GRACE {
-        let (what, limit) = ("waiting for two dead holders", SECOND + GRACE);
+    if took > GRACE {
+        let (what, limit) = ("waiting for two dead holders", GRACE);
         return Err(Violation::Late { what, took, limit }.into());
     }
-    let dead = "SELECT count(*) FROM volguard.service_status WHERE state = 'fenced'";
-    assert_eq!(sql.number(dead).await?, Some(2));
-    Ok(())
+    observer.until_settled(SETTLED).await
 }
 
 /// Waiters are terminated and cancelled while they wait for a lock, or behind somebody who does.
@@ -266,7 +266,7 @@ async fn waiters_that_leave(site: &Site) -> anyhow::Result<()> {
     observer.until_settled(SETTLED).await
 }
 
-/// An operator has reset the sequence: a number that is in use stops an insert half way.
+/// The sequence was set back: a number that is in use stops an insert half way, and nothing of the call is left.
 async fn a_counter_that_fell_back(site: &Site) -> anyhow::Result<()> {
     let sql = site.sql().await?;
     let service = sql.register("a", LEASE).await?;
@@ -278,27 +278,12 @@ async fn a_counter_that_fell_back(site: &Site) -> anyhow::Result<()> {
     site.psql(
         "SELECT setval('volguard.token_counter', last_value - 3) FROM volguard.token_counter",
     )?;
-    for wait in [Duration::ZERO, WAIT] {
-        let got = sql.acquire_all(service, &keys, wait).await?.len();
-        let held = "SELECT count(*) FROM volguard.lock_status WHERE resource_id <> 'in-use'";
-        let held = sql.number(held).await?.unwrap_or_default() as usize;
-        let all_or_none = [0, keys.len()].contains(&got) && got == held;
-        if !all_or_none {
-            let asked = keys.len();
-            return Err(Violation::Part { asked, got: held }.into());
-        }
-        if wait == WAIT {
-            assert_eq!(got, keys.len());
-        }
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn without_taking_a_part_back_some_are_held() -> anyhow::Result<()> {
-    let site = Site::without("AllOrNone")?;
-    let violation = Violation::expected_in(a_counter_that_fell_back(&site).await);
-    assert!(matches!(violation, Violation::Part { .. }), "{violation}");
+    let refused = sql.acquire_all(service, &keys, Duration::ZERO).await;
+    assert_eq!(sqlstate(&refused.unwrap_err()), "23505");
+    let held = "SELECT count(*) FROM volguard.lock_status WHERE resource_id <> 'in-use'";
+    assert_eq!(sql.number(held).await?, Some(0));
+    // The numbers drawn in vain are used up.
+    assert_eq!(sql.acquire_all(service, &keys, WAIT).await?.len(), 4);
     Ok(())
 }
 

@@ -69,29 +69,30 @@ async fn the_rule_repairs_what_was_begun(site: &Site) -> anyhow::Result<()> {
     let (sql, service) = heir(site).await?;
     let mut worker = worker(site).await?;
     assert_eq!(worker.ask("start v0").await?, "true");
-    worker.kill().await?;
+    worker.kill(&site.observer().await?).await?;
     let state = put_in_order(&sql, service).await?;
     assert_eq!(state, "error", "repaired before the lock passed on");
     Ok(())
 }
 
-/// Looks until it has seen the volume in work and at rest a hundred times each, always both by lock and by status.
+/// Looks until it has seen the volume in work and at rest a hundred times in turn, always both by lock and by status.
 async fn watch(observer: &Observer) -> anyhow::Result<()> {
-    const LOOKS: usize = 100;
+    const TURNS: usize = 100;
+    const STATES: [&str; 2] = ["extending extending", "available"];
     // One statement, so that both are seen at one moment.
     let look = "SELECT concat_ws(' ', v.status, l.status) FROM app.volumes AS v
                 LEFT JOIN volguard.lock_status AS l ON l.resource_id = v.id WHERE v.id = 'v0'";
-    let (mut working, mut resting) = (0, 0);
-    until("both states", async || {
-        let seen = observer.sql().text(look).await?.context("a volume")?;
-        match seen.as_str() {
-            "extending extending" => working += 1,
-            "available" => resting += 1,
-            _ => return Err(Violation::Apart(seen).into()),
-        }
-        Ok((working >= LOOKS && resting >= LOOKS).then_some(()))
-    })
-    .await
+    for state in STATES.iter().cycle().take(TURNS * STATES.len()) {
+        until("the other state", async || {
+            let seen = observer.sql().text(look).await?.context("a volume")?;
+            if !STATES.contains(&seen.as_str()) {
+                return Err(Violation::Apart(seen).into());
+            }
+            Ok((seen == *state).then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 async fn lock_and_status_are_never_apart(site: &Site) -> anyhow::Result<()> {
@@ -132,7 +133,8 @@ async fn killed_at_any_moment_the_volume_is_in_order(site: &Site) -> anyhow::Res
                 seen = state => seen?,
             }
         }
-        worker.kill().await?;
+        // Or the last that it sent would be carried out in the middle of what comes now, or later.
+        worker.kill(&observer).await?;
         let state = put_in_order(&sql, service).await?;
         if !["available", "error"].contains(&state.as_str()) {
             let volume = format!("a volume that is {state} after its worker's death");

@@ -9,7 +9,8 @@ use volguard_tests::scenario::{Observer, Route, Site, Violation};
 use crate::{LEASE, LONG, SETTLED};
 
 const WAITERS: i64 = 8;
-const SHORT_LEASE: Duration = Duration::from_secs(1);
+/// When the lease ends: the waiters are asleep by then.
+const SOON: Duration = Duration::from_secs(2);
 /// How much later than the end of the lease the first of them may have the lock.
 const LIMIT: Duration = Duration::from_secs(1);
 
@@ -18,13 +19,12 @@ async fn inherit(site: &Site, observer: &Observer, round: usize) -> anyhow::Resu
     let preloaded = observer.sql().text("SHOW shared_preload_libraries").await?;
     assert_eq!(preloaded.as_deref(), Some(""));
     let holder = site.sql().await?;
-    let dead = holder
-        .register(&format!("holder-{round}"), SHORT_LEASE)
-        .await?;
+    let dead = holder.register(&format!("holder-{round}"), LEASE).await?;
     holder
         .acquire(dead, "v0", Duration::ZERO)
         .await?
         .context("free")?;
+    observer.end_lease_in(dead, SOON).await?;
     let mut waiters = JoinSet::new();
     for number in 0..WAITERS {
         let sql = site.sql().await?;
@@ -40,29 +40,11 @@ async fn inherit(site: &Site, observer: &Observer, round: usize) -> anyhow::Resu
     while let Some(served) = waiters.join_next().await {
         let (sql, token) = served??;
         if late.is_none() {
-            late = Some(lateness(observer, dead, token).await?);
+            late = Some(observer.lateness(dead, token).await?);
         }
         assert!(sql.release(token).await?);
     }
     late.context("somebody was served")
-}
-
-/// By the database's clock.
-async fn lateness(observer: &Observer, dead: i64, token: i64) -> anyhow::Result<Duration> {
-    let late = format!(
-        "SELECT floor(extract(epoch FROM l.acquired_at - (s.heartbeat_at + s.lease)) * 1000)::bigint
-         FROM volguard.lock_status AS l, volguard.service_status AS s
-         WHERE l.token = {token} AND s.service_id = {dead} AND s.state = 'fenced'"
-    );
-    let late = observer
-        .sql()
-        .number(&late)
-        .await?
-        .context("fenced, and held")?;
-    match u64::try_from(late) {
-        Ok(late) => Ok(Duration::from_millis(late)),
-        Err(_) => Err(Violation::Early(format!("{} ms before the lease ended", -late)).into()),
-    }
 }
 
 #[tokio::test]

@@ -163,7 +163,6 @@ impl Registers {
                 opened.into_iter().for_each(|opened| opened.writes += 1);
             }
             Change::Ended { service } => drop(self.dead.insert(service)),
-            Change::Lives { .. } => {}
         }
     }
 }

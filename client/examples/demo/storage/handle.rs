@@ -75,7 +75,6 @@ impl<'a> Handle<'a> {
         let question = self.storage.log.ask(Act::Release {
             key: key.clone(),
             token,
-            relaxed: false,
         })?;
         let mut array = Array::lock(&self.storage.directory)?;
         if !array.is_open(token) {

@@ -3,7 +3,7 @@
 
 mod proxy;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep};
 use tokio_postgres::error::SqlState;
@@ -19,6 +19,9 @@ pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 /// Long enough to tell "blocked" from "under way".
 pub(crate) const MOMENT: Duration = Duration::from_millis(300);
+
+/// Short enough to be waited for, and long enough that a session keeps it on a busy machine.
+pub(crate) const LEASE: Duration = Duration::from_secs(3);
 
 /// The server itself.
 pub(crate) fn direct() -> tokio_postgres::Config {
@@ -79,6 +82,24 @@ pub(crate) async fn session_in(volguard: &Volguard, cluster: &str) -> Session {
         .expect("a session")
 }
 
+/// Waits until the session has outlived the lease that it has now.
+pub(crate) async fn outlives_its_lease(session: &Session) {
+    let end = session.lost_at() + session.lease();
+    while session.lost_at() < end {
+        assert_eq!(session.loss(), None);
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The date at that moment. Between two looks the process may be put aside, which makes it later than it was.
+pub(crate) fn date(moment: Instant) -> SystemTime {
+    let look = || {
+        let (now, date) = (Instant::now(), SystemTime::now());
+        date + moment.saturating_duration_since(now) - now.saturating_duration_since(moment)
+    };
+    (0..5).map(|_| look()).min().expect("five looks")
+}
+
 /// A connection of its own, straight to the server.
 pub(crate) struct Observer {
     client: Client,
@@ -115,6 +136,21 @@ impl Observer {
         const SQL: &str = "SELECT count(*) FROM volguard.service_status \
              WHERE service_id = $1 AND state = 'up'";
         self.number(SQL, &[&service_id]).await
+    }
+
+    /// When the lease ends that the server has granted last.
+    pub(crate) async fn end_of_lease(&self, service_id: i64) -> SystemTime {
+        const SQL: &str =
+            "SELECT heartbeat_at + lease FROM volguard.service_status WHERE service_id = $1";
+        let row = self.client.query_one(SQL, &[&service_id]).await.expect(SQL);
+        row.get(0)
+    }
+
+    /// Ends the lease of a service that sends no heartbeats.
+    pub(crate) async fn end_lease(&self, service_id: i64) {
+        let end =
+            "UPDATE volguard.services SET heartbeat_at = now() - lease * 2 WHERE service_id =";
+        self.run(&format!("{end} {service_id}")).await;
     }
 
     /// How many acquires run under this application name.

@@ -95,8 +95,8 @@ fn unasked(history: &History) -> Vec<Offence> {
             request: id, key, ..
         }
         | Change::Wrote { write: id, key, .. } => !asked.contains(&(*id, &**key)),
-        // A reaper frees, a cleanup fences, heartbeats come by themselves, and none of these keeps a log.
-        Change::Freed { .. } | Change::Ended { .. } | Change::Lives { .. } => false,
+        // A reaper frees, a cleanup fences, and neither keeps a log.
+        Change::Freed { .. } | Change::Ended { .. } => false,
     });
     unasked
         .map(|entry| Offence::new(Rule::OnlyWhatWasAsked, [entry as &dyn Display]))

@@ -31,7 +31,6 @@ pub(super) fn check(journal: &[Entry]) -> Vec<Offence> {
             Change::Ended { service } => {
                 state.ended.entry(*service).or_insert(entry);
             }
-            Change::Lives { .. } => {}
         }
     }
     let left: HashSet<u64> = state.holders.values().flatten().map(|e| e.turn).collect();
@@ -132,7 +131,7 @@ fn token_of(entry: &Entry) -> i64 {
         Change::Taken { token, .. } | Change::Freed { token, .. } | Change::Wrote { token, .. } => {
             token
         }
-        Change::Lives { .. } | Change::Ended { .. } => 0,
+        Change::Ended { .. } => 0,
     }
 }
 
@@ -146,6 +145,6 @@ fn version_of(entry: &Entry) -> i64 {
 fn key_of(entry: &Entry) -> &str {
     match &entry.change {
         Change::Taken { key, .. } | Change::Freed { key, .. } | Change::Wrote { key, .. } => key,
-        Change::Lives { .. } | Change::Ended { .. } => "",
+        Change::Ended { .. } => "",
     }
 }

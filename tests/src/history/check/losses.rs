@@ -39,7 +39,7 @@ impl<'a> Losses<'a> {
             match entry.change {
                 Change::Taken { token, .. } => drop(losses.takers.insert(token, entry)),
                 Change::Ended { service } => drop(losses.ends.insert(service, entry)),
-                Change::Freed { .. } | Change::Wrote { .. } | Change::Lives { .. } => {}
+                Change::Freed { .. } | Change::Wrote { .. } => {}
             }
         }
         for call in &history.calls {

@@ -5,7 +5,7 @@ mod good;
 
 use uuid::Uuid;
 
-use super::super::{Act, Answer, Call, Change, Crash, Ending, Entry, History, Rule, check};
+use super::super::{Act, Answer, Call, Change, Ending, Entry, History, Rule, check};
 
 /// Writes a history down, in the database's order; each call takes ten nanoseconds and begins when told, or after the last.
 #[derive(Default)]
@@ -124,43 +124,11 @@ impl Story {
     }
 
     fn ask_to_release(&mut self, client: &str, key: &str, token: i64, answer: Answer) -> &mut Self {
-        self.ask_to_give_back(client, key, token, answer, false)
-    }
-
-    fn ask_to_give_back(
-        &mut self,
-        client: &str,
-        key: &str,
-        token: i64,
-        answer: Answer,
-        relaxed: bool,
-    ) -> &mut Self {
         let act = Act::Release {
             key: key.to_owned(),
             token,
-            relaxed,
         };
         self.call(client, act, answer);
-        self
-    }
-
-    /// The client is told so, and a crash that comes soon may undo it.
-    fn told_of_a_relaxed_release(&mut self, client: &str, key: &str, token: i64) -> &mut Self {
-        self.ask_to_give_back(client, key, token, Answer::Released, true)
-    }
-
-    fn crash(&mut self) -> &mut Self {
-        self.clock += 20;
-        self.history.crashes.push(Crash {
-            began: self.clock,
-            down: self.clock + 5,
-        });
-        self
-    }
-
-    fn beat(&mut self, client: &str) -> &mut Self {
-        let service = service(client);
-        self.entry(Change::Lives { service });
         self
     }
 

@@ -4,7 +4,6 @@ use std::fmt::Display;
 
 use super::super::{Answer, Call, Entry, Offence, Rule};
 use super::Index;
-use super::relaxed::Disk;
 
 /// How far the database had come, as the clients know: all keys together, because there is one order of everything.
 pub(super) struct Frontier<'a> {
@@ -13,10 +12,8 @@ pub(super) struct Frontier<'a> {
 }
 
 impl<'a> Frontier<'a> {
-    pub(super) fn of(calls: &'a [Call], index: &Index<'a>, disk: &Disk<'_>) -> Self {
+    pub(super) fn of(calls: &'a [Call], index: &Index<'a>) -> Self {
         let confirmed = calls.iter().filter(|call| confirms(call.answer));
-        // What a crash may have undone says nothing.
-        let confirmed = confirmed.filter(|call| disk.has(call));
         let mut steps: Vec<_> = confirmed
             .filter_map(|call| Some((call.answered?, call, index.effect(call)?)))
             .collect();

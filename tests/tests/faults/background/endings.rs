@@ -8,7 +8,7 @@ use volguard_tests::PrivateServer;
 use volguard_tests::scenario::{Sql, until, url};
 
 use super::{
-    LEASE, crashed, is_untouched, logged, server, ticks, until_cleaned, until_down, volumes,
+    LONG, crashed, end_lease, is_untouched, logged, server, ticks, until_cleaned, volumes,
 };
 
 /// A tick that fails is told to the log, and the next one does the work.
@@ -18,8 +18,7 @@ async fn an_error_ends_one_tick_and_no_more() -> anyhow::Result<()> {
     let sql = volumes(&server).await?;
     let broken = "column s.postponed_until does not exist";
     server.psql("ALTER TABLE volguard.services RENAME COLUMN postponed_until TO renamed")?;
-    let dead = crashed(&sql, "v0").await?;
-    until_down(&server, dead).await?;
+    let dead = crashed(&server, &sql, "v0").await?;
     until("two ticks that fail", async || {
         Ok((logged(&server, broken)? >= 2).then_some(()))
     })
@@ -43,16 +42,17 @@ async fn what_fails_on_one_service_does_not_stop_the_others() -> anyhow::Result<
            SELECT volguard.on_crash('gone', 'extending', '{"status": "error"}');"#,
     )
     .await?;
-    let table_gone = sql.register("table gone", LEASE).await?;
+    let table_gone = sql.register("table gone", LONG).await?;
     sql.run(&format!(
         "SELECT volguard.acquire({table_gone}, 'gone', 'g', status => 'extending'); DROP TABLE app.gone"
     ))
     .await?;
-    let row_locked = crashed(&sql, "row locked").await?;
+    end_lease(&server, table_gone).await?;
+    let row_locked = crashed(&server, &sql, "row locked").await?;
     let user = Sql::connect(&url("manager", server.port(), "volguard")).await?;
     user.run("BEGIN; SELECT FROM app.volumes WHERE id = 'row locked' FOR UPDATE")
         .await?;
-    let gate_taken = crashed(&sql, "gate taken").await?;
+    let gate_taken = crashed(&server, &sql, "gate taken").await?;
     let token = format!(
         "SELECT token FROM volguard.lock_status WHERE service_id = {gate_taken} AND status IS NULL"
     );
@@ -61,13 +61,12 @@ async fn what_fails_on_one_service_does_not_stop_the_others() -> anyhow::Result<
     writer
         .run(&format!("BEGIN; SELECT volguard.assert_held({token})"))
         .await?;
-    let refused = crashed(&sql, "refused").await?;
+    let refused = crashed(&server, &sql, "refused").await?;
     server.psql(&format!(
         "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused by a trigger'; END $$;
          CREATE TRIGGER refuse BEFORE UPDATE ON volguard.services FOR EACH ROW WHEN (OLD.service_id = {refused}) EXECUTE FUNCTION public.refuse()"
     ))?;
-    let last = crashed(&sql, "last").await?;
-    until_down(&server, last).await?;
+    let last = crashed(&server, &sql, "last").await?;
     server.psql("ALTER DATABASE volguard RESET volguard.auto_cleanup")?;
 
     until_cleaned(&server, last).await?;
@@ -110,7 +109,7 @@ async fn a_launcher_that_was_ended_is_started_again() -> anyhow::Result<()> {
         Ok(now.filter(|pid| *pid != first).map(drop))
     })
     .await?;
-    let dead = crashed(&sql, "v0").await?;
+    let dead = crashed(&server, &sql, "v0").await?;
     until_cleaned(&server, dead).await
 }
 
@@ -124,7 +123,7 @@ async fn a_shutdown_waits_for_nothing() -> anyhow::Result<()> {
          CREATE TRIGGER hang BEFORE UPDATE ON app.volumes FOR EACH ROW EXECUTE FUNCTION app.hang()",
     )
     .await?;
-    let dead = crashed(&sql, "v0").await?;
+    let dead = crashed(&server, &sql, "v0").await?;
     let superuser = Sql::connect(&server.url()).await?;
     let hanging = "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'volguard cleanup worker'
                    AND application_name = 'volguard cleanup worker' AND datname = 'volguard' AND wait_event = 'PgSleep'

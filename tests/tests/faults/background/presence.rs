@@ -1,11 +1,10 @@
 //! What the worker needs, and may have to wait for; and what its presence changes for others, which is nothing.
 
 use volguard_tests::PrivateServer;
-use volguard_tests::scenario::{Sql, furnish, until};
+use volguard_tests::scenario::{Observer, furnish, until};
 
 use super::{
-    LEASE, crashed, is_untouched, logged, server, ticks, until_cleaned, until_down, volumes,
-    with_worker,
+    LONG, crashed, is_untouched, logged, server, ticks, until_cleaned, volumes, with_worker,
 };
 
 /// What is missing is told once, not at every tick, and as soon as it is there the worker goes on.
@@ -31,13 +30,14 @@ async fn database_and_extension_may_come_and_go() -> anyhow::Result<()> {
         assert_eq!(logged(&server, lacking)?, 2 * round - 1);
         for cycle in 0..2 {
             server.psql_in("later", "CREATE EXTENSION volguard")?;
-            let superuser = Sql::connect(&server.url_of("later")).await?;
-            let dead = superuser.register("dead", LEASE).await?;
+            let observer = Observer::of(&server.url_of("later")).await?;
+            let dead = observer.sql().register("dead", LONG).await?;
+            observer.end_lease(dead).await?;
             let fenced = format!(
                 "SELECT state = 'fenced' FROM volguard.service_status WHERE service_id = {dead}"
             );
             until("a cleaning", async || {
-                Ok(superuser.holds(&fenced).await?.then_some(()))
+                Ok(observer.sql().holds(&fenced).await?.then_some(()))
             })
             .await?;
             assert_eq!(logged(&server, going_on)?, 2 * (round - 1) + cycle + 1);
@@ -91,8 +91,7 @@ async fn too_few_processes_are_told_of() -> anyhow::Result<()> {
     let mut server = with_worker().setting("max_worker_processes", "2").start()?;
     furnish(&server)?;
     let sql = volumes(&server).await?;
-    let dead = crashed(&sql, "v0").await?;
-    until_down(&server, dead).await?;
+    let dead = crashed(&server, &sql, "v0").await?;
     let told = "no process is left for a cleanup";
     until("the word of it", async || {
         Ok((logged(&server, told)? == 1).then_some(()))

@@ -325,73 +325,17 @@ fn a_lock_beside_those_that_were_asked_for() {
     assert_eq!(story.broken(), [Rule::OnlyWhatWasAsked]);
 }
 
+/// It was answered before something else was asked for, and takes effect after it: as if a crash had undone it first.
 #[test]
-fn a_relaxed_release_that_never_was() {
-    let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .told_of_a_relaxed_release("a", "k", 1)
-        .crash();
-    assert_eq!(
-        story.broken(),
-        [Rule::ConfirmedIsDone, Rule::ReleasedOrCleaned]
-    );
-}
-
-/// No crash: relaxed or not, everybody sees it at once.
-#[test]
-fn a_relaxed_release_that_takes_effect_late() {
-    let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .told_of_a_relaxed_release("a", "k", 1)
-        .take("b", "l", 2)
-        .freed("k", 1)
-        .release("b", "l", 2);
-    assert_eq!(story.broken(), [Rule::OrderOfTime]);
-}
-
-/// A crash undoes what was not flushed. This was, with what came after it.
-#[test]
-fn a_flushed_release_that_a_crash_undoes() {
-    let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .told_of_a_relaxed_release("a", "k", 1)
-        .take("b", "l", 2)
-        .crash()
-        .freed("k", 1)
-        .release("b", "l", 2);
-    assert_eq!(story.broken(), [Rule::OrderOfTime]);
-}
-
-/// One that waited for the disk is never undone.
-#[test]
-fn a_release_that_a_crash_undoes() {
+fn a_release_that_takes_effect_late() {
     let mut story = Story::default();
     story
         .take("a", "k", 1)
         .ask_to_release("a", "k", 1, Answer::Released)
-        .crash()
         .take("b", "l", 2)
         .freed("k", 1)
         .release("b", "l", 2);
     assert_eq!(story.broken(), [Rule::OrderOfTime]);
-}
-
-/// Its session lives on and does nothing about it.
-#[test]
-fn an_undone_release_that_nobody_repeats() {
-    let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .told_of_a_relaxed_release("a", "k", 1)
-        .crash();
-    for _ in 0..10 {
-        story.beat("a");
-    }
-    story.clean("a", "k", 1);
-    assert_eq!(story.broken(), [Rule::UndoneReleasesAreRepeated]);
 }
 
 /// A storage without a fence takes it, although each of them believes to hold the lock.

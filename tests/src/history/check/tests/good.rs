@@ -239,68 +239,6 @@ fn a_part_that_is_taken_back_at_once() {
     passes(&story);
 }
 
-#[test]
-fn a_relaxed_release() {
-    let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .told_of_a_relaxed_release("a", "k", 1)
-        .freed("k", 1)
-        .take("b", "k", 2)
-        .release("b", "k", 2)
-        .crash();
-    passes(&story);
-}
-
-/// The lock is back, others go on meanwhile, and the first heartbeat has it released again.
-#[test]
-fn a_relaxed_release_that_a_crash_undoes() {
-    let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .told_of_a_relaxed_release("a", "k", 1)
-        .crash()
-        .take("b", "l", 2)
-        .beat("a")
-        .freed("k", 1)
-        .take("b", "k", 3);
-    story.release("b", "l", 2).release("b", "k", 3);
-    passes(&story);
-}
-
-/// Its session did not live to repeat it.
-#[test]
-fn a_relaxed_release_that_a_crash_undoes_for_good() {
-    let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .told_of_a_relaxed_release("a", "k", 1)
-        .crash()
-        .take("b", "l", 2)
-        .release("b", "l", 2)
-        .clean("a", "k", 1)
-        .take("b", "k", 3)
-        .release("b", "k", 3);
-    passes(&story);
-}
-
-/// What was asked for after the release does not flush it if it is answered after the crash.
-#[test]
-fn a_relaxed_release_before_a_flush_that_came_too_late() {
-    let mut story = Story::default();
-    let late = Uuid::new_v4();
-    story
-        .take("a", "k", 1)
-        .told_of_a_relaxed_release("a", "k", 1)
-        .ask_for("b", "l", late, Answer::Token(2))
-        .crash();
-    story.history.calls[2].answered = Some(story.clock + 10);
-    story.taken("b", "l", 2, late).beat("a").freed("k", 1);
-    story.clock += 20;
-    story.release("b", "l", 2);
-    passes(&story);
-}
-
 /// It was answered when it was sent again. What was sent first may still be under way, and is looked for when the locks are back.
 #[test]
 fn a_request_for_several_that_is_settled_after_it_was_answered() {
@@ -327,21 +265,6 @@ fn a_request_for_several_that_is_settled() {
         .freed("k", 1)
         .taken("a", "l", 2, request)
         .freed("l", 2);
-    passes(&story);
-}
-
-/// It was asked for when the crash had begun, and answered before the server was down.
-#[test]
-fn a_relaxed_release_in_the_middle_of_a_crash() {
-    let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .told_of_a_relaxed_release("a", "k", 1);
-    let asked = story.clock;
-    story.crash();
-    story.history.crashes[0].began = asked - 5;
-    story.take("b", "l", 2).beat("a").freed("k", 1);
-    story.release("b", "l", 2);
     passes(&story);
 }
 

@@ -1,5 +1,5 @@
-//! A release that somebody waits for: the next holder sees it before it is on disk, its caller is told after that. Each test
-//! has a server of its own.
+//! A release while another service waits for the lock, and a server that crashes right after the answer, or that waits
+//! for a standby. Each test has a server of its own.
 
 use std::time::Duration;
 
@@ -19,7 +19,6 @@ const ASLEEP: &str = "SELECT count(*) = 1 FROM pg_stat_activity
 /// A holder, and a waiter asleep at the head of the line, whose transaction goes on after it has the lock: so it isn't its
 /// commit that brings the release to the disk.
 struct Pair {
-    server: PrivateServer,
     superuser: Sql,
     holder: Sql,
     token: i64,
@@ -27,22 +26,15 @@ struct Pair {
 }
 
 impl Pair {
-    async fn new(guards_removed: &str) -> anyhow::Result<Pair> {
-        let profile = match guards_removed {
-            "" => Profile::Debug,
-            _ => Profile::Sabotage,
-        };
-        let server = server(profile)?;
-        if profile == Profile::Sabotage {
-            server.psql(&format!(
-                "ALTER DATABASE volguard SET volguard.sabotage = '{guards_removed}'"
-            ))?;
-        }
-        let url = manager(&server);
+    /// The setting is the holder's, from its release on.
+    async fn new(server: &PrivateServer, synchronous_commit: &str) -> anyhow::Result<Pair> {
+        let url = manager(server);
         let superuser = Sql::connect(&server.url()).await?;
         let (holder, waiter) = (Sql::connect(&url).await?, Sql::connect(&url).await?);
         let service = holder.register("holder", LEASE).await?;
         let token = holder.acquire(service, "v0", Duration::ZERO).await?;
+        let set = format!("SET synchronous_commit = {synchronous_commit}");
+        holder.run(&set).await?;
         let service = waiter.register("waiter", LEASE).await?;
         waiter.run("BEGIN").await?;
         let waiting = tokio::spawn(async move {
@@ -54,95 +46,80 @@ impl Pair {
         })
         .await?;
         Ok(Pair {
-            server,
             superuser,
             holder,
             token: token.context("free")?,
             waiting,
         })
     }
-
-    fn release(&self) -> String {
-        format!("SELECT volguard.release({})", self.token)
-    }
-
-    /// The holder runs this, the waiter has the lock, and the server crashes at that moment. What has the disk?
-    async fn crash_after(self, release: &str) -> anyhow::Result<()> {
-        self.holder.run(release).await?;
-        let (waiter, won) = self.waiting.await??;
-        won.context("in time")?;
-        let mut server = self.server;
-        power_failure(&mut server)?;
-        drop(waiter);
-        let sql = Sql::connect(&server.url()).await?;
-        let lost = "SELECT EXISTS (SELECT FROM volguard.workers)
-            OR EXISTS (SELECT FROM app.volumes WHERE status = 'detaching')";
-        if sql.holds(lost).await? {
-            let what = "a transaction that was answered and then undone by a crash".to_owned();
-            return Err(Violation::Forgotten(what).into());
-        }
-        Ok(())
-    }
 }
 
-async fn a_release(guards_removed: &str) -> anyhow::Result<()> {
-    let pair = Pair::new(guards_removed).await?;
-    let release = pair.release();
-    pair.crash_after(&release).await
+/// What the holder sends: the release alone, or with something else before or after it.
+const SENT: [&str; 3] = [
+    "{release}",
+    "BEGIN; {update}; {release}; COMMIT",
+    "BEGIN; {release}; {update}; COMMIT",
+];
+
+/// The release is answered, the waiter has the lock, and the server crashes at that moment. What has the disk?
+async fn crash_after_a_release(
+    mut server: PrivateServer,
+    synchronous_commit: &str,
+) -> anyhow::Result<()> {
+    for sent in SENT {
+        let pair = Pair::new(&server, synchronous_commit).await?;
+        let volume = "INSERT INTO app.volumes VALUES ('v0', 'detaching')";
+        pair.superuser.run(volume).await?;
+        let release = format!("SELECT volguard.release({})", pair.token);
+        let update = "UPDATE app.volumes SET status = 'available'";
+        let sent = sent
+            .replace("{release}", &release)
+            .replace("{update}", update);
+        pair.holder.run(&sent).await?;
+        let (waiter, won) = pair.waiting.await??;
+        won.context("in time")?;
+        power_failure(&mut server)?;
+        drop(waiter);
+
+        let updated = sent.contains(update);
+        let undone = format!(
+            "SELECT EXISTS (SELECT FROM volguard.workers)
+                 OR {updated} AND EXISTS (SELECT FROM app.volumes WHERE status <> 'available')"
+        );
+        let superuser = Sql::connect(&server.url()).await?;
+        if superuser.holds(&undone).await? {
+            let what = format!("answered, and undone by a crash: {sent}");
+            return Err(Violation::Forgotten(what).into());
+        }
+        superuser.run("DELETE FROM app.volumes").await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
 async fn a_release_is_on_disk_when_it_is_answered() -> anyhow::Result<()> {
-    a_release("").await
+    crash_after_a_release(server(Profile::Debug)?, "on").await
 }
 
-/// Which shows as well that it was seen before.
+/// Where neither the session nor the extension has a commit wait for the disk.
 #[tokio::test]
-async fn without_the_flush_a_crash_brings_the_lock_back() -> anyhow::Result<()> {
-    let violation = Violation::expected_in(a_release("Flush").await);
-    assert!(matches!(violation, Violation::Forgotten(_)), "{violation}");
-    Ok(())
-}
-
-/// Without the flush of releases that are seen early: those of transactions that write more are none.
-async fn a_release_and_more(guards_removed: &str) -> anyhow::Result<()> {
-    for before in [true, false] {
-        let pair = Pair::new(guards_removed).await?;
-        let superuser = &pair.superuser;
-        superuser
-            .run("INSERT INTO app.volumes VALUES ('v0', 'detaching')")
-            .await?;
-        let update = "UPDATE app.volumes SET status = 'available'";
-        let release = match before {
-            true => format!("BEGIN; {update}; {}; COMMIT", pair.release()),
-            false => format!("BEGIN; {}; {update}; COMMIT", pair.release()),
-        };
-        pair.crash_after(&release).await?;
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_transaction_that_writes_more_is_seen_when_it_is_on_disk() -> anyhow::Result<()> {
-    a_release_and_more("Flush").await
-}
-
-#[tokio::test]
-async fn without_a_look_at_what_it_writes_it_is_seen_before() -> anyhow::Result<()> {
-    let violation = Violation::expected_in(a_release_and_more("Flush, Alone").await);
+async fn without_a_wait_for_the_disk_a_crash_brings_the_lock_back() -> anyhow::Result<()> {
+    let server = server(Profile::Sabotage)?;
+    server.psql("ALTER DATABASE volguard SET volguard.sabotage = 'Durable'")?;
+    let violation = Violation::expected_in(crash_after_a_release(server, "off").await);
     assert!(matches!(violation, Violation::Forgotten(_)), "{violation}");
     Ok(())
 }
 
 /// A release that waits for a standby is not seen before the standby has it. Here there is none.
-async fn with_a_standby_that_is_away(guards_removed: &str) -> anyhow::Result<()> {
+async fn with_a_standby_that_is_away(synchronous_commit: &str) -> anyhow::Result<()> {
+    let server = server(Profile::Debug)?;
     let Pair {
-        server,
         superuser,
         holder,
         token,
         waiting,
-    } = Pair::new(guards_removed).await?;
+    } = Pair::new(&server, synchronous_commit).await?;
     let standbys = async |names: &str| {
         let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
         superuser.run(&set).await?;
@@ -188,18 +165,17 @@ async fn with_a_standby_that_is_away(guards_removed: &str) -> anyhow::Result<()>
     let (waiter, won) = waiting.await??;
     won.context("in time")?;
     waiter.run("COMMIT").await?;
-    drop(server);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_release_that_waits_for_a_standby_is_not_seen_before() -> anyhow::Result<()> {
-    with_a_standby_that_is_away("").await
+    with_a_standby_that_is_away("on").await
 }
 
 #[tokio::test]
-async fn without_a_look_for_standbys_it_is() -> anyhow::Result<()> {
-    let violation = Violation::expected_in(with_a_standby_that_is_away("Standby").await);
+async fn a_release_that_waits_for_no_standby_is() -> anyhow::Result<()> {
+    let violation = Violation::expected_in(with_a_standby_that_is_away("local").await);
     assert!(matches!(violation, Violation::Early(_)), "{violation}");
     Ok(())
 }

@@ -1,0 +1,199 @@
+//! The same with the client crate, which asks again by itself.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use volguard::{Lock, Session};
+use volguard_tests::scenario::{Direction, Observer, Proxy, Site, Violation};
+
+use super::{CUTS, LEASE, LONG, SETTLED, locks};
+
+by_both_routes!(
+    the_client_repeats_an_acquire,
+    the_client_repeats_an_acquire_of_several,
+    the_client_repeats_what_it_repeats,
+    the_client_repeats_a_release,
+    the_client_starts_again,
+);
+
+/// A session whose connections all go through a proxy, and nothing else of whose own accord.
+async fn session(site: &Site, proxy: &Proxy) -> anyhow::Result<Session> {
+    let volguard = site
+        .builder()
+        .url(&site.url_by_port(proxy.port()))
+        .pool_size(2)
+        .connect()
+        .await?;
+    let registration = volguard.register("a", "cut").lease(LEASE).janitor(None);
+    Ok(registration.start().await?)
+}
+
+/// One lock, or several at once.
+async fn take(
+    session: &Session,
+    keys: &[&str],
+    wait: Duration,
+) -> Result<Option<Vec<Lock>>, volguard::Error> {
+    if let [key] = keys {
+        let lock = session.acquire("volume", key).wait(wait).await?;
+        Ok(lock.map(|lock| vec![lock]))
+    } else {
+        let wanted = keys.iter().map(|key| ("volume", *key));
+        let set = session.acquire_all(wanted).wait(wait).await?;
+        Ok(set.map(volguard::LockSet::into_locks))
+    }
+}
+
+/// What the client was told is held, and nothing else is.
+async fn holds_exactly(observer: &Observer, told: Option<&[Lock]>) -> anyhow::Result<()> {
+    let mut told: Vec<i64> = told.unwrap_or_default().iter().map(Lock::token).collect();
+    let mut held = locks(observer).await?;
+    told.sort_unstable();
+    held.sort_unstable();
+    if held != told {
+        let left = format!("{held:?}, of which the client was told {told:?}");
+        return Err(Violation::LeftBehind(left).into());
+    }
+    Ok(())
+}
+
+async fn is_repeated(site: &Site, keys: &[&str], wait: Duration) -> anyhow::Result<()> {
+    let proxy = Proxy::in_front_of(site.port()).await?;
+    let session = session(site, &proxy).await?;
+    let observer = site.observer().await?;
+    for cut in CUTS {
+        // Leaves a connection that is open, and where the statement is prepared: so it is the call itself that is cut.
+        let before = take(&session, keys, LONG).await?.context("free")?;
+        session.release_all(before).await?;
+        proxy.cut(0, cut);
+        let taken = take(&session, keys, wait).await?;
+        assert!(proxy.has_struck());
+        holds_exactly(&observer, taken.as_deref()).await?;
+        let taken = taken.context("free")?;
+        session.release_all(taken).await?;
+        observer.until_settled(SETTLED).await?;
+    }
+    Ok(())
+}
+
+async fn the_client_repeats_an_acquire(site: &Site) -> anyhow::Result<()> {
+    is_repeated(site, &["v0"], LONG).await
+}
+
+async fn the_client_repeats_an_acquire_of_several(site: &Site) -> anyhow::Result<()> {
+    is_repeated(site, &["v1", "v0"], LONG).await
+}
+
+/// The repetition does not find its lock, and the client never learns of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_request_id_a_lost_answer_leaves_a_lock() -> anyhow::Result<()> {
+    for keys in [&["v0"][..], &["v1", "v0"]] {
+        let site = Site::without("RequestId")?;
+        let soon = Duration::from_millis(100);
+        let violation = Violation::expected_in(is_repeated(&site, keys, soon).await);
+        assert!(matches!(violation, Violation::LeftBehind(_)), "{violation}");
+    }
+    Ok(())
+}
+
+/// Cut after so many bytes of what goes one way, and once more after as many: when it asks again, or logs in to do so.
+async fn the_client_repeats_what_it_repeats(site: &Site) -> anyhow::Result<()> {
+    const STEP: usize = 15;
+    let proxy = Proxy::in_front_of(site.port()).await?;
+    let observer = site.observer().await?;
+    for direction in [Direction::Request, Direction::Reply] {
+        for after in (0..).step_by(STEP) {
+            // What a session asks in the background, to settle an answer that was lost, would be cut instead.
+            let session = session(site, &proxy).await?;
+            let before = take(&session, &["v0"], LONG).await?.context("free")?;
+            session.release_all(before).await?;
+            proxy.cut_within(direction, after, 2);
+            let taken = take(&session, &["v0"], LONG).await;
+            let struck = proxy.has_struck();
+            proxy.resume();
+            let taken = taken.with_context(|| format!("{direction:?} after {after}"))?;
+            holds_exactly(&observer, taken.as_deref()).await?;
+            let taken = taken.context("free")?;
+            session.release_all(taken).await?;
+            session.stop().await?;
+            observer.until_settled(SETTLED).await?;
+            if !struck {
+                anyhow::ensure!(after > 0, "nothing went through the proxy");
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether or not the caller is told of the broken connection, the lock is free in the end.
+async fn the_client_repeats_a_release(site: &Site) -> anyhow::Result<()> {
+    let proxy = Proxy::in_front_of(site.port()).await?;
+    let session = session(site, &proxy).await?;
+    let observer = site.observer().await?;
+    let other = site
+        .volguard()
+        .await?
+        .register("b", "cut")
+        .lease(LEASE)
+        .start()
+        .await?;
+    for cut in CUTS {
+        let lock = session
+            .acquire("volume", "v0")
+            .wait(LONG)
+            .await?
+            .context("free")?;
+        proxy.cut(0, cut);
+        // `Err` says that it goes on in the background.
+        let _ = lock.release().await;
+        assert!(proxy.has_struck());
+        let lock = other.acquire("volume", "v0").wait(LONG).await?;
+        lock.context("the lock becomes free")?.release().await?;
+        observer.until_settled(SETTLED).await?;
+    }
+    Ok(())
+}
+
+/// A start that fails leaves at most a service without locks, which the next start replaces.
+async fn the_client_starts_again(site: &Site) -> anyhow::Result<()> {
+    let proxy = Proxy::in_front_of(site.port()).await?;
+    let url = site.url_by_port(proxy.port());
+    let observer = site.observer().await?;
+    cut_everywhere(&proxy, async || {
+        // The pool is a new one each time, so that logging in is cut as well.
+        let builder = site.builder().url(&url).pool_size(2);
+        let started = async {
+            let volguard = builder.connect().await?;
+            volguard.register("a", "cut").lease(LEASE).start().await
+        };
+        if started.await.is_err() {
+            let again = site.volguard().await?.register("a", "cut").start().await?;
+            anyhow::ensure!(!again.is_lost());
+        }
+        let alive = "SELECT count(*) FROM volguard.service_status WHERE state = 'up'";
+        assert_eq!(observer.sql().number(alive).await?, Some(1));
+        observer.until_disconnected(SETTLED).await
+    })
+    .await
+}
+
+/// Cuts one request after the other, until there is none left to cut.
+async fn cut_everywhere(
+    proxy: &Proxy,
+    mut act: impl AsyncFnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for cut in CUTS {
+        for request in 0.. {
+            proxy.cut(request, cut);
+            act()
+                .await
+                .with_context(|| format!("{cut:?} at request {request}"))?;
+            if !proxy.has_struck() {
+                anyhow::ensure!(request > 0, "nothing went through the proxy");
+                break;
+            }
+        }
+    }
+    Ok(())
+}
