@@ -26,10 +26,10 @@ while read -r guard spec; do
         printf '%-18s %-30s fails, as it must\n' "$guard" "$spec"
     fi
 done <<'GUARDS'
-Line acquire-meets-acquire
+WaitQueue acquire-meets-acquire
 GiveWay acquire-all-meets-holder
-Gate acquire-meets-fence
-Gate cleanup-meets-release-all
+ServiceLock acquire-meets-fence
+ServiceLock cleanup-meets-release-all
 OneCleaner auto-cleanup-meets-auto-cleanup
 Fence cleanup-meets-heartbeat
 Fence register-meets-register
@@ -40,16 +40,16 @@ RequestId acquire-all-meets-acquire-all
 WriterInProgress cleanup-meets-cleanup
 ClaimLock claim-meets-claim
 ClaimToken claim-meets-heartbeat
-Gate claim-meets-heartbeat
-Gate claim-meets-cleanup
+ServiceLock claim-meets-heartbeat
+ServiceLock claim-meets-cleanup
 Fence claim-meets-heartbeat
 Taken cleanup-meets-cleanups
 RuleView cleanup-meets-cleanups
 LockFirst update-meets-other-table
 Catalog update-meets-new-catalog
-Line start-work-meets-start-work
+WaitQueue start-work-meets-start-work
 RequestId start-work-meets-start-work
-Gate start-work-meets-cleanup
+ServiceLock start-work-meets-cleanup
 Patience start-work-meets-writer
 ReleaseFirst finish-work-meets-check
 GUARDS

@@ -23,26 +23,16 @@ pub const NAME: &str = "cleanup";
 const TABLES: &str = "volguard.workers, volguard.services, volumes, snapshots";
 
 pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
-    let mut score = Score::new(
-        NAME,
-        "rows",
-        Pace {
-            turn: Duration::ZERO,
-            ..options.pace(3, 0.0)
-        },
-    );
+    let mut score = Score::new(NAME, "rows", Pace { turn: Duration::ZERO, ..options.pace(3, 0.0) });
     let database = stage.database(NAME, include_str!("../sql/cleanup/schema.sql"));
     let (database, rows) = (database.await?, options.crashed);
     let cleaners = Cleaner::ALL.into_iter();
     let contenders = cleaners.map(|cleaner| Contender::new(cleaner.name(), cleaner));
     let mut contenders: Vec<Contender<Cleaner>> = contenders.collect();
     let cell = Cell::new(format!("{rows} rows"), 1);
-    play(
-        &mut score,
-        slice::from_ref(&cell),
-        &mut contenders,
-        async |cleaner, _, _| turn(&database, *cleaner, cleaner.share(rows)).await,
-    )
+    play(&mut score, slice::from_ref(&cell), &mut contenders, async |cleaner, _, _| {
+        turn(&database, *cleaner, cleaner.share(rows)).await
+    })
     .await?;
     let (ours, bare) = (Cleaner::Ours.name(), Cleaner::Bare.name());
     score.aim(Goal::AtMost(1.6), &cell, ours, bare);
@@ -59,10 +49,7 @@ async fn turn(database: &Database, cleaner: Cleaner, rows: u32) -> Result<Turn> 
     let piece = Piece::since(start);
     let server_time = machine::processor_time(backend)? - before;
     check(database, rows).await?;
-    let mut seen = Seen {
-        served: vec![1],
-        ..Seen::default()
-    };
+    let mut seen = Seen { served: vec![1], ..Seen::default() };
     seen.record(piece);
     Ok(Turn {
         per_second: f64::from(rows) / piece.wait.as_secs_f64(),
@@ -74,17 +61,11 @@ async fn turn(database: &Database, cleaner: Cleaner, rows: u32) -> Result<Turn> 
 /// What the crashed services have left.
 async fn fill(database: &Database, rows: u32) -> Result<()> {
     let superuser = &database.superuser;
-    superuser
-        .batch_execute(&format!("TRUNCATE {TABLES}"))
-        .await?;
+    superuser.batch_execute(&format!("TRUNCATE {TABLES}")).await?;
     let services = database.register_services(100).await?;
     let fill = include_str!("../sql/cleanup/fill.sql");
-    superuser
-        .execute(fill, &[&i32::try_from(rows)?, &services])
-        .await?;
-    superuser
-        .batch_execute(include_str!("../sql/cleanup/die.sql"))
-        .await?;
+    superuser.execute(fill, &[&i32::try_from(rows)?, &services]).await?;
+    superuser.batch_execute(include_str!("../sql/cleanup/die.sql")).await?;
     let vacuum = format!("VACUUM (ANALYZE, FREEZE) {TABLES}");
     Ok(superuser.batch_execute(&vacuum).await?)
 }
@@ -96,9 +77,6 @@ async fn check(database: &Database, rows: u32) -> Result<()> {
     let state: Result<Vec<i64>, _> = (0..5).map(|column| row.try_get(column)).collect();
     let (state, quarter) = (state?, i64::from(rows) / 4);
     let expected = [0, 0, quarter, quarter, 2 * quarter];
-    ensure!(
-        state == expected,
-        "left over {state:?}, expected {expected:?}"
-    );
+    ensure!(state == expected, "left over {state:?}, expected {expected:?}");
     Ok(())
 }

@@ -21,11 +21,7 @@ impl Connection {
         for sql in sql {
             statements.push(client.prepare(sql).await?);
         }
-        Ok(Connection {
-            client,
-            statements,
-            server_pid,
-        })
+        Ok(Connection { client, statements, server_pid })
     }
 
     /// The process that serves it.

@@ -19,20 +19,12 @@ pub struct Database {
 
 impl Database {
     /// Grants the role the use of volguard, and runs the part's schema.
-    pub async fn prepare(
-        superuser_url: String,
-        role_url: String,
-        schema: &str,
-    ) -> Result<Database> {
+    pub async fn prepare(superuser_url: String, role_url: String, schema: &str) -> Result<Database> {
         let superuser = connect(&superuser_url).await?;
         let grant = format!("SELECT volguard.grant_usage('{ROLE}')");
         superuser.batch_execute(&grant).await?;
         superuser.batch_execute(schema).await?;
-        Ok(Database {
-            superuser,
-            superuser_url,
-            role_url,
-        })
+        Ok(Database { superuser, superuser_url, role_url })
     }
 
     /// One more connection, of the role's.
@@ -63,8 +55,7 @@ impl Database {
     /// Fills `workers` with so many rows of these services.
     pub async fn fill_workers(&self, rows: u32, services: &[i64]) -> Result<()> {
         let (sql, services) = (include_str!("../sql/workers.sql"), services.to_vec());
-        let with: [&(dyn tokio_postgres::types::ToSql + Sync); 2] =
-            [&i32::try_from(rows)?, &services];
+        let with: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&i32::try_from(rows)?, &services];
         self.superuser.execute(sql, &with).await?;
         Ok(())
     }

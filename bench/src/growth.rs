@@ -38,13 +38,8 @@ pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
     }
     let cells = clients.iter().map(|&clients| Cell::new(OWN_KEYS, clients));
     let cells: Vec<Cell> = cells.collect();
-    play(
-        &mut score,
-        &cells,
-        &mut contenders,
-        async |site: &mut Site, cell, time| site.turn(cell.clients, time).await,
-    )
-    .await?;
+    play(&mut score, &cells, &mut contenders, async |site: &mut Site, cell, time| site.turn(cell.clients, time).await)
+        .await?;
     stage.set_autovacuum(false).await?;
     for cell in &cells {
         let flatness = flatness(&score, cell);

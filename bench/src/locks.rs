@@ -38,16 +38,11 @@ pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
         contenders.push(Contender::new(provider.name(), team));
     }
     let cells = cells(&clients);
-    play(
-        &mut score,
-        &cells,
-        &mut contenders,
-        async |team, cell, time| {
-            database.vacuum("volguard.workers, locks").await?;
-            Holder::give_keys(&mut team[..cell.clients], cell.what == HOT_KEY);
-            turn(team, cell.clients, time).await
-        },
-    )
+    play(&mut score, &cells, &mut contenders, async |team, cell, time| {
+        database.vacuum("volguard.workers, locks").await?;
+        Holder::give_keys(&mut team[..cell.clients], cell.what == HOT_KEY);
+        turn(team, cell.clients, time).await
+    })
     .await?;
     aim(&mut score, &cells);
     Ok(score)
@@ -75,12 +70,7 @@ fn cells(clients: &[usize]) -> Vec<Cell> {
 fn aim(score: &mut Score, cells: &[Cell]) {
     let (ours, hand) = (Provider::Volguard.name(), Provider::Hand.name());
     for (clients, goal) in [(1, 0.9), (16, 0.85)] {
-        score.aim(
-            Goal::AtLeast(goal),
-            &Cell::new(OWN_KEYS, clients),
-            ours,
-            hand,
-        );
+        score.aim(Goal::AtLeast(goal), &Cell::new(OWN_KEYS, clients), ours, hand);
     }
     // One client alone waits for the disk twice a pair and for no other client: a hot key that keeps up with that
     // changes hands well.

@@ -31,8 +31,7 @@ pub fn processor_time(pid: i32) -> Result<Duration> {
     threads
         .map(|thread| {
             let path = thread?.path().join("schedstat");
-            let stat =
-                std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let stat = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             let running = stat.split_whitespace().next();
             let nanoseconds = running.context("schedstat is empty")?.parse()?;
             Ok(Duration::from_nanos(nanoseconds))
@@ -43,8 +42,7 @@ pub fn processor_time(pid: i32) -> Result<Duration> {
 /// The first line of what a server says of its version.
 pub fn version_of(program: &str) -> Result<String> {
     let output = Command::new(program).arg("--version").output();
-    let output =
-        output.with_context(|| format!("cannot run {program}; `make bench` installs it"))?;
+    let output = output.with_context(|| format!("cannot run {program}; `make bench` installs it"))?;
     ensure!(output.status.success(), "{program} --version failed");
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.lines().next().unwrap_or_default().to_owned())

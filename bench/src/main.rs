@@ -40,18 +40,13 @@ fn main() -> Result<()> {
         print!("{}", options::HELP);
         return Ok(());
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(&options))
 }
 
 async fn run(options: &Options) -> Result<()> {
     let machine = machine::describe()?;
-    let mut conditions = vec![
-        machine.clone(),
-        format!("load before: {}", machine::load()?),
-    ];
+    let mut conditions = vec![machine.clone(), format!("load before: {}", machine::load()?)];
     let stage = Stage::set(options).await?;
     conditions.extend(stage.describe().await?);
     let mut report = Report::new(conditions);

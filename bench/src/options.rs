@@ -91,10 +91,7 @@ impl Options {
 
     /// The pace asked for, or else this one.
     pub fn pace(&self, rounds: usize, seconds: f64) -> Pace {
-        Pace {
-            rounds: self.rounds.unwrap_or(rounds),
-            turn: self.turn.unwrap_or(Duration::from_secs_f64(seconds)),
-        }
+        Pace { rounds: self.rounds.unwrap_or(rounds), turn: self.turn.unwrap_or(Duration::from_secs_f64(seconds)) }
     }
 
     /// The numbers of clients asked for, or else these; in ascending order.
@@ -116,11 +113,7 @@ impl Options {
 }
 
 fn or_else<T: Clone>(asked: Vec<T>, others: &[T]) -> Vec<T> {
-    if asked.is_empty() {
-        others.to_vec()
-    } else {
-        asked
-    }
+    if asked.is_empty() { others.to_vec() } else { asked }
 }
 
 fn part(text: &str) -> Result<Part, String> {

@@ -71,9 +71,6 @@ mod tests {
     #[test]
     fn each_begins_once_and_the_direction_changes() {
         let orders: Vec<Vec<usize>> = (0..4).map(|round| order(4, round)).collect();
-        assert_eq!(
-            orders,
-            [[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]]
-        );
+        assert_eq!(orders, [[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]]);
     }
 }

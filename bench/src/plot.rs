@@ -31,10 +31,7 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, score: &Score, machine: &str)
     for (panel, keys) in panels.iter().zip([OWN_KEYS, HOT_KEY]) {
         let mut curves: Vec<(&str, Points)> = Vec::new();
         for line in score.lines.iter().filter(|line| line.cell.what == keys) {
-            let point = (
-                line.cell.clients as f64,
-                line.per_second().spread().map(on_log_scale),
-            );
+            let point = (line.cell.clients as f64, line.per_second().spread().map(on_log_scale));
             match curves.iter_mut().find(|(name, _)| *name == line.contender) {
                 Some((_, points)) => points.push(point),
                 None => curves.push((&line.contender, vec![point])),
@@ -62,11 +59,9 @@ fn draw_panel(
         .x_label_area_size(36)
         .y_label_area_size(56)
         .build_cartesian_2d(
-            (fewest / 1.2..most * 1.2)
-                .log_scale()
-                .with_key_points(clients),
-            (pairs.start / 1.5..pairs.end * 1.5).log_scale(),
-        )?;
+        (fewest / 1.2..most * 1.2).log_scale().with_key_points(clients),
+        (pairs.start / 1.5..pairs.end * 1.5).log_scale(),
+    )?;
     chart
         .configure_mesh()
         .x_desc("clients")
@@ -78,9 +73,7 @@ fn draw_panel(
     // volguard, the first, on top of the others.
     for (contender, points) in curves.iter().rev() {
         let colour = colour(contender);
-        let medians = points
-            .iter()
-            .map(|&(clients, [_, median, _])| (clients, median));
+        let medians = points.iter().map(|&(clients, [_, median, _])| (clients, median));
         let stroke = colour.stroke_width(2);
         chart
             .draw_series(LineSeries::new(medians, stroke).point_size(3))?

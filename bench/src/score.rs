@@ -42,14 +42,7 @@ pub struct Score {
 
 impl Score {
     pub fn new(part: &'static str, unit: &'static str, pace: Pace) -> Score {
-        Score {
-            part,
-            unit,
-            pace,
-            lines: Vec::new(),
-            targets: Vec::new(),
-            beside: None,
-        }
+        Score { part, unit, pace, lines: Vec::new(), targets: Vec::new(), beside: None }
     }
 
     pub fn line(&self, cell: &Cell, contender: &str) -> Option<&Line> {
@@ -76,11 +69,7 @@ pub struct Line {
 
 impl Line {
     pub fn new(cell: &Cell, contender: &str) -> Line {
-        Line {
-            cell: cell.clone(),
-            contender: contender.to_owned(),
-            turns: Vec::new(),
-        }
+        Line { cell: cell.clone(), contender: contender.to_owned(), turns: Vec::new() }
     }
 
     pub fn per_second(&self) -> Rounds {

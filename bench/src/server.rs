@@ -55,11 +55,7 @@ impl Server {
         settings: &'static str,
         command: impl FnOnce(&Path, [u16; 2]) -> Vec<OsString>,
     ) -> Result<Server> {
-        Ok(Server {
-            version: machine::version_of(program)?,
-            daemon: Daemon::start(program, command)?,
-            settings,
-        })
+        Ok(Server { version: machine::version_of(program)?, daemon: Daemon::start(program, command)?, settings })
     }
 
     pub fn address(&self) -> String {

@@ -54,19 +54,9 @@ pub struct Sheet {
 
 impl Sheet {
     /// The names of the columns are divided by `|`; those without a field in any row are left out.
-    pub fn new(
-        name: &'static str,
-        about: impl Into<String>,
-        header: &'static str,
-        rows: Vec<Vec<Field>>,
-    ) -> Sheet {
+    pub fn new(name: &'static str, about: impl Into<String>, header: &'static str, rows: Vec<Vec<Field>>) -> Sheet {
         let longest = rows.iter().map(Vec::len).max().unwrap_or(usize::MAX);
-        Sheet {
-            name,
-            about: about.into(),
-            header: header.split('|').take(longest).collect(),
-            rows,
-        }
+        Sheet { name, about: about.into(), header: header.split('|').take(longest).collect(), rows }
     }
 
     /// One row a line, so that two runs can be compared by `diff`.
@@ -85,9 +75,7 @@ impl Sheet {
 impl fmt::Display for Sheet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
-        table
-            .load_style(presets::ASCII_MARKDOWN)
-            .set_header(&self.header);
+        table.load_style(presets::ASCII_MARKDOWN).set_header(&self.header);
         table.add_rows(&self.rows);
         let is_text = |column: usize| {
             let mut fields = self.rows.iter().filter_map(|row| row.get(column));

@@ -48,11 +48,7 @@ impl Stage {
         let superuser = connect(&postgres.url()).await?;
         let create = format!("CREATE ROLE {ROLE} LOGIN PASSWORD '{ROLE}'");
         superuser.batch_execute(&create).await?;
-        Ok(Stage {
-            postgres,
-            superuser,
-            others,
-        })
+        Ok(Stage { postgres, superuser, others })
     }
 
     /// A new database; what was written before is on disk.

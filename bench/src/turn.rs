@@ -32,10 +32,7 @@ pub struct Piece {
 
 impl Piece {
     pub fn since(asked: Instant) -> Piece {
-        Piece {
-            wait: asked.elapsed(),
-            hand_over: None,
-        }
+        Piece { wait: asked.elapsed(), hand_over: None }
     }
 }
 

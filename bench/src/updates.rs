@@ -26,10 +26,9 @@ pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
     let database = stage.database(NAME, include_str!("../sql/updates/schema.sql"));
     let (database, clients) = (database.await?, options.clients(&[1, 16]));
     database.vacuum("volumes, snapshots").await?;
-    for (what, methods, by_hand) in [
-        ("three conditions", three_conditions(), BY_HAND),
-        ("exists", exists(), BY_HAND_EXACT),
-    ] {
+    for (what, methods, by_hand) in
+        [("three conditions", three_conditions(), BY_HAND), ("exists", exists(), BY_HAND_EXACT)]
+    {
         let cells = compare(&mut score, &database, methods, (what, &clients), None).await?;
         for cell in &cells {
             score.aim(Goal::AtLeast(0.8), cell, STATEMENT, by_hand);

@@ -21,10 +21,7 @@ pub struct Method {
 }
 
 impl Method {
-    pub fn new<const N: usize>(
-        name: &'static str,
-        steps: [(&'static str, Vec<Parameter>); N],
-    ) -> Method {
+    pub fn new<const N: usize>(name: &'static str, steps: [(&'static str, Vec<Parameter>); N]) -> Method {
         let steps = steps.to_vec();
         Method { name, steps }
     }
@@ -132,14 +129,9 @@ pub async fn compare(
         // Twice, so that all find the volume in the same state.
         team[0].visit().await?;
         let mut answer = team[0].visit().await?;
-        answer
-            .iter_mut()
-            .for_each(|state| drop(state["size"].take()));
+        answer.iter_mut().for_each(|state| drop(state["size"].take()));
         answers.push(answer);
-        ensure!(
-            answers[0] == answers[answers.len() - 1],
-            "{name} does not do the same"
-        );
+        ensure!(answers[0] == answers[answers.len() - 1], "{name} does not do the same");
         contenders.push(Contender::new(name, team));
     }
     let cells = clients.iter().map(|&clients| Cell::new(what, clients));

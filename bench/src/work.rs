@@ -33,31 +33,18 @@ pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
 
 fn methods() -> Vec<Method> {
     let two = [
-        (
-            include_str!("../sql/work/start_work.sql"),
-            vec![Service, VolumeText],
-        ),
+        (include_str!("../sql/work/start_work.sql"), vec![Service, VolumeText]),
         (include_str!("../sql/work/finish_work.sql"), vec![Token]),
     ];
     let four = [
-        (
-            include_str!("../sql/work/acquire.sql"),
-            vec![Service, VolumeText],
-        ),
+        (include_str!("../sql/work/acquire.sql"), vec![Service, VolumeText]),
         (include_str!("../sql/work/begin.sql"), vec![Volume, Token]),
         (include_str!("../sql/work/end.sql"), vec![Volume, Token]),
         (include_str!("../sql/work/release.sql"), vec![Token]),
     ];
     let by_hand = [
-        (
-            include_str!("../sql/work/start_by_hand.sql"),
-            vec![Service, Volume],
-        ),
+        (include_str!("../sql/work/start_by_hand.sql"), vec![Service, Volume]),
         (include_str!("../sql/work/finish_by_hand.sql"), vec![Token]),
     ];
-    vec![
-        Method::new(TWO, two),
-        Method::new(FOUR, four),
-        Method::new(BY_HAND, by_hand),
-    ]
+    vec![Method::new(TWO, two), Method::new(FOUR, four), Method::new(BY_HAND, by_hand)]
 }

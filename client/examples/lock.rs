@@ -13,11 +13,7 @@ async fn main() -> Result<()> {
     let url = std::env::var("DATABASE_URL").context("DATABASE_URL")?;
     let volguard = Volguard::connect(&url).await?;
     // One session a process. It sends heartbeats; 10 seconds after the last one the process counts as dead.
-    let session = volguard
-        .register("node-1", "example-lock")
-        .lease(Duration::from_secs(10))
-        .start()
-        .await?;
+    let session = volguard.register("node-1", "example-lock").lease(Duration::from_secs(10)).start().await?;
     work_on(&session, "vol-17").await?;
     // Leaves in order. A process that ends without this is cleaned up after its lease.
     session.stop().await?;

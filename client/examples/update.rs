@@ -21,9 +21,7 @@ async fn main() -> Result<()> {
     for volume in ["vol-1", "vol-1", "vol-2", "vol-3"] {
         println!("delete {volume}: {}", ask(delete(&volguard, volume)).await?);
     }
-    client
-        .batch_execute("DROP SCHEMA update_example CASCADE")
-        .await?;
+    client.batch_execute("DROP SCHEMA update_example CASCADE").await?;
     Ok(())
 }
 

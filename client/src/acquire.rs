@@ -35,12 +35,7 @@ pub struct Acquire {
 
 impl Acquire {
     pub(crate) fn new(session: Session, resource_type: &str, resource_id: &str) -> Acquire {
-        Acquire {
-            session,
-            wanted: Wanted::new(resource_type, resource_id),
-            wait: Duration::ZERO,
-            request_id: None,
-        }
+        Acquire { session, wanted: Wanted::new(resource_type, resource_id), wait: Duration::ZERO, request_id: None }
     }
 
     /// Which lock of the resource, if it has several that don't exclude each other. Empty unless told.
@@ -126,17 +121,11 @@ pub(crate) async fn ask(
     let attempt = Attempt::new(session, request, deadline, reply);
     tokio::spawn(attempt.run(places));
     // Without an answer the runtime is shutting down.
-    answer
-        .await
-        .unwrap_or(Err(Error::SessionLost(Loss::Stopped)))
+    answer.await.unwrap_or(Err(Error::SessionLost(Loss::Stopped)))
 }
 
 /// The head of this process' line for each key, or nothing if not all are reached in time.
-async fn places(
-    core: &Core,
-    keys: &[Arc<Key>],
-    deadline: Instant,
-) -> Result<Option<Places>, Error> {
+async fn places(core: &Core, keys: &[Arc<Key>], deadline: Instant) -> Result<Option<Places>, Error> {
     if let Some(places) = core.lines.try_join_all(keys) {
         return Ok(Some(places));
     }

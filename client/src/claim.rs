@@ -34,11 +34,7 @@ pub struct ClaimCleanup {
 
 impl ClaimCleanup {
     pub(crate) fn new(session: Session) -> ClaimCleanup {
-        ClaimCleanup {
-            session,
-            max_rows: 1,
-            resource_type: None,
-        }
+        ClaimCleanup { session, max_rows: 1, resource_type: None }
     }
 
     /// How many pieces of work to take at most; one unless told.
@@ -108,9 +104,7 @@ impl ClaimCleanup {
                 &[&core.service_id, &self.max_rows, &self.resource_type],
             )
             .await?;
-        rows.iter()
-            .map(|row| ClaimedCleanup::read(&self.session, row))
-            .collect()
+        rows.iter().map(|row| ClaimedCleanup::read(&self.session, row)).collect()
     }
 }
 

@@ -179,17 +179,14 @@ impl Volguard {
         client: &ClientWrapper,
         cluster: Option<&str>,
     ) -> Result<Vec<CleanedService>, Error> {
-        let rows = statements::AUTO_CLEANUP
-            .rows(client, self.mode(), &[&cluster])
-            .await?;
+        let rows = statements::AUTO_CLEANUP.rows(client, self.mode(), &[&cluster]).await?;
         rows.iter().map(CleanedService::read).collect()
     }
 }
 
 impl CleanedService {
     fn read(row: &Row) -> Result<CleanedService, Error> {
-        let count =
-            |column| -> Result<u64, Error> { Ok(row.try_get::<_, i64>(column)?.unsigned_abs()) };
+        let count = |column| -> Result<u64, Error> { Ok(row.try_get::<_, i64>(column)?.unsigned_abs()) };
         Ok(CleanedService {
             service_id: row.try_get("service_id")?,
             cluster: row.try_get("cluster")?,

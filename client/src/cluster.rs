@@ -16,17 +16,7 @@ impl Volguard {
     ///
     /// # Cancel safety
     /// When the future is dropped it may have been done or not; doing it again is safe.
-    pub async fn set_cluster_disabled(
-        &self,
-        cluster: &str,
-        disabled: bool,
-        reason: Option<&str>,
-    ) -> Result<(), Error> {
-        self.row(
-            &statements::SET_CLUSTER_DISABLED,
-            &[&cluster, &disabled, &reason],
-        )
-        .await
-        .map(drop)
+    pub async fn set_cluster_disabled(&self, cluster: &str, disabled: bool, reason: Option<&str>) -> Result<(), Error> {
+        self.row(&statements::SET_CLUSTER_DISABLED, &[&cluster, &disabled, &reason]).await.map(drop)
     }
 }

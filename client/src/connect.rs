@@ -115,13 +115,8 @@ impl ConnectBuilder {
                 self.pool_size
             )));
         }
-        let manager = Manager::from_config(
-            self.server()?,
-            NoTls,
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
-            },
-        );
+        let manager =
+            Manager::from_config(self.server()?, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(self.pool_size)
             .wait_timeout(Some(self.connection_timeout))
@@ -138,9 +133,7 @@ impl ConnectBuilder {
     /// The configuration, with what a half-open connection needs to be noticed.
     fn server(&self) -> Result<Config, Error> {
         let mut config = match &self.url {
-            Some(url) => url
-                .parse::<Config>()
-                .map_err(|e| Error::Configuration(with_causes(&e)))?,
+            Some(url) => url.parse::<Config>().map_err(|e| Error::Configuration(with_causes(&e)))?,
             None => self.config.clone(),
         };
         if config.get_application_name().is_none() {

@@ -150,10 +150,8 @@ impl From<PoolError> for Error {
 pub(crate) fn outcome_unknown(error: &tokio_postgres::Error) -> bool {
     match error.as_db_error() {
         Some(db) => {
-            matches!(
-                db.parsed_severity(),
-                Some(Severity::Fatal | Severity::Panic)
-            ) || matches!(db.code().code(), "08007" | "40003")
+            matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+                || matches!(db.code().code(), "08007" | "40003")
                 || db.code().code().starts_with("08")
         }
         None => error.is_closed() || caused_by_io(error),
@@ -161,9 +159,7 @@ pub(crate) fn outcome_unknown(error: &tokio_postgres::Error) -> bool {
 }
 
 fn caused_by_io(error: &tokio_postgres::Error) -> bool {
-    std::error::Error::source(error)
-        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
-        .is_some()
+    std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>()).is_some()
 }
 
 fn is_passing(error: &tokio_postgres::Error) -> bool {
@@ -172,10 +168,8 @@ fn is_passing(error: &tokio_postgres::Error) -> bool {
     }
     error.code().is_some_and(|state| {
         let code = state.code();
-        matches!(
-            code,
-            "40001" | "40P01" | "55P03" | "57014" | "57P01" | "57P02" | "57P03" | "25006"
-        ) || code.starts_with("53")
+        matches!(code, "40001" | "40P01" | "55P03" | "57014" | "57P01" | "57P02" | "57P03" | "25006")
+            || code.starts_with("53")
     })
 }
 

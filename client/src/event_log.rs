@@ -30,14 +30,7 @@ pub struct EventLog {
 impl EventLog {
     /// Every event, up to the [`limit`](Self::limit).
     pub fn all() -> EventLog {
-        EventLog {
-            kind: None,
-            cluster: None,
-            service_id: None,
-            resource_type: None,
-            resource_id: None,
-            limit: 100,
-        }
+        EventLog { kind: None, cluster: None, service_id: None, resource_type: None, resource_id: None, limit: 100 }
     }
 
     /// Only events of this kind.
@@ -212,15 +205,7 @@ mod tests {
 
     #[test]
     fn kinds_survive_their_names() {
-        for name in [
-            "fenced",
-            "cleaned",
-            "forced",
-            "reset",
-            "rule_failed",
-            "disabled",
-            "enabled",
-        ] {
+        for name in ["fenced", "cleaned", "forced", "reset", "rule_failed", "disabled", "enabled"] {
             let kind = EventKind::read(name);
             assert_eq!(kind.name(), name);
             assert!(!matches!(kind, EventKind::Other(_)));

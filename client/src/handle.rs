@@ -150,20 +150,12 @@ impl Volguard {
         Ok(self.inner.pool.manager().create().await?)
     }
 
-    pub(crate) async fn rows(
-        &self,
-        statement: &Statement<'_>,
-        params: Params<'_>,
-    ) -> Result<Vec<Row>, Error> {
+    pub(crate) async fn rows(&self, statement: &Statement<'_>, params: Params<'_>) -> Result<Vec<Row>, Error> {
         let client = self.checkout().await?;
         Ok(statement.rows(&client, self.mode(), params).await?)
     }
 
-    pub(crate) async fn row(
-        &self,
-        statement: &Statement<'_>,
-        params: Params<'_>,
-    ) -> Result<Row, Error> {
+    pub(crate) async fn row(&self, statement: &Statement<'_>, params: Params<'_>) -> Result<Row, Error> {
         let client = self.checkout().await?;
         Ok(statement.row(&client, self.mode(), params).await?)
     }

@@ -40,9 +40,7 @@ impl<'a> FromSql<'a> for ShortestInterval {
         let micros = u64::try_from(i64::from_be_bytes(time.try_into()?))?;
         let days = u32::try_from(i32::from_be_bytes(days.try_into()?))?;
         let months = u32::try_from(i32::from_be_bytes(months.try_into()?))?;
-        Ok(ShortestInterval(
-            Duration::from_micros(micros) + SHORTEST_DAY * days + SHORTEST_MONTH * months,
-        ))
+        Ok(ShortestInterval(Duration::from_micros(micros) + SHORTEST_DAY * days + SHORTEST_MONTH * months))
     }
 
     accepts!(INTERVAL);
@@ -57,17 +55,12 @@ mod tests {
         raw.extend(micros.to_be_bytes());
         raw.extend(days.to_be_bytes());
         raw.extend(months.to_be_bytes());
-        ShortestInterval::from_sql(&Type::INTERVAL, &raw)
-            .ok()
-            .map(|interval| interval.0)
+        ShortestInterval::from_sql(&Type::INTERVAL, &raw).ok().map(|interval| interval.0)
     }
 
     #[test]
     fn keeps_microseconds() {
-        assert_eq!(
-            read(1_500_001, 0, 0),
-            Some(Duration::from_micros(1_500_001))
-        );
+        assert_eq!(read(1_500_001, 0, 0), Some(Duration::from_micros(1_500_001)));
     }
 
     #[test]
@@ -87,14 +80,8 @@ mod tests {
 
     #[test]
     fn a_day_may_lack_an_hour() {
-        assert_eq!(
-            read(1, 1, 0),
-            Some(Duration::from_micros(23 * 3_600_000_000 + 1))
-        );
-        assert_eq!(
-            read(0, 0, 1),
-            Some(Duration::from_secs((28 * 24 - 1) * 3600))
-        );
+        assert_eq!(read(1, 1, 0), Some(Duration::from_micros(23 * 3_600_000_000 + 1)));
+        assert_eq!(read(0, 0, 1), Some(Duration::from_secs((28 * 24 - 1) * 3600)));
     }
 
     #[test]

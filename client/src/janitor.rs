@@ -57,19 +57,13 @@ pub struct Janitor {
 impl Janitor {
     /// One that looks this often, a tenth of a second at the shortest. The default is 10 seconds.
     pub fn every(interval: Duration) -> Janitor {
-        Janitor {
-            interval: interval.max(SHORTEST_INTERVAL),
-            report: None,
-        }
+        Janitor { interval: interval.max(SHORTEST_INTERVAL), report: None }
     }
 
     /// Whom to tell of each cleaning that found something, and of each look that failed. `tracing` is told as well.
     ///
     /// It is called on the runtime, and should neither block nor panic.
-    pub fn report_to(
-        mut self,
-        report: impl Fn(Result<&[CleanedService], &Error>) + Send + Sync + 'static,
-    ) -> Janitor {
+    pub fn report_to(mut self, report: impl Fn(Result<&[CleanedService], &Error>) + Send + Sync + 'static) -> Janitor {
         self.report = Some(Arc::new(report));
         self
     }
@@ -77,11 +71,7 @@ impl Janitor {
     /// Starts it; it ends when the sender is dropped, or the session is lost.
     pub(crate) fn start(self, core: Arc<Core>, cluster: String) -> watch::Sender<()> {
         let (session, gone) = watch::channel(());
-        let task = Task {
-            janitor: self,
-            core,
-            cluster,
-        };
+        let task = Task { janitor: self, core, cluster };
         tokio::spawn(task.run(gone));
         session
     }
@@ -107,9 +97,7 @@ impl Default for Janitor {
 
 impl fmt::Debug for Janitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Janitor")
-            .field("interval", &self.interval)
-            .finish_non_exhaustive()
+        f.debug_struct("Janitor").field("interval", &self.interval).finish_non_exhaustive()
     }
 }
 

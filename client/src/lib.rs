@@ -55,10 +55,9 @@ pub use lock_set::LockSet;
 pub use resource::{CrashRule, TrackResource};
 pub use session::{Incarnations, Loss, Registration, Session};
 pub use update::{
-    Case, Choice, Comparison, Condition, ConditionalUpdate, Exists, Expression, Filter,
-    IntoCondition, IntoExpression, IntoLiteral, Literal, Negate, Negation, UpdateOutcome,
-    UpdatedRow, add, all, any, column, concat, div, eq, exists, ge, gt, is, le, lt, mul, ne, not,
-    now, one_of, outer, sub, value, when,
+    Case, Choice, Comparison, Condition, ConditionalUpdate, Exists, Expression, Filter, IntoCondition, IntoExpression,
+    IntoLiteral, Literal, Negate, Negation, UpdateOutcome, UpdatedRow, add, all, any, column, concat, div, eq, exists,
+    ge, gt, is, le, lt, mul, ne, not, now, one_of, outer, sub, value, when,
 };
 pub use work::{FinishWork, StartWork, Work, WorkOutcome};
 

@@ -40,12 +40,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    pub(crate) fn new(
-        session: Session,
-        request_id: Uuid,
-        mut granted: Granted,
-        place: Option<Place>,
-    ) -> Lock {
+    pub(crate) fn new(session: Session, request_id: Uuid, mut granted: Granted, place: Option<Place>) -> Lock {
         session.core().known().insert(granted.token);
         let row = granted.row.take();
         Lock {
@@ -223,12 +218,8 @@ impl Lock {
     /// Changes nothing.
     pub async fn assert_held_in(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
         self.held.check()?;
-        let answer = statements::ASSERT_HELD
-            .row_in(transaction, &[&self.held.token])
-            .await;
-        answer
-            .map(drop)
-            .map_err(|error| self.held.note(error.into()))
+        let answer = statements::ASSERT_HELD.row_in(transaction, &[&self.held.token]).await;
+        answer.map(drop).map_err(|error| self.held.note(error.into()))
     }
 
     /// Frees the lock. `false` says that it was not held any more.

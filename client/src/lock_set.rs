@@ -64,19 +64,10 @@ impl LockSet {
     /// # Cancel safety
     /// May be dropped and called again at will.
     pub async fn lost(&self) -> Loss {
-        let mut gone: Vec<_> = self
-            .locks
-            .iter()
-            .map(|lock| Box::pin(lock.held().gone()))
-            .collect();
-        let one_is_gone = poll_fn(|cx| {
-            match gone
-                .iter_mut()
-                .any(|gone| gone.as_mut().poll(cx).is_ready())
-            {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
+        let mut gone: Vec<_> = self.locks.iter().map(|lock| Box::pin(lock.held().gone())).collect();
+        let one_is_gone = poll_fn(|cx| match gone.iter_mut().any(|gone| gone.as_mut().poll(cx).is_ready()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
         });
         tokio::select! {
             loss = self.session.lost() => loss,
@@ -122,8 +113,6 @@ impl LockSet {
 
 impl fmt::Debug for LockSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LockSet")
-            .field("locks", &self.locks)
-            .finish_non_exhaustive()
+        f.debug_struct("LockSet").field("locks", &self.locks).finish_non_exhaustive()
     }
 }

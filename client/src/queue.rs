@@ -50,10 +50,7 @@ impl Lines {
         let (ticket, head) = self.ticket(key);
         // Nobody closes these semaphores.
         match head.acquire_owned().await {
-            Ok(permit) => Place {
-                _permit: permit,
-                _ticket: ticket,
-            },
+            Ok(permit) => Place { _permit: permit, _ticket: ticket },
             Err(_) => unreachable!("the line of a key was closed"),
         }
     }
@@ -62,10 +59,7 @@ impl Lines {
     pub(crate) fn try_join(self: &Arc<Self>, key: &Arc<Key>) -> Option<Place> {
         let (ticket, head) = self.ticket(key);
         let permit = head.try_acquire_owned().ok()?;
-        Some(Place {
-            _permit: permit,
-            _ticket: ticket,
-        })
+        Some(Place { _permit: permit, _ticket: ticket })
     }
 
     /// Joins the lines of all these keys and resolves as the head of each.
@@ -82,22 +76,13 @@ impl Lines {
 
     /// The head of all the lines, if nobody holds or wants any of the keys.
     pub(crate) fn try_join_all(self: &Arc<Self>, keys: &[Arc<Key>]) -> Option<Places> {
-        in_order(keys)
-            .into_iter()
-            .map(|key| Some((Arc::clone(key), self.try_join(key)?)))
-            .collect()
+        in_order(keys).into_iter().map(|key| Some((Arc::clone(key), self.try_join(key)?))).collect()
     }
 
     fn ticket(self: &Arc<Self>, key: &Arc<Key>) -> (Ticket, Arc<Semaphore>) {
         let mut heads = self.lock();
-        let head = heads
-            .entry(Arc::clone(key))
-            .or_insert_with(|| Arc::new(Semaphore::new(1)));
-        let ticket = Ticket {
-            lines: Arc::clone(self),
-            key: Arc::clone(key),
-            head: Some(Arc::clone(head)),
-        };
+        let head = heads.entry(Arc::clone(key)).or_insert_with(|| Arc::new(Semaphore::new(1)));
+        let ticket = Ticket { lines: Arc::clone(self), key: Arc::clone(key), head: Some(Arc::clone(head)) };
         (ticket, Arc::clone(head))
     }
 
@@ -119,10 +104,7 @@ impl Drop for Ticket {
         // Counted under the lock under which tickets are made: the last to leave takes the entry with it.
         let mut heads = self.lines.lock();
         self.head = None;
-        if heads
-            .get(&self.key)
-            .is_some_and(|head| Arc::strong_count(head) == 1)
-        {
+        if heads.get(&self.key).is_some_and(|head| Arc::strong_count(head) == 1) {
             heads.remove(&self.key);
         }
     }
@@ -136,11 +118,7 @@ mod tests {
     use tokio::time::timeout;
 
     fn key(id: &str) -> Arc<Key> {
-        Arc::new(Key {
-            resource_type: "volume".into(),
-            resource_id: id.into(),
-            lock_name: String::new(),
-        })
+        Arc::new(Key { resource_type: "volume".into(), resource_id: id.into(), lock_name: String::new() })
     }
 
     fn left(lines: &Lines) -> usize {
@@ -199,12 +177,7 @@ mod tests {
         drop(busy);
         let places = lines.try_join_all(&wanted).unwrap();
         assert_eq!(places.len(), 3);
-        assert!(
-            ["1", "2", "3"]
-                .map(key)
-                .iter()
-                .all(|key| lines.try_join(key).is_none())
-        );
+        assert!(["1", "2", "3"].map(key).iter().all(|key| lines.try_join(key).is_none()));
     }
 
     /// In the order of their names alone, each would get its first line and wait for the other's.
@@ -223,9 +196,7 @@ mod tests {
                 }
             });
         }
-        timeout(Duration::from_secs(1), running.join_all())
-            .await
-            .expect("no circle");
+        timeout(Duration::from_secs(1), running.join_all()).await.expect("no circle");
         assert_eq!(left(&lines), 0);
     }
 

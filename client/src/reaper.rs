@@ -69,20 +69,12 @@ impl Reaper {
     /// Releases in the background, until the server has answered or the session is lost.
     pub(crate) fn release(&self, token: i64, place: Option<Place>) {
         // Nobody listens when the runtime has shut down; the end of the lease frees the lock then.
-        let _ = self.errands.send(Errand::Release(Release {
-            token,
-            claim: false,
-            _place: place,
-        }));
+        let _ = self.errands.send(Errand::Release(Release { token, claim: false, _place: place }));
     }
 
     /// Gives claimed work back in the background, until the server has answered or the session is lost.
     pub(crate) fn abandon(&self, token: i64) {
-        let _ = self.errands.send(Errand::Release(Release {
-            token,
-            claim: true,
-            _place: None,
-        }));
+        let _ = self.errands.send(Errand::Release(Release { token, claim: true, _place: None }));
     }
 
     /// Looks after the session's unsettled requests and lost claims.
@@ -151,8 +143,7 @@ impl Worker {
     /// Each batch is a task of its own, so that one that waits for a row holds up nobody else.
     fn release(&mut self, releases: Vec<Release>) {
         if !releases.is_empty() {
-            self.running
-                .spawn(release(Arc::clone(&self.core), releases));
+            self.running.spawn(release(Arc::clone(&self.core), releases));
         }
     }
 

@@ -53,9 +53,7 @@ impl Volguard {
     /// # Cancel safety
     /// When the future is dropped it may have been done or not; doing it again is safe.
     pub async fn force_release(&self, token: i64, reason: &str) -> Result<bool, Error> {
-        let row = self
-            .row(&statements::FORCE_RELEASE, &[&token, &reason])
-            .await?;
+        let row = self.row(&statements::FORCE_RELEASE, &[&token, &reason]).await?;
         Ok(row.try_get(0)?)
     }
 
@@ -66,14 +64,8 @@ impl Volguard {
     ///
     /// # Cancel safety
     /// When the future is dropped it may have been done or not; doing it again is safe.
-    pub async fn reset_resource(
-        &self,
-        resource_type: &str,
-        resource_id: &str,
-    ) -> Result<u64, Error> {
-        let row = self
-            .row(&statements::RESET_RESOURCE, &[&resource_type, &resource_id])
-            .await?;
+    pub async fn reset_resource(&self, resource_type: &str, resource_id: &str) -> Result<u64, Error> {
+        let row = self.row(&statements::RESET_RESOURCE, &[&resource_type, &resource_id]).await?;
         Ok(row.try_get::<_, i64>(0)?.unsigned_abs())
     }
 }
@@ -112,15 +104,7 @@ impl TrackResource {
     /// When the future is dropped it may have been done or not; doing it again is safe.
     pub async fn run(self) -> Result<(), Error> {
         self.volguard
-            .row(
-                &statements::TRACK_RESOURCE,
-                &[
-                    &self.resource_type,
-                    &self.table,
-                    &self.id_column,
-                    &self.status_column,
-                ],
-            )
+            .row(&statements::TRACK_RESOURCE, &[&self.resource_type, &self.table, &self.id_column, &self.status_column])
             .await
             .map(drop)
     }
@@ -151,8 +135,7 @@ impl CrashRule {
     /// Sets a column, to a literal or an expression: see
     /// [`ConditionalUpdate::set`](crate::ConditionalUpdate::set).
     pub fn set(mut self, column: &str, value: impl IntoExpression) -> Self {
-        self.values
-            .push((column.to_owned(), value.into_expression()));
+        self.values.push((column.to_owned(), value.into_expression()));
         self
     }
 
@@ -176,13 +159,7 @@ impl CrashRule {
             true => None,
             false => Some(Value::Object(document(self.values, Expression::into_json)?)),
         };
-        self.volguard
-            .row(
-                &statements::ON_CRASH,
-                &[&self.resource_type, &self.status, &values],
-            )
-            .await
-            .map(drop)
+        self.volguard.row(&statements::ON_CRASH, &[&self.resource_type, &self.status, &values]).await.map(drop)
     }
 }
 

@@ -54,47 +54,27 @@ impl Statement<'_> {
     }
 
     /// Runs it inside the caller's transaction, whose connection may be anybody's: always unnamed.
-    pub(crate) async fn row_in(
-        &self,
-        transaction: &Transaction<'_>,
-        params: Params<'_>,
-    ) -> Result<Row, Error> {
-        transaction
-            .query_typed_one(self.sql, &self.typed(params))
-            .await
+    pub(crate) async fn row_in(&self, transaction: &Transaction<'_>, params: Params<'_>) -> Result<Row, Error> {
+        transaction.query_typed_one(self.sql, &self.typed(params)).await
     }
 
     fn typed<'a>(&self, params: Params<'a>) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
         debug_assert_eq!(params.len(), self.types.len(), "{}", self.sql);
-        params
-            .iter()
-            .copied()
-            .zip(self.types.iter().cloned())
-            .collect()
+        params.iter().copied().zip(self.types.iter().cloned()).collect()
     }
 }
 
-pub(crate) static EXTENSION_VERSION: Statement = Statement {
-    sql: "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'volguard'",
-    types: &[],
-};
+pub(crate) static EXTENSION_VERSION: Statement =
+    Statement { sql: "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'volguard'", types: &[] };
 
 pub(crate) static REGISTER_SERVICE: Statement = Statement {
     sql: "SELECT volguard.register_service(host => $1, binary_name => $2, cluster => $3, \
           lease => $4, details => $5)",
-    types: &[
-        Type::TEXT,
-        Type::TEXT,
-        Type::TEXT,
-        Type::INTERVAL,
-        Type::JSONB,
-    ],
+    types: &[Type::TEXT, Type::TEXT, Type::TEXT, Type::INTERVAL, Type::JSONB],
 };
 
-pub(crate) static HEARTBEAT: Statement = Statement {
-    sql: "SELECT volguard.heartbeat(service_id => $1)",
-    types: &[Type::INT8],
-};
+pub(crate) static HEARTBEAT: Statement =
+    Statement { sql: "SELECT volguard.heartbeat(service_id => $1)", types: &[Type::INT8] };
 
 pub(crate) static LATER_INCARNATION: Statement = Statement {
     sql: "SELECT pg_catalog.max(service_id) FROM volguard.service_status \
@@ -104,10 +84,8 @@ pub(crate) static LATER_INCARNATION: Statement = Statement {
     types: &[Type::INT8, Type::TEXT, Type::TEXT, Type::TEXT],
 };
 
-pub(crate) static DEREGISTER_SERVICE: Statement = Statement {
-    sql: "SELECT volguard.deregister_service(service_id => $1)",
-    types: &[Type::INT8],
-};
+pub(crate) static DEREGISTER_SERVICE: Statement =
+    Statement { sql: "SELECT volguard.deregister_service(service_id => $1)", types: &[Type::INT8] };
 
 pub(crate) static RECONCILE: Statement = Statement {
     sql: "SELECT volguard.reconcile(service_id => $1, tokens => $2)",
@@ -117,16 +95,7 @@ pub(crate) static RECONCILE: Statement = Statement {
 pub(crate) static ACQUIRE: Statement = Statement {
     sql: "SELECT volguard.acquire(service_id => $1, resource_type => $2, resource_id => $3, lock_name => $4, \
           status => $5, wait => $6, request_id => $7, details => $8)",
-    types: &[
-        Type::INT8,
-        Type::TEXT,
-        Type::TEXT,
-        Type::TEXT,
-        Type::TEXT,
-        Type::INTERVAL,
-        Type::UUID,
-        Type::JSONB,
-    ],
+    types: &[Type::INT8, Type::TEXT, Type::TEXT, Type::TEXT, Type::TEXT, Type::INTERVAL, Type::UUID, Type::JSONB],
 };
 
 pub(crate) static ACQUIRE_ALL: Statement = Statement {
@@ -135,15 +104,10 @@ pub(crate) static ACQUIRE_ALL: Statement = Statement {
     types: &[Type::INT8, Type::JSONB, Type::INTERVAL, Type::UUID],
 };
 
-pub(crate) static RELEASE: Statement = Statement {
-    sql: "SELECT volguard.release(token => $1)",
-    types: &[Type::INT8],
-};
+pub(crate) static RELEASE: Statement = Statement { sql: "SELECT volguard.release(token => $1)", types: &[Type::INT8] };
 
-pub(crate) static RELEASE_ALL: Statement = Statement {
-    sql: "SELECT volguard.release_all(tokens => $1)",
-    types: &[Type::INT8_ARRAY],
-};
+pub(crate) static RELEASE_ALL: Statement =
+    Statement { sql: "SELECT volguard.release_all(tokens => $1)", types: &[Type::INT8_ARRAY] };
 
 // Functions that return void are called in FROM, where their result needs no type.
 pub(crate) static SET_STATUS: Statement = Statement {
@@ -151,15 +115,11 @@ pub(crate) static SET_STATUS: Statement = Statement {
     types: &[Type::INT8, Type::TEXT],
 };
 
-pub(crate) static ASSERT_HELD: Statement = Statement {
-    sql: "SELECT true FROM volguard.assert_held(token => $1)",
-    types: &[Type::INT8],
-};
+pub(crate) static ASSERT_HELD: Statement =
+    Statement { sql: "SELECT true FROM volguard.assert_held(token => $1)", types: &[Type::INT8] };
 
-pub(crate) static FORCE_RELEASE: Statement = Statement {
-    sql: "SELECT volguard.force_release(token => $1, reason => $2)",
-    types: &[Type::INT8, Type::TEXT],
-};
+pub(crate) static FORCE_RELEASE: Statement =
+    Statement { sql: "SELECT volguard.force_release(token => $1, reason => $2)", types: &[Type::INT8, Type::TEXT] };
 
 pub(crate) static RESET_RESOURCE: Statement = Statement {
     sql: "SELECT volguard.reset_resource(resource_type => $1, resource_id => $2)",
@@ -177,14 +137,7 @@ pub(crate) static EVENT_LOG: Statement = Statement {
           WHERE ($1 IS NULL OR kind OPERATOR(pg_catalog.=) $1) AND ($2 IS NULL OR cluster OPERATOR(pg_catalog.=) $2) \
           AND ($3 IS NULL OR service_id OPERATOR(pg_catalog.=) $3) AND ($4 IS NULL OR resource_type OPERATOR(pg_catalog.=) $4) \
           AND ($5 IS NULL OR resource_id OPERATOR(pg_catalog.=) $5) ORDER BY event_id DESC LIMIT $6",
-    types: &[
-        Type::TEXT,
-        Type::TEXT,
-        Type::INT8,
-        Type::TEXT,
-        Type::TEXT,
-        Type::INT8,
-    ],
+    types: &[Type::TEXT, Type::TEXT, Type::INT8, Type::TEXT, Type::TEXT, Type::INT8],
 };
 
 pub(crate) static TRACK_RESOURCE: Statement = Statement {
@@ -202,16 +155,7 @@ pub(crate) static CLEANUP: Statement = Statement {
     sql: "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting \
           FROM volguard.cleanup(service_id => $1, cluster => $2, host => $3, binary_name => $4, disabled => $5, \
           resource_type => $6, resource_id => $7, until => $8)",
-    types: &[
-        Type::INT8,
-        Type::TEXT,
-        Type::TEXT,
-        Type::TEXT,
-        Type::BOOL,
-        Type::TEXT,
-        Type::TEXT,
-        Type::TIMESTAMPTZ,
-    ],
+    types: &[Type::INT8, Type::TEXT, Type::TEXT, Type::TEXT, Type::BOOL, Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ],
 };
 
 pub(crate) static CLAIM_CLEANUP: Statement = Statement {
@@ -220,10 +164,8 @@ pub(crate) static CLAIM_CLEANUP: Statement = Statement {
     types: &[Type::INT8, Type::INT4, Type::TEXT],
 };
 
-pub(crate) static FINISH_CLEANUP: Statement = Statement {
-    sql: "SELECT volguard.finish_cleanup(token => $1)",
-    types: &[Type::INT8],
-};
+pub(crate) static FINISH_CLEANUP: Statement =
+    Statement { sql: "SELECT volguard.finish_cleanup(token => $1)", types: &[Type::INT8] };
 
 // In the order of the list, which is that of the claims.
 pub(crate) static ABANDON_CLEANUP: Statement = Statement {
@@ -285,16 +227,7 @@ pub(crate) static CONDITIONAL_UPDATE: Statement = Statement {
     sql: "SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT volguard.conditional_update(\
           key => $1, changes => $2, fence => $3, target => $4::pg_catalog.regclass, expected => $5, filter => $6, \
           filter_sql => $7, changes_sql => $8) AS result) AS once",
-    types: &[
-        Type::JSONB,
-        Type::JSONB,
-        Type::INT8,
-        Type::TEXT,
-        Type::JSONB,
-        Type::JSONB,
-        Type::TEXT,
-        Type::JSONB,
-    ],
+    types: &[Type::JSONB, Type::JSONB, Type::INT8, Type::TEXT, Type::JSONB, Type::JSONB, Type::TEXT, Type::JSONB],
 };
 
 /// The same but for the arguments from the target on, which stand between these as literals.

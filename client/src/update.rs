@@ -79,12 +79,7 @@ pub struct ConditionalUpdate {
 
 impl ConditionalUpdate {
     pub(crate) fn new(volguard: Volguard, table: &str) -> ConditionalUpdate {
-        ConditionalUpdate {
-            volguard,
-            table: table.to_owned(),
-            request: Request::default(),
-            fence: None,
-        }
+        ConditionalUpdate { volguard, table: table.to_owned(), request: Request::default(), fence: None }
     }
 
     /// Says which row: the one whose column has this value. Several columns together must be unique.
@@ -225,10 +220,7 @@ impl ConditionalUpdate {
         let written = self.often(&documents);
         let row = match &written {
             Some(text) => {
-                let statement = Statement {
-                    sql: text,
-                    types: statements::UPDATE_WRITTEN_TYPES,
-                };
+                let statement = Statement { sql: text, types: statements::UPDATE_WRITTEN_TYPES };
                 let params = &params[..statement.types.len()];
                 statement.row(&client, mode, params).await?
             }
@@ -266,9 +258,7 @@ impl ConditionalUpdate {
         let documents = self.documents()?;
         let token = self.token();
         let params = documents.params(&self.table, &token);
-        let row = statements::CONDITIONAL_UPDATE
-            .row_in(transaction, &params)
-            .await?;
+        let row = statements::CONDITIONAL_UPDATE.row_in(transaction, &params).await?;
         self.conclude(&row)
     }
 

@@ -37,22 +37,14 @@ fn a_killed_and_a_paused_manager_violate_nothing() {
     let output = play(&[]);
     let printed = printed(&output);
     assert!(output.status.success(), "{printed}");
-    for shown in [
-        "SIGKILL to",
-        "SIGSTOP to",
-        "storage refuses",
-        "0 violations",
-    ] {
+    for shown in ["SIGKILL to", "SIGSTOP to", "storage refuses", "0 violations"] {
         assert!(printed.contains(shown), "no `{shown}`: {printed}");
     }
 }
 
 #[test]
 fn a_zombie_is_seen_where_the_storage_has_no_fence() {
-    breaks(
-        "storage-fence",
-        "a write came after one with a larger token",
-    );
+    breaks("storage-fence", "a write came after one with a larger token");
 }
 
 #[test]

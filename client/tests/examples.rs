@@ -28,11 +28,7 @@ fn a_lock_is_taken_once_and_given_back() {
         panic!("nothing was printed");
     };
     assert!(locked.starts_with("vol-17 is locked, token "), "{locked}");
-    let expected = [
-        "granted a second time: false",
-        "4 MiB copied",
-        "released: true",
-    ];
+    let expected = ["granted a second time: false", "4 MiB copied", "released: true"];
     assert_eq!(rest, expected);
 }
 
@@ -62,10 +58,7 @@ impl Manager {
         let mut command = example("manager");
         let mut child = command.arg(host).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Manager {
-            child,
-            lines: Box::new(lines.map_while(Result::ok)),
-        }
+        Manager { child, lines: Box::new(lines.map_while(Result::ok)) }
     }
 
     /// Reads on until it prints a line that begins so.

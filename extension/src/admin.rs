@@ -74,24 +74,16 @@ fn reset_resource(resource_type: Option<&str>, resource_id: Option<&str>) -> Opt
         let resource_type = argument::name("resource_type", resource_type)?;
         let resource_id = argument::resource_id(resource_id)?;
         let key = [arg(resource_type), arg(resource_id)];
-        let holders =
-            sql::RESOURCE_OWNERS.run(&key, |rows| rows.each(|row| rows.get::<Oid>(row, 0)))?;
+        let holders = sql::RESOURCE_OWNERS.run(&key, |rows| rows.each(|row| rows.get::<Oid>(row, 0)))?;
         for holder in holders {
             if !may_take_from(holder)? {
                 return Err(Error::Denied {
-                    what: format!(
-                        "{resource_type} {resource_id} is held by a service of another role"
-                    ),
+                    what: format!("{resource_type} {resource_id} is held by a service of another role"),
                     hint: "Act as a member of the role that registered the service, or of the extension's owner.",
                 });
             }
         }
-        let deleted = take_away(
-            &sql::RESET_RESOURCE,
-            &key,
-            EventKind::Reset,
-            |status| json!({"status": status}),
-        )?;
+        let deleted = take_away(&sql::RESET_RESOURCE, &key, EventKind::Reset, |status| json!({"status": status}))?;
         Ok(Some(deleted as i64))
     })
 }
@@ -101,11 +93,7 @@ fn grant_usage(role: Option<&CStr>) {
     verb((), || {
         let role = argument::required("role", role)?;
         if role.is_empty() {
-            return Err(Error::invalid(
-                "role",
-                "must not be empty",
-                "Pass the name of a role.",
-            ));
+            return Err(Error::invalid("role", "must not be empty", "Pass the name of a role."));
         }
         // PUBLIC is no role, but GRANT takes it for one, quoted or not.
         // SAFETY: a catalog lookup of a running transaction, with a C string that outlives it.
@@ -136,9 +124,7 @@ fn grant_usage(role: Option<&CStr>) {
 fn quoted(name: &CStr) -> String {
     let name = CString::from(name);
     // SAFETY: a C string that outlives the call. The result is a C string in the call's memory, copied at once.
-    unsafe { CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())) }
-        .to_string_lossy()
-        .into_owned()
+    unsafe { CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())) }.to_string_lossy().into_owned()
 }
 
 export! {

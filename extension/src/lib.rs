@@ -21,56 +21,20 @@ pgrx::pg_module_magic!(name, version);
 
 // Each file builds on those before it.
 pgrx::extension_sql_file!("../../sql/schema/00-guard.sql", name = "guard", bootstrap);
-pgrx::extension_sql_file!(
-    "../../sql/schema/10-tables.sql",
-    name = "tables",
-    requires = ["guard"]
-);
-pgrx::extension_sql_file!(
-    "../../sql/schema/20-services.sql",
-    name = "services",
-    requires = ["tables"]
-);
-pgrx::extension_sql_file!(
-    "../../sql/schema/25-clusters.sql",
-    name = "clusters",
-    requires = ["services"]
-);
-pgrx::extension_sql_file!(
-    "../../sql/schema/30-locks.sql",
-    name = "locks",
-    requires = ["clusters"]
-);
+pgrx::extension_sql_file!("../../sql/schema/10-tables.sql", name = "tables", requires = ["guard"]);
+pgrx::extension_sql_file!("../../sql/schema/20-services.sql", name = "services", requires = ["tables"]);
+pgrx::extension_sql_file!("../../sql/schema/25-clusters.sql", name = "clusters", requires = ["services"]);
+pgrx::extension_sql_file!("../../sql/schema/30-locks.sql", name = "locks", requires = ["clusters"]);
 pgrx::extension_sql_file!(
     "../../sql/schema/40-conditional-update.sql",
     name = "conditional_update",
     requires = ["locks"]
 );
-pgrx::extension_sql_file!(
-    "../../sql/schema/50-cleanup.sql",
-    name = "cleanup",
-    requires = ["conditional_update"]
-);
-pgrx::extension_sql_file!(
-    "../../sql/schema/55-claim.sql",
-    name = "claim",
-    requires = ["cleanup"]
-);
-pgrx::extension_sql_file!(
-    "../../sql/schema/56-work.sql",
-    name = "work",
-    requires = ["claim"]
-);
-pgrx::extension_sql_file!(
-    "../../sql/schema/60-views.sql",
-    name = "views",
-    requires = ["tables"]
-);
-pgrx::extension_sql_file!(
-    "../../sql/schema/80-dump.sql",
-    name = "dump",
-    requires = ["tables"]
-);
+pgrx::extension_sql_file!("../../sql/schema/50-cleanup.sql", name = "cleanup", requires = ["conditional_update"]);
+pgrx::extension_sql_file!("../../sql/schema/55-claim.sql", name = "claim", requires = ["cleanup"]);
+pgrx::extension_sql_file!("../../sql/schema/56-work.sql", name = "work", requires = ["claim"]);
+pgrx::extension_sql_file!("../../sql/schema/60-views.sql", name = "views", requires = ["tables"]);
+pgrx::extension_sql_file!("../../sql/schema/80-dump.sql", name = "dump", requires = ["tables"]);
 pgrx::extension_sql_file!(
     "../../sql/schema/90-privileges.sql",
     name = "privileges",

@@ -5,9 +5,9 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
     /// The wait queue: only its head tries the insert.
-    Line,
+    WaitQueue,
     /// The service lock: no insert and no check goes past a fence.
-    Gate,
+    ServiceLock,
     /// The write that fences a service.
     Fence,
     /// The row lock that keeps a checked token held until the commit.
@@ -21,13 +21,13 @@ pub enum Guard {
     /// The check for a delete in progress, before the head sleeps.
     WriterInProgress,
     /// The check of the client's connection during a wait.
-    Watch,
+    ConnectionCheck,
     /// A call for several locks that waits for one leaves the queues of the others.
     GiveWay,
     /// A call that was overtaken too often leaves no queue any more.
     Insist,
     /// The order in which a call for several locks queues for them.
-    LineOrder,
+    QueueOrder,
     /// One automatic cleanup of a cluster at a time.
     OneCleaner,
     /// The lock on the row before an update reads other tables.
@@ -83,10 +83,6 @@ mod build {
 
     pub fn removed(guard: Guard) -> bool {
         let name = format!("{guard:?}");
-        REMOVED.get().is_some_and(|list| {
-            list.to_string_lossy()
-                .split(',')
-                .any(|item| item.trim() == name)
-        })
+        REMOVED.get().is_some_and(|list| list.to_string_lossy().split(',').any(|item| item.trim() == name))
     }
 }

@@ -30,9 +30,7 @@ pub fn register() {
         return;
     }
     share_memory();
-    described("volguard cleanup launcher", "volguard_cleanup_launcher")
-        .set_restart_time(Some(RESTART_AFTER))
-        .load();
+    described("volguard cleanup launcher", "volguard_cleanup_launcher").set_restart_time(Some(RESTART_AFTER)).load();
 }
 
 /// pgrx's macro asks for the feature of a Postgres that this crate doesn't know.
@@ -44,10 +42,7 @@ fn share_memory() {
 
 /// A process of ours, which starts when the server takes writes.
 fn described(name: &str, function: &str) -> BackgroundWorkerBuilder {
-    BackgroundWorkerBuilder::new(name)
-        .set_library("volguard")
-        .set_function(function)
-        .enable_spi_access()
+    BackgroundWorkerBuilder::new(name).set_library("volguard").set_function(function).enable_spi_access()
 }
 
 /// Postgres' own signal handlers. pgrx's bindings are Rust functions around these, which a signal must not enter.

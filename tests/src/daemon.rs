@@ -26,10 +26,7 @@ impl Daemon {
     ///
     /// # Errors
     /// [`Error::Server`] if it doesn't start; [`Error::NoPlace`] and [`Error::NoPort`].
-    pub fn start(
-        name: &'static str,
-        command: impl FnOnce(&Path, [u16; 2]) -> Vec<OsString>,
-    ) -> Result<Self, Error> {
+    pub fn start(name: &'static str, command: impl FnOnce(&Path, [u16; 2]) -> Vec<OsString>) -> Result<Self, Error> {
         let user = OsUser::for_servers()?;
         let dir = run_dir::create(user)?;
         let ports = [port::free()?, port::free()?];
@@ -37,11 +34,7 @@ impl Daemon {
         let arguments: Vec<&OsStr> = command.iter().map(OsString::as_os_str).collect();
         let script = include_str!("guardian_daemon.sh");
         let guardian = Guardian::start(name, script, user, dir, &arguments)?;
-        let mut daemon = Self {
-            guardian,
-            port: ports[0],
-            pid: 0,
-        };
+        let mut daemon = Self { guardian, port: ports[0], pid: 0 };
         daemon.guardian.ask("start")?;
         daemon.pid = daemon.read_pid()?;
         daemon.until_it_listens()?;

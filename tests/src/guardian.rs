@@ -53,20 +53,10 @@ impl Guardian {
             // A Ctrl-C at the terminal is for the command that uses the server, not for the server.
             .process_group(0)
             .spawn()
-            .map_err(|source| Error::Spawn {
-                program: "sh".into(),
-                source,
-            })?;
+            .map_err(|source| Error::Spawn { program: "sh".into(), source })?;
         let verbs = child.stdin.take();
         let replies = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        Ok(Self {
-            name,
-            dir,
-            child,
-            verbs,
-            replies,
-            keep_log: false,
-        })
+        Ok(Self { name, dir, child, verbs, replies, keep_log: false })
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -88,12 +78,7 @@ impl Guardian {
             return Ok(());
         }
         self.keep_log = true;
-        Err(Error::Server {
-            name: self.name,
-            verb: verb.to_owned(),
-            log: self.log(),
-            tail: run_dir::tail(&self.log()),
-        })
+        Err(Error::Server { name: self.name, verb: verb.to_owned(), log: self.log(), tail: run_dir::tail(&self.log()) })
     }
 
     fn exchange(&mut self, verb: &str) -> std::io::Result<String> {

@@ -20,10 +20,7 @@ impl OsUser {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Ourselves);
         }
-        Ok(Self::Postgres {
-            uid: id_of_postgres("-u")?,
-            gid: id_of_postgres("-g")?,
-        })
+        Ok(Self::Postgres { uid: id_of_postgres("-u")?, gid: id_of_postgres("-g")? })
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -45,9 +42,7 @@ impl OsUser {
     pub(crate) fn own(self, path: &Path) -> Result<(), Error> {
         match self {
             Self::Ourselves => Ok(()),
-            Self::Postgres { uid, gid } => {
-                chown(path, Some(uid), Some(gid)).map_err(Error::file(path))
-            }
+            Self::Postgres { uid, gid } => chown(path, Some(uid), Some(gid)).map_err(Error::file(path)),
         }
     }
 
@@ -71,23 +66,14 @@ fn id_of_postgres(option: &str) -> Result<u32, Error> {
 /// Runs a short command and returns what it printed, without the last line break.
 pub(crate) fn run(command: &mut Command) -> Result<String, Error> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|source| Error::Spawn {
-            program: program.clone(),
-            source,
-        })?;
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|source| Error::Spawn { program: program.clone(), source })?;
     if !output.status.success() {
         return Err(Error::Failed {
             program,
             status: output.status.to_string(),
-            stderr: String::from_utf8_lossy(&output.stderr)
-                .trim_end()
-                .to_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).trim_end().to_owned(),
         });
     }
-    Ok(String::from_utf8_lossy(&output.stdout)
-        .trim_end()
-        .to_owned())
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }

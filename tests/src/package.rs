@@ -52,10 +52,7 @@ impl Package {
     /// As [`Package::build`].
     pub fn from_env_or_build(install: &PostgresInstall, profile: Profile) -> Result<Self, Error> {
         match env::var_os(profile.variable()) {
-            Some(root) => Ok(Self {
-                root: root.into(),
-                profile,
-            }),
+            Some(root) => Ok(Self { root: root.into(), profile }),
             None => Self::build(install, profile),
         }
     }
@@ -67,15 +64,8 @@ impl Package {
     pub fn build(install: &PostgresInstall, profile: Profile) -> Result<Self, Error> {
         eprintln!("building the extension ({})", profile.name());
         let script = workspace::root().join("tests/package.sh");
-        run(Command::new(script)
-            .arg(profile.name())
-            .env("PG_CONFIG", install.pg_config()))?;
-        Ok(Self {
-            root: workspace::target()
-                .join("pgrx-package")
-                .join(profile.name()),
-            profile,
-        })
+        run(Command::new(script).arg(profile.name()).env("PG_CONFIG", install.pg_config()))?;
+        Ok(Self { root: workspace::target().join("pgrx-package").join(profile.name()), profile })
     }
 
     /// Where it is.
@@ -98,10 +88,7 @@ impl Package {
         let copy = dir.join("package");
         run(Command::new("cp").arg("-r").arg(&self.root).arg(&copy))?;
         // The server's guardian is to remove it.
-        run(Command::new("chown")
-            .arg("-R")
-            .arg(reference(dir))
-            .arg(&copy))?;
+        run(Command::new("chown").arg("-R").arg(reference(dir)).arg(&copy))?;
         Ok(copy)
     }
 }

@@ -28,21 +28,13 @@ impl PgBouncer {
     /// # Errors
     /// [`Error::Url`] if the URL names no host, user, password or database; [`Error::Server`] if PgBouncer does not start.
     pub fn in_front_of(url: &str) -> Result<Self, Error> {
-        let server: Config = url
-            .parse()
-            .map_err(|error| Error::Url(format!("{error}")))?;
+        let server: Config = url.parse().map_err(|error| Error::Url(format!("{error}")))?;
         let install = PostgresInstall::find()?;
         let user = OsUser::for_servers()?;
         let port = port::free()?;
         let script = include_str!("guardian_pgbouncer.sh");
         let bin_dir: &OsStr = install.bin_dir().as_os_str();
-        let guardian = Guardian::start(
-            "pgbouncer",
-            script,
-            user,
-            run_dir::create(user)?,
-            &[bin_dir],
-        )?;
+        let guardian = Guardian::start("pgbouncer", script, user, run_dir::create(user)?, &[bin_dir])?;
 
         let mut pooler = Self {
             guardian,
@@ -51,10 +43,7 @@ impl PgBouncer {
             password: password(&server)?,
             database: part("database", server.get_dbname())?.to_owned(),
         };
-        pooler.write(
-            "userlist.txt",
-            &format!("\"{}\" \"{}\"\n", pooler.user, pooler.password),
-        )?;
+        pooler.write("userlist.txt", &format!("\"{}\" \"{}\"\n", pooler.user, pooler.password))?;
         pooler.write("pgbouncer.ini", &pooler.ini(&server)?)?;
         pooler.guardian.ask(&format!("start {port}"))?;
         Ok(pooler)
@@ -73,12 +62,7 @@ impl PgBouncer {
     }
 
     fn url_of(&self, database: &str) -> String {
-        let Self {
-            user,
-            password,
-            port,
-            ..
-        } = self;
+        let Self { user, password, port, .. } = self;
         format!("postgresql://{user}:{password}@127.0.0.1:{port}/{database}")
     }
 

@@ -140,9 +140,7 @@ impl PrivateServer {
     /// A program of the installation that connects as superuser, through the socket.
     fn tool(&self, program: &str, database: &str) -> Command {
         let mut tool = Command::new(self.install.bin_dir().join(program));
-        tool.args(["-U", "postgres", "-d", database, "-h"])
-            .arg(self.socket_dir())
-            .args(["-p", &self.port.to_string()]);
+        tool.args(["-U", "postgres", "-d", database, "-h"]).arg(self.socket_dir()).args(["-p", &self.port.to_string()]);
         tool
     }
 
@@ -157,8 +155,7 @@ impl PrivateServer {
     }
 
     fn create_empty_database(&self, name: &str) -> Result<(), Error> {
-        self.psql_in("postgres", &format!("CREATE DATABASE \"{name}\""))
-            .map(drop)
+        self.psql_in("postgres", &format!("CREATE DATABASE \"{name}\"")).map(drop)
     }
 
     /// Stops the server as an orderly shutdown does; [`restart`](Self::restart) brings it back.

@@ -33,20 +33,14 @@ pub(crate) fn create(user: OsUser) -> Result<PathBuf, Error> {
         if path.as_os_str().len() > LONGEST {
             continue;
         }
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .map_err(Error::file(&path))?;
+        DirBuilder::new().mode(0o700).create(&path).map_err(Error::file(&path))?;
         user.own(&path)?;
         if user.can("-w", &path) {
             return Ok(path);
         }
         fs::remove_dir(&path).map_err(Error::file(&path))?;
     }
-    Err(Error::NoPlace {
-        tried,
-        user: user.name().to_owned(),
-    })
+    Err(Error::NoPlace { tried, user: user.name().to_owned() })
 }
 
 fn unique_name() -> String {
@@ -98,12 +92,7 @@ mod tests {
     #[test]
     fn only_names_of_runs_are_ours() {
         assert!(is_ours(OsStr::new(&unique_name())));
-        for name in [
-            "volguard-1-abc",
-            "volguard-project",
-            "volguard-x-12345678",
-            "volguard-1-1234567z",
-        ] {
+        for name in ["volguard-1-abc", "volguard-project", "volguard-x-12345678", "volguard-1-1234567z"] {
             assert!(!is_ours(OsStr::new(name)), "{name}");
         }
     }

@@ -19,9 +19,7 @@ pub fn require_extension(install: &PostgresInstall, url: &str) -> Result<(), Err
     // Trying is the only way to know: pg_available_extensions does not look into Debian's extension_destdir.
     psql.args(["-c", "CREATE EXTENSION IF NOT EXISTS volguard"]);
     match run(&mut psql) {
-        Err(Error::Failed { stderr, .. })
-            if NO_SUCH_EXTENSION.iter().any(|code| stderr.contains(code)) =>
-        {
+        Err(Error::Failed { stderr, .. }) if NO_SUCH_EXTENSION.iter().any(|code| stderr.contains(code)) => {
             Err(Error::NotInstalled)
         }
         result => result.map(drop),

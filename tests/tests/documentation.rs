@@ -45,18 +45,12 @@ fn documents_do_what_they_say() {
     let server = PrivateServer::start().expect("a private server");
     for (at, (document, at_least)) in DOCUMENTS.into_iter().enumerate() {
         let database = format!("document_{at}");
-        server
-            .psql_in("postgres", &format!("CREATE DATABASE {database}"))
-            .expect("a database without the extension");
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("..")
-            .join(document);
+        server.psql_in("postgres", &format!("CREATE DATABASE {database}")).expect("a database without the extension");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document);
         let script = script(&std::fs::read_to_string(path).expect(document));
         let count = script.statements.len();
         assert!(count > at_least, "{document} has lost its SQL: {count}");
-        let output = server
-            .psql_script(&database, &script.text)
-            .unwrap_or_else(|error| panic!("{document}: {error}"));
+        let output = server.psql_script(&database, &script.text).unwrap_or_else(|error| panic!("{document}: {error}"));
         let returned: Vec<&str> = output.split(MARK).collect();
         assert_eq!(returned.len(), count + 1, "{document}: {output}");
         for (statement, returned) in script.statements.iter().zip(returned) {
@@ -101,10 +95,7 @@ fn script(markdown: &str) -> Script {
                     open = (open || !code.is_empty()) && !ends(code);
                     if ends(code) {
                         text.push_str(&format!(" \\echo {MARK}"));
-                        statements.push(Statement {
-                            line: at + 1,
-                            promised: None,
-                        });
+                        statements.push(Statement { line: at + 1, promised: None });
                     }
                 }
             }
@@ -122,15 +113,11 @@ fn ends(code: &str) -> bool {
 
 #[test]
 fn statements_and_promises_are_told_apart() {
-    let markdown = "text\n```sql\nSELECT 1,\n  2;  -- note\n-- → 1|2\nSELECT 3 AS x \\gset y_\n```\n```rust\nlet x = 1;\n```\n";
-    let statement = |line, promised: Option<&str>| Statement {
-        line,
-        promised: promised.map(str::to_owned),
-    };
+    let markdown =
+        "text\n```sql\nSELECT 1,\n  2;  -- note\n-- → 1|2\nSELECT 3 AS x \\gset y_\n```\n```rust\nlet x = 1;\n```\n";
+    let statement = |line, promised: Option<&str>| Statement { line, promised: promised.map(str::to_owned) };
     let expected = Script {
-        text: format!(
-            "\n\nSELECT 1,\n  2; \\echo {MARK}\n\nSELECT 3 AS x \\gset y_ \\echo {MARK}\n\n\n\n\n"
-        ),
+        text: format!("\n\nSELECT 1,\n  2; \\echo {MARK}\n\nSELECT 3 AS x \\gset y_ \\echo {MARK}\n\n\n\n\n"),
         statements: vec![statement(4, Some("1|2")), statement(6, None)],
     };
     assert_eq!(script(markdown), expected);

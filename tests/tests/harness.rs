@@ -17,10 +17,7 @@ type Result = std::result::Result<(), Box<dyn Error>>;
 
 fn with_postgres() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_with-postgres"));
-    command
-        .env_remove("DATABASE_URL")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null());
+    command.env_remove("DATABASE_URL").stdin(Stdio::null()).stderr(Stdio::null());
     command
 }
 
@@ -72,9 +69,7 @@ fn tcp_asks_for_a_password() -> Result {
     let select = |password: &str| {
         let url = format!("postgresql://postgres@127.0.0.1:{}/volguard", server.port());
         let mut psql = Command::new("psql");
-        psql.env("PGPASSWORD", password)
-            .args(["-XAtqd", &url, "-c", "SELECT 1"])
-            .output()
+        psql.env("PGPASSWORD", password).args(["-XAtqd", &url, "-c", "SELECT 1"]).output()
     };
     let config: Config = server.url().parse()?;
     let password = String::from_utf8_lossy(config.get_password().unwrap_or_default());
@@ -89,10 +84,7 @@ async fn roles_of_their_own_pass_through_the_pooler() -> Result {
     let server = PrivateServer::start()?;
     server.psql("CREATE ROLE bob LOGIN PASSWORD 'secret'")?;
     let pooler = PgBouncer::in_front_of(&server.url())?;
-    let url = format!(
-        "postgresql://bob:secret@127.0.0.1:{}/volguard",
-        pooler.port()
-    );
+    let url = format!("postgresql://bob:secret@127.0.0.1:{}/volguard", pooler.port());
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
     tokio::spawn(connection);
     let rows = client.simple_query("SELECT current_user").await?;
@@ -110,9 +102,7 @@ fn a_daemon_listens_and_leaves_nothing_behind() -> Result {
             my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => shift, Listen => 1) or die $!;
             sleep while 1;
         "#;
-        ["perl", "-e", listen, &port.to_string()]
-            .map(Into::into)
-            .to_vec()
+        ["perl", "-e", listen, &port.to_string()].map(Into::into).to_vec()
     })?;
     let place = place.expect("the command was asked for");
     assert!(TcpStream::connect(("127.0.0.1", daemon.port())).is_ok());
@@ -135,9 +125,7 @@ fn a_daemon_that_ends_at_once_is_an_error_with_its_last_words() {
 
 #[test]
 fn the_exit_code_is_that_of_the_command() -> Result {
-    let status = with_postgres()
-        .args(["--", "sh", "-c", "exit 7"])
-        .status()?;
+    let status = with_postgres().args(["--", "sh", "-c", "exit 7"]).status()?;
     assert_eq!(status.code(), Some(7));
     Ok(())
 }
@@ -178,10 +166,7 @@ fn running_server() -> std::result::Result<(Child, impl Read, String), Box<dyn E
         psql -Atqc "SELECT '/proc/' || split_part(pg_read_file('postmaster.pid'), E'\n', 1)"
         exec psql -Atqc 'SELECT pg_sleep(60)'
     "#;
-    let mut owner = with_postgres()
-        .args(["--", "sh", "-c", command])
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut owner = with_postgres().args(["--", "sh", "-c", command]).stdout(Stdio::piped()).spawn()?;
     let mut stdout = BufReader::new(owner.stdout.take().expect("stdout is piped"));
     let mut line = String::new();
     stdout.read_line(&mut line)?;
@@ -194,21 +179,10 @@ fn a_server_of_the_users_own_is_used_instead() -> Result {
     let mut command = with_postgres();
     command.env("DATABASE_URL", server.url_of("postgres"));
     let output = command
-        .args([
-            "--",
-            "psql",
-            "-Atqc",
-            "SELECT extversion <> '' FROM pg_extension WHERE extname = 'volguard'",
-        ])
+        .args(["--", "psql", "-Atqc", "SELECT extversion <> '' FROM pg_extension WHERE extname = 'volguard'"])
         .output()?;
     assert_eq!(String::from_utf8_lossy(&output.stdout), "t\n");
-    assert_eq!(
-        server.psql_in(
-            "postgres",
-            "SELECT count(*) FROM pg_extension WHERE extname = 'volguard'"
-        )?,
-        "1"
-    );
+    assert_eq!(server.psql_in("postgres", "SELECT count(*) FROM pg_extension WHERE extname = 'volguard'")?, "1");
     Ok(())
 }
 
@@ -252,10 +226,7 @@ fn what_is_installed_is_not_seen() -> Result {
     let package = Package::from_env_or_build(&PostgresInstall::find()?, Profile::Debug)?;
     let dir = std::env::temp_dir().join(Uuid::new_v4().to_string());
     std::fs::create_dir(&dir)?;
-    let made = Command::new("sh")
-        .args(["-c", OTHER, "sh"])
-        .args([&dir, package.root()])
-        .status()?;
+    let made = Command::new("sh").args(["-c", OTHER, "sh"]).args([&dir, package.root()]).status()?;
     assert!(made.success());
     let look = "SELECT extversion <> 'other', volguard.release(1),
                        (SELECT count(*) FROM pg_extension_update_paths('volguard') WHERE 'other' IN (source, target))
@@ -268,10 +239,6 @@ fn what_is_installed_is_not_seen() -> Result {
         .output()?;
     std::fs::remove_dir_all(&dir)?;
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "t|f|0\n",
-        "{errors}"
-    );
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "t|f|0\n", "{errors}");
     Ok(())
 }

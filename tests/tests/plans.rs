@@ -29,10 +29,7 @@ const CALLS: [(&str, &[&str]); 5] = [
         r#"'{"name": "volume-7"}', '{"status": "deleting"}', '{"status": {"not": "error"}, "size": {"lt": {"add": [{"column": "size"}, 1]}}}'"#,
         &["volumes_name_key"],
     ),
-    (
-        r#"'{"name": "volume-8"}', '{"status": "deleting"}', '{"status": "no such status"}'"#,
-        &["volumes_name_key"],
-    ),
+    (r#"'{"name": "volume-8"}', '{"status": "deleting"}', '{"status": "no such status"}'"#, &["volumes_name_key"]),
     (
         r#"'{"name": "volume-19000"}', '{"status": "deleting"}', filter =>
             '{"not": {"exists": {"table": "snapshots", "where": {"volume_id": {"eq": {"outer": "id"}}, "deleted": false}}}}'"#,
@@ -68,8 +65,7 @@ async fn keys_and_sub_queries_use_indexes() -> anyhow::Result<()> {
     client.batch_execute(SCHEMA).await?;
     for (arguments, indexes) in CALLS {
         notices.try_iter().for_each(drop);
-        let call =
-            format!("SELECT outcome FROM volguard.conditional_update('volumes', {arguments})");
+        let call = format!("SELECT outcome FROM volguard.conditional_update('volumes', {arguments})");
         client.query_one(&call, &[]).await.context(call)?;
         // Notices come before the answer that they belong to. The last plan is that of the call itself.
         let plans: Vec<String> = notices.try_iter().collect();
@@ -77,10 +73,7 @@ async fn keys_and_sub_queries_use_indexes() -> anyhow::Result<()> {
         for index in indexes {
             assert!(plans.contains(index), "{index}: {plans}");
         }
-        assert!(
-            plans.contains("Update on"),
-            "no plan of the update: {plans}"
-        );
+        assert!(plans.contains("Update on"), "no plan of the update: {plans}");
         assert!(!plans.contains("Seq Scan"), "{plans}");
     }
     Ok(())

@@ -29,15 +29,10 @@ fn every_promise_has_its_test() {
 
 fn must_hold(page: &Path, link: &Link) {
     let path: PathBuf = page.with_file_name(&link.path);
-    let text = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {}: {error}", page.display(), link.path));
+    let text =
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {}: {error}", page.display(), link.path));
     for test in &link.tests {
-        assert!(
-            text.contains(&format!("fn {test}(")),
-            "{}: {} has no test {test}",
-            page.display(),
-            link.path
-        );
+        assert!(text.contains(&format!("fn {test}(")), "{}: {} has no test {test}", page.display(), link.path);
     }
 }
 
@@ -65,11 +60,7 @@ fn links_are_read() {
         tests: tests.iter().map(|&test| test.to_owned()).collect(),
         path: path.to_owned(),
     };
-    let expected = [
-        link(&["first", "second"], "a/b.rs"),
-        link(&[], "c.md"),
-        link(&[], "x.sql"),
-    ];
+    let expected = [link(&["first", "second"], "a/b.rs"), link(&[], "c.md"), link(&[], "x.sql")];
     assert_eq!(links(markdown), expected);
 }
 

@@ -25,9 +25,7 @@ fn text_of(path: &Path) -> String {
 /// The files of a folder, in order.
 fn files(folder: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join(folder)).expect("the folder");
-    let mut files: Vec<_> = entries
-        .map(|entry| entry.expect("an entry").path())
-        .collect();
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
     files
 }
@@ -38,11 +36,8 @@ fn single_blanks(text: &str) -> String {
 }
 
 fn made(sql: &str) -> Vec<Made> {
-    const ENDS: [(&str, &[&str]); 3] = [
-        ("FUNCTION", &[" VOLATILE", " STABLE", " IMMUTABLE"]),
-        ("VIEW", &[" AS "]),
-        ("TYPE", &[";"]),
-    ];
+    const ENDS: [(&str, &[&str]); 3] =
+        [("FUNCTION", &[" VOLATILE", " STABLE", " IMMUTABLE"]), ("VIEW", &[" AS "]), ("TYPE", &[";"])];
     let sql = single_blanks(sql);
     let mut made = Vec::new();
     for (kind, ends) in ENDS {
@@ -50,21 +45,14 @@ fn made(sql: &str) -> Vec<Made> {
             let end = ends.iter().filter_map(|end| rest.find(end)).min();
             let declared = &rest[..end.expect("an end of the declaration")];
             let name = declared.split(['(', ' ']).next().expect("a name");
-            made.push(Made {
-                kind,
-                name: name.to_owned(),
-                declared: format!("volguard.{declared}"),
-            });
+            made.push(Made { kind, name: name.to_owned(), declared: format!("volguard.{declared}") });
         }
     }
     made
 }
 
 fn all_made() -> Vec<Made> {
-    let all: Vec<Made> = files("sql/schema")
-        .iter()
-        .flat_map(|file| made(&text_of(file)))
-        .collect();
+    let all: Vec<Made> = files("sql/schema").iter().flat_map(|file| made(&text_of(file))).collect();
     assert!(all.len() > 30, "only {} are left", all.len());
     all
 }
@@ -73,10 +61,7 @@ fn all_made() -> Vec<Made> {
 fn sections() -> Vec<(String, String, String)> {
     let mut sections = Vec::new();
     for file in files("docs/reference") {
-        let page = format!(
-            "docs/reference/{}",
-            file.file_name().expect("a name").display()
-        );
+        let page = format!("docs/reference/{}", file.file_name().expect("a name").display());
         for section in text_of(&file).split("\n## ").skip(1) {
             let (heading, text) = section.split_once('\n').expect("a text below a heading");
             sections.push((page.clone(), heading.to_owned(), text.to_owned()));
@@ -114,18 +99,12 @@ fn the_reference_has_each_column_of_an_answer() {
             panic!("four columns: {line}");
         };
         let found = match kind {
-            "v" => sections
-                .iter()
-                .any(|(_, heading, text)| heading == of && text.contains(&format!("`{column}`"))),
+            "v" => sections.iter().any(|(_, heading, text)| heading == of && text.contains(&format!("`{column}`"))),
             _ => sections.iter().any(|(_, _, text)| {
-                text.contains(&format!("`volguard.{of}`"))
-                    && text.contains(&format!("`{column} {column_type}`"))
+                text.contains(&format!("`volguard.{of}`")) && text.contains(&format!("`{column} {column_type}`"))
             }),
         };
-        assert!(
-            found,
-            "the reference says nothing about {of}.{column} ({column_type})"
-        );
+        assert!(found, "the reference says nothing about {of}.{column} ({column_type})");
     }
 }
 
@@ -133,9 +112,7 @@ fn the_reference_has_each_column_of_an_answer() {
 fn the_reference_has_nothing_that_is_gone() {
     let all = all_made();
     for (page, heading, _) in sections() {
-        let made = all
-            .iter()
-            .any(|made| made.name == heading && made.kind != "TYPE");
+        let made = all.iter().any(|made| made.name == heading && made.kind != "TYPE");
         assert!(made, "{page}: the extension makes no {heading}");
     }
 }
@@ -146,20 +123,12 @@ fn the_readme_links_each_function_and_view_once() {
     let index = text_of(&root().join("docs/reference.md"));
     let sections = sections();
     let all = all_made();
-    let names: BTreeSet<&str> = all
-        .iter()
-        .filter(|made| made.kind != "TYPE")
-        .map(|made| made.name.as_str())
-        .collect();
+    let names: BTreeSet<&str> = all.iter().filter(|made| made.kind != "TYPE").map(|made| made.name.as_str()).collect();
     for name in names {
         let section = sections.iter().find(|(_, heading, _)| heading == name);
         let (page, _, _) = section.unwrap_or_else(|| panic!("the reference has no {name}"));
         let row = format!("\n| [`{name}`]({page}#{name}) | ");
-        assert_eq!(
-            readme.matches(&row).count(),
-            1,
-            "a row of the README's table: {row}"
-        );
+        assert_eq!(readme.matches(&row).count(), 1, "a row of the README's table: {row}");
         let page = page.trim_start_matches("docs/");
         let link = format!("[{name}]({page}#{name})");
         assert!(index.contains(&link), "a link of docs/reference.md: {link}");
@@ -170,17 +139,9 @@ fn the_readme_links_each_function_and_view_once() {
 fn declarations_are_read() {
     let sql = "CREATE TABLE volguard.t (x int);\nCREATE FUNCTION volguard.f(a int,\n    b text DEFAULT '')\nRETURNS TABLE (x int)\nVOLATILE AS $$ $$;
         CREATE VIEW volguard.v AS\nSELECT 1;\nCREATE TYPE volguard.r AS (a int);";
-    let of = |kind, name: &str, declared: &str| Made {
-        kind,
-        name: name.to_owned(),
-        declared: declared.to_owned(),
-    };
+    let of = |kind, name: &str, declared: &str| Made { kind, name: name.to_owned(), declared: declared.to_owned() };
     let expected = [
-        of(
-            "FUNCTION",
-            "f",
-            "volguard.f(a int, b text DEFAULT '') RETURNS TABLE (x int)",
-        ),
+        of("FUNCTION", "f", "volguard.f(a int, b text DEFAULT '') RETURNS TABLE (x int)"),
         of("VIEW", "v", "volguard.v"),
         of("TYPE", "r", "volguard.r AS (a int)"),
     ];

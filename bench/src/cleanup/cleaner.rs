@@ -77,9 +77,7 @@ async fn bare(client: &Client) -> Result<()> {
 async fn row_by_row(client: &Client) -> Result<()> {
     /// What claims a row: the id of no service, so that no other cleaner takes it for its own.
     const CLEANER: i64 = -1;
-    client
-        .batch_execute(include_str!("../../sql/cleanup/rows/fence.sql"))
-        .await?;
+    client.batch_execute(include_str!("../../sql/cleanup/rows/fence.sql")).await?;
     let prepare = async |sql: &str| client.prepare(sql).await;
     let claim = prepare(include_str!("../../sql/cleanup/rows/claim.sql")).await?;
     let volume = prepare(include_str!("../../sql/cleanup/rows/volume.sql")).await?;
@@ -88,9 +86,7 @@ async fn row_by_row(client: &Client) -> Result<()> {
     let all = "SELECT token, service_id, status, resource_id FROM volguard.workers";
     for row in client.query(all, &[]).await? {
         let (token, service): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let claimed = client
-            .execute(&claim, &[&CLEANER, &token, &service])
-            .await?;
+        let claimed = client.execute(&claim, &[&CLEANER, &token, &service]).await?;
         ensure!(claimed == 1, "another cleaner is at work");
         let repair = match row.try_get(2)? {
             Some("creating") => Some(&volume),

@@ -18,13 +18,7 @@ impl Case {
     /// One thing is larger in each than in the first.
     pub fn all(most_rows: u32, cycles: u64) -> Vec<Case> {
         const MILLION: u32 = 1_000_000;
-        let small = Case {
-            rows: 1000,
-            services: 100,
-            heartbeats: false,
-            cycles: 0,
-            planned_for_one: false,
-        };
+        let small = Case { rows: 1000, services: 100, heartbeats: false, cycles: 0, planned_for_one: false };
         let rows = most_rows.min(MILLION);
         let large = Case { rows, ..small };
         let mut cases = vec![small, large];
@@ -34,17 +28,10 @@ impl Case {
         }
         let (services, heartbeats, planned_for_one) = (10_000, true, true);
         cases.extend([
-            Case {
-                planned_for_one,
-                ..large
-            },
+            Case { planned_for_one, ..large },
             Case { cycles, ..small },
             Case { cycles, ..large },
-            Case {
-                services,
-                heartbeats,
-                ..small
-            },
+            Case { services, heartbeats, ..small },
         ]);
         cases
     }

@@ -48,12 +48,7 @@ impl Site {
         let fresh = "CREATE TABLE fresh AS SELECT * FROM sizes";
         database.superuser.batch_execute(fresh).await?;
         wear(&database, case.cycles, &services).await?;
-        Ok(Site {
-            database,
-            team,
-            hearts,
-            beats_per_second: Vec::new(),
-        })
+        Ok(Site { database, team, hearts, beats_per_second: Vec::new() })
     }
 
     pub async fn turn(&mut self, clients: usize, time: Duration) -> Result<Turn> {
@@ -74,9 +69,7 @@ impl Site {
             for column in 1..table.len() {
                 row.push(Field::Number(table.try_get(column)?));
             }
-            row.push(Field::Number(
-                Rounds(self.beats_per_second.clone()).median(),
-            ));
+            row.push(Field::Number(Rounds(self.beats_per_second.clone()).median()));
             Ok(row)
         });
         rows.collect()

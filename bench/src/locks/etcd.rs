@@ -49,25 +49,15 @@ pub struct Etcd {
 
 impl Etcd {
     pub async fn connect(server: &Server) -> Result<Etcd> {
-        let channel = Endpoint::from_shared(format!("http://{}", server.address()))?
-            .connect()
-            .await?;
+        let channel = Endpoint::from_shared(format!("http://{}", server.address()))?.connect().await?;
         let mut grpc = Grpc::new(channel);
         let path = "/etcdserverpb.Lease/LeaseGrant";
         let reply: LeaseGrantResponse = call(&mut grpc, path, LEASE).await?;
-        Ok(Etcd {
-            server_pid: server.pid(),
-            grpc,
-            lease: reply.id,
-            held: Vec::new(),
-        })
+        Ok(Etcd { server_pid: server.pid(), grpc, lease: reply.id, held: Vec::new() })
     }
 
     pub async fn acquire(&mut self, key: &str) -> Result<()> {
-        let request = LockRequest {
-            name: key.as_bytes().to_vec(),
-            lease: self.lease,
-        };
+        let request = LockRequest { name: key.as_bytes().to_vec(), lease: self.lease };
         let reply: LockResponse = call(&mut self.grpc, "/v3lockpb.Lock/Lock", request).await?;
         self.held = reply.key;
         Ok(())

@@ -28,12 +28,7 @@ pub struct Holder {
 
 impl Holder {
     /// So many clients of one provider.
-    pub async fn team(
-        provider: Provider,
-        stage: &Stage,
-        database: &Database,
-        clients: usize,
-    ) -> Result<Vec<Holder>> {
+    pub async fn team(provider: Provider, stage: &Stage, database: &Database, clients: usize) -> Result<Vec<Holder>> {
         let mut team = Vec::new();
         for number in 0..clients {
             team.push(Holder {

@@ -23,12 +23,7 @@ pub enum Locker {
 
 impl Locker {
     /// The client with this number.
-    pub async fn connect(
-        provider: Provider,
-        stage: &Stage,
-        database: &Database,
-        number: usize,
-    ) -> Result<Locker> {
+    pub async fn connect(provider: Provider, stage: &Stage, database: &Database, number: usize) -> Result<Locker> {
         Ok(match provider {
             Provider::Volguard | Provider::Hand | Provider::Advisory => {
                 Locker::Postgres(Postgres::connect(provider, database, number).await?)

@@ -12,9 +12,7 @@ use super::provider::Provider;
 use crate::connection::Connection;
 use crate::database::Database;
 
-const WAIT: Interval = Interval {
-    microseconds: 10_000_000,
-};
+const WAIT: Interval = Interval { microseconds: 10_000_000 };
 
 #[derive(Debug)]
 pub struct Postgres {
@@ -27,20 +25,12 @@ pub struct Postgres {
 
 impl Postgres {
     /// Each client is a service: a process of its own.
-    pub async fn connect(
-        provider: Provider,
-        database: &Database,
-        number: usize,
-    ) -> Result<Postgres> {
+    pub async fn connect(provider: Provider, database: &Database, number: usize) -> Result<Postgres> {
         let statements = match provider {
-            Provider::Volguard => [
-                include_str!("../../sql/locks/acquire.sql"),
-                include_str!("../../sql/locks/release.sql"),
-            ],
-            Provider::Hand => [
-                include_str!("../../sql/locks/insert.sql"),
-                include_str!("../../sql/locks/delete.sql"),
-            ],
+            Provider::Volguard => {
+                [include_str!("../../sql/locks/acquire.sql"), include_str!("../../sql/locks/release.sql")]
+            }
+            Provider::Hand => [include_str!("../../sql/locks/insert.sql"), include_str!("../../sql/locks/delete.sql")],
             Provider::Advisory => [
                 "SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended($1, 0))",
                 "SELECT pg_catalog.pg_advisory_unlock(pg_catalog.hashtextextended($1, 0))",
@@ -49,12 +39,7 @@ impl Postgres {
         };
         let host = format!("{}-{number}", provider.name());
         let (client, service_id) = database.connect_service(&host).await?;
-        Ok(Postgres {
-            provider,
-            connection: Connection::prepare(client, &statements).await?,
-            service_id,
-            token: 0,
-        })
+        Ok(Postgres { provider, connection: Connection::prepare(client, &statements).await?, service_id, token: 0 })
     }
 
     pub fn server_pid(&self) -> i32 {
@@ -67,9 +52,8 @@ impl Postgres {
             Provider::Volguard => {
                 let (kind, lock_name, request) = ("volume", "", Uuid::new_v4());
                 let (status, details) = (None::<&str>, None::<serde_json::Value>);
-                let with: [&(dyn ToSql + Sync); 8] = [
-                    service_id, &kind, &key, &lock_name, &status, &WAIT, &request, &details,
-                ];
+                let with: [&(dyn ToSql + Sync); 8] =
+                    [service_id, &kind, &key, &lock_name, &status, &WAIT, &request, &details];
                 self.token = self.connection.value(0, &with).await?;
             }
             Provider::Hand => loop {

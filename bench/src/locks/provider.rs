@@ -12,18 +12,11 @@ pub enum Provider {
 }
 
 impl Provider {
-    pub const RIVALS: [Provider; 4] = [
-        Provider::Hand,
-        Provider::Advisory,
-        Provider::Etcd,
-        Provider::Redis,
-    ];
+    pub const RIVALS: [Provider; 4] = [Provider::Hand, Provider::Advisory, Provider::Etcd, Provider::Redis];
 
     /// Ours and these, in a fixed order.
     pub fn all(rivals: &[Provider]) -> Vec<Provider> {
-        let rivals = Provider::RIVALS
-            .into_iter()
-            .filter(|one| rivals.contains(one));
+        let rivals = Provider::RIVALS.into_iter().filter(|one| rivals.contains(one));
         std::iter::once(Provider::Volguard).chain(rivals).collect()
     }
 

@@ -33,9 +33,7 @@ impl Redis {
         let patient = AsyncConnectionConfig::new().set_response_timeout(None);
         Ok(Redis {
             server_pid: server.pid(),
-            connection: client
-                .get_multiplexed_async_connection_with_config(&patient)
-                .await?,
+            connection: client.get_multiplexed_async_connection_with_config(&patient).await?,
             release: Script::new(COMPARE_AND_DELETE),
             value: String::new(),
         })
@@ -60,12 +58,7 @@ impl Redis {
     }
 
     pub async fn release(&mut self, key: &str) -> Result<()> {
-        let deleted: u64 = self
-            .release
-            .key(key)
-            .arg(&self.value)
-            .invoke_async(&mut self.connection)
-            .await?;
+        let deleted: u64 = self.release.key(key).arg(&self.value).invoke_async(&mut self.connection).await?;
         ensure!(deleted == 1, "Redis: the lock was lost");
         Ok(())
     }

@@ -50,11 +50,7 @@ enum Count {
 
 impl Api {
     pub fn new(volguard: Volguard, notices: Notices) -> Api {
-        Api {
-            volguard,
-            notices,
-            tally: Arc::default(),
-        }
+        Api { volguard, notices, tally: Arc::default() }
     }
 
     pub fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -75,12 +71,7 @@ impl Api {
         Ok(())
     }
 
-    async fn user(
-        self,
-        mut dice: Rng,
-        operations: u64,
-        enough: watch::Receiver<bool>,
-    ) -> Result<()> {
+    async fn user(self, mut dice: Rng, operations: u64, enough: watch::Receiver<bool>) -> Result<()> {
         loop {
             let volumes = Volume::all(&self.volguard).await?;
             // The pace of the load, not a wait for anything.

@@ -6,8 +6,8 @@ use volguard::Volguard;
 
 /// `name` is what the database shows of a connection, and so who changed a status: see `schema.sql`.
 pub fn config(name: &str) -> Result<Config> {
-    let url = std::env::var("DATABASE_URL")
-        .context("DATABASE_URL names no database; `make demo` starts a private one")?;
+    let url =
+        std::env::var("DATABASE_URL").context("DATABASE_URL names no database; `make demo` starts a private one")?;
     let mut config: Config = url.parse().context("DATABASE_URL")?;
     config.application_name(name);
     Ok(config)

@@ -22,9 +22,7 @@ use crate::{database, evidence, report, schema};
 
 /// Plays it, prints the report, and says how many violations there were.
 pub async fn run(plan: Plan) -> Result<usize> {
-    let directory = tempfile::Builder::new()
-        .prefix("volguard-demo-")
-        .tempdir()?;
+    let directory = tempfile::Builder::new().prefix("volguard-demo-").tempdir()?;
     let volguard = database::connect("director").await?;
     schema::create(&volguard).await?;
     let played = tokio::select! {
@@ -45,20 +43,11 @@ async fn play(plan: &Plan, volguard: &Volguard, directory: &Path) -> Result<usiz
     let began = now();
     let timeline = Timeline::new("director", began);
     let (operations, seed) = (plan.operations, plan.seed);
-    timeline.say(&format!(
-        "{operations} operations, seed {seed}, storage {}",
-        directory.display()
-    ));
+    timeline.say(&format!("{operations} operations, seed {seed}, storage {}", directory.display()));
     let notices = Notices::listen(timeline.clone()).await?;
     let api = Api::new(database::connect("api").await?, notices.clone());
     let fleet = Fleet::start(plan, directory, began)?;
-    let faults = Faults {
-        volguard,
-        directory,
-        fleet: &fleet,
-        notices: &notices,
-        timeline: &timeline,
-    };
+    let faults = Faults { volguard, directory, fleet: &fleet, notices: &notices, timeline: &timeline };
     let faults = tokio::select! {
         faults = perform(plan, &api, &faults) => Some(faults?),
         ended = fleet.watch() => { ended?; None }

@@ -14,11 +14,7 @@ use crate::storage::{Array, Files, describe};
 use crate::volume::Volume;
 
 /// To be read when all managers have ended. No faults are told of a play that did not come to its end.
-pub async fn read(
-    volguard: &Volguard,
-    directory: &Path,
-    faults: Option<&[Fault]>,
-) -> Result<History> {
+pub async fn read(volguard: &Volguard, directory: &Path, faults: Option<&[Fault]>) -> Result<History> {
     let mut history = History {
         journal: Array::journal(directory)?,
         endings: volumes(volguard, directory).await?,
@@ -45,11 +41,7 @@ pub async fn read(
 }
 
 fn ending(key: &str, recorded: &str, found: String) -> Ending {
-    Ending {
-        key: key.to_owned(),
-        recorded: recorded.to_owned(),
-        found,
-    }
+    Ending { key: key.to_owned(), recorded: recorded.to_owned(), found }
 }
 
 /// Each volume in the database and on disk.

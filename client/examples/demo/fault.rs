@@ -124,29 +124,17 @@ impl Faults<'_> {
 
 impl Fault {
     /// The crash rule and the end of an operation that was cut off, once both have been heard of.
-    pub fn repair<'a>(
-        &self,
-        volume: &str,
-        heard: &'a [Notice],
-    ) -> Option<(&'a Notice, &'a Notice)> {
-        let mut later = heard[self.heard..]
-            .iter()
-            .filter(|notice| notice.volume == volume);
+    pub fn repair<'a>(&self, volume: &str, heard: &'a [Notice]) -> Option<(&'a Notice, &'a Notice)> {
+        let mut later = heard[self.heard..].iter().filter(|notice| notice.volume == volume);
         let rule = later.find(|notice| notice.crashed)?;
         Some((rule, later.find(|notice| notice.is_end())?))
     }
 
     pub fn headline(&self) -> String {
         let volumes = self.opened.iter();
-        let volumes: Vec<String> = volumes
-            .map(|opened| format!("{} after {} writes", opened.volume, opened.writes))
-            .collect();
-        let Fault {
-            signal, manager, ..
-        } = self;
-        format!(
-            "{signal} to {manager} in the middle of {}",
-            volumes.join(" and ")
-        )
+        let volumes: Vec<String> =
+            volumes.map(|opened| format!("{} after {} writes", opened.volume, opened.writes)).collect();
+        let Fault { signal, manager, .. } = self;
+        format!("{signal} to {manager} in the middle of {}", volumes.join(" and "))
     }
 }

@@ -54,14 +54,8 @@ pub async fn run(post: Post) -> Result<()> {
         let tracked = manager.volguard.track_resource(&own, VOLUMES);
         tracked.id_column("name").await?;
     }
-    let registration = manager
-        .volguard
-        .register(&manager.post.name, "volume-manager");
-    let mut incarnations = registration
-        .cluster(CLUSTER)
-        .lease(LEASE)
-        .janitor(Janitor::every(ROUND))
-        .incarnations();
+    let registration = manager.volguard.register(&manager.post.name, "volume-manager");
+    let mut incarnations = registration.cluster(CLUSTER).lease(LEASE).janitor(Janitor::every(ROUND)).incarnations();
     while let Some(session) = incarnations.next().await? {
         let service = session.service_id();
         manager.timeline.say(&format!("is service {service}"));
@@ -79,12 +73,7 @@ pub async fn run(post: Post) -> Result<()> {
 impl Manager {
     /// Takes up work until told to stop (`true`), or until the session is lost (`false`). Waits for the jobs that
     /// were begun; if the session is lost, they stop where they are.
-    async fn serve(
-        self: &Arc<Self>,
-        session: &Session,
-        notices: &mut Notices,
-        stop: &mut Signals,
-    ) -> Result<bool> {
+    async fn serve(self: &Arc<Self>, session: &Session, notices: &mut Notices, stop: &mut Signals) -> Result<bool> {
         let mut jobs = JoinSet::new();
         let mut round = interval(ROUND);
         let is_stopped = loop {
@@ -104,11 +93,7 @@ impl Manager {
     }
 
     /// Takes up what waits, as much as there are hands free.
-    async fn take_up(
-        self: &Arc<Self>,
-        session: &Session,
-        jobs: &mut JoinSet<Result<()>>,
-    ) -> Result<()> {
+    async fn take_up(self: &Arc<Self>, session: &Session, jobs: &mut JoinSet<Result<()>>) -> Result<()> {
         for volume in Volume::waiting(&self.volguard).await? {
             if jobs.len() >= HANDS {
                 break;

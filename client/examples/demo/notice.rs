@@ -63,8 +63,7 @@ impl Notices {
         let (client, mut connection) = config.connect(NoTls).await?;
         let (sender, receiver) = watch::channel(Vec::new());
         tokio::spawn(async move {
-            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
-            {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
                 if let AsyncMessage::Notification(message) = message
                     && let Ok(notice) = serde_json::from_str::<Notice>(message.payload())
                 {
@@ -74,18 +73,12 @@ impl Notices {
             }
         });
         client.batch_execute("LISTEN volguard_demo").await?;
-        Ok(Notices {
-            heard: receiver,
-            _client: Arc::new(client),
-        })
+        Ok(Notices { heard: receiver, _client: Arc::new(client) })
     }
 
     /// Waits for the next ones. May be dropped and called again.
     pub async fn changed(&mut self) -> Result<()> {
-        self.heard
-            .changed()
-            .await
-            .context("the connection that listens")
+        self.heard.changed().await.context("the connection that listens")
     }
 
     pub fn count(&self) -> usize {
@@ -116,10 +109,6 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let before = self.before.as_deref().unwrap_or("new");
         let rule = if self.crashed { " by crash rule" } else { "" };
-        write!(
-            f,
-            "{} {before} -> {}{rule}, by {}",
-            self.volume, self.status, self.by
-        )
+        write!(f, "{} {before} -> {}{rule}, by {}", self.volume, self.status, self.by)
     }
 }

@@ -14,12 +14,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const ALL: [Operation; 4] = [
-        Operation::Create,
-        Operation::Extend,
-        Operation::Snapshot,
-        Operation::Delete,
-    ];
+    pub const ALL: [Operation; 4] = [Operation::Create, Operation::Extend, Operation::Snapshot, Operation::Delete];
 
     /// The status of a volume while a manager works on it.
     pub fn status(self) -> &'static str {

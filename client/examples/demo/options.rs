@@ -56,12 +56,7 @@ impl Plan {
     /// Nothing, if only help was asked for.
     pub fn from_command_line() -> Result<Option<Plan>> {
         let mut parser = lexopt::Parser::from_env();
-        let mut plan = Plan {
-            operations: 400,
-            seed: fastrand::u64(0..1_000_000),
-            verbose: false,
-            broken: None,
-        };
+        let mut plan = Plan { operations: 400, seed: fastrand::u64(0..1_000_000), verbose: false, broken: None };
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("operations") => plan.operations = parser.value()?.parse()?,

@@ -12,9 +12,7 @@ use crate::notice::Notice;
 pub fn print(tally: &Tally, faults: &[Fault], notices: &[Notice], history: &History) {
     println!("\nWhat users asked for\n{}", operations(tally));
     let unmet = tally.unmet.iter();
-    let unmet: Vec<String> = unmet
-        .map(|(column, times)| format!("{column} {times}"))
-        .collect();
+    let unmet: Vec<String> = unmet.map(|(column, times)| format!("{column} {times}")).collect();
     println!("Conditions that refusals were for: {}", unmet.join(", "));
     for fault in faults {
         println!("\n{}\n{}", fault.headline(), repairs(fault, notices));
@@ -81,9 +79,7 @@ fn checked(history: &History) -> String {
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_BORDERS_ONLY)
-        .set_header(header.to_vec());
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_header(header.to_vec());
     table
 }
 

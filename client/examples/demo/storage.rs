@@ -63,18 +63,9 @@ impl Storage {
 
     /// Opens a volume for a service that holds the volume's lock by this token. `dead` are services that the database
     /// has fenced: they are shut out.
-    pub fn open(
-        &self,
-        volume: &str,
-        (service, token): (i64, i64),
-        dead: &[i64],
-    ) -> Result<Handle<'_>, StorageError> {
+    pub fn open(&self, volume: &str, (service, token): (i64, i64), dead: &[i64]) -> Result<Handle<'_>, StorageError> {
         let (key, request) = (volume.to_owned(), Uuid::new_v4());
-        let question = self.log.ask(Act::Acquire {
-            key: key.clone(),
-            request,
-            service,
-        })?;
+        let question = self.log.ask(Act::Acquire { key: key.clone(), request, service })?;
         let mut array = Array::lock(&self.directory)?;
         for service in dead {
             array.shut_out(*service)?;
@@ -83,12 +74,7 @@ impl Storage {
             question.answer(Answer::NotFree)?;
             return Err(StorageError::Refused(token));
         }
-        array.add(Change::Taken {
-            key,
-            token,
-            service,
-            request,
-        })?;
+        array.add(Change::Taken { key, token, service, request })?;
         question.answer(Answer::Token(token))?;
         let version = array.register(volume).version;
         Ok(Handle::new(self, volume, token, version))

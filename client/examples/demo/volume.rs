@@ -33,8 +33,7 @@ impl Volume {
         let sql = format!("SELECT to_jsonb(v) FROM volguard_demo.volumes AS v WHERE {condition}");
         let client = volguard.pool().get().await?;
         let rows = client.query(&sql, &[]).await?.into_iter();
-        rows.map(|row| Ok(serde_json::from_value(row.try_get(0)?)?))
-            .collect()
+        rows.map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).collect()
     }
 
     /// What a volume is when no operation is under way.

@@ -24,12 +24,7 @@ pub struct AcquireAll {
 
 impl AcquireAll {
     pub(crate) fn new(session: Session, wanted: Vec<Wanted>) -> AcquireAll {
-        AcquireAll {
-            session,
-            wanted,
-            wait: Duration::ZERO,
-            request_id: None,
-        }
+        AcquireAll { session, wanted, wait: Duration::ZERO, request_id: None }
     }
 
     /// How long to wait for all of them to become free; not at all unless told. See [`Acquire::wait`](crate::Acquire::wait).

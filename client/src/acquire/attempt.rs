@@ -65,13 +65,7 @@ impl Attempt {
         deadline: Instant,
         reply: oneshot::Sender<Answer>,
     ) -> Attempt {
-        Attempt {
-            session,
-            request,
-            deadline,
-            reply: Some(reply),
-            doubt: None,
-        }
+        Attempt { session, request, deadline, reply: Some(reply), doubt: None }
     }
 
     pub(super) async fn run(mut self, places: Places) {
@@ -179,11 +173,7 @@ impl Attempt {
             Err(error) if self.doubt.is_some() => return Outcome::Unknown(error),
             Err(error) => return Outcome::Failed(error),
         };
-        let wait = if seated {
-            self.deadline.saturating_duration_since(Instant::now())
-        } else {
-            Duration::ZERO
-        };
+        let wait = if seated { self.deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
         let overdue = Instant::now() + wait + GRACE;
         let outcome = match self.send(&client, wait, overdue).await {
             Some(Ok(Ok(granted))) => Outcome::Granted(granted),

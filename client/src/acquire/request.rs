@@ -42,11 +42,7 @@ impl Wanted {
     }
 
     pub(crate) fn of(key: Arc<Key>) -> Wanted {
-        Wanted {
-            key,
-            status: None,
-            details: None,
-        }
+        Wanted { key, status: None, details: None }
     }
 
     /// See [`Acquire::lock_name`](crate::Acquire::lock_name).
@@ -68,11 +64,7 @@ impl Wanted {
     }
 
     fn to_json(&self) -> Value {
-        let Key {
-            resource_type,
-            resource_id,
-            lock_name,
-        } = &*self.key;
+        let Key { resource_type, resource_id, lock_name } = &*self.key;
         let mut lock = Map::from_iter([
             ("resource_type".to_owned(), Value::from(&**resource_type)),
             ("resource_id".to_owned(), Value::from(&**resource_id)),
@@ -163,12 +155,7 @@ impl Request {
     }
 
     /// Asks the server.
-    pub(crate) async fn send(
-        &self,
-        core: &Core,
-        client: &ClientWrapper,
-        wait: Duration,
-    ) -> Result<Reply, Error> {
+    pub(crate) async fn send(&self, core: &Core, client: &ClientWrapper, wait: Duration) -> Result<Reply, Error> {
         let granted = match &self.what {
             What::One(wanted) => self.send_one(core, client, wait, wanted).await?,
             What::All(wanted) => self.send_all(core, client, wait, wanted).await?,
@@ -237,14 +224,7 @@ impl Request {
         let row = statements::ACQUIRE.row(client, mode, params).await?;
         let token: Option<i64> = row.try_get(0)?;
         let key = || Arc::clone(&wanted.key);
-        Ok(token
-            .map(|token| Granted {
-                key: key(),
-                token,
-                row: None,
-            })
-            .into_iter()
-            .collect())
+        Ok(token.map(|token| Granted { key: key(), token, row: None }).into_iter().collect())
     }
 
     async fn send_all(
@@ -258,10 +238,7 @@ impl Request {
         let params: Params<'_> = &[&core.service_id, &locks, &Interval(wait), &self.id];
         let mode = core.volguard.mode();
         let rows = statements::ACQUIRE_ALL.rows(client, mode, params).await?;
-        let mut tokens = rows
-            .iter()
-            .map(read)
-            .collect::<Result<HashMap<Key, i64>, Error>>()?;
+        let mut tokens = rows.iter().map(read).collect::<Result<HashMap<Key, i64>, Error>>()?;
         let granted = wanted.iter().filter_map(|one| {
             let token = tokens.remove(&*one.key)?;
             let key = Arc::clone(&one.key);
@@ -273,10 +250,6 @@ impl Request {
 }
 
 fn read(row: &Row) -> Result<(Key, i64), Error> {
-    let key = Key {
-        resource_type: row.try_get(0)?,
-        resource_id: row.try_get(1)?,
-        lock_name: row.try_get(2)?,
-    };
+    let key = Key { resource_type: row.try_get(0)?, resource_id: row.try_get(1)?, lock_name: row.try_get(2)? };
     Ok((key, row.try_get(3)?))
 }

@@ -40,12 +40,7 @@ pub struct Restarted {
 
 impl Cleanups {
     pub(crate) fn new(session: Session) -> Cleanups {
-        Cleanups {
-            session,
-            resource_type: None,
-            concurrency: 1,
-            every: EVERY,
-        }
+        Cleanups { session, resource_type: None, concurrency: 1, every: EVERY }
     }
 
     /// Only work on resources of this type.
@@ -176,11 +171,7 @@ impl Cleanups {
                 _ => self.claim(free).await?,
             };
             // Its own comes first, so there is none left.
-            awaiting = if claimed.is_empty() && free > 0 {
-                0
-            } else {
-                awaiting - claimed.len()
-            };
+            awaiting = if claimed.is_empty() && free > 0 { 0 } else { awaiting - claimed.len() };
             for work in claimed {
                 let work = Arc::new(work);
                 kept.push(Arc::clone(&work));
@@ -208,14 +199,8 @@ impl Cleanups {
     /// What is left of this service's earlier incarnations.
     async fn own(&self) -> Result<Cleanup, Error> {
         let core = self.session.core();
-        let row = core
-            .volguard
-            .row(&statements::SERVICE_NAMES, &[&core.service_id])
-            .await?;
-        let request = Cleanup::all()
-            .cluster(row.try_get(0)?)
-            .host(row.try_get(1)?)
-            .binary_name(row.try_get(2)?);
+        let row = core.volguard.row(&statements::SERVICE_NAMES, &[&core.service_id]).await?;
+        let request = Cleanup::all().cluster(row.try_get(0)?).host(row.try_get(1)?).binary_name(row.try_get(2)?);
         Ok(match &self.resource_type {
             Some(resource_type) => request.resource_type(resource_type),
             None => request,
@@ -230,10 +215,7 @@ enum Handled {
     Failed,
 }
 
-async fn handle<E: Display>(
-    work: Arc<ClaimedCleanup>,
-    handler: impl Future<Output = Result<(), E>>,
-) -> Handled {
+async fn handle<E: Display>(work: Arc<ClaimedCleanup>, handler: impl Future<Output = Result<(), E>>) -> Handled {
     let (resource_type, resource_id) = (work.resource_type(), work.resource_id());
     match work.run(handler).await {
         Ok(Ok(())) => {}
@@ -249,11 +231,7 @@ async fn handle<E: Display>(
     match work.finish().await {
         Ok(true) => Handled::Finished,
         Ok(false) => {
-            tracing::warn!(
-                resource_type,
-                resource_id,
-                "a cleanup was finished too late"
-            );
+            tracing::warn!(resource_type, resource_id, "a cleanup was finished too late");
             Handled::Failed
         }
         Err(error) => {

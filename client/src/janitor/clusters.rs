@@ -19,10 +19,7 @@ impl Clusters {
     /// `None` if somebody looks after it.
     pub(crate) fn take(&self, name: &str) -> Option<Mine> {
         let name = name.to_owned();
-        self.lock().insert(name.clone()).then(|| Mine {
-            clusters: self.clone(),
-            name,
-        })
+        self.lock().insert(name.clone()).then(|| Mine { clusters: self.clone(), name })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<String>> {

@@ -104,17 +104,9 @@ impl Held {
         error
     }
 
-    pub(super) async fn ask(
-        &self,
-        statement: &Statement<'_>,
-        params: Params<'_>,
-    ) -> Result<(), Error> {
+    pub(super) async fn ask(&self, statement: &Statement<'_>, params: Params<'_>) -> Result<(), Error> {
         self.check()?;
-        let answer = self
-            .core()
-            .volguard
-            .row_within(REPLY_LIMIT, statement, params)
-            .await;
+        let answer = self.core().volguard.row_within(REPLY_LIMIT, statement, params).await;
         answer.map(drop).map_err(|error| self.note(error))
     }
 }

@@ -58,10 +58,7 @@ async fn settle_claims(core: &Core) -> Result<(), Error> {
     };
     let _claiming = core.claiming.lock().await;
     let began = Instant::now();
-    let rows = core
-        .volguard
-        .rows_within(REPLY_LIMIT, &statements::CLAIMS, &[&core.service_id])
-        .await?;
+    let rows = core.volguard.rows_within(REPLY_LIMIT, &statements::CLAIMS, &[&core.service_id]).await?;
     let claims = rows.iter().map(|row| row.try_get::<_, i64>(0));
     let mut lost = claims.collect::<Result<Vec<_>, _>>()?;
     lost.retain(|token| !core.known().contains(token));
@@ -82,11 +79,8 @@ pub(super) async fn settle(core: Arc<Core>) -> Vec<Release> {
         core.heed(&error);
         tracing::debug!(service_id = core.service_id, %error, "claims are still in doubt");
     }
-    let requests: Vec<(Uuid, Unsettled)> = core
-        .unsettled()
-        .iter()
-        .map(|(id, unsettled)| (*id, unsettled.clone()))
-        .collect();
+    let requests: Vec<(Uuid, Unsettled)> =
+        core.unsettled().iter().map(|(id, unsettled)| (*id, unsettled.clone())).collect();
     let mut left = Vec::new();
     for (id, unsettled) in requests {
         left.extend(settle_one(&core, id, unsettled).await);
@@ -137,11 +131,7 @@ async fn settle_one(core: &Arc<Core>, id: Uuid, unsettled: Unsettled) -> Vec<Rel
         tracing::info!(service_id = core.service_id, request_id = %id, token, "releasing what a lost answer left behind");
         core.known().insert(token);
         let _place = places.remove(&key);
-        batch.push(Release {
-            token,
-            claim: false,
-            _place,
-        });
+        batch.push(Release { token, claim: false, _place });
     }
     release(Arc::clone(core), batch).await
 }
@@ -149,22 +139,14 @@ async fn settle_one(core: &Arc<Core>, id: Uuid, unsettled: Unsettled) -> Vec<Rel
 /// Looks for work that was started by a request whose answer was lost. It stays, for cleanup or for whoever asks under the
 /// same id.
 async fn settle_work(core: &Core, id: Uuid, certainly_over: bool) {
-    let answer = core
-        .volguard
-        .rows_within(
-            REPLY_LIMIT,
-            &statements::STARTED_WORK,
-            &[&core.service_id, &id],
-        )
-        .await;
-    let token =
-        match answer.and_then(|rows| Ok(rows.first().map(|row| row.try_get(0)).transpose()?)) {
-            Ok(token) => token,
-            Err(error) => {
-                tracing::debug!(request_id = %id, %error, "a request is still unsettled");
-                return;
-            }
-        };
+    let answer = core.volguard.rows_within(REPLY_LIMIT, &statements::STARTED_WORK, &[&core.service_id, &id]).await;
+    let token = match answer.and_then(|rows| Ok(rows.first().map(|row| row.try_get(0)).transpose()?)) {
+        Ok(token) => token,
+        Err(error) => {
+            tracing::debug!(request_id = %id, %error, "a request is still unsettled");
+            return;
+        }
+    };
     if let Some(token) = token {
         tracing::warn!(service_id = core.service_id, request_id = %id, token, "work whose answer was lost is left to cleanup");
         core.known().insert(token);

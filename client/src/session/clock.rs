@@ -17,10 +17,7 @@ pub(crate) struct Moment {
 
 impl Moment {
     pub(crate) fn now() -> Moment {
-        Moment {
-            awake: Instant::now(),
-            since_boot: boottime::now(),
-        }
+        Moment { awake: Instant::now(), since_boot: boottime::now() }
     }
 
     pub(super) fn checked_add(self, time: Duration) -> Option<Moment> {
@@ -34,8 +31,7 @@ impl Moment {
     }
 
     pub(super) fn has_passed(self) -> bool {
-        Instant::now() >= self.awake
-            || matches!((self.since_boot, boottime::now()), (Some(at), Some(now)) if now >= at)
+        Instant::now() >= self.awake || matches!((self.since_boot, boottime::now()), (Some(at), Some(now)) if now >= at)
     }
 
     /// On the runtime's clock: right unless the machine is suspended before.

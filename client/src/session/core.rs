@@ -64,9 +64,7 @@ impl Core {
 
     /// Acquires of which nobody knows whether they left a lock behind.
     pub(crate) fn unsettled(&self) -> MutexGuard<'_, HashMap<Uuid, Unsettled>> {
-        self.unsettled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that the server may have handed out work of which nobody knows.
@@ -76,9 +74,7 @@ impl Core {
     }
 
     pub(crate) fn doubted_claims(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.doubted_claims
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.doubted_claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether something may be held on the server of which nobody knows.
@@ -103,10 +99,7 @@ impl Core {
     }
 
     pub(crate) async fn release(&self, token: i64) -> Result<bool, Error> {
-        let row = self
-            .volguard
-            .row_within(REPLY_LIMIT, &statements::RELEASE, &[&token])
-            .await?;
+        let row = self.volguard.row_within(REPLY_LIMIT, &statements::RELEASE, &[&token]).await?;
         self.forget(&[token]);
         Ok(row.try_get(0)?)
     }
@@ -118,10 +111,7 @@ impl Core {
     }
 
     pub(crate) async fn finish_cleanup(&self, token: i64) -> Result<bool, Error> {
-        let row = self
-            .volguard
-            .row_within(REPLY_LIMIT, &statements::FINISH_CLEANUP, &[&token])
-            .await?;
+        let row = self.volguard.row_within(REPLY_LIMIT, &statements::FINISH_CLEANUP, &[&token]).await?;
         self.forget(&[token]);
         Ok(row.try_get(0)?)
     }
@@ -131,18 +121,13 @@ impl Core {
     }
 
     pub(crate) async fn abandon_all(&self, tokens: &[i64]) -> Result<u64, Error> {
-        let abandoned = self
-            .release_by(&statements::ABANDON_CLEANUP, tokens)
-            .await?;
+        let abandoned = self.release_by(&statements::ABANDON_CLEANUP, tokens).await?;
         self.forget(tokens);
         Ok(abandoned)
     }
 
     async fn release_by(&self, statement: &Statement<'_>, tokens: &[i64]) -> Result<u64, Error> {
-        let row = self
-            .volguard
-            .row_within(REPLY_LIMIT, statement, &[&tokens])
-            .await?;
+        let row = self.volguard.row_within(REPLY_LIMIT, statement, &[&tokens]).await?;
         count(&row)
     }
 
@@ -164,14 +149,8 @@ impl Core {
         let tokens: Vec<i64> = self.known().iter().copied().collect();
         loop {
             self.lease.check().map_err(Error::SessionLost)?;
-            let answer = self
-                .volguard
-                .row_within(
-                    REPLY_LIMIT,
-                    &statements::RECONCILE,
-                    &[&self.service_id, &tokens],
-                )
-                .await;
+            let answer =
+                self.volguard.row_within(REPLY_LIMIT, &statements::RECONCILE, &[&self.service_id, &tokens]).await;
             match answer {
                 Ok(row) => return count(&row),
                 Err(error) if error.is_retryable() => {
@@ -189,9 +168,7 @@ impl Core {
     pub(super) async fn deregister(&self, deadline: Instant) -> Result<u64, Error> {
         let params: statements::Params<'_> = &[&self.service_id];
         loop {
-            let attempt =
-                self.volguard
-                    .row_within(REPLY_LIMIT, &statements::DEREGISTER_SERVICE, params);
+            let attempt = self.volguard.row_within(REPLY_LIMIT, &statements::DEREGISTER_SERVICE, params);
             match timeout_at(deadline, attempt).await {
                 Ok(Ok(row)) => return count(&row),
                 Ok(Err(error)) if error.is_retryable() && Instant::now() < deadline => {

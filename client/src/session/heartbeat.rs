@@ -29,11 +29,7 @@ pub(super) struct Heartbeat {
 
 impl Heartbeat {
     pub(super) fn new(core: Arc<Core>, connection: ClientWrapper, last_sent: Moment) -> Self {
-        Heartbeat {
-            core,
-            connection: Some(connection),
-            last_sent,
-        }
+        Heartbeat { core, connection: Some(connection), last_sent }
     }
 
     /// Until the session is lost, or its last handle is dropped.
@@ -68,15 +64,9 @@ impl Heartbeat {
     /// One try. It takes half of the time left, so that a connection that swallows everything leaves room for
     /// another try.
     async fn beat_in_time(&mut self) -> Result<(), Error> {
-        let left = self
-            .core
-            .lease
-            .lost_at()
-            .saturating_duration_since(Instant::now());
+        let left = self.core.lease.lost_at().saturating_duration_since(Instant::now());
         let limit = (left / 2).max(self.core.lease.length() / 20);
-        timeout(limit.min(LONGEST_TRY), self.beat())
-            .await
-            .unwrap_or(Err(Error::NoReply))
+        timeout(limit.min(LONGEST_TRY), self.beat()).await.unwrap_or(Err(Error::NoReply))
     }
 
     async fn beat(&mut self) -> Result<(), Error> {
@@ -87,13 +77,7 @@ impl Heartbeat {
         let connection = self.connection.insert(connection);
         // Before it is sent: the server counts from when it arrives.
         let sent_at = Moment::now();
-        let row = statements::HEARTBEAT
-            .row(
-                connection,
-                self.core.volguard.mode(),
-                &[&self.core.service_id],
-            )
-            .await?;
+        let row = statements::HEARTBEAT.row(connection, self.core.volguard.mode(), &[&self.core.service_id]).await?;
         let ShortestInterval(lease) = row.try_get(0)?;
         self.last_sent = sent_at;
         // A reply too late has nobody to tell: `run` sees the loss by itself.

@@ -41,10 +41,7 @@ pub struct Incarnations {
 
 impl Incarnations {
     pub(super) fn new(registration: Registration) -> Incarnations {
-        Incarnations {
-            registration,
-            current: None,
-        }
+        Incarnations { registration, current: None }
     }
 
     /// Waits until the session that it has returned last is lost, and registers anew. `None` if that session was

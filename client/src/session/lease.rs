@@ -57,24 +57,14 @@ pub(crate) struct Lease {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    Held {
-        lost_at: Moment,
-        lease: Duration,
-    },
-    Lost {
-        since: Instant,
-        loss: Loss,
-        lease: Duration,
-    },
+    Held { lost_at: Moment, lease: Duration },
+    Lost { since: Instant, loss: Loss, lease: Duration },
 }
 
 impl Lease {
     /// `sent_at` was taken before the statement was sent that started the lease on the server.
     pub(crate) fn new(sent_at: Moment, lease: Duration) -> Lease {
-        Lease {
-            state: watch::Sender::new(held(sent_at, lease)),
-            over: CancellationToken::new(),
-        }
+        Lease { state: watch::Sender::new(held(sent_at, lease)), over: CancellationToken::new() }
     }
 
     /// A heartbeat succeeded that was sent at `sent_at` or later. In vain if the deadline has passed meanwhile:
@@ -86,11 +76,7 @@ impl Lease {
     /// The session is over, unless it already was for another reason.
     pub(crate) fn lose(&self, loss: Loss) {
         let _ = self.update(|state| {
-            *state = State::Lost {
-                since: Instant::now(),
-                loss,
-                lease: state.lease(),
-            };
+            *state = State::Lost { since: Instant::now(), loss, lease: state.lease() };
         });
     }
 
@@ -155,11 +141,7 @@ impl Lease {
                     false
                 }
                 State::Held { lost_at, lease } if lost_at.has_passed() => {
-                    *state = State::Lost {
-                        since: lost_at.awake().min(Instant::now()),
-                        loss: Loss::LeaseRanOut,
-                        lease,
-                    };
+                    *state = State::Lost { since: lost_at.awake().min(Instant::now()), loss: Loss::LeaseRanOut, lease };
                     verdict = Err(Loss::LeaseRanOut);
                     true
                 }
@@ -190,12 +172,7 @@ impl State {
 fn held(sent_at: Moment, lease: Duration) -> State {
     let safe = lease - lease / MARGIN;
     let lost_at = sent_at.checked_add(safe);
-    State::Held {
-        lost_at: lost_at
-            .or_else(|| sent_at.checked_add(FOREVER))
-            .unwrap_or(sent_at),
-        lease,
-    }
+    State::Held { lost_at: lost_at.or_else(|| sent_at.checked_add(FOREVER)).unwrap_or(sent_at), lease }
 }
 
 #[cfg(test)]

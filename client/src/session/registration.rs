@@ -103,9 +103,7 @@ impl Registration {
                     .to_owned(),
             ));
         }
-        timeout(START_LIMIT, self.begin(previous))
-            .await
-            .unwrap_or(Err(Error::NoReply))
+        timeout(START_LIMIT, self.begin(previous)).await.unwrap_or(Err(Error::NoReply))
     }
 
     /// Prepares to register now, and again whenever the session is lost.
@@ -121,25 +119,13 @@ impl Registration {
         }
         let lease = self.lease.map(Interval);
         let row = statements::REGISTER_SERVICE
-            .row(
-                &connection,
-                mode,
-                &[
-                    &self.host,
-                    &self.binary_name,
-                    &self.cluster,
-                    &lease,
-                    &self.details,
-                ],
-            )
+            .row(&connection, mode, &[&self.host, &self.binary_name, &self.cluster, &lease, &self.details])
             .await?;
         let service_id: i64 = row.try_get(0)?;
 
         // The first heartbeat tells the lease that the server has settled on.
         let sent_at = Moment::now();
-        let row = statements::HEARTBEAT
-            .row(&connection, mode, &[&service_id])
-            .await?;
+        let row = statements::HEARTBEAT.row(&connection, mode, &[&service_id]).await?;
         let ShortestInterval(lease) = row.try_get(0)?;
         tracing::info!(service_id, host = %self.host, binary_name = %self.binary_name, ?lease, "registered");
 
@@ -154,26 +140,12 @@ impl Registration {
             let cluster = self.cluster.unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
             janitor.start(Arc::clone(&core), cluster)
         });
-        Ok(Session {
-            inner: Arc::new(Inner {
-                core,
-                reaper,
-                _alive: alive,
-                _janitor: janitor,
-            }),
-        })
+        Ok(Session { inner: Arc::new(Inner { core, reaper, _alive: alive, _janitor: janitor }) })
     }
 
-    async fn must_be_the_latest(
-        &self,
-        connection: &ClientWrapper,
-        service_id: i64,
-    ) -> Result<(), Error> {
-        let params: statements::Params<'_> =
-            &[&service_id, &self.host, &self.binary_name, &self.cluster];
-        let row = statements::LATER_INCARNATION
-            .row(connection, self.volguard.mode(), params)
-            .await?;
+    async fn must_be_the_latest(&self, connection: &ClientWrapper, service_id: i64) -> Result<(), Error> {
+        let params: statements::Params<'_> = &[&service_id, &self.host, &self.binary_name, &self.cluster];
+        let row = statements::LATER_INCARNATION.row(connection, self.volguard.mode(), params).await?;
         match row.try_get(0)? {
             Some(service_id) => Err(Error::Superseded { service_id }),
             None => Ok(()),

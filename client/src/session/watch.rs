@@ -15,9 +15,7 @@ const LONGEST_NAP: Duration = Duration::from_secs(60);
 /// Until the lease is lost, or dropped.
 pub(super) fn keep(lease: &Arc<Lease>) {
     let lease = Arc::downgrade(lease);
-    let thread = thread::Builder::new()
-        .name("volguard-lease".to_owned())
-        .spawn(move || watch(&lease));
+    let thread = thread::Builder::new().name("volguard-lease".to_owned()).spawn(move || watch(&lease));
     if let Err(error) = thread {
         tracing::warn!(%error, "no thread to watch over the lease; the runtime's timers have to do");
     }

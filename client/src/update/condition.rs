@@ -67,9 +67,7 @@ impl IntoCondition for Choice {
 /// one_of([Some("available"), None]);
 /// ```
 pub fn one_of<T: IntoLiteral>(choices: impl IntoIterator<Item = T>) -> Choice {
-    let choices = choices
-        .into_iter()
-        .map(|one| one.into_literal().into_json());
+    let choices = choices.into_iter().map(|one| one.into_literal().into_json());
     Choice(choices.collect::<Result<Vec<Value>, _>>().map(Value::Array))
 }
 
@@ -85,10 +83,7 @@ impl Negation {
     /// Python, and to whoever doesn't think of `NULL`, nothing is not "attached". To SQL it isn't known:
     /// `not("attached").nulls_match(false)` is `attach_status <> 'attached'`.
     pub fn nulls_match(self, matches: bool) -> Negation {
-        Negation {
-            nulls_match: Some(matches),
-            ..self
-        }
+        Negation { nulls_match: Some(matches), ..self }
     }
 }
 
@@ -125,10 +120,7 @@ impl Negate for Literal {
     type Output = Negation;
 
     fn negate(self) -> Negation {
-        Negation {
-            excluded: self.into_json(),
-            nulls_match: None,
-        }
+        Negation { excluded: self.into_json(), nulls_match: None }
     }
 }
 
@@ -136,10 +128,7 @@ impl Negate for Choice {
     type Output = Negation;
 
     fn negate(self) -> Negation {
-        Negation {
-            excluded: self.0,
-            nulls_match: None,
-        }
+        Negation { excluded: self.0, nulls_match: None }
     }
 }
 

@@ -25,14 +25,12 @@ pub(crate) fn document<T>(
 
 /// As [`document`], for a document within another.
 pub(super) fn nested(entries: Vec<(String, Part)>) -> Part {
-    document(entries, |part| part)
-        .map(Value::Object)
-        .map_err(|error| match error {
-            Error::InvalidDocument { column, problem } => {
-                format!("names `{column}`, which {problem}")
-            }
-            other => other.to_string(),
-        })
+    document(entries, |part| part).map(Value::Object).map_err(|error| match error {
+        Error::InvalidDocument { column, problem } => {
+            format!("names `{column}`, which {problem}")
+        }
+        other => other.to_string(),
+    })
 }
 
 /// An object of one member.

@@ -64,11 +64,7 @@ impl From<Exists> for Filter {
 ///     .where_is("status", not(one_of(["deleted", "error"])));
 /// ```
 pub fn exists(table: &str) -> Exists {
-    Exists {
-        table: table.to_owned(),
-        conditions: Vec::new(),
-        filters: Vec::new(),
-    }
+    Exists { table: table.to_owned(), conditions: Vec::new(), filters: Vec::new() }
 }
 
 /// Inside [`exists`]: a column of the row that is to be updated.

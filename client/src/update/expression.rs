@@ -86,12 +86,10 @@ pub fn concat(a: impl IntoExpression, b: impl IntoExpression) -> Expression {
 /// What is joined already is a list of parts in the one list that they all get into.
 fn joined(part: Value) -> Vec<Value> {
     match part {
-        Value::Object(mut object) if object.contains_key("concat") => {
-            match object.remove("concat") {
-                Some(Value::Array(parts)) => parts,
-                other => other.into_iter().collect(),
-            }
-        }
+        Value::Object(mut object) if object.contains_key("concat") => match object.remove("concat") {
+            Some(Value::Array(parts)) => parts,
+            other => other.into_iter().collect(),
+        },
         other => vec![other],
     }
 }

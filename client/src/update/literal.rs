@@ -55,18 +55,14 @@ pub fn value(json: impl Serialize) -> Literal {
 /// list of choices. Data must never turn into either.
 pub(super) fn scalar(value: impl Serialize) -> Part {
     match to_json(value)? {
-        Value::Object(_) => {
-            Err("is given an object, which is no literal (use `value` for JSON)".to_owned())
+        Value::Object(_) => Err("is given an object, which is no literal (use `value` for JSON)".to_owned()),
+        Value::Array(_) => {
+            Err("is given an array, which is no literal (use `one_of` for choices, `value` for JSON)".to_owned())
         }
-        Value::Array(_) => Err(
-            "is given an array, which is no literal (use `one_of` for choices, `value` for JSON)"
-                .to_owned(),
-        ),
         scalar => Ok(scalar),
     }
 }
 
 fn to_json(value: impl Serialize) -> Part {
-    serde_json::to_value(value)
-        .map_err(|error| format!("is given a value that is no JSON: {error}"))
+    serde_json::to_value(value).map_err(|error| format!("is given a value that is no JSON: {error}"))
 }

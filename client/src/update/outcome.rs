@@ -72,9 +72,7 @@ impl UpdatedRow {
     pub fn get<T: DeserializeOwned>(&self, column: &str) -> Result<T, Error> {
         match self.0.get(column) {
             Some(value) => Ok(T::deserialize(value)?),
-            None => Err(Error::Deserialize(serde_json::Error::custom(format!(
-                "the row has no column `{column}`"
-            )))),
+            None => Err(Error::Deserialize(serde_json::Error::custom(format!("the row has no column `{column}`")))),
         }
     }
 

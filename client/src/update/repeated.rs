@@ -30,16 +30,11 @@ pub(super) struct Advice {
 
 impl Repeated {
     pub(crate) fn new() -> Repeated {
-        Repeated {
-            seen: Mutex::new(LruCache::new(REMEMBERED)),
-        }
+        Repeated { seen: Mutex::new(LruCache::new(REMEMBERED)) }
     }
 
     pub(super) fn note(&self, text: &str) -> Advice {
-        let mut advice = Advice {
-            prepare: false,
-            forget: None,
-        };
+        let mut advice = Advice { prepare: false, forget: None };
         if text.len() > LONGEST {
             return advice;
         }

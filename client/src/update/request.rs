@@ -67,9 +67,7 @@ impl Request {
     }
 
     fn filter(&self) -> Result<Option<Value>, Error> {
-        together(self.filters.clone())
-            .transpose()
-            .map_err(|problem| invalid("filter", problem))
+        together(self.filters.clone()).transpose().map_err(|problem| invalid("filter", problem))
     }
 
     /// Texts can't be put together safely: one may hold a comment that swallows the rest.
@@ -84,31 +82,14 @@ impl Request {
 
 impl Documents {
     /// In the order of [`CONDITIONAL_UPDATE`](statements::CONDITIONAL_UPDATE).
-    pub(super) fn params<'a>(
-        &'a self,
-        table: &'a String,
-        fence: &'a Option<i64>,
-    ) -> [&'a (dyn ToSql + Sync); 8] {
-        [
-            &self.key,
-            &self.values,
-            fence,
-            table,
-            &self.expected,
-            &self.filter,
-            &self.filter_sql,
-            &self.changes_sql,
-        ]
+    pub(super) fn params<'a>(&'a self, table: &'a String, fence: &'a Option<i64>) -> [&'a (dyn ToSql + Sync); 8] {
+        [&self.key, &self.values, fence, table, &self.expected, &self.filter, &self.filter_sql, &self.changes_sql]
     }
 
     /// A statement that takes the first of these as parameters, and has the others in it.
     pub(super) fn written(&self, table: &str) -> String {
         let mut arguments = vec![("expected", self.expected.to_string())];
-        arguments.extend(
-            self.filter
-                .as_ref()
-                .map(|json| ("filter", json.to_string())),
-        );
+        arguments.extend(self.filter.as_ref().map(|json| ("filter", json.to_string())));
         arguments.extend(self.filter_sql.map(|sql| ("filter_sql", sql.to_owned())));
         arguments.extend((self.changes_sql.as_ref()).map(|json| ("changes_sql", json.to_string())));
         let mut text = statements::UPDATE_WRITTEN[0].to_owned() + &escape_literal(table);
@@ -120,8 +101,5 @@ impl Documents {
 }
 
 fn invalid(argument: &str, problem: String) -> Error {
-    Error::InvalidDocument {
-        column: argument.to_owned(),
-        problem,
-    }
+    Error::InvalidDocument { column: argument.to_owned(), problem }
 }

@@ -27,12 +27,8 @@ fn problem(update: &ConditionalUpdate) -> String {
 
 /// What a condition is in `expected`, and in a filter.
 fn condition(condition: impl IntoCondition + Clone) -> Value {
-    let update = update()
-        .expect("c", condition.clone())
-        .only_if(is("c", condition));
-    let Documents {
-        expected, filter, ..
-    } = documents(&update);
+    let update = update().expect("c", condition.clone()).only_if(is("c", condition));
+    let Documents { expected, filter, .. } = documents(&update);
     assert_eq!(filter, Some(json!({"where": expected})));
     expected["c"].clone()
 }
@@ -59,10 +55,7 @@ fn an_update_is_its_documents() {
             .set_sql("size", "target.size / 2"),
     );
     assert_eq!(built.key, json!({"id": 17}));
-    assert_eq!(
-        built.expected,
-        json!({"status": ["available", "error"], "host": null})
-    );
+    assert_eq!(built.expected, json!({"status": ["available", "error"], "host": null}));
     assert_eq!(
         built.filter,
         Some(json!({"not": {"exists": {
@@ -71,10 +64,7 @@ fn an_update_is_its_documents() {
         }}}))
     );
     assert_eq!(built.filter_sql, Some("target.size % 2 = 0"));
-    assert_eq!(
-        built.values,
-        json!({"previous_status": {"column": "status"}, "status": "deleting"})
-    );
+    assert_eq!(built.values, json!({"previous_status": {"column": "status"}, "status": "deleting"}));
     assert_eq!(built.changes_sql, Some(json!({"size": "target.size / 2"})));
 }
 
@@ -93,21 +83,12 @@ fn conditions() {
     assert_eq!(condition(None::<i32>), json!(null));
     assert_eq!(condition(value([1, 2])), json!({"value": [1, 2]}));
     assert_eq!(condition(one_of([Some("a"), None])), json!(["a", null]));
-    assert_eq!(
-        condition(one_of([value(json!({"a": 1})), value("b")])),
-        json!([{"value": {"a": 1}}, {"value": "b"}])
-    );
+    assert_eq!(condition(one_of([value(json!({"a": 1})), value("b")])), json!([{"value": {"a": 1}}, {"value": "b"}]));
     assert_eq!(condition(not("a")), json!({"not": "a"}));
     assert_eq!(condition(not(None::<i32>)), json!({"not": null}));
     assert_eq!(condition(not(value([1]))), json!({"not": {"value": [1]}}));
-    assert_eq!(
-        condition(not(one_of(["a", "b"])).nulls_match(false)),
-        json!({"not": ["a", "b"], "null": false})
-    );
-    assert_eq!(
-        condition(not("a").nulls_match(true)),
-        json!({"not": "a", "null": true})
-    );
+    assert_eq!(condition(not(one_of(["a", "b"])).nulls_match(false)), json!({"not": ["a", "b"], "null": false}));
+    assert_eq!(condition(not("a").nulls_match(true)), json!({"not": "a", "null": true}));
 }
 
 #[test]
@@ -115,29 +96,17 @@ fn comparisons() {
     assert_eq!(condition(lt(1)), json!({"lt": 1}));
     assert_eq!(condition(le(1.5)), json!({"le": 1.5}));
     assert_eq!(condition(gt(column("b"))), json!({"gt": {"column": "b"}}));
-    assert_eq!(
-        condition(ge(column("b") * 2)),
-        json!({"ge": {"mul": [{"column": "b"}, 2]}})
-    );
+    assert_eq!(condition(ge(column("b") * 2)), json!({"ge": {"mul": [{"column": "b"}, 2]}}));
     assert_eq!(condition(eq(None::<i32>)), json!({"eq": null}));
     assert_eq!(condition(ne(value([1]))), json!({"ne": {"value": [1]}}));
-    assert_eq!(
-        condition(gt(sub(now(), "5 minutes"))),
-        json!({"gt": {"sub": [{"now": true}, "5 minutes"]}})
-    );
-    assert_eq!(
-        condition(ge(1).and(lt(column("b")))),
-        json!({"ge": 1, "lt": {"column": "b"}})
-    );
+    assert_eq!(condition(gt(sub(now(), "5 minutes"))), json!({"gt": {"sub": [{"now": true}, "5 minutes"]}}));
+    assert_eq!(condition(ge(1).and(lt(column("b")))), json!({"ge": 1, "lt": {"column": "b"}}));
 }
 
 #[test]
 fn filters() {
     let (a, b) = (|| is("a", 1), || is("b", not(2)));
-    let (a_json, b_json) = (
-        json!({"where": {"a": 1}}),
-        json!({"where": {"b": {"not": 2}}}),
-    );
+    let (a_json, b_json) = (json!({"where": {"a": 1}}), json!({"where": {"b": {"not": 2}}}));
     assert_eq!(filter(a()), a_json);
     assert_eq!(filter(all([a(), b()])), json!({"all": [a_json, b_json]}));
     assert_eq!(filter(any([a(), b()])), json!({"any": [a_json, b_json]}));
@@ -150,10 +119,7 @@ fn filters() {
 
 #[test]
 fn several_filters_are_demanded_together() {
-    let built = update()
-        .only_if(is("a", 1))
-        .unless(is("b", 2))
-        .only_if(is("c", 3));
+    let built = update().only_if(is("a", 1)).unless(is("b", 2)).only_if(is("c", 3));
     assert_eq!(
         documents(&built).filter,
         Some(json!({"all": [
@@ -167,10 +133,7 @@ fn several_filters_are_demanded_together() {
 #[test]
 fn other_tables() {
     let snapshots = || exists("snapshots");
-    assert_eq!(
-        filter(snapshots()),
-        json!({"exists": {"table": "snapshots"}})
-    );
+    assert_eq!(filter(snapshots()), json!({"exists": {"table": "snapshots"}}));
     let deep = snapshots()
         .where_eq("volume_id", outer("id"))
         .where_eq("deleted", false)
@@ -193,41 +156,23 @@ fn other_tables() {
     }});
     assert_eq!(filter(deep.clone()), expected);
     assert_eq!(filter(not(deep.clone())), json!({"not": expected}));
-    assert_eq!(
-        filter(is("a", 1) & deep),
-        json!({"all": [{"where": {"a": 1}}, expected]})
-    );
+    assert_eq!(filter(is("a", 1) & deep), json!({"all": [{"where": {"a": 1}}, expected]}));
 }
 
 #[test]
 fn values() {
     assert_eq!(expression(None::<i32>), json!(null));
-    assert_eq!(
-        expression(value(json!({"not": 1}))),
-        json!({"value": {"not": 1}})
-    );
+    assert_eq!(expression(value(json!({"not": 1}))), json!({"value": {"not": 1}}));
     assert_eq!(expression(value(None::<i32>)), json!({"value": null}));
     assert_eq!(expression(now()), json!({"now": true}));
-    assert_eq!(
-        expression(column("a") + 1),
-        json!({"add": [{"column": "a"}, 1]})
-    );
+    assert_eq!(expression(column("a") + 1), json!({"add": [{"column": "a"}, 1]}));
     assert_eq!(
         expression(sub(column("a"), mul(2, column("b")))),
         json!({"sub": [{"column": "a"}, {"mul": [2, {"column": "b"}]}]})
     );
-    assert_eq!(
-        expression(column("a") / 2),
-        json!({"div": [{"column": "a"}, 2]})
-    );
-    assert_eq!(
-        expression(add(now(), "1 hour")),
-        json!({"add": [{"now": true}, "1 hour"]})
-    );
-    assert_eq!(
-        expression(concat("error_", column("a"))),
-        json!({"concat": ["error_", {"column": "a"}]})
-    );
+    assert_eq!(expression(column("a") / 2), json!({"div": [{"column": "a"}, 2]}));
+    assert_eq!(expression(add(now(), "1 hour")), json!({"add": [{"now": true}, "1 hour"]}));
+    assert_eq!(expression(concat("error_", column("a"))), json!({"concat": ["error_", {"column": "a"}]}));
     assert_eq!(
         expression(concat(concat(column("a"), "-"), concat(column("b"), 1))),
         json!({"concat": [{"column": "a"}, "-", {"column": "b"}, 1]})
@@ -240,11 +185,7 @@ fn values_that_depend_on_the_row() {
     let branch = json!({"when": {"where": {"a": {"lt": 1}}}, "then": "small"});
     assert_eq!(expression(one()), json!({"case": [branch]}));
     assert_eq!(
-        expression(
-            one()
-                .when(exists("t"), column("b"))
-                .otherwise(column("c") + 1)
-        ),
+        expression(one().when(exists("t"), column("b")).otherwise(column("c") + 1)),
         json!({
             "case": [branch, {"when": {"exists": {"table": "t"}}, "then": {"column": "b"}}],
             "else": {"add": [{"column": "c"}, 1]},
@@ -282,17 +223,11 @@ fn a_literal_never_becomes_an_operator() {
         exists("u").where_filter(row()).into(),
     ] {
         let begin = "names `c`, which is given an object";
-        within(
-            &update().only_if(filter.clone()),
-            &format!("filter: {begin}"),
-        );
+        within(&update().only_if(filter.clone()), &format!("filter: {begin}"));
         within(&update().set("d", when(filter, 1)), &format!("d: {begin}"));
     }
     within(&update().set("d", when(row(), outside())), "d: ");
-    within(
-        &update().set("d", when(is("a", 1), 1).otherwise(outside())),
-        "d: is given an object",
-    );
+    within(&update().set("d", when(is("a", 1), 1).otherwise(outside())), "d: is given an object");
 }
 
 #[test]
@@ -303,12 +238,7 @@ fn a_row_as_read_is_what_is_expected() {
     let mut expected = row;
     expected["f"] = json!({"not": 1});
     assert_eq!(built.expected, expected);
-    assert!(
-        built
-            .expected
-            .to_string()
-            .contains("0.12345678901234567890123")
-    );
+    assert!(built.expected.to_string().contains("0.12345678901234567890123"));
 }
 
 #[test]

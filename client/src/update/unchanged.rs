@@ -9,9 +9,7 @@ use super::condition::Condition;
 pub(super) fn columns(row: impl Serialize) -> Vec<(String, Condition)> {
     let problem = match serde_json::to_value(row) {
         Ok(Value::Object(columns)) => {
-            let conditions = columns
-                .into_iter()
-                .map(|(column, value)| (column, Condition::new(Ok(value))));
+            let conditions = columns.into_iter().map(|(column, value)| (column, Condition::new(Ok(value))));
             return conditions.collect();
         }
         Ok(_) => "is given a row that is no object of columns".to_owned(),

@@ -28,16 +28,12 @@ pub struct FinishWork<'w> {
 
 impl<'w> FinishWork<'w> {
     pub(super) fn new(work: &'w mut Work) -> FinishWork<'w> {
-        FinishWork {
-            work,
-            values: Vec::new(),
-        }
+        FinishWork { work, values: Vec::new() }
     }
 
     /// Sets a column, as [`ConditionalUpdate::set`](crate::ConditionalUpdate::set) does.
     pub fn set(mut self, column: &str, value: impl IntoExpression) -> Self {
-        self.values
-            .push((column.to_owned(), value.into_expression()));
+        self.values.push((column.to_owned(), value.into_expression()));
         self
     }
 
@@ -73,10 +69,7 @@ impl<'w> FinishWork<'w> {
 async fn end(held: &Held, values: &Value) -> Result<UpdateOutcome, Error> {
     held.set_finishing(true);
     let outcome = ask(held, values).await;
-    let ended = matches!(
-        outcome,
-        Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced)
-    );
+    let ended = matches!(outcome, Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced));
     if ended {
         held.core().known().remove(&held.token());
     }
@@ -91,9 +84,7 @@ async fn ask(held: &Held, values: &Value) -> Result<UpdateOutcome, Error> {
     loop {
         held.check()?;
         let volguard = &held.core().volguard;
-        let answer = volguard
-            .row_within(REPLY_LIMIT, &statements::FINISH_WORK, params)
-            .await;
+        let answer = volguard.row_within(REPLY_LIMIT, &statements::FINISH_WORK, params).await;
         let error = match answer {
             Ok(row) => {
                 let outcome = UpdateOutcome::read(&row)?;

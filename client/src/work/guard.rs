@@ -61,8 +61,6 @@ impl Deref for Work {
 
 impl fmt::Debug for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Work")
-            .field("lock", &self.lock)
-            .finish_non_exhaustive()
+        f.debug_struct("Work").field("lock", &self.lock).finish_non_exhaustive()
     }
 }

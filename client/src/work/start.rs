@@ -145,17 +145,15 @@ impl StartWork {
         let id = self.request_id.unwrap_or_else(Uuid::new_v4);
         let documents = self.change.documents()?;
         let request = acquire::Request::work(id, Arc::new(self.key), documents);
-        Ok(
-            match acquire::ask(self.session, request, self.wait).await? {
-                Ok(mut locks) => match locks.pop() {
-                    Some(lock) => WorkOutcome::Started(Work::new(lock)),
-                    None => WorkOutcome::Locked,
-                },
-                Err(Refused::NotFree) => WorkOutcome::Locked,
-                Err(Refused::Unmet(names)) => WorkOutcome::Unmet(names),
-                Err(Refused::NotFound) => WorkOutcome::NotFound,
+        Ok(match acquire::ask(self.session, request, self.wait).await? {
+            Ok(mut locks) => match locks.pop() {
+                Some(lock) => WorkOutcome::Started(Work::new(lock)),
+                None => WorkOutcome::Locked,
             },
-        )
+            Err(Refused::NotFree) => WorkOutcome::Locked,
+            Err(Refused::Unmet(names)) => WorkOutcome::Unmet(names),
+            Err(Refused::NotFound) => WorkOutcome::NotFound,
+        })
     }
 }
 

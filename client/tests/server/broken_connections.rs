@@ -5,8 +5,7 @@ use uuid::Uuid;
 use volguard::{Error, Session, Volguard};
 
 use crate::support::{
-    Fault, LEASE, LONG, MOMENT, Observer, Proxy, connect, outlives_its_lease, session, session_in,
-    unique,
+    Fault, LEASE, LONG, MOMENT, Observer, Proxy, connect, outlives_its_lease, session, session_in, unique,
 };
 
 const ACQUIRE: &str = "volguard.acquire(";
@@ -23,12 +22,7 @@ async fn behind_a_proxy() -> (Proxy, Volguard, Session, Observer) {
 async fn cut_after_the_commit_the_same_request_gets_the_same_lock() {
     let (proxy, _volguard, session, observer) = behind_a_proxy().await;
     proxy.inject(ACQUIRE, Fault::LoseReply, 1);
-    let lock = session
-        .acquire("volume", "1")
-        .wait(LONG)
-        .await
-        .unwrap()
-        .unwrap();
+    let lock = session.acquire("volume", "1").wait(LONG).await.unwrap().unwrap();
     assert!(proxy.struck());
     assert_eq!(observer.locks_of(&session).await, 1);
     lock.assert_held().await.unwrap();
@@ -52,22 +46,10 @@ async fn a_lock_whose_answer_was_lost_for_good_is_released() {
     let (proxy, _volguard, session, observer) = behind_a_proxy().await;
     proxy.inject(ACQUIRE, Fault::LoseReply, 2);
     let failed = session.acquire("volume", "1").await.unwrap_err();
-    assert!(
-        matches!(failed, Error::Database(_)) && failed.is_retryable(),
-        "{failed}"
-    );
+    assert!(matches!(failed, Error::Database(_)) && failed.is_retryable(), "{failed}");
     assert!(proxy.struck());
-    observer
-        .until(0, async |o| o.locks_of(&session).await)
-        .await;
-    assert!(
-        session
-            .acquire("volume", "1")
-            .wait(LONG)
-            .await
-            .unwrap()
-            .is_some()
-    );
+    observer.until(0, async |o| o.locks_of(&session).await).await;
+    assert!(session.acquire("volume", "1").wait(LONG).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -89,17 +71,11 @@ async fn no_reconnect_no_lock_left_behind() {
     let (proxy, _volguard, session, observer) = behind_a_proxy().await;
     proxy.inject(ACQUIRE, Fault::LoseReply, 1);
     proxy.refuse(true);
-    session
-        .acquire("volume", "1")
-        .wait(MOMENT)
-        .await
-        .unwrap_err();
+    session.acquire("volume", "1").wait(MOMENT).await.unwrap_err();
     assert!(proxy.struck());
     assert_eq!(observer.locks_of(&session).await, 1);
     proxy.refuse(false);
-    observer
-        .until(0, async |o| o.locks_of(&session).await)
-        .await;
+    observer.until(0, async |o| o.locks_of(&session).await).await;
 }
 
 #[tokio::test]
@@ -116,18 +92,11 @@ async fn a_wait_that_nobody_hears_of_any_more_wins_nothing() {
     observer.until(1, async |_| i64::from(proxy.struck())).await;
     sleep(MOMENT).await;
     held.release().await.unwrap();
-    let lock = timeout(LONG, waiter)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    let lock = timeout(LONG, waiter).await.unwrap().unwrap().unwrap().unwrap();
     lock.assert_held().await.unwrap();
     assert_eq!(observer.locks_of(&session).await, 1);
     assert!(lock.release().await.unwrap());
-    observer
-        .until(0, async |o| o.locks_of(&session).await)
-        .await;
+    observer.until(0, async |o| o.locks_of(&session).await).await;
 }
 
 #[tokio::test]
@@ -150,9 +119,7 @@ async fn asking_again_in_vain_forgets_no_wait_under_way() {
     // The backend of the first request still stands in the line, and nobody listens to it.
     held.release().await.unwrap();
     sleep(MOMENT).await;
-    observer
-        .until(0, async |o| o.locks_of(&session).await)
-        .await;
+    observer.until(0, async |o| o.locks_of(&session).await).await;
     let next = elsewhere.acquire("volume", "1").wait(LONG).await.unwrap();
     assert!(next.is_some());
 }
@@ -161,30 +128,16 @@ async fn asking_again_in_vain_forgets_no_wait_under_way() {
 async fn a_release_is_repeated_until_it_is_answered() {
     let (proxy, _volguard, session, observer) = behind_a_proxy().await;
     for fault in [Fault::LoseStatement, Fault::LoseReply] {
-        let lock = session
-            .acquire("volume", "1")
-            .wait(LONG)
-            .await
-            .unwrap()
-            .unwrap();
+        let lock = session.acquire("volume", "1").wait(LONG).await.unwrap().unwrap();
         proxy.inject(RELEASE, fault, 3);
         let failed = lock.release().await.unwrap_err();
         assert!(failed.is_retryable(), "{failed}");
-        observer
-            .until(0, async |o| o.locks_of(&session).await)
-            .await;
+        observer.until(0, async |o| o.locks_of(&session).await).await;
     }
-    let lock = session
-        .acquire("volume", "1")
-        .wait(LONG)
-        .await
-        .unwrap()
-        .unwrap();
+    let lock = session.acquire("volume", "1").wait(LONG).await.unwrap().unwrap();
     proxy.inject(RELEASE, Fault::LoseStatement, 3);
     drop(lock);
-    observer
-        .until(0, async |o| o.locks_of(&session).await)
-        .await;
+    observer.until(0, async |o| o.locks_of(&session).await).await;
     assert!(proxy.struck());
 }
 

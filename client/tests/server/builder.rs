@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 use volguard::{
-    ConditionalUpdate, Filter, IntoCondition, IntoExpression, UpdateOutcome, Volguard, all, any,
-    column, concat, div, eq, exists, ge, gt, is, le, lt, ne, not, now, one_of, outer, sub, value,
-    when,
+    ConditionalUpdate, Filter, IntoCondition, IntoExpression, UpdateOutcome, Volguard, all, any, column, concat, div,
+    eq, exists, ge, gt, is, le, lt, ne, not, now, one_of, outer, sub, value, when,
 };
 
 use crate::support::{Observer, connect, unique};
@@ -30,19 +29,11 @@ impl Stage {
              INSERT INTO {snapshots} VALUES (1, false, 10)"
         );
         observer.run(&create).await;
-        Stage {
-            volguard: connect().await,
-            observer,
-            volumes,
-            snapshots,
-        }
+        Stage { volguard: connect().await, observer, volumes, snapshots }
     }
 
     fn update(&self) -> ConditionalUpdate {
-        self.volguard
-            .update(&self.volumes)
-            .key("id", 1)
-            .set("id", 1)
+        self.volguard.update(&self.volumes).key("id", 1).set("id", 1)
     }
 
     async fn read(&self) -> Value {
@@ -84,11 +75,7 @@ impl Stage {
 async fn conditions() {
     let stage = Stage::set().await;
     assert!(stage.is("status", one_of(["available", "error"])).await);
-    assert!(
-        !stage
-            .is("status", not(one_of(["available", "error"])))
-            .await
-    );
+    assert!(!stage.is("status", not(one_of(["available", "error"]))).await);
     assert!(stage.is("host", not("node-1")).await);
     assert!(!stage.is("host", not("node-1").nulls_match(false)).await);
     assert!(!stage.is("host", not(one_of([Some("node-1"), None]))).await);
@@ -137,10 +124,7 @@ async fn other_tables() {
     assert!(stage.holds(snapshot().where_filter(as_large)).await);
     let larger = snapshot().where_is("size", gt(outer("size")));
     assert!(stage.holds(not(larger)).await);
-    let busy = stage
-        .update()
-        .expect("status", "error")
-        .unless(snapshot().where_eq("deleted", false));
+    let busy = stage.update().expect("status", "error").unless(snapshot().where_eq("deleted", false));
     let outcome = busy.execute().await.unwrap();
     let names = ["status", "filter"].map(str::to_owned).to_vec();
     assert_eq!(outcome, UpdateOutcome::Unmet(names));
@@ -153,18 +137,12 @@ async fn values() {
     let joined = concat(concat("error_", column("status")), column("id"));
     assert_eq!(stage.becomes("host", joined).await, "error_available1");
     let state = when(is("size", lt(10)), "small").when(is("size", lt(100)), "large");
-    assert_eq!(
-        stage.becomes("status", state.otherwise("huge")).await,
-        "large"
-    );
+    assert_eq!(stage.becomes("status", state.otherwise("huge")).await, "large");
     let nothing = when(is("size", lt(0)), 1);
     assert_eq!(stage.becomes("used", nothing).await, Value::Null);
     let tricky = json!({"column": ["status", null]});
     assert_eq!(stage.becomes("meta", value(&tricky)).await, tricky);
-    assert_eq!(
-        stage.becomes("tags", value(["a", "b"])).await,
-        json!(["a", "b"])
-    );
+    assert_eq!(stage.becomes("tags", value(["a", "b"])).await, json!(["a", "b"]));
     stage.becomes("changed", now() + "1 day").await;
     assert!(stage.is("changed", gt(now())).await);
 }
@@ -172,10 +150,7 @@ async fn values() {
 #[tokio::test]
 async fn sql_of_the_callers() {
     let stage = Stage::set().await;
-    let update = stage
-        .update()
-        .filter_sql("target.status LIKE 'avail%'")
-        .set_sql("used", "target.size % 3");
+    let update = stage.update().filter_sql("target.status LIKE 'avail%'").set_sql("used", "target.size % 3");
     let row = update.execute().await.unwrap().updated().unwrap();
     assert_eq!(row.get::<i32>("used").unwrap(), 1);
     let refused = stage.update().filter_sql("target.size > 100");

@@ -22,10 +22,7 @@ async fn crashed(observer: &Observer, host: &str, cluster: &str, ids: &[&str]) -
         observer.number(ACQUIRE, &[&service_id, id]).await;
     }
     const LEAVE: &str = "SELECT volguard.deregister_service($1)";
-    assert_eq!(
-        observer.number(LEAVE, &[&service_id]).await,
-        ids.len() as i64
-    );
+    assert_eq!(observer.number(LEAVE, &[&service_id]).await, ids.len() as i64);
     service_id
 }
 
@@ -44,48 +41,29 @@ async fn one(session: &Session) -> ClaimedCleanup {
 async fn claimed_work_is_a_lock_until_it_is_finished() {
     let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
     let table = unique("volumes").replace('-', "_");
-    observer.run(&format!("CREATE TABLE {table} (id text PRIMARY KEY, status text); INSERT INTO {table} VALUES ('v', 'deleting')")).await;
+    observer
+        .run(&format!(
+            "CREATE TABLE {table} (id text PRIMARY KEY, status text); INSERT INTO {table} VALUES ('v', 'deleting')"
+        ))
+        .await;
     let dead = crashed(&observer, &unique("host"), &cluster, &["v"]).await;
     let session = session_in(&volguard, &cluster).await;
     let none = session.claim_cleanup().resource_type("share").await;
     assert!(none.unwrap().is_empty());
     let work = one(&session).await;
-    assert_eq!(
-        (work.resource_type(), work.resource_id(), work.lock_name()),
-        ("volume", "v", "")
-    );
-    assert_eq!(
-        (work.status(), work.crashed_service_id()),
-        ("deleting", dead)
-    );
+    assert_eq!((work.resource_type(), work.resource_id(), work.lock_name()), ("volume", "v", ""));
+    assert_eq!((work.status(), work.crashed_service_id()), ("deleting", dead));
     assert_eq!(work.details(), Some(&json!({"step": 3})));
     work.assert_held().await.unwrap();
     work.set_status("wiping").await.unwrap();
-    assert!(
-        session
-            .claim_cleanup()
-            .max_rows(10)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(session.claim_cleanup().max_rows(10).await.unwrap().is_empty());
     assert!(session.acquire("volume", "v").await.unwrap().is_none());
     // It survives a reconcile, for the session knows of it.
     assert_eq!(session.reconcile().await.unwrap(), 0);
-    let update = volguard
-        .update(&table)
-        .key("id", "v")
-        .set("status", "error")
-        .fenced_by(&work);
-    assert!(matches!(
-        update.clone().execute().await.unwrap(),
-        UpdateOutcome::Updated(_)
-    ));
+    let update = volguard.update(&table).key("id", "v").set("status", "error").fenced_by(&work);
+    assert!(matches!(update.clone().execute().await.unwrap(), UpdateOutcome::Updated(_)));
     assert!(work.finish_cleanup().await.unwrap());
-    assert!(matches!(
-        update.execute().await.unwrap(),
-        UpdateOutcome::Fenced
-    ));
+    assert!(matches!(update.execute().await.unwrap(), UpdateOutcome::Fenced));
     assert!(session.acquire("volume", "v").await.unwrap().is_some());
 }
 
@@ -101,8 +79,7 @@ async fn what_is_dropped_or_abandoned_is_given_back() {
     assert!(work.abandon_cleanup().await.unwrap());
     assert_eq!(waiting(&observer, dead).await, 1);
     // A future that is dropped leaves nothing with the session: what its statement got comes back, under another token.
-    const TOKEN: &str =
-        "SELECT coalesce(max(token), 0) FROM volguard.lock_status WHERE service_id = $1";
+    const TOKEN: &str = "SELECT coalesce(max(token), 0) FROM volguard.lock_status WHERE service_id = $1";
     let before = observer.number(TOKEN, &[&dead]).await;
     let claim = session.claim_cleanup().run();
     let _ = timeout(Duration::from_micros(200), claim).await;
@@ -123,20 +100,13 @@ async fn claims_are_refused_to_who_can_not_have_them() {
     let session = session_in(&volguard, &cluster).await;
     let refused = session.claim_cleanup().max_rows(0).await.unwrap_err();
     assert_eq!(code(&refused), Some("22023"));
-    let refused = session
-        .cleanups()
-        .resource_type("")
-        .for_each(async |_| Ok::<(), Error>(()))
-        .await;
+    let refused = session.cleanups().resource_type("").for_each(async |_| Ok::<(), Error>(())).await;
     assert_eq!(code(&refused.unwrap_err()), Some("22023"));
     observer.run(&format!("SELECT volguard.register_service(host, 'test', cluster => '{cluster}') FROM volguard.service_status WHERE cluster = '{cluster}'")).await;
     let refused = session.claim_cleanup().await.unwrap_err();
     assert!(matches!(refused, Error::ServiceFenced(_)), "{refused}");
     let refused = session.claim_cleanup().await.unwrap_err();
-    assert!(
-        matches!(refused, Error::SessionLost(Loss::Fenced)),
-        "{refused}"
-    );
+    assert!(matches!(refused, Error::SessionLost(Loss::Fenced)), "{refused}");
 }
 
 #[tokio::test]
@@ -171,17 +141,11 @@ async fn handlers_share_the_work_and_each_piece_is_done_once() {
         }));
     }
     const LEFT: &str = "SELECT count(*) FROM volguard.lock_status WHERE cluster = $1";
-    observer
-        .until(0, async |o| o.number(LEFT, &[&cluster]).await)
-        .await;
+    observer.until(0, async |o| o.number(LEFT, &[&cluster]).await).await;
     assert_eq!(waiting(&observer, dead).await, 0);
     let handled = handled.lock().unwrap();
     let attempts = |id: &&str| handled[*id].len();
-    assert!(
-        ids.iter()
-            .all(|id| attempts(id) == if ["v-3", "v-7"].contains(id) { 2 } else { 1 }),
-        "{handled:?}"
-    );
+    assert!(ids.iter().all(|id| attempts(id) == if ["v-3", "v-7"].contains(id) { 2 } else { 1 }), "{handled:?}");
 }
 
 #[tokio::test]
@@ -199,23 +163,13 @@ async fn when_the_loop_is_dropped_or_the_session_lost_handlers_end() {
             }
         }
     };
-    let running = tokio::spawn(
-        session
-            .cleanups()
-            .every(SOON)
-            .for_each(endless(Arc::clone(&begun))),
-    );
+    let running = tokio::spawn(session.cleanups().every(SOON).for_each(endless(Arc::clone(&begun))));
     begun.notified().await;
     assert_eq!(waiting(&observer, dead).await, 0);
     running.abort();
     observer.until(1, async |o| waiting(o, dead).await).await;
     // Stopped in order, the loop ends well.
-    let running = tokio::spawn(
-        session
-            .cleanups()
-            .every(SOON)
-            .for_each(endless(Arc::clone(&begun))),
-    );
+    let running = tokio::spawn(session.cleanups().every(SOON).for_each(endless(Arc::clone(&begun))));
     begun.notified().await;
     session.stop().await.unwrap();
     running.await.unwrap().unwrap();
@@ -231,13 +185,7 @@ async fn when_the_loop_is_dropped_or_the_session_lost_handlers_end() {
     done.notified().await;
     observer.run(&format!("SELECT volguard.register_service(host, 'test', cluster => '{cluster}') FROM volguard.service_status WHERE service_id = {}", heir.service_id())).await;
     let lost = loss.await.unwrap().unwrap_err();
-    assert!(
-        matches!(
-            lost,
-            Error::SessionLost(Loss::Fenced) | Error::ServiceFenced(_)
-        ),
-        "{lost}"
-    );
+    assert!(matches!(lost, Error::SessionLost(Loss::Fenced) | Error::ServiceFenced(_)), "{lost}");
 }
 
 #[tokio::test]
@@ -247,12 +195,7 @@ async fn a_service_cleans_up_after_its_earlier_incarnation() {
     let others = crashed(&observer, &unique("host"), &cluster, &["other"]).await;
     crashed(&observer, &host, &cluster, &["a", "b", "c", "d"]).await;
     let elsewhere = session_in(&volguard, &cluster).await;
-    let session = volguard
-        .register(&host, "test")
-        .cluster(&cluster)
-        .start()
-        .await
-        .unwrap();
+    let session = volguard.register(&host, "test").cluster(&cluster).start().await.unwrap();
     // The work is its own for the time being.
     let mut claimed = elsewhere.claim_cleanup().max_rows(10).await.unwrap();
     let other = claimed.pop().expect("the other's work");
@@ -268,30 +211,17 @@ async fn a_service_cleans_up_after_its_earlier_incarnation() {
     };
     let cleanups = session.cleanups().concurrency(2);
     let restarted = cleanups.clone().after_restart(handler).await.unwrap();
-    assert_eq!(
-        (
-            restarted.resources_cleaned,
-            restarted.finished,
-            restarted.abandoned
-        ),
-        (0, 3, 1)
-    );
+    assert_eq!((restarted.resources_cleaned, restarted.finished, restarted.abandoned), (0, 3, 1));
     // What it gave back is its own still, and the only thing left.
     const LEFT: &str = "SELECT count(*) FROM volguard.lock_status WHERE cluster = $1 AND NOT alive";
-    observer
-        .until(2, async |o| o.number(LEFT, &[&cluster]).await)
-        .await;
+    observer.until(2, async |o| o.number(LEFT, &[&cluster]).await).await;
     let restarted = cleanups.after_restart(handler).await.unwrap();
     assert_eq!((restarted.finished, restarted.abandoned), (0, 1));
 }
 
 #[tokio::test]
 async fn a_claim_whose_answer_is_lost_is_given_back() {
-    let (proxy, observer, cluster) = (
-        Proxy::start().await,
-        Observer::new().await,
-        unique("cluster"),
-    );
+    let (proxy, observer, cluster) = (Proxy::start().await, Observer::new().await, unique("cluster"));
     let volguard = proxy.builder().connect().await.unwrap();
     let session = session_in(&volguard, &cluster).await;
     let dead = crashed(&observer, &unique("host"), &cluster, &["v", "w"]).await;
@@ -309,11 +239,7 @@ async fn a_claim_whose_answer_is_lost_is_given_back() {
 
 #[tokio::test]
 async fn what_was_not_answered_is_repeated_in_the_background() {
-    let (proxy, observer, cluster) = (
-        Proxy::start().await,
-        Observer::new().await,
-        unique("cluster"),
-    );
+    let (proxy, observer, cluster) = (Proxy::start().await, Observer::new().await, unique("cluster"));
     let volguard = proxy.builder().connect().await.unwrap();
     let session = session_in(&volguard, &cluster).await;
     let dead = crashed(&observer, &unique("host"), &cluster, &["v"]).await;

@@ -8,13 +8,9 @@ use crate::support::{LONG, Observer, code, connect, session_in, unique};
 async fn crashed(observer: &Observer, cluster: &str, locks: &[(&str, &str, Option<&str>)]) -> i64 {
     const REGISTER: &str = "SELECT volguard.register_service($1, 'test', cluster => $2)";
     const ACQUIRE: &str = "SELECT volguard.acquire($1, $2, $3, status => $4)";
-    let service_id = observer
-        .number(REGISTER, &[&unique("host"), &cluster])
-        .await;
+    let service_id = observer.number(REGISTER, &[&unique("host"), &cluster]).await;
     for (resource_type, id, status) in locks {
-        observer
-            .number(ACQUIRE, &[&service_id, resource_type, id, status])
-            .await;
+        observer.number(ACQUIRE, &[&service_id, resource_type, id, status]).await;
     }
     observer.end_lease(service_id).await;
     service_id
@@ -31,12 +27,7 @@ async fn rules_repair_and_the_rest_waits() {
              INSERT INTO {table} VALUES ('1', 'creating'), ('2', 'moved on'), ('3', 'odd')"
         ))
         .await;
-    volguard
-        .track_resource(&resource_type, &table)
-        .id_column("volume_id")
-        .status_column("state")
-        .await
-        .unwrap();
+    volguard.track_resource(&resource_type, &table).id_column("volume_id").status_column("state").await.unwrap();
     volguard
         .on_crash(&resource_type, "creating")
         .set("state", "error")
@@ -54,64 +45,30 @@ async fn rules_repair_and_the_rest_waits() {
         ],
     )
     .await;
-    let cleaned = volguard
-        .cleanup(Cleanup::all().cluster(&cluster))
-        .await
-        .unwrap();
+    let cleaned = volguard.cleanup(Cleanup::all().cluster(&cluster)).await.unwrap();
     let [service] = cleaned.as_slice() else {
         panic!("{cleaned:?}");
     };
-    assert_eq!(
-        (service.service_id, &service.cluster),
-        (service_id, &cluster)
-    );
-    let CleanedService {
-        state,
-        locks_released,
-        resources_cleaned,
-        resources_stale,
-        awaiting,
-        ..
-    } = service;
+    assert_eq!((service.service_id, &service.cluster), (service_id, &cluster));
+    let CleanedService { state, locks_released, resources_cleaned, resources_stale, awaiting, .. } = service;
     assert_eq!(*state, CleanupState::Unavailable);
     assert_eq!((*locks_released, *resources_cleaned), (1, 1));
     assert_eq!((*resources_stale, *awaiting), (1, 1));
-    let repaired = format!(
-        "SELECT count(*) FROM {table} WHERE volume_id = '1' AND state = 'error' AND tries = 1"
-    );
+    let repaired = format!("SELECT count(*) FROM {table} WHERE volume_id = '1' AND state = 'error' AND tries = 1");
     assert_eq!(observer.number(&repaired, &[]).await, 1);
 
-    volguard
-        .on_crash(&resource_type, "odd")
-        .set("state", "error")
-        .await
-        .unwrap();
-    let cleaned = volguard
-        .cleanup(Cleanup::all().service_id(service_id))
-        .await
-        .unwrap();
+    volguard.on_crash(&resource_type, "odd").set("state", "error").await.unwrap();
+    let cleaned = volguard.cleanup(Cleanup::all().service_id(service_id)).await.unwrap();
     assert_eq!(cleaned[0].state, CleanupState::Cleaned);
-    volguard
-        .on_crash(&resource_type, "odd")
-        .remove()
-        .await
-        .unwrap();
+    volguard.on_crash(&resource_type, "odd").remove().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_live_service_is_not_cleaned() {
     let (volguard, cluster) = (connect().await, unique("cluster"));
     let session = session_in(&volguard, &cluster).await;
-    assert!(
-        volguard
-            .cleanup(Cleanup::all().cluster(&cluster))
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    let refused = volguard
-        .cleanup(Cleanup::all().service_id(session.service_id()))
-        .await;
+    assert!(volguard.cleanup(Cleanup::all().cluster(&cluster)).await.unwrap().is_empty());
+    let refused = volguard.cleanup(Cleanup::all().service_id(session.service_id())).await;
     let refused = refused.unwrap_err();
     assert_eq!(code(&refused), Some("55000"), "{refused}");
     assert!(matches!(refused, Error::Database(_)));
@@ -122,12 +79,5 @@ async fn whoever_waits_gets_the_lock_of_the_dead() {
     let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
     crashed(&observer, &cluster, &[("volume", "1", None)]).await;
     let session = session_in(&volguard, &cluster).await;
-    assert!(
-        session
-            .acquire("volume", "1")
-            .wait(LONG)
-            .await
-            .unwrap()
-            .is_some()
-    );
+    assert!(session.acquire("volume", "1").wait(LONG).await.unwrap().is_some());
 }

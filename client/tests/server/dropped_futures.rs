@@ -67,12 +67,7 @@ async fn a_release_dropped_at_every_await() {
     let (volguard, observer) = (connect().await, Observer::new().await);
     let session = session(&volguard).await;
     for times in 0..3 {
-        let lock = session
-            .acquire("volume", "1")
-            .wait(LONG)
-            .await
-            .unwrap()
-            .unwrap();
+        let lock = session.acquire("volume", "1").wait(LONG).await.unwrap().unwrap();
         poll_times(times, lock.release()).await;
         nothing_stays(&observer, &session).await;
     }
@@ -90,14 +85,10 @@ async fn a_dropped_wait_ends_on_the_server() {
     let session = session_in(&volguard, &cluster).await;
     let held = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
     let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG * 3).run());
-    observer
-        .until(1, async |o| o.acquires_of(&name).await)
-        .await;
+    observer.until(1, async |o| o.acquires_of(&name).await).await;
     waiter.abort();
     assert!(waiter.await.unwrap_err().is_cancelled());
-    observer
-        .until(0, async |o| o.acquires_of(&name).await)
-        .await;
+    observer.until(0, async |o| o.acquires_of(&name).await).await;
     held.release().await.unwrap();
     nothing_stays(&observer, &session).await;
 }
@@ -113,9 +104,7 @@ async fn a_dropped_wait_that_goes_on_wins_nothing() {
     let session = session_in(&builder.connect().await.unwrap(), &cluster).await;
     let held = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
     let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG * 3).run());
-    observer
-        .until(1, async |o| o.acquires_of(&name).await)
-        .await;
+    observer.until(1, async |o| o.acquires_of(&name).await).await;
     waiter.abort();
     assert!(timeout(MOMENT, session.lost()).await.is_err());
     assert_eq!(observer.acquires_of(&name).await, 1);
@@ -132,12 +121,7 @@ async fn a_wait_dropped_as_it_is_served_leaves_no_lock() {
     let elsewhere = session_in(&volguard, &cluster).await;
     let session = session_in(&volguard, &cluster).await;
     for step in 0..30 {
-        let held = elsewhere
-            .acquire("volume", "1")
-            .wait(LONG)
-            .await
-            .unwrap()
-            .unwrap();
+        let held = elsewhere.acquire("volume", "1").wait(LONG).await.unwrap().unwrap();
         let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG).run());
         sleep(Duration::from_millis(5)).await;
         let release = tokio::spawn(held.release());
@@ -159,12 +143,5 @@ async fn a_dropped_place_in_the_line_is_no_gap() {
     sleep(MOMENT / 3).await;
     first.abort();
     held.release().await.unwrap();
-    assert!(
-        timeout(LONG, second)
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap()
-            .is_some()
-    );
+    assert!(timeout(LONG, second).await.unwrap().unwrap().unwrap().is_some());
 }

@@ -10,30 +10,13 @@ async fn stopping_leaves_only_the_work_to_cleanup() {
     let (volguard, observer) = (connect().await, Observer::new().await);
     let session = session(&volguard).await;
     let plain = session.acquire("volume", "1").await.unwrap().unwrap();
-    let work = session
-        .acquire("volume", "2")
-        .status("creating")
-        .await
-        .unwrap()
-        .unwrap();
-    drop(
-        session
-            .acquire("volume", "3")
-            .status("dropped")
-            .await
-            .unwrap(),
-    );
+    let work = session.acquire("volume", "2").status("creating").await.unwrap().unwrap();
+    drop(session.acquire("volume", "3").status("dropped").await.unwrap());
     assert_eq!(session.clone().stop().await.unwrap(), 1);
     assert_eq!(observer.locks_of(&session).await, 1);
-    assert_eq!(
-        (plain.lost().await, work.lost().await),
-        (Loss::Stopped, Loss::Stopped)
-    );
+    assert_eq!((plain.lost().await, work.lost().await), (Loss::Stopped, Loss::Stopped));
     assert!(!plain.release().await.unwrap());
-    assert!(matches!(
-        session.stop().await,
-        Err(Error::SessionLost(Loss::Stopped))
-    ));
+    assert!(matches!(session.stop().await, Err(Error::SessionLost(Loss::Stopped))));
 }
 
 #[tokio::test]
@@ -48,10 +31,7 @@ async fn stopping_calls_off_who_waits() {
     assert_eq!(timeout(LONG, session.stop()).await.unwrap().unwrap(), 0);
     for waiter in [waiter, behind] {
         let refused = timeout(LONG, waiter).await.unwrap().unwrap();
-        assert!(
-            matches!(refused, Err(Error::SessionLost(Loss::Stopped))),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(Error::SessionLost(Loss::Stopped))), "{refused:?}");
     }
 }
 

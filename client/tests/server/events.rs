@@ -13,10 +13,7 @@ async fn acts_of_force_are_recorded() {
     let token = lock.token();
     assert!(volguard.force_release(token, "it hangs").await.unwrap());
     assert!(!volguard.force_release(token, "it hangs").await.unwrap());
-    let events = volguard
-        .event_log(EventLog::all().resource(&kind, id))
-        .await
-        .unwrap();
+    let events = volguard.event_log(EventLog::all().resource(&kind, id)).await.unwrap();
     let [event] = events.as_slice() else {
         panic!("{events:?}");
     };
@@ -25,10 +22,7 @@ async fn acts_of_force_are_recorded() {
     assert_eq!(event.service_id, Some(session.service_id()));
     assert_eq!(event.resource_type.as_deref(), Some(&*kind));
     assert_eq!(event.resource_id.as_deref(), Some(id));
-    assert_eq!(
-        (event.lock_name.as_deref(), event.token),
-        (Some(""), Some(token))
-    );
+    assert_eq!((event.lock_name.as_deref(), event.token), (Some(""), Some(token)));
     assert_eq!(event.details["reason"], "it hangs");
     assert!(!event.role.is_empty());
     session.stop().await.unwrap();
@@ -41,10 +35,7 @@ async fn a_cluster_is_disabled_and_enabled() {
     assert_eq!(code(&unknown.unwrap_err()), Some("42704"));
     let session = session_in(&volguard, &cluster).await;
     for (disabled, reason) in [(true, Some("it moves")), (true, None), (false, None)] {
-        volguard
-            .set_cluster_disabled(&cluster, disabled, reason)
-            .await
-            .unwrap();
+        volguard.set_cluster_disabled(&cluster, disabled, reason).await.unwrap();
     }
     // It works like any other.
     let lock = session.acquire("volume", "v").await.unwrap();
@@ -53,18 +44,12 @@ async fn a_cluster_is_disabled_and_enabled() {
 
     let of_cluster = EventLog::all().cluster(&cluster);
     let all = volguard.event_log(of_cluster.clone()).await.unwrap();
-    let told: Vec<_> = all
-        .iter()
-        .map(|event| (&event.kind, &event.details))
-        .collect();
+    let told: Vec<_> = all.iter().map(|event| (&event.kind, &event.details)).collect();
     assert!(all.is_sorted_by(|one, next| one.event_id > next.event_id));
     assert_eq!(told[1].0, &EventKind::Enabled);
     assert_eq!(told[2].0, &EventKind::Disabled);
     assert_eq!(told[3].1["reason"], "it moves");
-    let newest = volguard
-        .event_log(of_cluster.clone().limit(1))
-        .await
-        .unwrap();
+    let newest = volguard.event_log(of_cluster.clone().limit(1)).await.unwrap();
     assert_eq!(newest, all[..1]);
     let disabled = of_cluster.kind(EventKind::Disabled);
     assert_eq!(volguard.event_log(disabled).await.unwrap().len(), 2);

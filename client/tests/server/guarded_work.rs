@@ -50,11 +50,7 @@ async fn work_that_ends_in_time_has_its_result() {
 /// By every guard at once, and before the server would give the lock to anybody.
 #[tokio::test]
 async fn work_is_dropped_before_the_lease_ends_on_the_server() {
-    let (proxy, observer, cluster) = (
-        Proxy::start().await,
-        Observer::new().await,
-        unique("cluster"),
-    );
+    let (proxy, observer, cluster) = (Proxy::start().await, Observer::new().await, unique("cluster"));
     let session = short_lived(&proxy, &cluster).await;
     let lock = session.acquire("volume", "1").await.unwrap().unwrap();
     let set = session.acquire_all([("volume", "2"), ("volume", "3")]);
@@ -65,11 +61,7 @@ async fn work_is_dropped_before_the_lease_ends_on_the_server() {
     let tokens = [session.cancellation_token(), lock.cancellation_token()];
     proxy.freeze_all();
     let all = async {
-        tokio::join!(
-            lock.run(first.without_end()),
-            set.run(second.without_end()),
-            session.run(third.without_end()),
-        )
+        tokio::join!(lock.run(first.without_end()), set.run(second.without_end()), session.run(third.without_end()),)
     };
     let losses = timeout(LONG, all).await.unwrap();
     let end = observer.end_of_lease(session.service_id()).await;
@@ -90,9 +82,7 @@ async fn work_ends_with_its_own_lock() {
     let lock = session.acquire("volume", "1").await.unwrap().unwrap();
     let other = session.acquire("volume", "2").await.unwrap().unwrap();
     let token = lock.token();
-    observer
-        .run(&format!("SELECT volguard.force_release({token}, 'a test')"))
-        .await;
+    observer.run(&format!("SELECT volguard.force_release({token}, 'a test')")).await;
     let (work, dropped) = Work::new();
     let (told, not_told) = (lock.cancellation_token(), other.cancellation_token());
     let ask = async { lock.assert_held().await.unwrap_err() };
@@ -124,9 +114,7 @@ async fn stopping_gives_no_lock_away_before_the_work_under_it_has_ended() {
         fn drop(&mut self) {
             let Slow(held, runtime, observer, service_id) = self;
             std::thread::sleep(MOMENT);
-            let look = tokio::task::block_in_place(|| {
-                runtime.block_on(observer.locks_of_service(*service_id))
-            });
+            let look = tokio::task::block_in_place(|| runtime.block_on(observer.locks_of_service(*service_id)));
             held.store(u32::try_from(look).unwrap(), Ordering::SeqCst);
         }
     }
@@ -134,12 +122,7 @@ async fn stopping_gives_no_lock_away_before_the_work_under_it_has_ended() {
     let observer = Arc::new(Observer::new().await);
     let held = Arc::new(AtomicU32::new(7));
     let runtime = tokio::runtime::Handle::current();
-    let slow = Slow(
-        Arc::clone(&held),
-        runtime,
-        Arc::clone(&observer),
-        session.service_id(),
-    );
+    let slow = Slow(Arc::clone(&held), runtime, Arc::clone(&observer), session.service_id());
     let lock = session.acquire("volume", "1").await.unwrap().unwrap();
     let (begun, has_begun) = tokio::sync::oneshot::channel();
     let work = tokio::spawn(async move {
@@ -185,10 +168,7 @@ async fn an_assertion_that_is_answered_too_late_is_none() {
     let lock = session.acquire("volume", "1").await.unwrap().unwrap();
     proxy.delay_replies(LEASE * 2);
     let answer = timeout(LONG, lock.assert_held()).await.unwrap();
-    assert!(
-        matches!(answer, Err(Error::SessionLost(Loss::LeaseRanOut))),
-        "{answer:?}"
-    );
+    assert!(matches!(answer, Err(Error::SessionLost(Loss::LeaseRanOut))), "{answer:?}");
 }
 
 /// The runtime's only thread is busy, and nobody looks at the clock.

@@ -19,10 +19,7 @@ async fn a_lost_session_is_followed_by_a_new_one() {
 
     proxy.freeze_open();
     proxy.refuse(true);
-    assert_eq!(
-        timeout(LONG, first.lost()).await.unwrap(),
-        Loss::LeaseRanOut
-    );
+    assert_eq!(timeout(LONG, first.lost()).await.unwrap(), Loss::LeaseRanOut);
     let second = async {
         // The server can't be reached yet.
         assert!(timeout(MOMENT, incarnations.next()).await.is_err());
@@ -87,15 +84,9 @@ async fn whoever_was_replaced_stays_away() {
     let mut incarnations = registration.clone().incarnations();
     let first = incarnations.next().await.unwrap().unwrap();
     let other = registration.start().await.unwrap();
-    let refused = timeout(LONG, incarnations.next())
-        .await
-        .unwrap()
-        .unwrap_err();
+    let refused = timeout(LONG, incarnations.next()).await.unwrap().unwrap_err();
     let replaced_by = other.service_id();
-    assert!(
-        matches!(refused, Error::Superseded { service_id } if service_id == replaced_by),
-        "{refused}"
-    );
+    assert!(matches!(refused, Error::Superseded { service_id } if service_id == replaced_by), "{refused}");
     assert_eq!(first.loss(), Some(Loss::Fenced));
     assert!(!other.is_lost());
     assert_eq!(observer.up(replaced_by).await, 1);
@@ -124,8 +115,5 @@ async fn a_registration_that_takes_longer_than_its_lease_fails() {
     proxy.delay_replies(LEASE);
     let registration = volguard.register(&unique("host"), "test");
     let refused = registration.lease(LEASE).start().await.unwrap_err();
-    assert!(
-        matches!(refused, Error::SessionLost(Loss::LeaseRanOut)),
-        "{refused}"
-    );
+    assert!(matches!(refused, Error::SessionLost(Loss::LeaseRanOut)), "{refused}");
 }

@@ -10,9 +10,7 @@ use crate::support::{LONG, Observer, client, connect, named, unique};
 /// A dead service, with a lock.
 async fn doomed(observer: &Observer, cluster: &str) -> i64 {
     const REGISTER: &str = "SELECT volguard.register_service($1, 'test', cluster => $2)";
-    let service_id = observer
-        .number(REGISTER, &[&unique("host"), &cluster])
-        .await;
+    let service_id = observer.number(REGISTER, &[&unique("host"), &cluster]).await;
     const ACQUIRE: &str = "SELECT volguard.acquire($1, 'volume', $2)";
     observer.number(ACQUIRE, &[&service_id, &unique("v")]).await;
     observer.end_lease(service_id).await;
@@ -23,9 +21,7 @@ async fn doomed(observer: &Observer, cluster: &str) -> i64 {
 async fn until_cleaned(observer: &Observer, service_id: i64) {
     const CLEANED: &str = "SELECT count(*) FROM volguard.service_status \
          WHERE service_id = $1 AND state = 'fenced' AND held_locks = 0";
-    observer
-        .until(1, async |o| o.number(CLEANED, &[&service_id]).await)
-        .await;
+    observer.until(1, async |o| o.number(CLEANED, &[&service_id]).await).await;
 }
 
 /// What a janitor has reported: service ids, or words.
@@ -46,11 +42,7 @@ impl Reports {
 
     fn services(&self) -> Vec<i64> {
         let reports = self.0.lock().unwrap();
-        reports
-            .iter()
-            .filter_map(|r| r.as_ref().ok())
-            .copied()
-            .collect()
+        reports.iter().filter_map(|r| r.as_ref().ok()).copied().collect()
     }
 
     fn errors(&self) -> usize {
@@ -58,18 +50,8 @@ impl Reports {
     }
 }
 
-async fn session(
-    volguard: &Volguard,
-    cluster: &str,
-    janitor: impl Into<Option<Janitor>>,
-) -> Session {
-    volguard
-        .register(&unique("host"), "test")
-        .cluster(cluster)
-        .janitor(janitor)
-        .start()
-        .await
-        .expect("a session")
+async fn session(volguard: &Volguard, cluster: &str, janitor: impl Into<Option<Janitor>>) -> Session {
+    volguard.register(&unique("host"), "test").cluster(cluster).janitor(janitor).start().await.expect("a session")
 }
 
 #[tokio::test]
@@ -86,12 +68,7 @@ async fn the_dead_of_its_cluster_are_cleaned_up() {
     session.stop().await.unwrap();
     assert_eq!(reports.services(), [dead, next]);
     assert_eq!(
-        observer
-            .number(
-                "SELECT held_locks FROM volguard.service_status WHERE service_id = $1",
-                &[&other]
-            )
-            .await,
+        observer.number("SELECT held_locks FROM volguard.service_status WHERE service_id = $1", &[&other]).await,
         1
     );
     assert_eq!(reports.errors(), 0);
@@ -113,27 +90,12 @@ async fn one_session_of_a_handle_looks_after_a_cluster() {
         let next = doomed(&observer, &cluster).await;
         until_cleaned(&observer, next).await;
         // Told right after the commit that was seen.
-        observer
-            .until(1, async |_| {
-                reports
-                    .iter()
-                    .filter(|r| r.services().contains(&next))
-                    .count() as i64
-            })
-            .await;
-        let looker = reports
-            .iter()
-            .position(|r| r.services().contains(&dead))
-            .expect("somebody has cleaned");
-        assert!(
-            reports[looker].services().contains(&next),
-            "the same has cleaned both times"
-        );
+        observer.until(1, async |_| reports.iter().filter(|r| r.services().contains(&next)).count() as i64).await;
+        let looker = reports.iter().position(|r| r.services().contains(&dead)).expect("somebody has cleaned");
+        assert!(reports[looker].services().contains(&next), "the same has cleaned both times");
         lookers.push(looker);
-        let session = std::mem::replace(
-            &mut sessions[looker],
-            self::session(&volguard, &unique("cluster"), None).await,
-        );
+        let session =
+            std::mem::replace(&mut sessions[looker], self::session(&volguard, &unique("cluster"), None).await);
         match lookers.len() {
             1 => drop(session.stop().await.unwrap()),
             _ => drop(session),
@@ -148,19 +110,14 @@ async fn one_session_of_a_handle_looks_after_a_cluster() {
 async fn a_pool_full_of_waiters_does_not_keep_it_from_its_work() {
     let name = unique("full");
     let builder: ConnectBuilder = named(&name);
-    let (volguard, observer) = (
-        builder.pool_size(2).connect().await.unwrap(),
-        Observer::new().await,
-    );
+    let (volguard, observer) = (builder.pool_size(2).connect().await.unwrap(), Observer::new().await);
     let (cluster, reports) = (unique("cluster"), Reports::default());
     let holder = session(&client().connect().await.unwrap(), &cluster, None).await;
     let lock = holder.acquire("volume", "v").await.unwrap().expect("free");
     let session = session(&volguard, &cluster, reports.janitor()).await;
     let waiter = session.clone();
     let waiting = tokio::spawn(async move { waiter.acquire("volume", "v").wait(LONG * 3).await });
-    observer
-        .until(1, async |o| o.acquires_of(&name).await)
-        .await;
+    observer.until(1, async |o| o.acquires_of(&name).await).await;
     let dead = doomed(&observer, &cluster).await;
     until_cleaned(&observer, dead).await;
     assert_eq!(observer.acquires_of(&name).await, 1, "it still waits");
@@ -174,22 +131,15 @@ async fn a_pool_full_of_waiters_does_not_keep_it_from_its_work() {
 /// A look that fails is reported, and the next one does the work.
 #[tokio::test]
 async fn errors_are_reported_and_the_next_look_goes_on() {
-    let (observer, cluster, reports) =
-        (Observer::new().await, unique("cluster"), Reports::default());
+    let (observer, cluster, reports) = (Observer::new().await, unique("cluster"), Reports::default());
     let proxy = crate::support::Proxy::start().await;
     let volguard = proxy.builder().connect().await.unwrap();
     let session = session(&volguard, &cluster, reports.janitor()).await;
-    proxy.inject(
-        "volguard.auto_cleanup",
-        crate::support::Fault::LoseStatement,
-        2,
-    );
+    proxy.inject("volguard.auto_cleanup", crate::support::Fault::LoseStatement, 2);
     observer.until(2, async |_| reports.errors() as i64).await;
     let dead = doomed(&observer, &cluster).await;
     until_cleaned(&observer, dead).await;
-    observer
-        .until(1, async |_| reports.services().len() as i64)
-        .await;
+    observer.until(1, async |_| reports.services().len() as i64).await;
     assert!(!session.is_lost());
     session.stop().await.unwrap();
 }

@@ -20,21 +20,14 @@ async fn one_connection_waits_however_many_tasks_do() {
     for _ in 0..20 {
         let (session, inside) = (session.clone(), Arc::clone(&inside));
         waiters.push(tokio::spawn(async move {
-            let lock = session
-                .acquire("volume", "1")
-                .wait(LONG)
-                .await
-                .unwrap()
-                .unwrap();
+            let lock = session.acquire("volume", "1").wait(LONG).await.unwrap().unwrap();
             assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
             lock.assert_held().await.unwrap();
             inside.fetch_sub(1, Ordering::SeqCst);
             lock.release().await.unwrap();
         }));
     }
-    observer
-        .until(1, async |o| o.acquires_of(&name).await)
-        .await;
+    observer.until(1, async |o| o.acquires_of(&name).await).await;
     // All twenty have asked by now; a second one in the database would show.
     assert!(timeout(MOMENT, session.lost()).await.is_err());
     assert_eq!(observer.acquires_of(&name).await, 1);
@@ -62,23 +55,10 @@ async fn waiters_leave_a_connection_to_release_with() {
     assert!(timeout(LONG / 4, mine.release()).await.unwrap().unwrap());
     // Whoever gets no seat in time has asked all the same.
     let free = session.acquire("volume", "free").wait(MOMENT);
-    assert!(
-        timeout(LONG / 4, free.run())
-            .await
-            .unwrap()
-            .unwrap()
-            .is_some()
-    );
+    assert!(timeout(LONG / 4, free.run()).await.unwrap().unwrap().is_some());
     elsewhere.release_all(theirs).await.unwrap();
     for waiter in waiters {
-        assert!(
-            timeout(LONG, waiter)
-                .await
-                .unwrap()
-                .unwrap()
-                .unwrap()
-                .is_some()
-        );
+        assert!(timeout(LONG, waiter).await.unwrap().unwrap().unwrap().is_some());
     }
 }
 
@@ -96,12 +76,7 @@ async fn two_processes_take_turns() {
         workers.push(tokio::spawn(async move {
             let mut last = 0;
             for _ in 0..20 {
-                let lock = session
-                    .acquire("volume", "1")
-                    .wait(LONG)
-                    .await
-                    .unwrap()
-                    .unwrap();
+                let lock = session.acquire("volume", "1").wait(LONG).await.unwrap().unwrap();
                 assert!(lock.token() > last);
                 last = lock.token();
                 assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);

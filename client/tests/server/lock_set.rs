@@ -6,18 +6,13 @@ use tokio::time::timeout;
 use uuid::Uuid;
 use volguard::{Error, Lock, LockSet, Loss, Session, UpdateOutcome, Wanted};
 
-use crate::support::{
-    Fault, LONG, MOMENT, Observer, Proxy, code, connect, session, session_in, unique,
-};
+use crate::support::{Fault, LONG, MOMENT, Observer, Proxy, code, connect, session, session_in, unique};
 
 const KEYS: [(&str, &str); 3] = [("volume", "3"), ("volume", "1"), ("snapshot", "2")];
 
 async fn two_sessions() -> (Session, Session) {
     let (volguard, cluster) = (connect().await, unique("cluster"));
-    (
-        session_in(&volguard, &cluster).await,
-        session_in(&volguard, &cluster).await,
-    )
+    (session_in(&volguard, &cluster).await, session_in(&volguard, &cluster).await)
 }
 
 async fn take(session: &Session) -> LockSet {
@@ -36,11 +31,7 @@ async fn all_or_none() {
     busy.release().await.unwrap();
 
     let set = take(&one).await;
-    let keys: Vec<_> = set
-        .locks()
-        .iter()
-        .map(|lock| (lock.resource_type(), lock.resource_id()))
-        .collect();
+    let keys: Vec<_> = set.locks().iter().map(|lock| (lock.resource_type(), lock.resource_id())).collect();
     assert_eq!(keys, KEYS);
     for lock in set.locks() {
         lock.assert_held().await.unwrap();
@@ -75,15 +66,11 @@ async fn each_lock_has_a_name_a_status_and_details_of_its_own() {
     let (session, observer) = (session(&connect().await).await, Observer::new().await);
     let wanted = [
         Wanted::new("volume", "1").status("copying"),
-        Wanted::new("volume", "2")
-            .lock_name("data")
-            .details(json!({"a": [1, "b"]})),
+        Wanted::new("volume", "2").lock_name("data").details(json!({"a": [1, "b"]})),
     ];
     let set = session.acquire_all(wanted).await.unwrap().unwrap();
     let seen = async |condition: &str| {
-        let sql = format!(
-            "SELECT count(*) FROM volguard.lock_status WHERE service_id = $1 AND {condition}"
-        );
+        let sql = format!("SELECT count(*) FROM volguard.lock_status WHERE service_id = $1 AND {condition}");
         observer.number(&sql, &[&session.service_id()]).await
     };
     let first = "resource_id = '1' AND lock_name = '' AND status = 'copying' AND details IS NULL";
@@ -134,9 +121,7 @@ async fn one_lock_that_is_lost_is_noticed() {
     let set = take(&session).await;
     assert!(!set.is_lost());
     assert!(timeout(MOMENT, set.lost()).await.is_err());
-    let [kept, taken, _] = set.locks() else {
-        panic!("three locks")
-    };
+    let [kept, taken, _] = set.locks() else { panic!("three locks") };
     assert!(volguard.force_release(taken.token(), "test").await.unwrap());
     let (loss, noticed) = tokio::join!(set.lost(), taken.assert_held());
     assert_eq!(loss, Loss::TokenNotHeld);
@@ -165,10 +150,7 @@ async fn a_list_that_cant_be_is_refused() {
     ] {
         let list = format!("{wanted:?}");
         let refused = session.acquire_all(wanted).wait(MOMENT).await.unwrap_err();
-        assert!(
-            matches!(refused, Error::MalformedDocument(_)),
-            "{list}: {refused}"
-        );
+        assert!(matches!(refused, Error::MalformedDocument(_)), "{list}: {refused}");
     }
     assert_eq!(observer.locks_of(&session).await, 0);
     // What was refused keeps nobody waiting.
@@ -203,9 +185,7 @@ async fn cut_after_the_commit_the_same_request_gets_the_same_locks() {
     proxy.inject("volguard.release_all(", Fault::LoseReply, 1);
     // Repeated in the background, or answered.
     let _ = set.release().await;
-    observer
-        .until(0, async |o| o.locks_of(&session).await)
-        .await;
+    observer.until(0, async |o| o.locks_of(&session).await).await;
 }
 
 /// Locks that nobody knows of are found one by one: the request as a whole would be refused by now.
@@ -231,7 +211,5 @@ async fn what_an_operator_has_left_of_a_lost_answer_is_released() {
     let refused = refused.query_typed(&whole, &[]).await.unwrap_err();
     assert_eq!(code(&Error::from(refused)), Some("22023"));
     proxy.inject("volguard.acquire", Fault::LoseReply, 0);
-    observer
-        .until(0, async |o| o.locks_of(&session).await)
-        .await;
+    observer.until(0, async |o| o.locks_of(&session).await).await;
 }

@@ -11,19 +11,11 @@ use crate::support::{LONG, MOMENT, Observer, code, connect, session, session_in,
 
 async fn two_sessions() -> (Session, Session) {
     let (volguard, cluster) = (connect().await, unique("cluster"));
-    (
-        session_in(&volguard, &cluster).await,
-        session_in(&volguard, &cluster).await,
-    )
+    (session_in(&volguard, &cluster).await, session_in(&volguard, &cluster).await)
 }
 
 async fn take(session: &Session, id: &str) -> Lock {
-    session
-        .acquire("volume", id)
-        .wait(LONG)
-        .await
-        .unwrap()
-        .unwrap()
+    session.acquire("volume", id).wait(LONG).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -49,14 +41,7 @@ async fn a_waiter_takes_over() {
     assert!(late.is_none() && began.elapsed() >= MOMENT && began.elapsed() < LONG / 2);
     assert!(!waiter.is_finished());
     held.release().await.unwrap();
-    assert!(
-        timeout(LONG, waiter)
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap()
-            .is_some()
-    );
+    assert!(timeout(LONG, waiter).await.unwrap().unwrap().unwrap().is_some());
 }
 
 #[tokio::test]
@@ -64,13 +49,7 @@ async fn a_wait_ends_in_time_on_the_server() {
     let (one, two) = two_sessions().await;
     let _held = take(&one, "1").await;
     let began = Instant::now();
-    assert!(
-        two.acquire("volume", "1")
-            .wait(MOMENT)
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(two.acquire("volume", "1").wait(MOMENT).await.unwrap().is_none());
     assert!(began.elapsed() >= MOMENT && began.elapsed() < LONG / 2);
 }
 
@@ -88,18 +67,14 @@ async fn a_lock_knows_what_it_is() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(
-        (lock.resource_type(), lock.resource_id(), lock.lock_name()),
-        ("volume", "1", "data")
-    );
+    assert_eq!((lock.resource_type(), lock.resource_id(), lock.lock_name()), ("volume", "1", "data"));
     assert_eq!(lock.request_id(), id);
     const SQL: &str = "SELECT count(*) FROM volguard.lock_status WHERE token = $1 AND lock_name = 'data' \
          AND status = 'extending' AND request_id = $2 AND details = '{\"by\": 1500}'";
     assert_eq!(observer.number(SQL, &[&lock.token(), &id]).await, 1);
     lock.set_status(Some("resizing")).await.unwrap();
     lock.set_status(None).await.unwrap();
-    const PLAIN: &str =
-        "SELECT count(*) FROM volguard.lock_status WHERE token = $1 AND status IS NULL";
+    const PLAIN: &str = "SELECT count(*) FROM volguard.lock_status WHERE token = $1 AND status IS NULL";
     assert_eq!(observer.number(PLAIN, &[&lock.token()]).await, 1);
 }
 
@@ -182,9 +157,7 @@ async fn a_thousand_dropped_guards_go_too() {
         locks.push(take(&session, &id.to_string()).await);
     }
     drop(locks);
-    observer
-        .until(0, async |o| o.locks_of(&session).await)
-        .await;
+    observer.until(0, async |o| o.locks_of(&session).await).await;
 }
 
 #[tokio::test]
@@ -202,11 +175,7 @@ async fn bad_requests_are_refused_with_a_hint() {
         assert!(refused.database_error().unwrap().hint().is_some());
     }
     // An endless wait is just a long one.
-    let lock = session
-        .acquire("volume", "1")
-        .wait(Duration::MAX)
-        .await
-        .unwrap();
+    let lock = session.acquire("volume", "1").wait(Duration::MAX).await.unwrap();
     assert!(lock.is_some());
 }
 
@@ -215,13 +184,7 @@ async fn an_operator_can_forget_a_resource() {
     let volguard = connect().await;
     let (session, id) = (session(&volguard).await, unique("volume"));
     let _plain = take(&session, &id).await;
-    let _work = session
-        .acquire("volume", &id)
-        .lock_name("w")
-        .status("s")
-        .await
-        .unwrap()
-        .unwrap();
+    let _work = session.acquire("volume", &id).lock_name("w").status("s").await.unwrap().unwrap();
     assert_eq!(volguard.reset_resource("volume", &id).await.unwrap(), 2);
     assert_eq!(volguard.reset_resource("volume", &id).await.unwrap(), 0);
 }

@@ -56,11 +56,7 @@ async fn they_answer_as_the_first_did() {
         for done in 1..=10 {
             let update = count_up(&volguard, &table)
                 .expect("status", not(one_of([HOSTILE, "deleting"])))
-                .unless(
-                    exists(&table)
-                        .where_eq("id", outer("id"))
-                        .where_eq("status", HOSTILE),
-                )
+                .unless(exists(&table).where_eq("id", outer("id")).where_eq("status", HOSTILE))
                 .filter_sql(r"target.status IS DISTINCT FROM 'it''s'");
             assert_eq!(version(update).await, from + 2 * done - 1);
             let unmet = count_up(&volguard, &table).expect("status", one_of([HOSTILE, "\\"]));

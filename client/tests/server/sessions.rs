@@ -7,8 +7,7 @@ use tokio::time::{Instant, timeout};
 use volguard::{Error, Loss, Volguard};
 
 use crate::support::{
-    LEASE, LONG, Observer, Proxy, client, code, connect, date, named, outlives_its_lease,
-    session_in, unique,
+    LEASE, LONG, Observer, Proxy, client, code, connect, date, named, outlives_its_lease, session_in, unique,
 };
 
 #[tokio::test]
@@ -16,32 +15,16 @@ async fn connecting_demands_the_extension() {
     let mut elsewhere = crate::support::config();
     elsewhere.dbname("template1");
     let refused = client().config(elsewhere).connect().await;
-    assert!(
-        matches!(refused, Err(Error::ExtensionMissing)),
-        "{refused:?}"
-    );
-    assert!(
-        !connect()
-            .await
-            .extension_version()
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(matches!(refused, Err(Error::ExtensionMissing)), "{refused:?}");
+    assert!(!connect().await.extension_version().await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn connecting_refuses_what_cannot_work() {
     let refused = Volguard::connect("postgresql://localhost/?nonsense=1").await;
-    assert!(
-        matches!(refused, Err(Error::Configuration(_))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(Error::Configuration(_))), "{refused:?}");
     let refused = client().pool_size(1).connect().await;
-    assert!(
-        matches!(refused, Err(Error::Configuration(_))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(Error::Configuration(_))), "{refused:?}");
     let refused = Volguard::connect("postgresql://postgres@127.0.0.1:1/volguard").await;
     assert!(matches!(refused, Err(Error::Pool(_))), "{refused:?}");
     assert!(refused.unwrap_err().is_retryable());
@@ -54,11 +37,7 @@ async fn takes_the_lease_that_the_server_settles_on() {
     assert_eq!(session.unwrap().lease(), Duration::from_secs(60));
     let asked = Duration::from_micros(1_234_567);
     let registration = volguard.register(&unique("host"), "test").lease(asked);
-    let session = registration
-        .details(json!({"rack": 7}))
-        .start()
-        .await
-        .unwrap();
+    let session = registration.details(json!({"rack": 7})).start().await.unwrap();
     assert_eq!(session.lease(), asked);
     assert!(session.lost_at() < Instant::now() + asked);
 }
@@ -89,10 +68,7 @@ async fn heartbeats_need_no_connection_of_the_pool() {
     let volguard = client().pool_size(2).connect().await.unwrap();
     let registration = volguard.register(&unique("host"), "test").lease(LEASE);
     let session = registration.start().await.unwrap();
-    let _all = (
-        volguard.pool().get().await.unwrap(),
-        volguard.pool().get().await.unwrap(),
-    );
+    let _all = (volguard.pool().get().await.unwrap(), volguard.pool().get().await.unwrap());
     outlives_its_lease(&session).await;
 }
 
@@ -103,10 +79,7 @@ async fn a_dead_connection_is_replaced_in_time() {
     let registration = volguard.register(&unique("host"), "test").lease(LEASE);
     let session = registration.start().await.unwrap();
     // No replacement is to be had from the pool.
-    let _all = (
-        volguard.pool().get().await.unwrap(),
-        volguard.pool().get().await.unwrap(),
-    );
+    let _all = (volguard.pool().get().await.unwrap(), volguard.pool().get().await.unwrap());
     proxy.freeze_open();
     outlives_its_lease(&session).await;
 }
@@ -122,19 +95,11 @@ async fn is_lost_before_the_lease_ends_on_the_server() {
     let loss = timeout(LONG, lock.lost()).await.unwrap();
     let end = observer.end_of_lease(session.service_id()).await;
     assert!(date(session.lost_at()) < end);
-    assert_eq!(
-        (loss, session.loss()),
-        (Loss::LeaseRanOut, Some(Loss::LeaseRanOut))
-    );
+    assert_eq!((loss, session.loss()), (Loss::LeaseRanOut, Some(Loss::LeaseRanOut)));
     assert!(session.is_lost() && lock.is_lost());
     // Refused here; the frozen network would not answer at all.
-    let refused = timeout(LONG, session.acquire("volume", "2").run())
-        .await
-        .unwrap();
-    assert!(matches!(
-        refused,
-        Err(Error::SessionLost(Loss::LeaseRanOut))
-    ));
+    let refused = timeout(LONG, session.acquire("volume", "2").run()).await.unwrap();
+    assert!(matches!(refused, Err(Error::SessionLost(Loss::LeaseRanOut))));
     let refused = timeout(LONG, lock.assert_held()).await.unwrap();
     assert!(matches!(refused, Err(Error::SessionLost(_))));
     let update = volguard.update("volumes").key("id", 1).fenced_by(&lock);
@@ -151,18 +116,11 @@ async fn slow_replies_make_the_lease_no_longer() {
     // More than the tenth that it gives away, which would hide it.
     proxy.delay_replies(LEASE / 6);
     let first = session.lost_at();
-    observer
-        .until(1, async |_| i64::from(session.lost_at() > first))
-        .await;
+    observer.until(1, async |_| i64::from(session.lost_at() > first)).await;
     let renewed = session.lost_at();
-    observer
-        .until(1, async |_| i64::from(session.lost_at() > renewed))
-        .await;
+    observer.until(1, async |_| i64::from(session.lost_at() > renewed)).await;
     proxy.freeze_all();
-    assert_eq!(
-        timeout(LONG, session.lost()).await.unwrap(),
-        Loss::LeaseRanOut
-    );
+    assert_eq!(timeout(LONG, session.lost()).await.unwrap(), Loss::LeaseRanOut);
     let end = observer.end_of_lease(session.service_id()).await;
     assert!(date(session.lost_at()) < end);
 }
@@ -208,21 +166,15 @@ async fn a_lock_won_while_the_process_stood_still_is_given_back() {
             assert!(lock.release().await.unwrap());
         });
     });
-    tokio::task::spawn_blocking(move || is_held.recv().unwrap())
-        .await
-        .unwrap();
+    tokio::task::spawn_blocking(move || is_held.recv().unwrap()).await.unwrap();
     let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG).run());
-    observer
-        .until(1, async |o| o.acquires_of(&name).await)
-        .await;
+    observer.until(1, async |o| o.acquires_of(&name).await).await;
     stopping.send(()).unwrap();
     stop_the_process(LEASE);
     let refused = timeout(LONG, waiter).await.unwrap().unwrap();
     assert!(matches!(refused, Err(Error::SessionLost(_))), "{refused:?}");
     holder.join().unwrap();
-    observer
-        .until(0, async |o| o.locks_of(&session).await)
-        .await;
+    observer.until(0, async |o| o.locks_of(&session).await).await;
 }
 
 #[tokio::test]
@@ -234,16 +186,10 @@ async fn a_new_incarnation_fences_the_old_one() {
     let new = registration.start().await.unwrap();
     assert!(new.service_id() > old.service_id());
     let refused = waiting.acquire("volume", "1").await.unwrap_err();
-    assert!(
-        matches!(refused, Error::ServiceFenced(_) | Error::SessionLost(_)),
-        "{refused}"
-    );
+    assert!(matches!(refused, Error::ServiceFenced(_) | Error::SessionLost(_)), "{refused}");
     assert_eq!(timeout(LONG, old.lost()).await.unwrap(), Loss::Fenced);
     let refused = waiting.acquire("volume", "1").await.unwrap_err();
-    assert!(
-        matches!(refused, Error::SessionLost(Loss::Fenced)),
-        "{refused}"
-    );
+    assert!(matches!(refused, Error::SessionLost(Loss::Fenced)), "{refused}");
     assert!(!new.is_lost());
 }
 

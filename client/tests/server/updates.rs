@@ -50,16 +50,9 @@ async fn goes_through_and_returns_the_row() {
     assert!(outcome.is_updated());
     let row = outcome.updated().unwrap();
     assert_eq!(row.get::<i64>("size").unwrap(), 30);
-    assert!(matches!(
-        row.get::<i64>("nothing"),
-        Err(Error::Deserialize(_))
-    ));
-    let expected = Volume {
-        id,
-        status: "extending".to_owned(),
-        previous_status: Some("available".to_owned()),
-        size: 30,
-    };
+    assert!(matches!(row.get::<i64>("nothing"), Err(Error::Deserialize(_))));
+    let expected =
+        Volume { id, status: "extending".to_owned(), previous_status: Some("available".to_owned()), size: 30 };
     assert_eq!(row.deserialize::<Volume>().unwrap(), expected);
 }
 
@@ -78,10 +71,7 @@ async fn a_refusal_names_all_conditions() {
     };
     columns.sort();
     assert_eq!(columns, ["attach_status", "status"]);
-    let elsewhere = volguard
-        .update(&table)
-        .key("id", Uuid::new_v4())
-        .set("size", 1);
+    let elsewhere = volguard.update(&table).key("id", Uuid::new_v4()).set("size", 1);
     assert_eq!(elsewhere.execute().await.unwrap(), UpdateOutcome::NotFound);
 }
 
@@ -90,11 +80,7 @@ async fn of_two_that_want_the_same_one_wins() {
     let (volguard, _observer, table, id) = setup().await;
     let mut rivals = Vec::new();
     for _ in 0..8 {
-        let update = volguard
-            .update(&table)
-            .key("id", id)
-            .expect("status", "available")
-            .set("status", "deleting");
+        let update = volguard.update(&table).key("id", id).expect("status", "available").set("status", "deleting");
         rivals.push(tokio::spawn(update.execute()));
     }
     let mut winners = 0;
@@ -109,11 +95,7 @@ async fn a_lost_lock_fences() {
     let (volguard, _observer, table, id) = setup().await;
     let session = session(&volguard).await;
     let lock = session.acquire("volume", "1").await.unwrap().unwrap();
-    let update = volguard
-        .update(&table)
-        .key("id", id)
-        .set("size", 1)
-        .fenced_by(&lock);
+    let update = volguard.update(&table).key("id", id).set("size", 1).fenced_by(&lock);
     assert!(update.clone().execute().await.unwrap().is_updated());
     volguard.force_release(lock.token(), "test").await.unwrap();
     assert_eq!(update.execute().await.unwrap(), UpdateOutcome::Fenced);
@@ -142,22 +124,10 @@ async fn the_servers_refusals_keep_their_sqlstate() {
     let (volguard, _observer, table, id) = setup().await;
     let base = volguard.update(&table).key("id", id);
     let cases = [
-        (
-            volguard
-                .update("no_such_table")
-                .key("id", id)
-                .set("size", 1),
-            "42P01",
-        ),
+        (volguard.update("no_such_table").key("id", id).set("size", 1), "42P01"),
         (base.clone().set("no_such_column", 1), "42703"),
         (base.clone().set("size", "not a number"), "22P02"),
-        (
-            volguard
-                .update(&table)
-                .key("no_such_column", 1)
-                .set("size", 1),
-            "42703",
-        ),
+        (volguard.update(&table).key("no_such_column", 1).set("size", 1), "42703"),
     ];
     for (update, expected) in cases {
         let refused = update.execute().await.unwrap_err();
@@ -169,11 +139,8 @@ async fn the_servers_refusals_keep_their_sqlstate() {
 #[tokio::test]
 async fn numbers_keep_every_digit() {
     let (volguard, observer, table, id) = setup().await;
-    observer
-        .run(&format!("ALTER TABLE {table} ALTER size TYPE numeric"))
-        .await;
-    let huge: serde_json::Value =
-        serde_json::from_str("12345678901234567890.000000000000000000001").unwrap();
+    observer.run(&format!("ALTER TABLE {table} ALTER size TYPE numeric")).await;
+    let huge: serde_json::Value = serde_json::from_str("12345678901234567890.000000000000000000001").unwrap();
     let update = volguard.update(&table).key("id", id).set("size", &huge);
     let row = update.execute().await.unwrap().updated().unwrap();
     assert_eq!(row.as_json()["size"], huge);

@@ -8,13 +8,10 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 use volguard::{
-    Cleanup, CleanupState, Error, Session, StartWork, UpdateOutcome, Volguard, Work, WorkOutcome,
-    column, is,
+    Cleanup, CleanupState, Error, Session, StartWork, UpdateOutcome, Volguard, Work, WorkOutcome, column, is,
 };
 
-use crate::support::{
-    Fault, LONG, MOMENT, Observer, Proxy, code, connect, session, session_in, unique,
-};
+use crate::support::{Fault, LONG, MOMENT, Observer, Proxy, code, connect, session, session_in, unique};
 
 const START: &str = "volguard.start_work(";
 const FINISH: &str = "volguard.finish_work(";
@@ -40,18 +37,11 @@ impl Stage {
         volguard.track_resource(&kind, &table).await.unwrap();
         let rule = volguard.on_crash(&kind, "extending");
         rule.set("status", "error_extending").await.unwrap();
-        Stage {
-            observer,
-            table,
-            kind,
-        }
+        Stage { observer, table, kind }
     }
 
     fn start(&self, session: &Session) -> StartWork {
-        session
-            .start_work(&self.kind, "v")
-            .expect("status", "available")
-            .set("status", "extending")
+        session.start_work(&self.kind, "v").expect("status", "available").set("status", "extending")
     }
 
     async fn started(&self, session: &Session) -> Work {
@@ -130,10 +120,7 @@ async fn a_refusal_says_why_and_holds_nothing() {
     let untracked = session.start_work("unheard of", "v").set("status", "x");
     assert_eq!(code(&untracked.await.unwrap_err()), Some("42704"));
     let twice = stage.start(&session).set("status", "x");
-    assert!(matches!(
-        twice.await.unwrap_err(),
-        Error::InvalidDocument { .. }
-    ));
+    assert!(matches!(twice.await.unwrap_err(), Error::InvalidDocument { .. }));
     stage.assert_untouched(&session).await;
 }
 
@@ -141,16 +128,10 @@ async fn a_refusal_says_why_and_holds_nothing() {
 async fn who_comes_second_waits_for_the_final_state() {
     let (volguard, stage) = (connect().await, Stage::new().await);
     let cluster = unique("cluster");
-    let (one, two) = (
-        session_in(&volguard, &cluster).await,
-        session_in(&volguard, &cluster).await,
-    );
+    let (one, two) = (session_in(&volguard, &cluster).await, session_in(&volguard, &cluster).await);
     let mut work = stage.started(&one).await;
     for session in [&one, &two] {
-        assert!(matches!(
-            stage.start(session).await.unwrap(),
-            WorkOutcome::Locked
-        ));
+        assert!(matches!(stage.start(session).await.unwrap(), WorkOutcome::Locked));
     }
     let waiting = [&one, &two].map(|session| {
         let start = stage.start(session).wait(LONG);
@@ -189,10 +170,7 @@ async fn a_row_that_is_gone_and_a_lock_that_was_taken_away() {
     let (volguard, stage) = (connect().await, Stage::new().await);
     let session = session(&volguard).await;
     let mut work = stage.started(&session).await;
-    stage
-        .observer
-        .run(&format!("DELETE FROM {}", stage.table))
-        .await;
+    stage.observer.run(&format!("DELETE FROM {}", stage.table)).await;
     let end = work.finish().set("status", "available").await.unwrap();
     assert_eq!(end, UpdateOutcome::NotFound);
     assert!(work.into_lock().release().await.unwrap());
@@ -213,12 +191,7 @@ async fn a_dropped_guard_leaves_the_work_to_its_request_or_to_cleanup() {
     let session = session(&volguard).await;
     let id = Uuid::new_v4();
     let start = stage.start(&session).request_id(id);
-    let token = start
-        .clone()
-        .await
-        .unwrap()
-        .started()
-        .map(|work| work.token());
+    let token = start.clone().await.unwrap().started().map(|work| work.token());
     sleep(MOMENT).await;
     assert_eq!(session.reconcile().await.unwrap(), 0);
     assert_eq!(stage.observer.locks_of(&session).await, 1);
@@ -231,10 +204,7 @@ async fn a_dropped_guard_leaves_the_work_to_its_request_or_to_cleanup() {
 
     let service = session.service_id();
     assert_eq!(session.stop().await.unwrap(), 1);
-    let cleaned = volguard
-        .cleanup(Cleanup::all().service_id(service))
-        .await
-        .unwrap();
+    let cleaned = volguard.cleanup(Cleanup::all().service_id(service)).await.unwrap();
     assert_eq!(cleaned[0].state, CleanupState::Cleaned);
     stage.assert_status("error_extending").await;
 }
@@ -259,10 +229,7 @@ async fn a_start_whose_answer_was_lost_for_good_is_found_and_kept() {
     let start = stage.start(&session).request_id(Uuid::new_v4());
     proxy.inject(START, Fault::LoseReply, 2);
     let failed = start.clone().await.unwrap_err();
-    assert!(
-        matches!(failed, Error::Database(_)) && failed.is_retryable(),
-        "{failed}"
-    );
+    assert!(matches!(failed, Error::Database(_)) && failed.is_retryable(), "{failed}");
     assert!(proxy.struck());
     // The background has rounds to spare to take it away, and then it is known: no stray to be released.
     sleep(MOMENT * 3).await;
@@ -336,10 +303,7 @@ async fn a_start_dropped_at_every_await_is_all_or_nothing() {
 async fn a_wait_that_is_called_off_starts_nothing() {
     let (volguard, stage) = (connect().await, Stage::new().await);
     let cluster = unique("cluster");
-    let (one, two) = (
-        session_in(&volguard, &cluster).await,
-        session_in(&volguard, &cluster).await,
-    );
+    let (one, two) = (session_in(&volguard, &cluster).await, session_in(&volguard, &cluster).await);
     let mut work = stage.started(&one).await;
     let waiting = stage.start(&two).wait(LONG);
     timeout(MOMENT, waiting.run()).await.unwrap_err();

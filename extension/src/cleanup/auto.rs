@@ -33,9 +33,7 @@ pub fn clean_due(cluster: Option<&str>) -> Result<Vec<CleanedRow>, Error> {
     let (due, outdated) = sql::DUE_SERVICES.run(&filter, |rows| {
         let is_outdated = |row: &usize| rows.get(*row, 3).unwrap_or(false);
         let (outdated, due): (Vec<_>, Vec<_>) = (0..rows.len()).partition(is_outdated);
-        let due = due
-            .into_iter()
-            .filter_map(|row| DeadService::read(rows, row));
+        let due = due.into_iter().filter_map(|row| DeadService::read(rows, row));
         (due.collect::<Vec<_>>(), !outdated.is_empty())
     })?;
     let mut cleaned = Vec::new();
@@ -70,9 +68,7 @@ fn clean(service_id: i64) -> Result<Option<Tally>, Error> {
     match tried {
         // A cancel or a shutdown is about the whole statement.
         Err(error) if !error.sqlstate().starts_with(b"57") => {
-            pgrx::warning!(
-                "volguard: cleaning up after service {service_id} failed, and will be tried again: {error}"
-            );
+            pgrx::warning!("volguard: cleaning up after service {service_id} failed, and will be tried again: {error}");
             Ok(None)
         }
         tried => tried,

@@ -71,9 +71,7 @@ fn require_alive(service_id: i64) -> Result<(), Error> {
 fn finish_cleanup(token: Option<i64>) -> Option<bool> {
     verb(None, || {
         let token = argument::required("token", token)?;
-        end(token, || {
-            removal::remove(&sql::FINISH_CLEANUP, &[arg(token)])
-        })
+        end(token, || removal::remove(&sql::FINISH_CLEANUP, &[arg(token)]))
     })
 }
 
@@ -89,10 +87,7 @@ fn abandon_cleanup(token: Option<i64>) -> Option<bool> {
 }
 
 /// Ends a claim by one of its two statements, under the claimer's service lock.
-fn end(
-    token: i64,
-    statement: impl FnOnce() -> Result<usize, Error>,
-) -> Result<Option<bool>, Error> {
+fn end(token: i64, statement: impl FnOnce() -> Result<usize, Error>) -> Result<Option<bool>, Error> {
     let Some(service_id) = claimer(token)? else {
         return Ok(Some(false));
     };
@@ -116,9 +111,7 @@ fn claimer(token: i64) -> Result<Option<i64>, Error> {
     })?;
     match found {
         None => Ok(None),
-        Some((_, _, registered_by)) if !owner::caller_is(registered_by) => {
-            Err(fence::not_yours(token))
-        }
+        Some((_, _, registered_by)) if !owner::caller_is(registered_by) => Err(fence::not_yours(token)),
         Some((_, false, _)) => {
             let problem = "is that of a lock, not of claimed work";
             let hint = "Give the lock back with volguard.release.";

@@ -85,12 +85,9 @@ fn cleanup(
         if let Some(service_id) = service_id {
             refuse_living(service_id)?;
         }
-        for (argument, value) in [
-            ("cluster", cluster),
-            ("host", host),
-            ("binary_name", binary_name),
-            ("resource_type", resource_type),
-        ] {
+        for (argument, value) in
+            [("cluster", cluster), ("host", host), ("binary_name", binary_name), ("resource_type", resource_type)]
+        {
             if value.is_some() {
                 argument::name(argument, value)?;
             }
@@ -98,11 +95,7 @@ fn cleanup(
         if resource_id.is_some() {
             argument::resource_id(resource_id)?;
         }
-        let filter = [
-            resource_type.and_then(arg),
-            resource_id.and_then(arg),
-            until.and_then(arg),
-        ];
+        let filter = [resource_type.and_then(arg), resource_id.and_then(arg), until.and_then(arg)];
         let parameters = [
             service_id.and_then(arg),
             cluster.and_then(arg),
@@ -113,9 +106,7 @@ fn cleanup(
             filter[1],
             filter[2],
         ];
-        let services = sql::DEAD_SERVICES.run(&parameters, |rows| {
-            rows.each(|row| DeadService::read(rows, row))
-        })?;
+        let services = sql::DEAD_SERVICES.run(&parameters, |rows| rows.each(|row| DeadService::read(rows, row)))?;
         let ids: Vec<i64> = services.iter().map(|service| service.service_id).collect();
         for id in &ids {
             ServiceLock::of(*id).lock_exclusive()?;

@@ -42,8 +42,6 @@ impl<'k> Failures<'k> {
 
     fn warn(&self, what: &str) {
         let (resource_type, status) = (&self.kind.resource_type, &self.kind.status);
-        pgrx::warning!(
-            "volguard: the crash rule of {resource_type} in status {status} failed on {what}"
-        );
+        pgrx::warning!("volguard: the crash rule of {resource_type} in status {status} failed on {what}");
     }
 }

@@ -28,11 +28,7 @@ impl WorkItem {
     /// Reads the columns of a removal.
     fn read(rows: &Rows) -> Vec<Self> {
         rows.each(|row| {
-            Some(WorkItem {
-                token: rows.get(row, 5)?,
-                service_id: rows.get(row, 6)?,
-                resource_id: rows.get(row, 2)?,
-            })
+            Some(WorkItem { token: rows.get(row, 5)?, service_id: rows.get(row, 6)?, resource_id: rows.get(row, 2)? })
         })
     }
 }
@@ -78,13 +74,6 @@ impl WorkKind {
 
     fn within(&self, &[services, resource_type, resource_id, until]: &Scope) -> [Arg; 6] {
         let (own_type, status) = (arg(&*self.resource_type), arg(&*self.status));
-        [
-            services,
-            resource_type,
-            resource_id,
-            until,
-            own_type,
-            status,
-        ]
+        [services, resource_type, resource_id, until, own_type, status]
     }
 }

@@ -50,13 +50,7 @@ pub fn claim(
     resource_type: Option<&str>,
     max_rows: usize,
 ) -> Result<Vec<ClaimedRow>, Error> {
-    let mut pool = Pool {
-        claimer,
-        cluster,
-        resource_type: resource_type.and_then(arg),
-        max_rows,
-        ..Pool::default()
-    };
+    let mut pool = Pool { claimer, cluster, resource_type: resource_type.and_then(arg), max_rows, ..Pool::default() };
     for service in pool.crashed_services()? {
         if pool.is_done() {
             break;
@@ -86,12 +80,7 @@ impl Pool<'_> {
 
     fn crashed_services(&self) -> Result<Vec<Crashed>, Error> {
         let of_all_roles = owner::caller_is(owner::role()?);
-        let parameters = [
-            arg(self.claimer),
-            arg(owner::caller()),
-            arg(of_all_roles),
-            self.resource_type,
-        ];
+        let parameters = [arg(self.claimer), arg(owner::caller()), arg(of_all_roles), self.resource_type];
         sql::CRASHED_SERVICES.run(&parameters, |rows| {
             rows.each(|row| {
                 let (service_id, fenced) = (rows.get(row, 0)?, rows.get(row, 1)?);
@@ -156,10 +145,7 @@ impl Pool<'_> {
             let mut kinds = BTreeMap::<_, Vec<_>>::new();
             for row in 0..rows.len() {
                 let name = |column| rows.get::<String>(row, column).unwrap_or_default();
-                let kind = WorkKind {
-                    resource_type: name(1),
-                    status: name(3),
-                };
+                let kind = WorkKind { resource_type: name(1), status: name(3) };
                 kinds.entry(kind).or_default().push(WorkItem {
                     token: rows.get(row, 0).unwrap_or_default(),
                     service_id: crashed,
@@ -193,14 +179,9 @@ impl Pool<'_> {
     }
 
     fn hand_out(&mut self, tokens: Vec<i64>) -> Result<(), Error> {
-        let parameters = [
-            arg(self.claimer),
-            arg(tokens),
-            arg(token::epoch()?),
-            arg(!sabotage::removed(Guard::ClaimToken)),
-        ];
-        let claimed =
-            sql::CLAIM.run(&parameters, |rows| rows.each(|row| claimed_row(rows, row)))?;
+        let parameters =
+            [arg(self.claimer), arg(tokens), arg(token::epoch()?), arg(!sabotage::removed(Guard::ClaimToken))];
+        let claimed = sql::CLAIM.run(&parameters, |rows| rows.each(|row| claimed_row(rows, row)))?;
         self.claimed.extend(claimed);
         Ok(())
     }
@@ -223,15 +204,7 @@ fn claimed_row(rows: &Rows, row: usize) -> Option<ClaimedRow> {
     let (token, crashed_service_id) = (rows.get(row, 0)?, rows.get(row, 5)?);
     let [of_type, id, name, status] = [1, 2, 3, 4].map(|column| rows.get(row, column));
     let details = rows.get(row, 6).and_then(copied);
-    Some((
-        token,
-        of_type?,
-        id?,
-        name?,
-        status?,
-        crashed_service_id,
-        details,
-    ))
+    Some((token, of_type?, id?, name?, status?, crashed_service_id, details))
 }
 
 /// A copy of a jsonb of the statement that has just run, in the memory of SPI's caller. It is passed on as it is,

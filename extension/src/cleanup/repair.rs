@@ -168,8 +168,7 @@ fn try_on(
 
 /// Parts the failure of a rule from what ends the whole call: a cancel, a time-out, a deadlock.
 fn unless_interrupted<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
-    let interrupts =
-        |code: [u8; 5]| code.starts_with(b"57") || code.starts_with(b"40") || code == *b"55P03";
+    let interrupts = |code: [u8; 5]| code.starts_with(b"57") || code.starts_with(b"40") || code == *b"55P03";
     match result {
         Err(error) if interrupts(error.sqlstate()) => Err(error),
         result => Ok(result),

@@ -167,8 +167,7 @@ fn on_crash(resource_type: Option<&str>, status: Option<&str>, changes: Option<A
         let status = argument::name("status", status)?;
         let resource = resource(resource_type)?.ok_or_else(|| Error::Undefined {
             what: format!("resource type {resource_type} is not tracked"),
-            hint: "Call volguard.track_resource first: a rule needs the table that it repairs."
-                .to_owned(),
+            hint: "Call volguard.track_resource first: a rule needs the table that it repairs.".to_owned(),
         })?;
         if !owner::caller_is(resource.registered_by) {
             return Err(tracked_by_another(resource_type));

@@ -23,11 +23,7 @@ pub struct DeadService {
 impl DeadService {
     /// The first three columns of a row.
     pub fn read(rows: &Rows, row: usize) -> Option<Self> {
-        Some(DeadService {
-            service_id: rows.get(row, 0)?,
-            cluster: rows.get(row, 1)?,
-            host: rows.get(row, 2)?,
-        })
+        Some(DeadService { service_id: rows.get(row, 0)?, cluster: rows.get(row, 1)?, host: rows.get(row, 2)? })
     }
 }
 
@@ -74,8 +70,7 @@ impl Tally {
         if self.locks_released + self.resources_cleaned + self.resources_stale == 0 {
             return Ok(());
         }
-        let cluster =
-            sql::SERVICE_IDENTITY.run(&[arg(service_id)], |rows| rows.get::<String>(0, 0))?;
+        let cluster = sql::SERVICE_IDENTITY.run(&[arg(service_id)], |rows| rows.get::<String>(0, 0))?;
         events::record(&Event {
             cluster: cluster.as_deref(),
             service_id: Some(service_id),
@@ -102,9 +97,7 @@ impl Tallies {
     }
 
     pub fn record(&self) -> Result<(), Error> {
-        self.0
-            .iter()
-            .try_for_each(|(service_id, tally)| tally.record(*service_id))
+        self.0.iter().try_for_each(|(service_id, tally)| tally.record(*service_id))
     }
 
     pub fn remove(&mut self, service_id: i64) -> Option<Tally> {

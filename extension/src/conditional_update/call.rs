@@ -130,8 +130,7 @@ impl<'c> Call<'c> {
     }
 
     fn parse(&self) -> Result<ParsedUpdate, Error> {
-        let optional =
-            |document: Option<Jsonb>, name| document.map(|it| it.members(name)).transpose();
+        let optional = |document: Option<Jsonb>, name| document.map(|it| it.members(name)).transpose();
         let mut numbers = 0..;
         let key = grammar::key(self.key.members("key")?, &mut numbers)?;
         require_columns("key", &key)?;
@@ -143,15 +142,11 @@ impl<'c> Call<'c> {
         if changes_sql.is_empty() {
             require_columns("changes", &changes)?;
         }
-        let is_set_twice =
-            |(name, _): &&(String, _)| changes.iter().any(|(other, _)| other == name);
+        let is_set_twice = |(name, _): &&(String, _)| changes.iter().any(|(other, _)| other == name);
         if let Some((name, _)) = changes_sql.iter().find(is_set_twice) {
             let hint = "Set each column in one of the two.";
             let path = Path::root("changes_sql");
-            return Err(path
-                .member(name)
-                .fault("is set in changes too", hint)
-                .into());
+            return Err(path.member(name).fault("is set in changes too", hint).into());
         }
         Ok(ParsedUpdate {
             target: self.target,

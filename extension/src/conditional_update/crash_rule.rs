@@ -82,12 +82,7 @@ impl RulePlan {
         if !self.is_possible(&table)? {
             return Ok(vec![false; ids.len()]);
         }
-        let batch = Batch {
-            status: &self.status,
-            table: &table,
-            column: &column,
-            ids: Ids::read(ids, &column)?,
-        };
+        let batch = Batch { status: &self.status, table: &table, column: &column, ids: Ids::read(ids, &column)? };
         match &self.changes {
             Some(changes) => batch.update(changes),
             None => batch.look(),
@@ -143,15 +138,9 @@ impl Batch<'_> {
             }
         })??;
         // If a row was not updated and still has the status, a trigger suppressed the update.
-        let missed = Batch {
-            ids: self.ids.without(&updated),
-            ..*self
-        };
+        let missed = Batch { ids: self.ids.without(&updated), ..*self };
         if !missed.ids.is_empty() && missed.look()?.contains(&true) {
-            return Err(Error::Suppressed {
-                write: "update of",
-                table: self.table.name.clone(),
-            });
+            return Err(Error::Suppressed { write: "update of", table: self.table.name.clone() });
         }
         Ok(updated)
     }
@@ -194,11 +183,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn same_row<'d>(
-        &'d self,
-        writer: &mut Writer<'d, '_>,
-        row: AliasedRow,
-    ) -> Result<String, Error> {
+    fn same_row<'d>(&'d self, writer: &mut Writer<'d, '_>, row: AliasedRow) -> Result<String, Error> {
         let path = Path::root("resource");
         let type_oid = base_type(self.column.type_oid);
         let equality = Operator::equality(type_oid).ok_or_else(|| no_equality(type_oid, &path))?;
@@ -208,11 +193,7 @@ impl Batch<'_> {
     }
 
     /// For one id the plan is kept. For many it is worth a plan for their number and the present size of the table.
-    fn run<R>(
-        &self,
-        statement: &WrittenStatement,
-        read: impl FnOnce(&Rows) -> R,
-    ) -> Result<R, Error> {
+    fn run<R>(&self, statement: &WrittenStatement, read: impl FnOnce(&Rows) -> R) -> Result<R, Error> {
         let args = statement.bind()?;
         let shape = &statement.shape;
         let plan = match self.ids.only() {
@@ -228,10 +209,7 @@ impl Batch<'_> {
 }
 
 fn several_rows() -> Error {
-    Error::Ambiguous {
-        what: "several rows have that id".to_owned(),
-        hint: "The id column must identify one row.",
-    }
+    Error::Ambiguous { what: "several rows have that id".to_owned(), hint: "The id column must identify one row." }
 }
 
 fn read(members: Members) -> Result<Columns<Expression>, Error> {

@@ -26,23 +26,17 @@ pub type Numbers = std::ops::RangeFrom<usize>;
 /// Reads the columns that identify the row.
 pub fn key(members: Members, numbers: &mut Numbers) -> Result<Columns<Scalar>, Fault> {
     const HINT: &str = "A key is made of scalars and null; conditions belong in expected.";
-    columns(members.0, &Path::root("key"), |json, path| {
-        scalar(json, numbers.next(), path, HINT)
-    })
+    columns(members.0, &Path::root("key"), |json, path| scalar(json, numbers.next(), path, HINT))
 }
 
 /// Reads what the columns are set to.
 pub fn changes(members: Members, numbers: &mut Numbers) -> Result<Columns<Expression>, Fault> {
-    columns(members.0, &Path::root("changes"), |json, path| {
-        value::expression(json, numbers.next(), path)
-    })
+    columns(members.0, &Path::root("changes"), |json, path| value::expression(json, numbers.next(), path))
 }
 
 /// Reads what is expected of the row.
 pub fn expected(members: Members, numbers: &mut Numbers) -> Result<Columns<Expectation>, Fault> {
-    columns(members.0, &Path::root("expected"), |json, path| {
-        condition::expectation(json, numbers.next(), path)
-    })
+    columns(members.0, &Path::root("expected"), |json, path| condition::expectation(json, numbers.next(), path))
 }
 
 /// Reads what else must hold.
@@ -54,17 +48,15 @@ pub fn filter(members: Members) -> Result<Filter, Fault> {
 /// Reads the columns that are set to what the caller's SQL says.
 pub fn changes_sql(members: Members) -> Result<Columns<String>, Fault> {
     const HINT: &str = "Write the SQL of one expression; plain JSON belongs in changes.";
-    columns(
-        members.0,
-        &Path::root("changes_sql"),
-        |json, path| match json {
-            Json::String(sql) => Ok(sql),
-            _ => Err(path.fault("must be a string", HINT)),
-        },
-    )
+    columns(members.0, &Path::root("changes_sql"), |json, path| match json {
+        Json::String(sql) => Ok(sql),
+        _ => Err(path.fault("must be a string", HINT)),
+    })
 }
 
 #[cfg(test)]
+#[path = "../../tests/units/grammar/fuzz.rs"]
 mod fuzz;
 #[cfg(test)]
+#[path = "../../tests/units/grammar/tests.rs"]
 mod tests;

@@ -28,20 +28,13 @@ impl Ids {
         let count = texts.len();
         let mut values = Vec::with_capacity(count);
         read(&input, texts, 0, &mut values)?;
-        Ok(Ids {
-            type_oid,
-            count,
-            values,
-        })
+        Ok(Ids { type_oid, count, values })
     }
 
     /// Those whose position is not marked.
     pub fn without(&self, marks: &[bool]) -> Self {
         let unmarked = |(at, _): &&(usize, Datum)| !marks[*at];
-        Ids {
-            values: self.values.iter().filter(unmarked).copied().collect(),
-            ..*self
-        }
+        Ids { values: self.values.iter().filter(unmarked).copied().collect(), ..*self }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -95,12 +88,7 @@ impl Ids {
 }
 
 /// Reads all texts in one subtransaction. If the type refuses one, each half is read in a subtransaction of its own.
-fn read(
-    input: &TypeInput,
-    texts: &[&str],
-    first: usize,
-    into: &mut Vec<(usize, Datum)>,
-) -> Result<(), Error> {
+fn read(input: &TypeInput, texts: &[&str], first: usize, into: &mut Vec<(usize, Datum)>) -> Result<(), Error> {
     let value = |text: &&str| input.read_stored(Stored::Text(text.as_bytes()));
     let all = || texts.iter().map(value).collect::<Result<Vec<_>, _>>();
     let read_all = match input.takes_all() {

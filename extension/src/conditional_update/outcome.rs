@@ -76,7 +76,5 @@ impl Outcome {
 /// An empty `unmet`. It is not made by pgrx, which would set up a memory context each time.
 pub fn no_names() -> Arg {
     // SAFETY: makes a value in the current memory context.
-    Some(Datum::from(unsafe {
-        pg_sys::construct_empty_array(pg_sys::TEXTOID)
-    }))
+    Some(Datum::from(unsafe { pg_sys::construct_empty_array(pg_sys::TEXTOID) }))
 }

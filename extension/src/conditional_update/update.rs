@@ -46,8 +46,7 @@ impl ParsedUpdate {
         let lock = lock.as_ref();
         // What is behind a view may change without the view.
         if let Some(key) = cache_key.filter(|_| !table.is_view())
-            && let Some(cached) =
-                CachedUpdate::new(generation, &table, lock, &update, &key.members)?
+            && let Some(cached) = CachedUpdate::new(generation, &table, lock, &update, &key.members)?
         {
             cache::keep(key, cached);
         }
@@ -105,10 +104,7 @@ impl ParsedUpdate {
                 break;
             }
         }
-        Err(Error::Suppressed {
-            write: "update of",
-            table: table.name.clone(),
-        })
+        Err(Error::Suppressed { write: "update of", table: table.name.clone() })
     }
 
     fn only_row(&self, statement: &WrittenStatement) -> Result<Option<UpdatedRow>, Error> {
@@ -124,11 +120,7 @@ impl ParsedUpdate {
             writer.push(" LIMIT 2");
         }
         writer.push(" FOR NO KEY UPDATE OF target");
-        Ok(LockStatement {
-            statement: writer.finish(),
-            members: self.key.len(),
-            columns,
-        })
+        Ok(LockStatement { statement: writer.finish(), members: self.key.len(), columns })
     }
 
     /// `UPDATE … WHERE key AND conditions RETURNING the row, how many rows have the key`.
@@ -149,10 +141,7 @@ impl ParsedUpdate {
     }
 
     /// Every condition, with its name in `unmet`.
-    fn conditions<'d>(
-        &'d self,
-        writer: &mut Writer<'d, '_>,
-    ) -> Result<Vec<(&'d str, String)>, Error> {
+    fn conditions<'d>(&'d self, writer: &mut Writer<'d, '_>) -> Result<Vec<(&'d str, String)>, Error> {
         let mut conditions = Vec::with_capacity(self.expected.len() + 2);
         for (name, expectation) in &self.expected {
             let path = Path::root("expected");
@@ -179,16 +168,13 @@ impl ParsedUpdate {
     /// Evaluates each condition on the row as it is now, under its lock, so that the answer can't be stale.
     fn evaluate(&self, table: &Table) -> Result<Evaluation, Error> {
         let mut writer = Writer::new(table, self.now);
-        let (names, conditions): (Vec<_>, Vec<_>) =
-            self.conditions(&mut writer)?.into_iter().unzip();
+        let (names, conditions): (Vec<_>, Vec<_>) = self.conditions(&mut writer)?.into_iter().unzip();
         writer.push("SELECT ").push(&conditions.join(", "));
         writer.push(" FROM ");
         self.where_key(&mut writer)?;
         writer.push(" LIMIT 2 FOR NO KEY UPDATE OF target");
         let (found, unmet) = plan::run(&writer.finish(), |rows| {
-            let failed = |(at, name): (usize, &&str)| {
-                (rows.get(0, at) != Some(true)).then(|| (*name).to_owned())
-            };
+            let failed = |(at, name): (usize, &&str)| (rows.get(0, at) != Some(true)).then(|| (*name).to_owned());
             let unmet: Vec<String> = names.iter().enumerate().filter_map(failed).collect();
             (rows.len(), unmet)
         })?;
@@ -237,10 +223,6 @@ fn several_rows(target: Oid) -> Error {
 pub fn require_columns<T>(argument: &'static str, columns: &[T]) -> Result<(), Error> {
     match columns.is_empty() {
         false => Ok(()),
-        true => Err(Error::invalid(
-            argument,
-            "must not be empty",
-            "Name at least one column.",
-        )),
+        true => Err(Error::invalid(argument, "must not be empty", "Name at least one column.")),
     }
 }

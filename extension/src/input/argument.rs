@@ -36,9 +36,7 @@ pub fn lock_name(value: Option<&str>) -> Result<&str, Error> {
 
 /// A status; `None` for a plain lock.
 pub fn status(value: Option<&str>) -> Result<Option<&str>, Error> {
-    value
-        .map(|status| not_empty("status", at_most("status", status, LONGEST_NAME)?))
-        .transpose()
+    value.map(|status| not_empty("status", at_most("status", status, LONGEST_NAME)?)).transpose()
 }
 
 /// How long to wait.
@@ -54,9 +52,7 @@ pub fn wait(value: Option<Interval>) -> Result<Duration, Error> {
         let hint = "Pass '0' to take the lock only if it is free at once.";
         return Err(Error::invalid(ARGUMENT, "must not be negative", hint));
     }
-    Ok(Duration::from_micros(
-        u64::try_from(micros).unwrap_or(u64::MAX),
-    ))
+    Ok(Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)))
 }
 
 /// The longest lease, a year in microseconds. A longer one would only hide that the service is dead, and could
@@ -74,11 +70,7 @@ pub fn lease(lease: Interval) -> Result<Interval, Error> {
     match lease.as_micros() {
         1..=LONGEST_LEASE => Ok(lease),
         ..=0 => Err(Error::invalid(ARGUMENT, "must be positive", hint)),
-        _ => Err(Error::invalid(
-            ARGUMENT,
-            "must not be longer than a year",
-            hint,
-        )),
+        _ => Err(Error::invalid(ARGUMENT, "must not be longer than a year", hint)),
     }
 }
 
@@ -96,11 +88,7 @@ fn not_empty<'a>(argument: &'static str, text: &'a str) -> Result<&'a str, Error
     without(argument, empty(text), text)
 }
 
-fn without<'a>(
-    argument: &'static str,
-    flaw: Option<Flaw>,
-    text: &'a str,
-) -> Result<&'a str, Error> {
+fn without<'a>(argument: &'static str, flaw: Option<Flaw>, text: &'a str) -> Result<&'a str, Error> {
     match flaw {
         Some((problem, hint)) => Err(Error::invalid(argument, problem, hint)),
         None => Ok(text),
@@ -113,6 +101,5 @@ pub fn too_long(text: &str, longest: usize) -> Option<Flaw> {
 }
 
 pub fn empty(text: &str) -> Option<Flaw> {
-    text.is_empty()
-        .then(|| ("must not be empty".to_owned(), "Pass a name."))
+    text.is_empty().then(|| ("must not be empty".to_owned(), "Pass a name."))
 }

@@ -23,11 +23,7 @@ pub struct Fault {
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
-        Error::Document {
-            path: fault.path,
-            problem: fault.problem,
-            hint: fault.hint,
-        }
+        Error::Document { path: fault.path, problem: fault.problem, hint: fault.hint }
     }
 }
 
@@ -48,32 +44,19 @@ enum Step<'a> {
 impl<'a> Path<'a> {
     /// The document itself, named by the argument that it came in.
     pub fn root(argument: &'a str) -> Self {
-        Path {
-            parent: None,
-            step: Step::Member(argument),
-        }
+        Path { parent: None, step: Step::Member(argument) }
     }
 
     pub fn member(&'a self, name: &'a str) -> Self {
-        Path {
-            parent: Some(self),
-            step: Step::Member(name),
-        }
+        Path { parent: Some(self), step: Step::Member(name) }
     }
 
     pub fn item(&'a self, index: usize) -> Self {
-        Path {
-            parent: Some(self),
-            step: Step::Item(index),
-        }
+        Path { parent: Some(self), step: Step::Item(index) }
     }
 
     pub fn fault(&self, problem: impl Into<String>, hint: impl Into<String>) -> Fault {
-        Fault {
-            path: self.to_string(),
-            problem: problem.into(),
-            hint: hint.into(),
-        }
+        Fault { path: self.to_string(), problem: problem.into(), hint: hint.into() }
     }
 }
 
@@ -111,8 +94,8 @@ impl Members {
         if !text.trim_start().starts_with('{') {
             return Err(no_object(path));
         }
-        let members: Members = serde_json::from_str(text)
-            .map_err(|error| path.fault(error.to_string(), "Pass a flatter document."))?;
+        let members: Members =
+            serde_json::from_str(text).map_err(|error| path.fault(error.to_string(), "Pass a flatter document."))?;
         members.measured(path)
     }
 
@@ -138,10 +121,7 @@ impl Members {
 }
 
 fn no_object(path: &Path) -> Fault {
-    path.fault(
-        "must be an object",
-        r#"Pass a JSON object, such as {"id": 1}."#,
-    )
+    path.fault("must be an object", r#"Pass a JSON object, such as {"id": 1}."#)
 }
 
 fn measure(json: &Json, path: &Path, depth: usize, nodes: &mut usize) -> Result<(), Fault> {
@@ -156,9 +136,7 @@ fn measure(json: &Json, path: &Path, depth: usize, nodes: &mut usize) -> Result<
     }
     let mut inner = |json, path: Path| measure(json, &path, depth + 1, nodes);
     match json {
-        Json::Array(items) => (0..)
-            .zip(items)
-            .try_for_each(|(at, item)| inner(item, path.item(at))),
+        Json::Array(items) => (0..).zip(items).try_for_each(|(at, item)| inner(item, path.item(at))),
         Json::Object(members) => {
             let mut members = members.iter();
             members.try_for_each(|(name, member)| inner(member, path.member(name)))
@@ -190,63 +168,5 @@ impl<'de> Deserialize<'de> for Members {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Members, Fault> {
-        Members::parse(text, &Path::root("changes"))
-    }
-
-    #[test]
-    fn members_keep_their_order() {
-        let members = parse(r#"{"b": 1, "a": 2, "c": 3}"#).unwrap();
-        let names: Vec<&str> = members.0.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["b", "a", "c"]);
-    }
-
-    #[test]
-    fn paths_read_like_the_document() {
-        let root = Path::root("changes");
-        let (size, add) = (root.member("size"), "add");
-        assert_eq!(size.member(add).item(1).to_string(), "changes.size.add[1]");
-        let longest = "ü".repeat(63);
-        let whole = root.member(&longest).to_string();
-        assert_eq!(whole, format!("changes.{longest}"));
-        let longer = "ü".repeat(64);
-        let cut = root.member(&longer).to_string();
-        assert_eq!(cut, format!("changes.{longest}..."));
-    }
-
-    #[test]
-    fn only_an_object_is_a_document() {
-        for text in ["[]", "null", "7", r#""{}""#] {
-            assert_eq!(parse(text).unwrap_err(), no_object(&Path::root("changes")));
-        }
-    }
-
-    #[test]
-    fn depth_is_limited_and_the_place_named() {
-        let nested = |levels| format!(r#"{{"a": {}{}}}"#, "[".repeat(levels), "]".repeat(levels));
-        assert!(parse(&nested(DEEPEST)).is_ok());
-        let fault = parse(&nested(DEEPEST + 1)).unwrap_err();
-        assert_eq!(fault.path, format!("changes.a{}", "[0]".repeat(DEEPEST)));
-        // Deeper than serde_json parses: only the argument can be named.
-        assert_eq!(parse(&nested(1_000)).unwrap_err().path, "changes");
-    }
-
-    #[test]
-    fn size_is_limited() {
-        let list = |length: usize| format!(r#"{{"a": [{}]}}"#, vec!["1"; length].join(","));
-        assert!(parse(&list(MOST_NODES - 1)).is_ok());
-        let fault = parse(&list(MOST_NODES)).unwrap_err();
-        assert_eq!(fault.path, format!("changes.a[{}]", MOST_NODES - 1));
-
-        let wide = |count: usize| {
-            let members: Vec<String> = (0..count).map(|n| format!(r#""c{n}": 1"#)).collect();
-            parse(&format!("{{{}}}", members.join(",")))
-        };
-        assert!(wide(MOST_MEMBERS).is_ok());
-        let fault = wide(MOST_MEMBERS + 1).unwrap_err();
-        assert!(fault.problem.contains("1601 members"));
-    }
-}
+#[path = "../../tests/units/document.rs"]
+mod tests;

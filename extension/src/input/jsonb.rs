@@ -93,9 +93,8 @@ impl<'c> Jsonb<'c> {
             let root = &raw mut (*self.jsonb).root;
             CStr::from_ptr(pg_sys::JsonbToCString(ptr::null_mut(), root, length))
         };
-        let text = text.to_str().map_err(|error| {
-            path.fault(error.to_string(), "Use a database whose encoding is UTF8.")
-        })?;
+        let text =
+            text.to_str().map_err(|error| path.fault(error.to_string(), "Use a database whose encoding is UTF8."))?;
         Ok(text)
     }
 

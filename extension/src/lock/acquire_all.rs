@@ -16,9 +16,7 @@ use pgrx::{pg_extern, pg_sys};
 /// How many wait queues a call may head: half of the nominal size of the server's lock table.
 fn most_queues() -> usize {
     // SAFETY: plain variables of the backend, set when the server starts.
-    let entries = unsafe {
-        i64::from(pg_sys::max_locks_per_xact).saturating_mul(i64::from(pg_sys::MaxConnections))
-    };
+    let entries = unsafe { i64::from(pg_sys::max_locks_per_xact).saturating_mul(i64::from(pg_sys::MaxConnections)) };
     usize::try_from(entries / 2).unwrap_or(1).max(1)
 }
 
@@ -59,12 +57,7 @@ fn acquire_all(
         Ok(locks.into_iter().zip(tokens).collect())
     });
     TableIterator::new(rows.into_iter().map(|(lock, token)| {
-        let Listed {
-            resource_type,
-            resource_id,
-            lock_name,
-            ..
-        } = lock;
+        let Listed { resource_type, resource_id, lock_name, .. } = lock;
         (resource_type, resource_id, lock_name, token)
     }))
 }

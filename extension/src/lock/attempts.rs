@@ -70,13 +70,7 @@ pub fn take(request: &Request) -> Result<Vec<i64>, Error> {
 impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
     /// `ready` is called when all locks are free, under the service lock and as head of all queues.
     pub fn of(request: &'r Request<'r>, ready: R) -> Self {
-        Attempts {
-            request,
-            ready,
-            queues: Queues::of(&request.locks),
-            waiting_in: None,
-            in_vain: HashSet::new(),
-        }
+        Attempts { request, ready, queues: Queues::of(&request.locks), waiting_in: None, in_vain: HashSet::new() }
     }
 
     /// Takes the locks when all are free.
@@ -143,9 +137,7 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
         let tried = match Conflict::find(request)? {
             Conflict::None => match (self.ready)()? {
                 Ready::Take => Tried::Ended(Got::Tokens(request.insert(&tables, None)?)),
-                Ready::TakeWith(status) => {
-                    Tried::Ended(Got::Tokens(request.insert(&tables, Some(status))?))
-                }
+                Ready::TakeWith(status) => Tried::Ended(Got::Tokens(request.insert(&tables, Some(status))?)),
                 Ready::Decline => Tried::Ended(Got::Declined),
                 Ready::GiveWay => Tried::GaveWay,
             },
@@ -158,12 +150,7 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
     }
 
     /// The step after a wait, or after an attempt that failed, perhaps because another call heads the queue `taken`.
-    fn next(
-        &mut self,
-        conflict: Conflict,
-        attempted: bool,
-        taken: Option<WaitQueue>,
-    ) -> Result<Step, Error> {
+    fn next(&mut self, conflict: Conflict, attempted: bool, taken: Option<WaitQueue>) -> Result<Step, Error> {
         Ok(match (conflict, taken) {
             (Conflict::HeldByRequest(tokens), _) => Step::End(Got::HeldByRequest(tokens)),
             (Conflict::Rows(rows), taken) => self.pass(rows, attempted, taken)?,
@@ -175,12 +162,7 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
     }
 
     /// The step for rows in the way: wait for one that lasts or, as head of all queues, clean up the holders of all.
-    fn pass(
-        &mut self,
-        mut rows: Vec<Blocker>,
-        attempted: bool,
-        taken: Option<WaitQueue>,
-    ) -> Result<Step, Error> {
+    fn pass(&mut self, mut rows: Vec<Blocker>, attempted: bool, taken: Option<WaitQueue>) -> Result<Step, Error> {
         if let Some(lasting) = self.lasting(&rows) {
             return Ok(Step::WaitFor(rows.swap_remove(lasting)));
         }

@@ -56,21 +56,15 @@ pub fn parse(text: &str, most: usize) -> Result<Vec<Listed>, Fault> {
             r#"Pass a JSON list of locks, such as [{"resource_type": "volume", "resource_id": "v-1"}]."#,
         ));
     }
-    let items: Vec<Value> = serde_json::from_str(text).map_err(|error| {
-        path.fault(
-            error.to_string(),
-            "Pass details with fewer levels of nesting.",
-        )
-    })?;
+    let items: Vec<Value> = serde_json::from_str(text)
+        .map_err(|error| path.fault(error.to_string(), "Pass details with fewer levels of nesting."))?;
     if items.is_empty() {
         return Err(path.fault("must not be empty", "Name at least one lock."));
     }
     let count = items.len();
     let too_many = || {
         path.fault(
-            format!(
-                "holds {count} locks; {most} are allowed, where one with a status counts as two"
-            ),
+            format!("holds {count} locks; {most} are allowed, where one with a status counts as two"),
             "Pass fewer locks, or raise max_locks_per_transaction.",
         )
     };
@@ -88,8 +82,7 @@ pub fn parse(text: &str, most: usize) -> Result<Vec<Listed>, Fault> {
 }
 
 fn lock(item: Value, path: &Path) -> Result<Listed, Fault> {
-    const MEMBERS: &str =
-        "A lock has resource_type and resource_id, and may have lock_name, status and details.";
+    const MEMBERS: &str = "A lock has resource_type and resource_id, and may have lock_name, status and details.";
     let Value::Object(mut members) = item else {
         return Err(path.fault("must be an object", MEMBERS));
     };
@@ -107,13 +100,7 @@ fn lock(item: Value, path: &Path) -> Result<Listed, Fault> {
     if let Some(other) = members.keys().next() {
         return Err(path.member(other).fault("unknown member", MEMBERS));
     }
-    Ok(Listed {
-        resource_type,
-        resource_id,
-        lock_name,
-        status,
-        details: details.map(|details| details.to_string()),
-    })
+    Ok(Listed { resource_type, resource_id, lock_name, status, details: details.map(|details| details.to_string()) })
 }
 
 fn required_member(
@@ -125,10 +112,7 @@ fn required_member(
     let path = path.member(member);
     match members.remove(member) {
         Some(value) => name(value, &path, longest),
-        None => Err(path.fault(
-            "is missing",
-            "Every lock has a resource_type and a resource_id.",
-        )),
+        None => Err(path.fault("is missing", "Every lock has a resource_type and a resource_id.")),
     }
 }
 
@@ -177,4 +161,5 @@ fn check_distinct(locks: &[Listed], path: &Path) -> Result<(), Fault> {
 }
 
 #[cfg(test)]
+#[path = "../../tests/units/lock_list.rs"]
 mod tests;

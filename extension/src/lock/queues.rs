@@ -31,13 +31,9 @@ impl Queues {
     pub fn of(locks: &[Wanted]) -> Self {
         let keys = locks.iter().map(Wanted::queue);
         let work = locks.iter().filter_map(Wanted::work_queue);
-        let entry = |queue| Entry {
-            queue,
-            headed: false,
-            waited: false,
-        };
+        let entry = |queue| Entry { queue, headed: false, waited: false };
         let mut entries: Vec<Entry> = keys.chain(work).map(entry).collect();
-        if !sabotage::removed(Guard::LineOrder) {
+        if !sabotage::removed(Guard::QueueOrder) {
             entries.sort_unstable_by_key(|entry| entry.queue.order());
         }
         Queues {
@@ -113,10 +109,7 @@ impl Queues {
 
     fn position(&self, queue: WaitQueue) -> usize {
         let same = |entry: &Entry| entry.queue == queue;
-        self.entries
-            .iter()
-            .position(same)
-            .expect("a queue of this call")
+        self.entries.iter().position(same).expect("a queue of this call")
     }
 }
 

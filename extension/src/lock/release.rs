@@ -44,12 +44,7 @@ pub fn give_back(tables: &Tables, held: &Held) -> Result<bool, Error> {
     let Some(working) = write::delete(tables, held)? else {
         return Ok(false);
     };
-    wake(
-        &held.resource_type,
-        &held.resource_id,
-        &held.lock_name,
-        working,
-    );
+    wake(&held.resource_type, &held.resource_id, &held.lock_name, working);
     Ok(true)
 }
 
@@ -82,10 +77,7 @@ fn holders(tokens: &[i64]) -> Result<Vec<i64>, Error> {
 }
 
 pub fn token_list(tokens: Option<Vec<Option<i64>>>) -> Result<Vec<i64>, Error> {
-    argument::required("tokens", tokens)?
-        .into_iter()
-        .map(|token| argument::required("tokens", token))
-        .collect()
+    argument::required("tokens", tokens)?.into_iter().map(|token| argument::required("tokens", token)).collect()
 }
 
 export! {

@@ -20,10 +20,7 @@ fn set_status(token: Option<i64>, status: Option<&str>) {
         let holder = fence::holder(&tables, token)?.ok_or(Error::TokenNotHeld(token))?;
         let slot = WaitQueue::of_work(&holder.resource_type, &holder.resource_id);
         let busy = || Error::Busy {
-            what: format!(
-                "{} {} has another operation in progress",
-                holder.resource_type, holder.resource_id
-            ),
+            what: format!("{} {} has another operation in progress", holder.resource_type, holder.resource_id),
             hint: "A resource has one operation at a time. Wait for its end, or acquire with the status and a wait.",
         };
         if status.is_some() && !holder.working && !slot.try_head()? {

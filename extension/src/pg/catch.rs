@@ -12,9 +12,9 @@ use std::ptr::NonNull;
 /// Postgres functions that raise errors which belong to the user. Call them only inside [`catching`].
 pub mod raw {
     use pgrx::pg_sys::{
-        CommandId, Datum, EPQState, EState, HeapTuple, LOCKTAG, List, LockAcquireResult, Oid,
-        RawParseMode, Relation, ResultRelInfo, SPIPlanPtr, ScanKey, Snapshot, SysScanDesc,
-        TransactionId, TupleDesc, TupleTableSlot, TupleTableSlotOps, XLTW_Oper,
+        CommandId, Datum, EPQState, EState, HeapTuple, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode, Relation,
+        ResultRelInfo, SPIPlanPtr, ScanKey, Snapshot, SysScanDesc, TransactionId, TupleDesc, TupleTableSlot,
+        TupleTableSlotOps, XLTW_Oper,
     };
     use std::ffi::{c_char, c_int, c_long, c_void};
 
@@ -65,16 +65,9 @@ pub mod raw {
         );
         pub fn ExecOpenIndices(target: *mut ResultRelInfo, speculative: bool);
         pub fn ExecCloseIndices(target: *mut ResultRelInfo);
-        pub fn MakeSingleTupleTableSlot(
-            descriptor: TupleDesc,
-            kind: *const TupleTableSlotOps,
-        ) -> *mut TupleTableSlot;
+        pub fn MakeSingleTupleTableSlot(descriptor: TupleDesc, kind: *const TupleTableSlotOps) -> *mut TupleTableSlot;
         pub fn ExecStoreVirtualTuple(slot: *mut TupleTableSlot) -> *mut TupleTableSlot;
-        pub fn ExecSimpleRelationInsert(
-            target: *mut ResultRelInfo,
-            state: *mut EState,
-            slot: *mut TupleTableSlot,
-        );
+        pub fn ExecSimpleRelationInsert(target: *mut ResultRelInfo, state: *mut EState, slot: *mut TupleTableSlot);
         pub fn ExecSimpleRelationDelete(
             target: *mut ResultRelInfo,
             state: *mut EState,
@@ -91,19 +84,9 @@ pub mod raw {
         pub fn ExecResetTupleTable(slots: *mut List, should_free: bool);
         pub fn AfterTriggerEndQuery(state: *mut EState);
         pub fn heap_copytuple(tuple: HeapTuple) -> HeapTuple;
-        pub fn heap_deform_tuple(
-            tuple: HeapTuple,
-            descriptor: TupleDesc,
-            values: *mut Datum,
-            nulls: *mut bool,
-        );
+        pub fn heap_deform_tuple(tuple: HeapTuple, descriptor: TupleDesc, values: *mut Datum, nulls: *mut bool);
         pub fn nextval_internal(sequence: Oid, check_permissions: bool) -> i64;
-        pub fn OidFunctionCall2Coll(
-            function: Oid,
-            collation: Oid,
-            first: Datum,
-            second: Datum,
-        ) -> Datum;
+        pub fn OidFunctionCall2Coll(function: Oid, collation: Oid, first: Datum, second: Datum) -> Datum;
         pub fn LockRelationOid(relation: Oid, mode: c_int);
         pub fn CommandCounterIncrement();
         pub fn GetCurrentCommandId(used: bool) -> CommandId;
@@ -137,12 +120,7 @@ pub mod raw {
         pub fn table_slot_create(relation: Relation, list: *mut *mut List) -> *mut TupleTableSlot;
         pub fn ExecDropSingleTupleTableSlot(slot: *mut TupleTableSlot);
         pub fn try_relation_open(relation: Oid, mode: c_int) -> Relation;
-        pub fn OidInputFunctionCall(
-            function: Oid,
-            text: *mut c_char,
-            typioparam: Oid,
-            typmod: i32,
-        ) -> Datum;
+        pub fn OidInputFunctionCall(function: Oid, text: *mut c_char, typioparam: Oid, typmod: i32) -> Datum;
         pub fn raw_parser(sql: *const c_char, mode: RawParseMode::Type) -> *mut List;
         pub fn ThrowErrorData(edata: *mut pgrx::pg_sys::ErrorData);
         pub fn ReThrowError(edata: *mut pgrx::pg_sys::ErrorData) -> !;

@@ -20,17 +20,9 @@ pub enum Error {
     #[error("{argument} must not be null")]
     Null { argument: &'static str },
     #[error("{argument} {problem}")]
-    Invalid {
-        argument: &'static str,
-        problem: String,
-        hint: &'static str,
-    },
+    Invalid { argument: &'static str, problem: String, hint: &'static str },
     #[error("{path}: {problem}")]
-    Document {
-        path: String,
-        problem: String,
-        hint: String,
-    },
+    Document { path: String, problem: String, hint: String },
     #[error("{what}")]
     Denied { what: String, hint: &'static str },
     #[error("{what}")]
@@ -38,11 +30,7 @@ pub enum Error {
     #[error("{what}")]
     Undefined { what: String, hint: String },
     #[error("{path}: {problem}")]
-    Column {
-        path: String,
-        problem: String,
-        hint: String,
-    },
+    Column { path: String, problem: String, hint: String },
     #[error("{what}")]
     Busy { what: String, hint: &'static str },
     #[error("{what}")]
@@ -52,11 +40,7 @@ pub enum Error {
     #[error("{name} is {kind}")]
     NotATable { name: String, kind: &'static str },
     #[error("{path}: {problem}")]
-    NoOperator {
-        path: String,
-        problem: String,
-        hint: &'static str,
-    },
+    NoOperator { path: String, problem: String, hint: &'static str },
     #[error("{path}: {problem}")]
     RawSql { path: String, problem: String },
     #[error("cannot update view {view}")]
@@ -77,11 +61,7 @@ pub enum Error {
 impl Error {
     /// An argument has a value that isn't allowed.
     pub fn invalid(argument: &'static str, problem: impl Into<String>, hint: &'static str) -> Self {
-        Error::Invalid {
-            argument,
-            problem: problem.into(),
-            hint,
-        }
+        Error::Invalid { argument, problem: problem.into(), hint }
     }
 
     /// Puts the path of the argument's part that an error of Postgres is about in front of its message.
@@ -102,15 +82,9 @@ impl Error {
                 }
                 Error::Postgres(report)
             }
-            Error::Document {
-                path,
-                problem,
-                hint,
-            } => Error::Document {
-                path: moved(&path).unwrap_or(path),
-                problem,
-                hint,
-            },
+            Error::Document { path, problem, hint } => {
+                Error::Document { path: moved(&path).unwrap_or(path), problem, hint }
+            }
             other => other,
         }
     }
@@ -147,9 +121,7 @@ impl Error {
             Error::ServiceFenced(_) => {
                 "Stop the work of this service; call volguard.register_service to start as a new incarnation."
             }
-            Error::LeaseExpired(_) => {
-                "Call volguard.heartbeat; it succeeds unless the service is fenced."
-            }
+            Error::LeaseExpired(_) => "Call volguard.heartbeat; it succeeds unless the service is fenced.",
             Error::ServiceAlive(_) => {
                 "Only dead services are cleaned up. Stop the service and wait for the end of its lease, or take single locks away with volguard.force_release."
             }
@@ -163,9 +135,7 @@ impl Error {
             | Error::Ambiguous { hint, .. }
             | Error::NoOperator { hint, .. }
             | Error::Busy { hint, .. } => hint,
-            Error::Document { hint, .. }
-            | Error::Column { hint, .. }
-            | Error::Undefined { hint, .. } => hint,
+            Error::Document { hint, .. } | Error::Column { hint, .. } | Error::Undefined { hint, .. } => hint,
             Error::NoTable { .. } => "Pass a table by its name, or the OID of one that exists.",
             Error::NotATable { .. } => "Pass a table or a partitioned table.",
             Error::RawSql { .. } => {
@@ -179,9 +149,7 @@ impl Error {
                 "Have the extension's owner set it beyond every token that was ever drawn: SELECT setval('volguard.token_counter', ...)."
             }
             Error::NotInstalled => "Run CREATE EXTENSION volguard in this database.",
-            Error::LockTimeout => {
-                "lock_timeout is shorter than the requested wait. Raise it, or pass a shorter wait."
-            }
+            Error::LockTimeout => "lock_timeout is shorter than the requested wait. Raise it, or pass a shorter wait.",
             Error::Postgres(_) => return None,
         };
         Some(hint.to_owned())

@@ -27,11 +27,8 @@ struct Table {
 
 /// Notes a change of a relation, or of all relations if the oid is zero. Raises nothing and touches no catalog.
 pub fn relation_changed(relation: Oid) {
-    let ours = SERVICES_TABLE.try_with(|table| {
-        table
-            .get()
-            .is_some_and(|table| table.relation == relation || relation == Oid::INVALID)
-    });
+    let ours = SERVICES_TABLE
+        .try_with(|table| table.get().is_some_and(|table| table.relation == relation || relation == Oid::INVALID));
     if ours.unwrap_or(false) {
         GENERATION.fetch_add(1, Ordering::Relaxed);
     }
@@ -60,11 +57,7 @@ fn look_up() -> Option<Table> {
     let owner = |class: &pg_sys::FormData_pg_class| class.relowner;
     // SAFETY: the cache of pg_class.
     let owner = unsafe { syscache::row(pg_sys::SysCacheIdentifier::RELOID, relation, owner) };
-    Some(Table {
-        relation,
-        owner: owner?,
-        generation,
-    })
+    Some(Table { relation, owner: owner?, generation })
 }
 
 /// One of our tables by its name; `None` if the extension isn't installed.

@@ -65,9 +65,7 @@ fn text(field: *const c_char) -> String {
         return String::new();
     }
     // SAFETY: a field that is set is a C string in the report's memory.
-    unsafe { CStr::from_ptr(field) }
-        .to_string_lossy()
-        .into_owned()
+    unsafe { CStr::from_ptr(field) }.to_string_lossy().into_owned()
 }
 
 /// Copies text into the transaction's memory; a NUL byte can't be in a report and ends it.
@@ -75,8 +73,7 @@ fn copy(text: &str) -> *mut c_char {
     let text = text.split('\0').next().unwrap_or_default();
     // SAFETY: the block is one byte longer than the text and zeroed, so the copy is terminated.
     unsafe {
-        let block =
-            pg_sys::MemoryContextAllocZero(pg_sys::TopTransactionContext, text.len() + 1).cast();
+        let block = pg_sys::MemoryContextAllocZero(pg_sys::TopTransactionContext, text.len() + 1).cast();
         std::ptr::copy_nonoverlapping(text.as_ptr().cast(), block, text.len());
         block
     }

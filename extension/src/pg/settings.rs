@@ -28,8 +28,7 @@ static MAX_EVENTS: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 static CLEANUP_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 
 /// `volguard.database`: the database in which the background worker cleans up. Default `postgres`.
-static DATABASE: GucSetting<Option<CString>> =
-    GucSetting::<Option<CString>>::new(Some(c"postgres"));
+static DATABASE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"postgres"));
 
 /// Each cleanup starts a process. Milliseconds.
 const SHORTEST_INTERVAL: i32 = 100;

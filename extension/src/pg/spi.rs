@@ -72,17 +72,9 @@ impl Plan {
     }
 
     /// Runs the statement and hands its rows to `read`, which must copy what it keeps.
-    pub fn run<R>(
-        &self,
-        view: View,
-        args: &[Arg],
-        read: impl FnOnce(&Rows) -> R,
-    ) -> Result<R, Error> {
+    pub fn run<R>(&self, view: View, args: &[Arg], read: impl FnOnce(&Rows) -> R) -> Result<R, Error> {
         let mut values: Vec<Datum> = args.iter().map(|a| a.unwrap_or(Datum::null())).collect();
-        let nulls: Vec<c_char> = args
-            .iter()
-            .map(|a| if a.is_some() { b' ' } else { b'n' } as c_char)
-            .collect();
+        let nulls: Vec<c_char> = args.iter().map(|a| if a.is_some() { b' ' } else { b'n' } as c_char).collect();
         connected(|| {
             // SAFETY: the arrays have one element a parameter and outlive the call; the plan is kept; the snapshot
             // is copied by SPI; the closure owns nothing.
@@ -92,18 +84,7 @@ impl Plan {
                     _ => ptr::null_mut(),
                 };
                 let (plan, values, nulls) = (self.0.as_ptr(), values.as_mut_ptr(), nulls.as_ptr());
-                catching(|| {
-                    raw::SPI_execute_snapshot(
-                        plan,
-                        values,
-                        nulls,
-                        snapshot,
-                        ptr::null_mut(),
-                        false,
-                        true,
-                        0,
-                    )
-                })?;
+                catching(|| raw::SPI_execute_snapshot(plan, values, nulls, snapshot, ptr::null_mut(), false, true, 0))?;
             }
             Ok(read(&Rows::current()))
         })
@@ -155,12 +136,7 @@ pub struct Rows {
 impl Rows {
     fn current() -> Self {
         // SAFETY: plain variables of the backend, set by the execution just before.
-        unsafe {
-            Rows {
-                table: pg_sys::SPI_tuptable,
-                count: pg_sys::SPI_processed as usize,
-            }
-        }
+        unsafe { Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize } }
     }
 
     /// The number of rows returned, or changed by a statement that returns none.

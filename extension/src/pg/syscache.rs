@@ -7,11 +7,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 ///
 /// # Safety
 /// `T` is the C struct of the catalog that `cache` is of.
-pub unsafe fn row<T, R>(
-    cache: pg_sys::SysCacheIdentifier::Type,
-    oid: Oid,
-    read: impl FnOnce(&T) -> R,
-) -> Option<R> {
+pub unsafe fn row<T, R>(cache: pg_sys::SysCacheIdentifier::Type, oid: Oid, read: impl FnOnce(&T) -> R) -> Option<R> {
     // SAFETY: a catalog lookup of a running transaction. The row is of that struct, as the caller promises, and is
     // released only after `read` has returned.
     unsafe {

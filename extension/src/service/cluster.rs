@@ -18,14 +18,11 @@ fn set_cluster_disabled(cluster: Option<&str>, disabled: Option<bool>, reason: O
     verb((), || {
         let cluster = argument::name("cluster", cluster)?;
         let disabled = argument::required("disabled", disabled)?;
-        let reason = reason
-            .map(|reason| argument::name("reason", Some(reason)))
-            .transpose()?;
+        let reason = reason.map(|reason| argument::name("reason", Some(reason))).transpose()?;
         permit(cluster)?;
         // The reason is why the cluster is disabled: an enabled one has none.
         let kept = reason.filter(|_| disabled);
-        let changed =
-            sql::SET_CLUSTER_DISABLED.count(&[arg(cluster), arg(disabled), kept.and_then(arg)])?;
+        let changed = sql::SET_CLUSTER_DISABLED.count(&[arg(cluster), arg(disabled), kept.and_then(arg)])?;
         if changed == 0 {
             return Ok(());
         }
@@ -33,20 +30,14 @@ fn set_cluster_disabled(cluster: Option<&str>, disabled: Option<bool>, reason: O
             true => EventKind::Disabled,
             false => EventKind::Enabled,
         };
-        events::record(&Event {
-            cluster: Some(cluster),
-            details: json!({"reason": reason}),
-            ..Event::of(kind)
-        })
+        events::record(&Event { cluster: Some(cluster), details: json!({"reason": reason}), ..Event::of(kind) })
     });
 }
 
 /// Refuses a caller that is neither a member of the extension's owner nor of a role with services in the cluster, dead
 /// or alive.
 fn permit(cluster: &str) -> Result<(), Error> {
-    let roles = sql::CLUSTER_ROLES.run(&[arg(cluster)], |rows| {
-        rows.each(|row| Some(rows.get::<Oid>(row, 0)))
-    })?;
+    let roles = sql::CLUSTER_ROLES.run(&[arg(cluster)], |rows| rows.each(|row| Some(rows.get::<Oid>(row, 0))))?;
     if roles.is_empty() {
         return Err(Error::Undefined {
             what: format!("cluster {cluster} does not exist"),

@@ -79,9 +79,7 @@ impl Fenced {
     }
 
     fn record(&self, reason: FenceReason) -> Result<(), Error> {
-        let Fenced {
-            host, binary_name, ..
-        } = self;
+        let Fenced { host, binary_name, .. } = self;
         events::record(&Event {
             cluster: Some(&self.cluster),
             service_id: Some(self.service_id),

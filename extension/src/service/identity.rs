@@ -41,10 +41,7 @@ pub fn acting_for(service_id: i64) -> Result<Identity, Error> {
 
 fn look_up(service_id: i64) -> Result<Identity, Error> {
     let found = sql::SERVICE_IDENTITY.run(&[arg(service_id)], |rows| {
-        Some(Identity {
-            cluster: rows.get::<String>(0, 0)?.into(),
-            registered_by: rows.get(0, 1)?,
-        })
+        Some(Identity { cluster: rows.get::<String>(0, 0)?.into(), registered_by: rows.get(0, 1)? })
     })?;
     let identity = found.ok_or(Error::ServiceFenced(service_id))?;
     IDENTITIES.with_borrow_mut(|known| {

@@ -58,9 +58,7 @@ fn register_service(
 /// Fences the incarnation that has had the name until now, alive or not.
 fn fence_earlier(cluster: &str, host: &str, binary_name: &str) -> Result<(), Error> {
     let key = [arg(cluster), arg(host), arg(binary_name)];
-    let earlier = sql::INCARNATION.run(&key, |rows| {
-        Some((rows.get::<i64>(0, 0)?, rows.get::<Oid>(0, 1)?))
-    })?;
+    let earlier = sql::INCARNATION.run(&key, |rows| Some((rows.get::<i64>(0, 0)?, rows.get::<Oid>(0, 1)?)))?;
     let Some((service_id, registered_by)) = earlier else {
         return Ok(());
     };
@@ -79,10 +77,7 @@ fn deregister_service(service_id: Option<i64>) -> Option<i64> {
         if !fence::fence(service_id, FenceReason::Stopping)? {
             return Err(Error::ServiceFenced(service_id));
         }
-        removal::remove(
-            &sql::DROP_PLAIN_LOCKS,
-            &[arg(vec![service_id]), None, None, None],
-        )?;
+        removal::remove(&sql::DROP_PLAIN_LOCKS, &[arg(vec![service_id]), None, None, None])?;
         let left = sql::SERVICE_ROWS.count(&[arg(service_id)])?;
         if left == 0 {
             sql::REMOVE_SERVICE.count(&[arg(service_id)])?;

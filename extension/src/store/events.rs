@@ -59,14 +59,7 @@ pub struct Event<'a> {
 
 impl Event<'_> {
     pub fn of(kind: EventKind) -> Self {
-        Event {
-            kind,
-            cluster: None,
-            service_id: None,
-            resource: None,
-            lock: None,
-            details: json!({}),
-        }
+        Event { kind, cluster: None, service_id: None, resource: None, lock: None, details: json!({}) }
     }
 }
 
@@ -124,12 +117,7 @@ pub fn record(event: &Event) -> Result<(), Error> {
 
 /// Records that a crash rule failed on a resource: once an hour, however often it is tried again, and not for each of
 /// the thousands of resources that one broken rule may concern.
-pub fn record_failure(
-    resource_type: &str,
-    resource_id: &str,
-    status: &str,
-    error: &Error,
-) -> Result<(), Error> {
+pub fn record_failure(resource_type: &str, resource_id: &str, status: &str, error: &Error) -> Result<(), Error> {
     let is_news = [arg(resource_type), arg(resource_id), arg(status)];
     if !sql::FAILURE_IS_NEWS.run(&is_news, |rows| rows.get(0, 0).unwrap_or(true))? {
         return Ok(());
@@ -157,10 +145,6 @@ fn remove_oldest(most: i32) -> Result<(), Error> {
     if transaction_snapshot_only() {
         return Ok(());
     }
-    sql::REMOVE_OLDEST_EVENTS.count(&[
-        arg(settings::event_retention_s()),
-        arg(settings::max_events()),
-        arg(most),
-    ])?;
+    sql::REMOVE_OLDEST_EVENTS.count(&[arg(settings::event_retention_s()), arg(settings::max_events()), arg(most)])?;
     Ok(())
 }

@@ -12,16 +12,7 @@ pub unsafe fn equals(column: i16, equals: Oid, collation: Oid, value: Datum) -> 
     let strategy = pg_sys::BTEqualStrategyNumber as u16;
     // SAFETY: the key is a local variable; the caller's promise.
     unsafe {
-        raw::ScanKeyEntryInitialize(
-            &mut key,
-            0,
-            column,
-            strategy,
-            Oid::INVALID,
-            collation,
-            equals,
-            value,
-        );
+        raw::ScanKeyEntryInitialize(&mut key, 0, column, strategy, Oid::INVALID, collation, equals, value);
     }
     key
 }

@@ -16,12 +16,7 @@ impl<'a> Key<'a> {
     /// The Datums are made once a call, in the current memory context.
     pub fn new(resource_type: &'a str, resource_id: &'a str, lock_name: &'a str) -> Self {
         let datum = |name: &str| name.into_datum().unwrap_or(Datum::null());
-        Key {
-            resource_type,
-            resource_id,
-            lock_name,
-            datums: [resource_id, resource_type, lock_name].map(datum),
-        }
+        Key { resource_type, resource_id, lock_name, datums: [resource_id, resource_type, lock_name].map(datum) }
     }
 
     /// In the order of the table's key: `resource_id`, `resource_type`, `lock_name`.

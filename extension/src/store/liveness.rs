@@ -30,9 +30,7 @@ impl Tables {
             catching(|| {
                 let mut keys = [index_scan::equals_number(id, service_id)];
                 let (table, index) = (self.services, self.services_key);
-                index_scan::first(table, index, &mut keys, true, |table, _, row| {
-                    lease_end(table, row, columns)
-                })
+                index_scan::first(table, index, &mut keys, true, |table, _, row| lease_end(table, row, columns))
             })?
         };
         // SAFETY: reads the clock, in microseconds as the end of the lease.
@@ -59,11 +57,7 @@ unsafe fn lease_end(table: Relation, row: HeapTuple, columns: [i16; 3]) -> Optio
             return None;
         };
         Some(match *lease.cast_mut_ptr::<pg_sys::Interval>() {
-            pg_sys::Interval {
-                time,
-                day: 0,
-                month: 0,
-            } => (from.value() as i64).saturating_add(time),
+            pg_sys::Interval { time, day: 0, month: 0 } => (from.value() as i64).saturating_add(time),
             // Days and months depend on Postgres' calendar.
             _ => {
                 let add = Oid::from(pg_sys::F_TIMESTAMPTZ_PL_INTERVAL);

@@ -38,13 +38,7 @@ impl Tables {
     /// The row that has this key or, with `slot`, the resource's work slot. A deleted row counts until the delete is
     /// committed.
     pub fn occupant(&self, key: &Key, slot: bool) -> Result<Option<Occupant>, Error> {
-        let Columns {
-            token,
-            service_id,
-            request_id,
-            crashed_service_id,
-            ..
-        } = self.columns;
+        let Columns { token, service_id, request_id, crashed_service_id, .. } = self.columns;
         let numbers = [token, service_id, request_id, crashed_service_id];
         let datums = key.datums();
         // SAFETY: the table is locked, and the key's columns are texts; the closures own nothing.
@@ -80,9 +74,7 @@ impl Tables {
     /// The row that has the token.
     pub fn held(&self, token: i64) -> Result<Option<Held>, Error> {
         let [resource_id, resource_type, lock_name] = self.columns.key;
-        let Columns {
-            service_id, status, ..
-        } = self.columns;
+        let Columns { service_id, status, .. } = self.columns;
         let numbers = [resource_type, resource_id, lock_name, service_id, status];
         // SAFETY: the table is locked, the columns are of these types; the closures own nothing.
         let row = unsafe {
@@ -132,11 +124,7 @@ impl Tables {
 ///
 /// # Safety
 /// As the `read` of [`index_scan::first`]; the numbers are those of columns of the table.
-pub unsafe fn fields<const N: usize>(
-    table: Relation,
-    row: HeapTuple,
-    numbers: [i16; N],
-) -> [Option<Datum>; N] {
+pub unsafe fn fields<const N: usize>(table: Relation, row: HeapTuple, numbers: [i16; N]) -> [Option<Datum>; N] {
     // SAFETY: the caller's promise. The two arrays have an element per column, and the fields live as long as the row.
     unsafe {
         let descriptor = (*table).rd_att;

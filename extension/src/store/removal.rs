@@ -12,11 +12,7 @@ pub fn remove(statement: &Statement, args: &[Arg]) -> Result<usize, Error> {
 }
 
 /// As [`remove`], but hands the removed rows to `read`.
-pub fn remove_reading<R>(
-    statement: &Statement,
-    args: &[Arg],
-    read: impl FnOnce(&Rows) -> R,
-) -> Result<R, Error> {
+pub fn remove_reading<R>(statement: &Statement, args: &[Arg], read: impl FnOnce(&Rows) -> R) -> Result<R, Error> {
     statement.run(args, |rows| {
         for row in 0..rows.len() {
             let name = |column| rows.get::<String>(row, column).unwrap_or_default();

@@ -22,14 +22,9 @@ pub fn of(tid: &ItemPointerData) -> Result<RowState, Error> {
     // fetch has pinned it.
     unsafe {
         let relation = pg_sys::table_open(workers, pg_sys::AccessShareLock as i32);
-        let mut snapshot = pg_sys::SnapshotData {
-            snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY,
-            ..Default::default()
-        };
-        let mut tuple = pg_sys::HeapTupleData {
-            t_self: *tid,
-            ..Default::default()
-        };
+        let mut snapshot =
+            pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY, ..Default::default() };
+        let mut tuple = pg_sys::HeapTupleData { t_self: *tid, ..Default::default() };
         let mut buffer = pg_sys::InvalidBuffer as pg_sys::Buffer;
         let there = pg_sys::heap_fetch(relation, &mut snapshot, &mut tuple, &mut buffer, false);
         if buffer != pg_sys::InvalidBuffer as pg_sys::Buffer {

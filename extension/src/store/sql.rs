@@ -40,11 +40,7 @@ pub struct Statement {
 impl Statement {
     const fn new(types: &'static [Oid], sql: &'static str) -> Self {
         refuse_bare_operators(sql.as_bytes());
-        Statement {
-            sql,
-            types,
-            plan: OnceLock::new(),
-        }
+        Statement { sql, types, plan: OnceLock::new() }
     }
 
     /// Runs the statement as the owner of the tables, on what is committed by now.
@@ -102,9 +98,7 @@ impl Drop for Planning {
 
 /// Writes the operators out.
 fn qualified(sql: &str) -> String {
-    sql.replace("{:=}", "=")
-        .replace('{', "OPERATOR(pg_catalog.")
-        .replace('}', ")")
+    sql.replace("{:=}", "=").replace('{', "OPERATOR(pg_catalog.").replace('}', ")")
 }
 
 /// Fails the compilation at an operator outside of braces. `=>` names an argument, `::` is a cast.
@@ -116,15 +110,12 @@ const fn refuse_bare_operators(sql: &[u8]) {
             b'{' => braced = true,
             b'}' => braced = false,
             b'=' if at + 1 < sql.len() && sql[at + 1] == b'>' => at += 1,
-            b'=' | b'<' | b'>' | b'+' | b'-' | b'*' | b'/' | b'|' | b'&' | b'!' | b'~' | b'@'
-            | b'#' | b'%' | b'^' | b'?' => {
+            b'=' | b'<' | b'>' | b'+' | b'-' | b'*' | b'/' | b'|' | b'&' | b'!' | b'~' | b'@' | b'#' | b'%' | b'^'
+            | b'?' => {
                 assert!(braced, "an operator outside of braces");
             }
             b'G' if at + 2 < sql.len() && sql[at + 1] == b' ' && sql[at + 2] == b'(' => {
-                assert!(
-                    at < 4 || sql[at - 4] != b'U' || sql[at - 3] != b'S',
-                    "USING (columns) hides an operator"
-                );
+                assert!(at < 4 || sql[at - 4] != b'U' || sql[at - 3] != b'S', "USING (columns) hides an operator");
             }
             _ => {}
         }
@@ -153,15 +144,7 @@ macro_rules! lease_over {
         lease_over!($service, "pg_catalog.clock_timestamp()")
     };
     ($service:literal, $now:literal) => {
-        concat!(
-            "(",
-            $service,
-            ".heartbeat_at {+} ",
-            $service,
-            ".lease {<=} ",
-            $now,
-            ")"
-        )
+        concat!("(", $service, ".heartbeat_at {+} ", $service, ".lease {<=} ", $now, ")")
     };
 }
 

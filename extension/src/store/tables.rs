@@ -109,8 +109,7 @@ impl Tables {
 
 /// The index, if it has an entry for every row. One that a failed CREATE INDEX or REINDEX left behind may not.
 fn usable(index: Option<Oid>) -> Option<Oid> {
-    let usable =
-        |index: &FormData_pg_index| index.indisvalid && index.indisready && index.indislive;
+    let usable = |index: &FormData_pg_index| index.indisvalid && index.indisready && index.indislive;
     // SAFETY: the cache of pg_index.
     let usable = unsafe { syscache::row(SysCacheIdentifier::INDEXRELID, index?, usable) };
     index.filter(|_| usable == Some(true))

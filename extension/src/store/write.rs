@@ -10,8 +10,7 @@ use crate::pg::error::Error;
 use crate::pg::owner::AsRole;
 use crate::pg::spi::{Arg, arg};
 use pgrx::pg_sys::{
-    self, Datum, EState, LockTupleMode, LockWaitPolicy, Relation, ResultRelInfo, TM_Result,
-    TimestampTz, TupleTableSlot,
+    self, Datum, EState, LockTupleMode, LockWaitPolicy, Relation, ResultRelInfo, TM_Result, TimestampTz, TupleTableSlot,
 };
 use std::ptr;
 
@@ -32,10 +31,7 @@ pub struct NewRow<'a> {
 
 /// The result of a delete.
 enum Deleted {
-    Row {
-        had_status: bool,
-        can_be_vetoed: bool,
-    },
+    Row { had_status: bool, can_be_vetoed: bool },
     NotThere,
 }
 
@@ -63,17 +59,13 @@ pub fn insert(tables: &Tables, row: &NewRow) -> Result<(), Error> {
         catching(|| {
             // As the executor does at the start of a statement.
             raw::PreventCommandIfReadOnly(c"acquire()".as_ptr());
-            with_table(tables, |table, target, state| {
-                insert_into(table, target, state, &fields)
-            })
+            with_table(tables, |table, target, state| insert_into(table, target, state, &fields))
         })
     };
     match inserted {
         Ok(true) => Ok(()),
         Ok(false) => Err(suppressed("insert into")),
-        Err(Error::Postgres(error)) if error.constraint() == TOKEN_KEY => {
-            Err(Error::TokenInUse(row.token))
-        }
+        Err(Error::Postgres(error)) if error.constraint() == TOKEN_KEY => Err(Error::TokenInUse(row.token)),
         Err(other) => Err(other),
     }
 }
@@ -97,29 +89,22 @@ pub fn delete(tables: &Tables, held: &Held) -> Result<Option<bool>, Error> {
     match deleted {
         Deleted::NotThere => Ok(None),
         // The executor doesn't report that a BEFORE trigger returned NULL.
-        Deleted::Row {
-            can_be_vetoed: true,
-            ..
-        } if tables.held(held.token)?.is_some() => Err(suppressed("delete from")),
+        Deleted::Row { can_be_vetoed: true, .. } if tables.held(held.token)?.is_some() => {
+            Err(suppressed("delete from"))
+        }
         Deleted::Row { had_status, .. } => Ok(Some(had_status)),
     }
 }
 
 fn suppressed(write: &'static str) -> Error {
-    Error::Suppressed {
-        write,
-        table: "volguard.workers".to_owned(),
-    }
+    Error::Suppressed { write, table: "volguard.workers".to_owned() }
 }
 
 /// Opens `workers` for a write, as the executor does.
 ///
 /// # Safety
 /// Inside [`catching`]; the same holds for `body`.
-unsafe fn with_table<R>(
-    tables: &Tables,
-    body: impl FnOnce(Relation, *mut ResultRelInfo, *mut EState) -> R,
-) -> R {
+unsafe fn with_table<R>(tables: &Tables, body: impl FnOnce(Relation, *mut ResultRelInfo, *mut EState) -> R) -> R {
     // SAFETY: what is opened here is closed here, or by the abort when an error jumps out; the lock stays. Memory that
     // the executor allocates is freed with its state.
     unsafe {
@@ -157,12 +142,7 @@ unsafe fn with_table<R>(
 ///
 /// # Safety
 /// As the body of [`with_table`]; the fields are of their columns' types.
-unsafe fn insert_into(
-    table: Relation,
-    target: *mut ResultRelInfo,
-    state: *mut EState,
-    fields: &[(i16, Arg)],
-) -> bool {
+unsafe fn insert_into(table: Relation, target: *mut ResultRelInfo, state: *mut EState, fields: &[(i16, Arg)]) -> bool {
     // SAFETY: the caller's promise; the slot has room for a field per column.
     unsafe {
         let slot = raw::MakeSingleTupleTableSlot((*table).rd_att, &raw const pg_sys::TTSOpsVirtual);
@@ -196,8 +176,7 @@ unsafe fn delete_from(
     slot: *mut TupleTableSlot,
     held: &Held,
 ) -> Deleted {
-    const FLAGS: u32 =
-        pg_sys::TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+    const FLAGS: u32 = pg_sys::TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
     let mut tid = held.tid;
     let mut failure = pg_sys::TM_FailureData::default();
     // SAFETY: the caller's promise. The state for a recheck is zeroed because it is never used: the row is locked, so a

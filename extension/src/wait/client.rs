@@ -66,7 +66,7 @@ impl Drop for ConnectionCheck {
 
 /// Whether there is a client, and the system reports when it closes the connection.
 fn can_tell() -> bool {
-    if sabotage::removed(Guard::Watch) {
+    if sabotage::removed(Guard::ConnectionCheck) {
         return false;
     }
     // SAFETY: a plain variable of the backend, and a function that returns what was compiled in.

@@ -28,8 +28,7 @@ impl Deadline {
         let lock_timeout = unsafe { pg_sys::LockTimeout };
         Deadline {
             end: (!wait.is_zero()).then(|| now + wait.min(CENTURY)),
-            lock_timeout: (lock_timeout > 0)
-                .then(|| now + Duration::from_millis(lock_timeout as u64)),
+            lock_timeout: (lock_timeout > 0).then(|| now + Duration::from_millis(lock_timeout as u64)),
         }
     }
 
@@ -39,9 +38,7 @@ impl Deadline {
 
     /// The time left; zero when it is over.
     pub fn left(&self) -> Duration {
-        self.end.map_or(Duration::ZERO, |end| {
-            end.saturating_duration_since(Instant::now())
-        })
+        self.end.map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()))
     }
 
     /// How long to sleep at most. Fails when `lock_timeout` is over: to Postgres the sleep is no lock wait, to the
@@ -81,9 +78,7 @@ impl Deadline {
         most: Duration,
         body: impl FnOnce() -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
-        let own = self
-            .lock_timeout
-            .map(|at| at.saturating_duration_since(Instant::now()));
+        let own = self.lock_timeout.map(|at| at.saturating_duration_since(Instant::now()));
         if own.is_some_and(|own| own <= most) {
             return attempt(body);
         }
@@ -100,9 +95,7 @@ struct LockTimeout(i32);
 
 impl LockTimeout {
     fn set(timeout: Duration) -> Self {
-        let millis = i32::try_from(timeout.as_millis())
-            .unwrap_or(i32::MAX)
-            .max(1);
+        let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX).max(1);
         // SAFETY: a plain variable of the backend, read when a lock wait starts. Drop restores it, also when a panic
         // unwinds, so that the setting and the variable agree again.
         let before = unsafe { ptr::replace(&raw mut pg_sys::LockTimeout, millis) };

@@ -19,17 +19,11 @@ pub struct WaitQueue(Tag);
 
 impl WaitQueue {
     pub fn of_key(resource_type: &str, resource_id: &str, lock_name: &str) -> Self {
-        WaitQueue(Tag::of_names(
-            TagKind::Queue,
-            &[resource_type, resource_id, lock_name],
-        ))
+        WaitQueue(Tag::of_names(TagKind::Queue, &[resource_type, resource_id, lock_name]))
     }
 
     pub fn of_work(resource_type: &str, resource_id: &str) -> Self {
-        WaitQueue(Tag::of_names(
-            TagKind::WorkQueue,
-            &[resource_type, resource_id],
-        ))
+        WaitQueue(Tag::of_names(TagKind::WorkQueue, &[resource_type, resource_id]))
     }
 
     /// A call that heads several queues takes them in this order: those of keys before those of work slots.
@@ -80,23 +74,13 @@ pub fn sleep(most: Duration) -> Result<(), Error> {
     let millis = (most.as_micros().div_ceil(1000)) as i64;
     let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
     // SAFETY: the backend's own latch.
-    unsafe {
-        pg_sys::WaitLatch(
-            pg_sys::MyLatch,
-            events as i32,
-            millis,
-            pg_sys::PG_WAIT_EXTENSION,
-        )
-    };
+    unsafe { pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, millis, pg_sys::PG_WAIT_EXTENSION) };
     check_interrupts()?;
     client::check()
 }
 
 /// Waits for a transaction to end; false if the time ran out first.
-pub fn wait_for_transaction(
-    xid: pg_sys::TransactionId,
-    deadline: &Deadline,
-) -> Result<bool, Error> {
+pub fn wait_for_transaction(xid: pg_sys::TransactionId, deadline: &Deadline) -> Result<bool, Error> {
     let ended = deadline.bound(|| {
         let (none, no_row) = (std::ptr::null_mut(), std::ptr::null_mut());
         let oper = pg_sys::XLTW_Oper::XLTW_None;

@@ -38,8 +38,8 @@ impl TagKind {
     /// The guard that a test removes together with these locks.
     fn guard(self) -> Option<Guard> {
         match self {
-            TagKind::Queue | TagKind::WorkQueue => Some(Guard::Line),
-            TagKind::ServiceLock => Some(Guard::Gate),
+            TagKind::Queue | TagKind::WorkQueue => Some(Guard::WaitQueue),
+            TagKind::ServiceLock => Some(Guard::ServiceLock),
             TagKind::Cleaning => Some(Guard::OneCleaner),
             TagKind::Incarnation | TagKind::Lineage => None,
         }
@@ -172,8 +172,7 @@ fn latch_of(id: &pg_sys::VirtualTransactionId) -> Option<*mut pg_sys::Latch> {
     // SAFETY: a PGPROC stays mapped as long as the backend lives; a stale one fails the comparison.
     unsafe {
         let process = BackendIdGetProc(id.backendId);
-        (!process.is_null() && (*process).lxid == id.localTransactionId)
-            .then(|| &raw mut (*process).procLatch)
+        (!process.is_null() && (*process).lxid == id.localTransactionId).then(|| &raw mut (*process).procLatch)
     }
 }
 
@@ -183,7 +182,6 @@ fn latch_of(id: &pg_sys::VirtualTransactionId) -> Option<*mut pg_sys::Latch> {
     // SAFETY: as above; ProcNumberGetProc returns null for a number without a process.
     unsafe {
         let process = pg_sys::ProcNumberGetProc(id.procNumber);
-        (!process.is_null() && (*process).vxid.lxid == id.localTransactionId)
-            .then(|| &raw mut (*process).procLatch)
+        (!process.is_null() && (*process).vxid.lxid == id.localTransactionId).then(|| &raw mut (*process).procLatch)
     }
 }

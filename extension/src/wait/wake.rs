@@ -32,22 +32,13 @@ pub fn after_commit(tag: &Tag) {
 /// A savepoint that is rolled back leaves its latches in the list. They wake a head in vain, which looks and sleeps
 /// again. PREPARE TRANSACTION drops the list: the heads notice the change by their safety poll.
 #[pgrx::pg_guard]
-unsafe extern "C-unwind" fn at_transaction_end(
-    event: pg_sys::XactEvent::Type,
-    _arg: *mut std::ffi::c_void,
-) {
+unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _arg: *mut std::ffi::c_void) {
     use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
-    if !matches!(
-        event,
-        XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE
-    ) {
+    if !matches!(event, XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE) {
         return;
     }
     // The borrow can't fail, since nothing borrows the list now. If it did, the heads would wake by their safety poll.
-    let latches = TO_WAKE.try_with(|list| {
-        list.try_borrow_mut()
-            .map(|mut list| std::mem::take(&mut *list))
-    });
+    let latches = TO_WAKE.try_with(|list| list.try_borrow_mut().map(|mut list| std::mem::take(&mut *list)));
     if let (XACT_EVENT_COMMIT, Ok(Ok(latches))) = (event, latches) {
         for latch in latches {
             // SAFETY: the latch of a PGPROC, which stays mapped as long as the backend lives. SetLatch raises nothing.

@@ -154,10 +154,7 @@ fn change(deadline: &Deadline, update: &Call) -> Result<Option<Outcome>, Error> 
 }
 
 /// Keeps what `body` did if it returns a value, and bounds each of its lock waits.
-fn bounded<T>(
-    deadline: &Deadline,
-    body: impl FnOnce() -> Result<Option<T>, Error>,
-) -> Result<Option<T>, Error> {
+fn bounded<T>(deadline: &Deadline, body: impl FnOnce() -> Result<Option<T>, Error>) -> Result<Option<T>, Error> {
     deadline.attempt(patience(deadline).max(NO_WAIT), body)
 }
 

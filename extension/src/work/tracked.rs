@@ -19,26 +19,16 @@ impl<'a> Tracked<'a> {
     pub fn find(resource_type: &'a str, resource_id: &str) -> Result<Self, Error> {
         let resource = rules::resource(resource_type)?.ok_or_else(|| Error::Undefined {
             what: format!("resource type {resource_type} is not tracked"),
-            hint: "Call volguard.track_resource first: the work changes the table that it names."
-                .to_owned(),
+            hint: "Call volguard.track_resource first: the work changes the table that it names.".to_owned(),
         })?;
         let id_column = resource.id_column.to_string_lossy().into_owned();
         let key = serde_json::Map::from_iter([(id_column, resource_id.into())]);
         let key = JsonB(key.into()).into_datum();
-        Ok(Tracked {
-            resource,
-            resource_type,
-            key: key.expect("a document is no NULL"),
-        })
+        Ok(Tracked { resource, resource_type, key: key.expect("a document is no NULL") })
     }
 
     /// An update of the row.
-    pub fn update<'c>(
-        &self,
-        changes: Jsonb<'c>,
-        expected: Jsonb<'c>,
-        filter: Option<Jsonb<'c>>,
-    ) -> Call<'c> {
+    pub fn update<'c>(&self, changes: Jsonb<'c>, expected: Jsonb<'c>, filter: Option<Jsonb<'c>>) -> Call<'c> {
         // SAFETY: a jsonb that was made by this call of ours, whose memory context outlives it.
         let key = unsafe { Jsonb::new(self.key) };
         Call::new(self.resource.target, key, changes, expected, filter)
@@ -76,18 +66,13 @@ impl<'a> Tracked<'a> {
 
     /// Rewrites an error about our own part of the update, so that it names what the caller can change.
     pub fn explain(&self, error: Error) -> Error {
-        let Tracked {
-            resource,
-            resource_type,
-            ..
-        } = self;
+        let Tracked { resource, resource_type, .. } = self;
         let id_column = resource.id_column.to_string_lossy();
         let place = format!("key.{id_column}");
         match error {
             Error::NoTable { place, .. } if place == "target" => Error::Undefined {
                 what: format!("the table of resource type {resource_type} does not exist any more"),
-                hint: "Call volguard.track_resource with the table that holds its resources now."
-                    .to_owned(),
+                hint: "Call volguard.track_resource with the table that holds its resources now.".to_owned(),
             },
             Error::Column { path, problem, .. } if path == place => self.changed("id", &problem),
             Error::Ambiguous { .. } => Error::Ambiguous {
@@ -102,12 +87,8 @@ impl<'a> Tracked<'a> {
     fn changed(&self, column: &str, problem: &str) -> Error {
         Error::Column {
             path: "resource_type".to_owned(),
-            problem: format!(
-                "{} is tracked by its {column}, and {problem}",
-                self.resource_type
-            ),
-            hint: "Call volguard.track_resource with the columns that the table has now."
-                .to_owned(),
+            problem: format!("{} is tracked by its {column}, and {problem}", self.resource_type),
+            hint: "Call volguard.track_resource with the columns that the table has now.".to_owned(),
         }
     }
 }

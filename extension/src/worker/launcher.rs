@@ -18,10 +18,7 @@ const START_AGAIN: i32 = 1;
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn volguard_cleanup_launcher(_argument: Datum) {
     on_signal(signal::SIGHUP, Some(signal::SignalHandlerForConfigReload));
-    on_signal(
-        signal::SIGTERM,
-        Some(signal::SignalHandlerForShutdownRequest),
-    );
+    on_signal(signal::SIGTERM, Some(signal::SignalHandlerForShutdownRequest));
     // SAFETY: the first calls of a new process, in Postgres' order. Without a database it sees the catalogs that all
     // share.
     unsafe {
@@ -51,8 +48,8 @@ fn tick() -> Result<(), String> {
     let name = settings::database();
     let database = find(&name)?;
     INSTALLED.get().store(true, Ordering::Relaxed);
-    let process = Process::start(database)
-        .ok_or("no process is left for a cleanup: max_worker_processes is too small")?;
+    let process =
+        Process::start(database).ok_or("no process is left for a cleanup: max_worker_processes is too small")?;
     while process.is_alive() {
         wait(None);
     }
@@ -81,12 +78,7 @@ fn wait(most: Option<Duration>) {
     let millis = most.map_or(-1, |most| most.as_micros().div_ceil(1000) as i64);
     // SAFETY: the process' own latch; the flags are those that its signal handlers set; no transaction is open.
     unsafe {
-        pg_sys::WaitLatch(
-            pg_sys::MyLatch,
-            events as i32,
-            millis,
-            pg_sys::PG_WAIT_EXTENSION,
-        );
+        pg_sys::WaitLatch(pg_sys::MyLatch, events as i32, millis, pg_sys::PG_WAIT_EXTENSION);
         pg_sys::ResetLatch(pg_sys::MyLatch);
         if (&raw const pg_sys::ShutdownRequestPending).read_volatile() != 0 {
             pg_sys::proc_exit(START_AGAIN);
@@ -111,14 +103,12 @@ fn find(name: &CString) -> Result<Oid, String> {
         let mode = pg_sys::AccessShareLock as i32;
         let databases = pg_sys::table_open(pg_sys::DatabaseRelationId, mode);
         let no_key = ptr::null_mut();
-        let scan =
-            pg_sys::systable_beginscan(databases, Oid::INVALID, false, ptr::null_mut(), 0, no_key);
+        let scan = pg_sys::systable_beginscan(databases, Oid::INVALID, false, ptr::null_mut(), 0, no_key);
         let mut found = None;
         while found.is_none()
             && let Some(tuple) = NonNull::new(pg_sys::systable_getnext(scan))
         {
-            let form =
-                pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_database>(tuple.as_ptr());
+            let form = pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_database>(tuple.as_ptr());
             let this = CStr::from_ptr((*form).datname.data.as_ptr());
             found = (this == name.as_c_str()).then(|| ((*form).oid, (*form).datallowconn));
         }
@@ -130,9 +120,7 @@ fn find(name: &CString) -> Result<Oid, String> {
     match found {
         Some((database, true)) => Ok(database),
         Some((_, false)) => Err(format!("database {name:?} takes no connections")),
-        None => Err(format!(
-            "volguard.database names {name:?}, which does not exist"
-        )),
+        None => Err(format!("volguard.database names {name:?}, which does not exist")),
     }
 }
 

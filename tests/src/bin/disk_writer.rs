@@ -83,11 +83,7 @@ fn obey_stdin() -> Orders {
 }
 
 async fn connect(options: &WriterOptions) -> Result<Volguard, volguard::Error> {
-    Volguard::builder()
-        .url(&options.url)
-        .connection_timeout(CONNECT_LIMIT)
-        .connect()
-        .await
+    Volguard::builder().url(&options.url).connection_timeout(CONNECT_LIMIT).connect().await
 }
 
 async fn guarded(options: &WriterOptions, disk: &Disk, orders: Orders) -> anyhow::Result<()> {
@@ -179,8 +175,7 @@ async fn by_wall_clock(options: &WriterOptions, disk: &Disk) -> anyhow::Result<(
     tokio::spawn(async move {
         loop {
             let sent_at = SystemTime::now();
-            sql.run(&format!("SELECT volguard.heartbeat({service})"))
-                .await?;
+            sql.run(&format!("SELECT volguard.heartbeat({service})")).await?;
             *heartbeats.lock().unwrap_or_else(PoisonError::into_inner) = sent_at;
             sleep(lease / 3).await;
         }

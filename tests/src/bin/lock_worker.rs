@@ -11,10 +11,7 @@ use std::time::Duration;
 use std::{env, io};
 
 use anyhow::{Context, bail, ensure};
-use volguard::{
-    ClaimedCleanup, Janitor, Lock, Session, StartWork, StatementMode, Volguard, Work, WorkOutcome,
-    column,
-};
+use volguard::{ClaimedCleanup, Janitor, Lock, Session, StartWork, StatementMode, Volguard, Work, WorkOutcome, column};
 use volguard_tests::scenario::{Ledger, Party, Sql, sqlstate};
 
 struct Worker {
@@ -31,10 +28,7 @@ struct Worker {
 
 fn main() -> anyhow::Result<()> {
     // Heartbeats go on in its threads while this one waits for a verb.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut worker = match runtime.block_on(Worker::start(env::args().skip(1))) {
         Ok(worker) => worker,
         Err(error) => return answer(Err(error)),
@@ -67,21 +61,13 @@ fn answer(result: anyhow::Result<String>) -> anyhow::Result<()> {
 
 impl Worker {
     async fn start(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Self> {
-        let mut next = || {
-            arguments
-                .next()
-                .context("usage: lock-worker URL MODE HOST LEASE_MS JANITOR_MS")
-        };
+        let mut next = || arguments.next().context("usage: lock-worker URL MODE HOST LEASE_MS JANITOR_MS");
         let (url, mode, host, lease, janitor) = (next()?, next()?, next()?, next()?, next()?);
         let mode = match &*mode {
             "unnamed" => StatementMode::Unnamed,
             _ => StatementMode::Prepared,
         };
-        let volguard = Volguard::builder()
-            .url(&url)
-            .statement_mode(mode)
-            .connect()
-            .await?;
+        let volguard = Volguard::builder().url(&url).statement_mode(mode).connect().await?;
         let cleaned = Arc::new(AtomicUsize::new(0));
         let session = volguard
             .register(&host, "lock-worker")
@@ -89,15 +75,7 @@ impl Worker {
             .janitor(janitor_of(janitor.parse()?, &cleaned))
             .start()
             .await?;
-        Ok(Self {
-            sql: Sql::connect(&url).await?,
-            url,
-            volguard,
-            session,
-            cleaned,
-            lock: None,
-            work: None,
-        })
+        Ok(Self { sql: Sql::connect(&url).await?, url, volguard, session, cleaned, lock: None, work: None })
     }
 
     async fn obey(&mut self, line: &str) -> anyhow::Result<String> {
@@ -146,10 +124,7 @@ impl Worker {
         let mut arguments = arguments.split(' ');
         let wait = arguments.next().context("WAIT_MS is missing")?.parse()?;
         let key = arguments.next().context("KEY is missing")?;
-        let mut request = self
-            .session
-            .acquire("volume", key)
-            .wait(Duration::from_millis(wait));
+        let mut request = self.session.acquire("volume", key).wait(Duration::from_millis(wait));
         if let Some(status) = arguments.next() {
             request = request.status(status);
         }
@@ -208,9 +183,7 @@ impl Worker {
         let (start, rounds) = (number()?, number()?);
         let keys: Vec<String> = arguments.map(str::to_owned).collect();
         let ledger = Ledger::open(&self.url).await?;
-        Party::Client(self.session.clone())
-            .contest(&ledger, &keys, start, rounds)
-            .await?;
+        Party::Client(self.session.clone()).contest(&ledger, &keys, start, rounds).await?;
         Ok(rounds.to_string())
     }
 
@@ -234,11 +207,7 @@ const NO_WORK: Duration = Duration::from_millis(50);
 async fn repair(sql: &Sql, work: &ClaimedCleanup, fenced: bool) -> anyhow::Result<()> {
     let pause = Duration::from_millis(fastrand::u64(50..350));
     tokio::task::block_in_place(|| std::thread::sleep(pause));
-    let fence = if fenced {
-        work.token().to_string()
-    } else {
-        "NULL".to_owned()
-    };
+    let fence = if fenced { work.token().to_string() } else { "NULL".to_owned() };
     let update = format!(
         r#"SELECT (volguard.conditional_update('app.volumes', '{{"id": "{}"}}',
                '{{"status": "error", "size": {{"add": [{{"column": "size"}}, 1]}}}}', fence => {fence})).outcome"#,

@@ -77,9 +77,7 @@ fn parse() -> anyhow::Result<Option<Arguments>> {
 }
 
 async fn lines(turns: usize) -> anyhow::Result<bool> {
-    let server = PrivateServer::builder()
-        .setting("max_connections", "300")
-        .start()?;
+    let server = PrivateServer::builder().setting("max_connections", "300").start()?;
     furnish(&server)?;
     let url = url("manager", server.port(), "volguard");
     let mut fair = true;

@@ -11,9 +11,7 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 use tokio_postgres::config::{Config, Host};
-use volguard_tests::{
-    Error, PgBouncer, PostgresInstall, PrivateServer, Profile, require_extension,
-};
+use volguard_tests::{Error, PgBouncer, PostgresInstall, PrivateServer, Profile, require_extension};
 
 const USAGE: &str = "\
 usage: with-postgres [options] -- command [argument...]
@@ -72,19 +70,14 @@ fn run() -> Result<ExitCode, Failure> {
             (server.url(), Some(server))
         }
     };
-    let pooler = options
-        .pgbouncer
-        .then(|| PgBouncer::in_front_of(&url))
-        .transpose()?;
+    let pooler = options.pgbouncer.then(|| PgBouncer::in_front_of(&url)).transpose()?;
     let url = pooler.as_ref().map_or(url, PgBouncer::url);
     command.envs(variables(&url)?);
 
     if let Some(early) = signals.pending().find(|origin| origin.signal != SIGCHLD) {
         return Ok(exit_code(ExitStatus::from_raw(early.signal)));
     }
-    let child = command
-        .spawn()
-        .map_err(|error| format!("{}: {error}", program.to_string_lossy()))?;
+    let child = command.spawn().map_err(|error| format!("{}: {error}", program.to_string_lossy()))?;
     let status = supervise(child, &mut signals)?;
     if let Some(server) = server.as_mut().filter(|_| !status.success()) {
         server.keep_log();
@@ -124,24 +117,19 @@ fn parse() -> Result<Option<Options>, Failure> {
 
 fn start(options: &Options) -> Result<PrivateServer, Error> {
     let builder = PrivateServer::builder().profile(options.profile);
-    let add = |builder: volguard_tests::PrivateServerBuilder, (name, value): &(String, String)| {
-        builder.setting(name, value)
-    };
+    let add =
+        |builder: volguard_tests::PrivateServerBuilder, (name, value): &(String, String)| builder.setting(name, value);
     options.settings.iter().fold(builder, add).start()
 }
 
 /// What drivers that know no URL read: libpq's variables, which pg_regress relies on.
 fn variables(url: &str) -> Result<Vec<(&'static str, String)>, Failure> {
-    let config: Config = url
-        .parse()
-        .map_err(|error| format!("DATABASE_URL: {error}"))?;
+    let config: Config = url.parse().map_err(|error| format!("DATABASE_URL: {error}"))?;
     let host = config.get_hosts().first().map(|host| match host {
         Host::Tcp(name) => name.clone(),
         Host::Unix(dir) => dir.to_string_lossy().into_owned(),
     });
-    let password = config
-        .get_password()
-        .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let password = config.get_password().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let found = [
         ("DATABASE_URL", Some(url.to_owned())),
         ("PGHOST", host),
@@ -150,10 +138,7 @@ fn variables(url: &str) -> Result<Vec<(&'static str, String)>, Failure> {
         ("PGPASSWORD", password),
         ("PGDATABASE", config.get_dbname().map(str::to_owned)),
     ];
-    Ok(found
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect())
+    Ok(found.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
 }
 
 /// Waits for the command, passing on the signals meant for it.
@@ -183,8 +168,6 @@ fn forward(origin: &Origin, pid: Pid) {
 }
 
 fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }

@@ -53,11 +53,7 @@ impl<'a> Index<'a> {
                 Change::Ended { .. } => {}
             }
         }
-        Self {
-            taken,
-            freed,
-            written,
-        }
+        Self { taken, freed, written }
     }
 
     /// What the call brought about, if anything. A lock that was freed counts for a release only if that was confirmed:
@@ -66,9 +62,7 @@ impl<'a> Index<'a> {
         match &call.act {
             Act::Acquire { request, key, .. } => self.won(*request, key, call.answer),
             Act::Write { write, .. } => self.written.get(write).copied(),
-            Act::Release { token, .. } if call.answer == Answer::Released => {
-                self.freed.get(token).copied()
-            }
+            Act::Release { token, .. } if call.answer == Answer::Released => self.freed.get(token).copied(),
             Act::Release { .. } => None,
         }
     }

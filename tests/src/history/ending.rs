@@ -18,11 +18,7 @@ pub struct Ending {
 
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            key,
-            recorded,
-            found,
-        } = self;
+        let Self { key, recorded, found } = self;
         write!(f, "{key}: on record: {recorded}; found: {found}")
     }
 }

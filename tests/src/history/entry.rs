@@ -60,15 +60,7 @@ pub struct Entry {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            turn,
-            xid,
-            at,
-            change,
-        } = self;
-        write!(
-            f,
-            "{turn}: transaction {xid}, committed at {at}: {change:?}"
-        )
+        let Self { turn, xid, at, change } = self;
+        write!(f, "{turn}: transaction {xid}, committed at {at}: {change:?}")
     }
 }

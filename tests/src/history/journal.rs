@@ -65,8 +65,7 @@ impl Reader {
     }
 
     fn change(&mut self, line: &str) -> anyhow::Result<Option<Change>> {
-        let Some((table, row)) = line.strip_prefix("table ").and_then(|l| l.split_once(": "))
-        else {
+        let Some((table, row)) = line.strip_prefix("table ").and_then(|l| l.split_once(": ")) else {
             bail!("no such line");
         };
         let (verb, row) = row.split_once(": ").context("no verb")?;
@@ -79,14 +78,11 @@ impl Reader {
                 service: number("service_id")?,
                 request: text("request_id")?.parse()?,
             }),
-            ("volguard.workers", "DELETE") => Some(Change::Freed {
-                key: text("resource_id")?.to_owned(),
-                token: number("token")?,
-            }),
-            ("volguard.services", "DELETE") => self.ended(number("service_id")?),
-            ("volguard.services", "UPDATE") if text("fenced_at")? != "null" => {
-                self.ended(number("service_id")?)
+            ("volguard.workers", "DELETE") => {
+                Some(Change::Freed { key: text("resource_id")?.to_owned(), token: number("token")? })
             }
+            ("volguard.services", "DELETE") => self.ended(number("service_id")?),
+            ("volguard.services", "UPDATE") if text("fenced_at")? != "null" => self.ended(number("service_id")?),
             ("app.resources", "UPDATE") => Some(Change::Wrote {
                 key: text("id")?.to_owned(),
                 token: number("token")?,
@@ -100,9 +96,7 @@ impl Reader {
 
     /// A fenced service is changed again, or removed, without any meaning.
     fn ended(&mut self, service: i64) -> Option<Change> {
-        self.ended
-            .insert(service)
-            .then_some(Change::Ended { service })
+        self.ended.insert(service).then_some(Change::Ended { service })
     }
 }
 

@@ -15,16 +15,8 @@ use crate::time::now;
 /// A line: a question or the answer to one, which has its number.
 #[derive(Debug, Serialize, Deserialize)]
 enum Line {
-    Asked {
-        number: u64,
-        at: u64,
-        act: Act,
-    },
-    Answered {
-        number: u64,
-        at: u64,
-        answer: Answer,
-    },
+    Asked { number: u64, at: u64, act: Act },
+    Answered { number: u64, at: u64, answer: Answer },
 }
 
 /// The log of one process. Each line is written in one go, before the call it announces.
@@ -49,10 +41,7 @@ impl Log {
     /// The operating system's; if the file exists.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         let file = OpenOptions::new().append(true).create_new(true).open(path);
-        Ok(Self {
-            file: file.with_context(|| path.display().to_string())?,
-            next: AtomicU64::new(1),
-        })
+        Ok(Self { file: file.with_context(|| path.display().to_string())?, next: AtomicU64::new(1) })
     }
 
     /// To be called before the question is sent.
@@ -92,25 +81,14 @@ pub fn calls(client: &str, path: &Path) -> anyhow::Result<Vec<Call>> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let mut calls = Vec::new();
     let mut places = HashMap::new();
-    for line in text
-        .split_inclusive('\n')
-        .filter(|line| line.ends_with('\n'))
-    {
+    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
         match serde_json::from_str(line).with_context(|| format!("{client}: {line}"))? {
             Line::Asked { number, at, act } => {
                 places.insert(number, calls.len());
-                calls.push(Call {
-                    client: client.to_owned(),
-                    act,
-                    asked: at,
-                    answered: None,
-                    answer: Answer::Nothing,
-                });
+                calls.push(Call { client: client.to_owned(), act, asked: at, answered: None, answer: Answer::Nothing });
             }
             Line::Answered { number, at, answer } => {
-                let place = places
-                    .get(&number)
-                    .context("an answer without a question")?;
+                let place = places.get(&number).context("an answer without a question")?;
                 let call: &mut Call = &mut calls[*place];
                 call.answered = Some(at);
                 call.answer = answer;
@@ -146,10 +124,7 @@ mod tests {
         };
         assert_eq!((&first.act, first.answer), (&release(1), Answer::Nothing));
         assert_eq!(first.answered, None);
-        assert_eq!(
-            (&second.act, second.answer),
-            (&release(2), Answer::Released)
-        );
+        assert_eq!((&second.act, second.answer), (&release(2), Answer::Released));
         assert!(first.asked <= second.asked && Some(second.asked) <= second.answered);
         Ok(())
     }

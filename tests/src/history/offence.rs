@@ -55,9 +55,7 @@ impl fmt::Display for Rule {
             Self::RefusedIsNotDone => "a refused write took effect",
             Self::ConfirmedIsDone => "what was confirmed did not take effect",
             Self::ReleasedOrCleaned => "a lock was neither released nor cleaned",
-            Self::OnlyTheDeadLoseLocks => {
-                "a living service has lost a lock that it did not give back"
-            }
+            Self::OnlyTheDeadLoseLocks => "a living service has lost a lock that it did not give back",
             Self::AllOrNone => "a part was taken of locks that were asked for at once",
             Self::DeadStayDead => "a dead service has acted",
             Self::OrderOfTime => "what was over came after what was asked later",
@@ -77,22 +75,14 @@ pub struct Offence {
 }
 
 impl Offence {
-    pub(super) fn new<'a>(
-        rule: Rule,
-        events: impl IntoIterator<Item = &'a dyn fmt::Display>,
-    ) -> Self {
-        Self {
-            rule,
-            events: events.into_iter().map(ToString::to_string).collect(),
-        }
+    pub(super) fn new<'a>(rule: Rule, events: impl IntoIterator<Item = &'a dyn fmt::Display>) -> Self {
+        Self { rule, events: events.into_iter().map(ToString::to_string).collect() }
     }
 }
 
 impl fmt::Display for Offence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.rule)?;
-        self.events
-            .iter()
-            .try_for_each(|event| write!(f, "\n    {event}"))
+        self.events.iter().try_for_each(|event| write!(f, "\n    {event}"))
     }
 }

@@ -71,9 +71,7 @@ impl PrivateServerBuilder {
         let mut server = self.prepare()?;
         old.stop()?;
         let data = old.guardian.dir().join("data");
-        server
-            .guardian
-            .ask(&format!("upgrade {}", data.display()))?;
+        server.guardian.ask(&format!("upgrade {}", data.display()))?;
         // It brings the passwords along.
         server.password.clone_from(&old.password);
         server.start_on_free_port()?;
@@ -89,11 +87,8 @@ impl PrivateServerBuilder {
         let password = Uuid::new_v4().simple().to_string();
 
         let script = include_str!("../guardian_postgres.sh");
-        let directories = [
-            install.bin_dir().as_os_str(),
-            install.library_dir().as_os_str(),
-            install.share_dir().as_os_str(),
-        ];
+        let directories =
+            [install.bin_dir().as_os_str(), install.library_dir().as_os_str(), install.share_dir().as_os_str()];
         let mut guardian = Guardian::start("postgres", script, user, dir, &directories)?;
         write(&guardian, "password", &password)?;
         write(&guardian, "settings", &self.settings_file(&guardian))?;
@@ -105,13 +100,7 @@ impl PrivateServerBuilder {
         };
         guardian.ask(&lay_out)?;
 
-        let mut server = PrivateServer {
-            guardian,
-            install,
-            package,
-            port: 0,
-            password,
-        };
+        let mut server = PrivateServer { guardian, install, package, port: 0, password };
         server.guardian.ask("initdb")?;
         Ok(server)
     }
@@ -129,10 +118,7 @@ impl PrivateServerBuilder {
             ("log_lock_waits", "on"),
             ("timezone", "UTC"),
         ];
-        let theirs = self
-            .settings
-            .iter()
-            .map(|(name, value)| (&**name, &**value));
+        let theirs = self.settings.iter().map(|(name, value)| (&**name, &**value));
         let mut file = String::new();
         for (name, value) in ours.into_iter().chain(theirs) {
             let value = value.replace('\'', "''");

@@ -54,10 +54,7 @@ impl Disk {
     /// The operating system's.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path);
-        Ok(Self {
-            path: path.to_owned(),
-            file: file.with_context(|| path.display().to_string())?,
-        })
+        Ok(Self { path: path.to_owned(), file: file.with_context(|| path.display().to_string())? })
     }
 
     /// Where it is.
@@ -110,10 +107,7 @@ impl Disk {
 
 fn entry(line: &str) -> anyhow::Result<Entry> {
     let (token, at) = line.trim_end().split_once(' ').context("no time")?;
-    Ok(Entry {
-        token: token.parse()?,
-        at: at.parse()?,
-    })
+    Ok(Entry { token: token.parse()?, at: at.parse()? })
 }
 
 /// Entries come in the order in which the disk took them.
@@ -134,20 +128,12 @@ fn turns(entries: &[Entry]) -> Result<Vec<Turn>, Violation> {
                     later: entry.token,
                 });
             }
-            _ => turns.push(Turn {
-                token: entry.token,
-                writes: 1,
-                began: entry.at,
-                ended: entry.at,
-            }),
+            _ => turns.push(Turn { token: entry.token, writes: 1, began: entry.at, ended: entry.at }),
         }
     }
     for pair in turns.windows(2) {
         if pair[1].began <= pair[0].ended {
-            return Err(Violation::TwoHolders {
-                key: "disk".to_owned(),
-                tokens: [pair[0].token, pair[1].token],
-            });
+            return Err(Violation::TwoHolders { key: "disk".to_owned(), tokens: [pair[0].token, pair[1].token] });
         }
     }
     Ok(turns)
@@ -172,23 +158,13 @@ mod tests {
     #[test]
     fn a_write_of_an_earlier_holder_is_seen() {
         let broken = turns(&entries(&[(1, 10), (2, 20), (1, 30)])).unwrap_err();
-        assert!(matches!(
-            broken,
-            Violation::TokenWentBack {
-                earlier: 2,
-                later: 1,
-                ..
-            }
-        ));
+        assert!(matches!(broken, Violation::TokenWentBack { earlier: 2, later: 1, .. }));
     }
 
     /// By the disk's order all would be well: the first writer may have looked at its lock after the second had got it.
     #[test]
     fn a_write_that_began_before_the_last_of_the_earlier_holder_is_seen() {
         let broken = turns(&entries(&[(1, 10), (1, 30), (2, 25)])).unwrap_err();
-        assert!(matches!(
-            broken,
-            Violation::TwoHolders { tokens: [1, 2], .. }
-        ));
+        assert!(matches!(broken, Violation::TwoHolders { tokens: [1, 2], .. }));
     }
 }

@@ -17,9 +17,7 @@ impl Ledger {
     /// # Errors
     /// The server's, or the network's.
     pub async fn open(url: &str) -> anyhow::Result<Self> {
-        Ok(Self {
-            sql: Sql::connect(url).await?,
-        })
+        Ok(Self { sql: Sql::connect(url).await? })
     }
 
     /// Adds rows for these keys.
@@ -54,20 +52,15 @@ impl Ledger {
             return Err(two_holders(key, owner.unwrap_or_default(), token));
         }
         let visits = visits + 1;
-        self.sql
-            .run(&format!(
-                "UPDATE app.ledger SET owner = NULL, visits = {visits} WHERE key = '{key}'"
-            ))
-            .await?;
+        self.sql.run(&format!("UPDATE app.ledger SET owner = NULL, visits = {visits} WHERE key = '{key}'")).await?;
         Ok(())
     }
 
     async fn read(&self, key: &str) -> anyhow::Result<(Option<i64>, i64)> {
         let query = format!("SELECT owner, visits FROM app.ledger WHERE key = '{key}'");
         let mut row = self.sql.rows(&query).await?.remove(0).into_iter();
-        let mut number = || -> anyhow::Result<Option<i64>> {
-            Ok(row.next().flatten().map(|text| text.parse()).transpose()?)
-        };
+        let mut number =
+            || -> anyhow::Result<Option<i64>> { Ok(row.next().flatten().map(|text| text.parse()).transpose()?) };
         let owner = number()?;
         Ok((owner, number()?.unwrap_or_default()))
     }
@@ -77,27 +70,16 @@ impl Ledger {
     /// # Errors
     /// [`Violation::LostUpdate`], [`Violation::TokenWentBack`]; the server's.
     pub async fn audit(&self) -> anyhow::Result<u64> {
-        let lost =
-            "SELECT key, count(turn), visits FROM app.ledger LEFT JOIN app.history USING (key)
+        let lost = "SELECT key, count(turn), visits FROM app.ledger LEFT JOIN app.history USING (key)
                     GROUP BY key, visits HAVING count(turn) <> visits";
         if let Some([key, visits, counted]) = self.first(lost).await? {
-            return Err(Violation::LostUpdate {
-                key,
-                visits: visits.parse()?,
-                counted: counted.parse()?,
-            }
-            .into());
+            return Err(Violation::LostUpdate { key, visits: visits.parse()?, counted: counted.parse()? }.into());
         }
         let back = "SELECT key, earlier, token
                     FROM (SELECT key, token, lag(token) OVER (PARTITION BY key ORDER BY turn) AS earlier FROM app.history) AS h
                     WHERE token <= earlier";
         if let Some([key, earlier, later]) = self.first(back).await? {
-            return Err(Violation::TokenWentBack {
-                key,
-                earlier: earlier.parse()?,
-                later: later.parse()?,
-            }
-            .into());
+            return Err(Violation::TokenWentBack { key, earlier: earlier.parse()?, later: later.parse()? }.into());
         }
         let visits = self.sql.number("SELECT count(*) FROM app.history").await?;
         Ok(visits.unwrap_or_default().unsigned_abs())
@@ -113,9 +95,5 @@ impl Ledger {
 }
 
 fn two_holders(key: &str, other: i64, token: i64) -> anyhow::Error {
-    Violation::TwoHolders {
-        key: key.to_owned(),
-        tokens: [other, token],
-    }
-    .into()
+    Violation::TwoHolders { key: key.to_owned(), tokens: [other, token] }.into()
 }

@@ -32,17 +32,11 @@ impl Observer {
     /// # Errors
     /// The server's, or the network's.
     pub async fn of(url: &str) -> Result<Self, tokio_postgres::Error> {
-        Ok(Self {
-            sql: Sql::connect(url).await?,
-            pooler: None,
-        })
+        Ok(Self { sql: Sql::connect(url).await?, pooler: None })
     }
 
     pub(crate) fn behind(self, pooler: Sql) -> Self {
-        Self {
-            pooler: Some(pooler),
-            ..self
-        }
+        Self { pooler: Some(pooler), ..self }
     }
 
     /// The connection, for acts that only a superuser may do.
@@ -56,8 +50,7 @@ impl Observer {
     /// # Errors
     /// If it does not come to that.
     pub async fn until_asleep(&self, heads: i64) -> anyhow::Result<()> {
-        self.until_waiting("heads asleep", "wait_event_type = 'Extension'", heads)
-            .await
+        self.until_waiting("heads asleep", "wait_event_type = 'Extension'", heads).await
     }
 
     /// Resolves when this many sessions wait for a lock: for their turn in a line, a gate, a row, a transaction.
@@ -65,8 +58,7 @@ impl Observer {
     /// # Errors
     /// If it does not come to that.
     pub async fn until_queued(&self, sessions: i64) -> anyhow::Result<()> {
-        self.until_waiting("sessions queued", "wait_event_type = 'Lock'", sessions)
-            .await
+        self.until_waiting("sessions queued", "wait_event_type = 'Lock'", sessions).await
     }
 
     /// Resolves when this many sessions are either.
@@ -74,8 +66,7 @@ impl Observer {
     /// # Errors
     /// If it does not come to that.
     pub async fn until_in_line(&self, sessions: i64) -> anyhow::Result<()> {
-        self.until_waiting("sessions in line", IN_LINE, sessions)
-            .await
+        self.until_waiting("sessions in line", IN_LINE, sessions).await
     }
 
     /// Waits until no session runs an acquire. A head that looks at its row for a moment isn't asleep, but it is there.
@@ -83,8 +74,7 @@ impl Observer {
     /// # Errors
     /// If it does not come to that.
     pub async fn until_nobody_acquires(&self) -> anyhow::Result<()> {
-        let how =
-            "state = 'active' AND query LIKE '%volguard.acquire%' AND pid <> pg_backend_pid()";
+        let how = "state = 'active' AND query LIKE '%volguard.acquire%' AND pid <> pg_backend_pid()";
         self.until_waiting("sessions that acquire", how, 0).await
     }
 
@@ -97,17 +87,13 @@ impl Observer {
     }
 
     async fn waiting(&self, how: &str) -> anyhow::Result<i64> {
-        let count = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {how}"
-        );
+        let count = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {how}");
         Ok(self.sql.number(&count).await?.unwrap_or_default())
     }
 
     async fn until_waiting(&self, what: &str, how: &str, count: i64) -> anyhow::Result<()> {
-        let waited = until(&format!("{count} {what}"), async || {
-            Ok((self.waiting(how).await? == count).then_some(()))
-        })
-        .await;
+        let waited =
+            until(&format!("{count} {what}"), async || Ok((self.waiting(how).await? == count).then_some(()))).await;
         match waited {
             Ok(()) => Ok(()),
             Err(error) => Err(error.context(self.sessions().await?)),

@@ -55,9 +55,7 @@ impl Party {
     /// The server's, or the client's.
     pub async fn acquire(&mut self, key: &str, wait: Duration) -> anyhow::Result<Option<Held>> {
         Ok(match self {
-            Party::Plain { sql, service } => {
-                sql.acquire(*service, key, wait).await?.map(Held::Plain)
-            }
+            Party::Plain { sql, service } => sql.acquire(*service, key, wait).await?.map(Held::Plain),
             Party::Client(session) => {
                 let lock = session.acquire("volume", key).wait(wait).await?;
                 lock.map(Held::Client)

@@ -24,11 +24,7 @@ pub struct Polls<F> {
 impl<F: Future> Polls<F> {
     /// Will drop `future` at that moment, unless it has come to its end.
     pub fn of(future: F, when: When) -> Self {
-        Self {
-            future: Some(Box::pin(future)),
-            when,
-            polled: 0,
-        }
+        Self { future: Some(Box::pin(future)), when, polled: 0 }
     }
 
     fn is_over(&self, next: bool) -> bool {

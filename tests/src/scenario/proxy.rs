@@ -63,18 +63,11 @@ impl Proxy {
         let control = Arc::new(Control {
             plan: Mutex::default(),
             cuts: AtomicU64::new(0),
-            news: watch::Sender::new(News {
-                open: true,
-                ..News::default()
-            }),
+            news: watch::Sender::new(News { open: true, ..News::default() }),
             roads: Roads::default(),
         });
         let accepting = tokio::spawn(accept(listener, server_port, Arc::clone(&control)));
-        Ok(Self {
-            port,
-            control,
-            accepting,
-        })
+        Ok(Self { port, control, accepting })
     }
 
     /// Where it listens.
@@ -92,11 +85,7 @@ impl Proxy {
     /// replaces what was planned before.
     pub fn cut_within(&self, direction: Direction, after: usize, times: usize) {
         if let Some(times) = times.checked_sub(1) {
-            self.plan(Accident::Bytes {
-                direction,
-                after,
-                again: Again { after, times },
-            });
+            self.plan(Accident::Bytes { direction, after, again: Again { after, times } });
         }
     }
 
@@ -123,10 +112,7 @@ impl Proxy {
 
     fn plan(&self, accident: Accident) {
         self.control.plan().accident = Some(accident);
-        self.control.news.send_replace(News {
-            open: true,
-            ..News::default()
-        });
+        self.control.news.send_replace(News { open: true, ..News::default() });
     }
 
     /// Whether the planned cut has been made.

@@ -62,9 +62,7 @@ impl Site {
     pub fn without(guards: &str) -> Result<Self, Error> {
         let site = Self::on(Stand::sabotaged()?, Route::Direct)?;
         let database = &site.database;
-        site.psql(&format!(
-            "ALTER DATABASE \"{database}\" SET volguard.sabotage = '{guards}'"
-        ))?;
+        site.psql(&format!("ALTER DATABASE \"{database}\" SET volguard.sabotage = '{guards}'"))?;
         Ok(site)
     }
 
@@ -74,11 +72,7 @@ impl Site {
         }
         let database = unique_name();
         stand.server.create_database(&database)?;
-        let site = Self {
-            stand,
-            route,
-            database,
-        };
+        let site = Self { stand, route, database };
         site.psql(include_str!("site.sql"))?;
         Ok(site)
     }
@@ -168,9 +162,7 @@ impl Site {
 
     /// The client crate, set up for this site.
     pub fn builder(&self) -> ConnectBuilder {
-        Volguard::builder()
-            .url(&self.url())
-            .statement_mode(self.statement_mode())
+        Volguard::builder().url(&self.url()).statement_mode(self.statement_mode())
     }
 
     /// The client crate with its usual settings, connected as `manager`.

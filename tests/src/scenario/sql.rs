@@ -20,10 +20,7 @@ impl Sql {
     /// The server's, or the network's.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-        Ok(Self {
-            client,
-            connection: tokio::spawn(connection),
-        })
+        Ok(Self { client, connection: tokio::spawn(connection) })
     }
 
     /// Runs statements whose results nobody wants.
@@ -43,11 +40,9 @@ impl Sql {
         Ok(messages
             .iter()
             .filter_map(|message| match message {
-                SimpleQueryMessage::Row(row) => Some(
-                    (0..row.len())
-                        .map(|column| row.get(column).map(str::to_owned))
-                        .collect(),
-                ),
+                SimpleQueryMessage::Row(row) => {
+                    Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+                }
                 _ => None,
             })
             .collect())
@@ -65,9 +60,8 @@ impl Sql {
         });
         let named = rows.map(|row| {
             let columns = row.columns().iter().enumerate();
-            let values = columns.filter_map(|(place, column)| {
-                Some((column.name().to_owned(), row.get(place)?.to_owned()))
-            });
+            let values =
+                columns.filter_map(|(place, column)| Some((column.name().to_owned(), row.get(place)?.to_owned())));
             values.collect()
         });
         Ok(named.collect())
@@ -79,10 +73,7 @@ impl Sql {
     /// The server's, or the network's.
     pub async fn text(&self, sql: &str) -> Result<Option<String>, Error> {
         let rows = self.rows(sql).await?;
-        Ok(rows
-            .into_iter()
-            .next()
-            .and_then(|row| row.into_iter().next().flatten()))
+        Ok(rows.into_iter().next().and_then(|row| row.into_iter().next().flatten()))
     }
 
     /// As [`text`](Self::text), read as a number.
@@ -111,11 +102,8 @@ impl Sql {
     /// The server's, or the network's.
     pub async fn register(&self, host: &str, lease: Duration) -> Result<i64, Error> {
         let lease = lease.as_millis();
-        let id = self
-            .number(&format!(
-                "SELECT volguard.register_service('{host}', 'test', lease => '{lease} ms')"
-            ))
-            .await?;
+        let id =
+            self.number(&format!("SELECT volguard.register_service('{host}', 'test', lease => '{lease} ms')")).await?;
         Ok(id.expect("register_service returns an id or raises"))
     }
 
@@ -123,12 +111,7 @@ impl Sql {
     ///
     /// # Errors
     /// The server's, or the network's.
-    pub async fn acquire(
-        &self,
-        service: i64,
-        key: &str,
-        wait: Duration,
-    ) -> Result<Option<i64>, Error> {
+    pub async fn acquire(&self, service: i64, key: &str, wait: Duration) -> Result<Option<i64>, Error> {
         self.number(&acquire(service, key, wait)).await
     }
 
@@ -157,8 +140,7 @@ impl Sql {
     /// # Errors
     /// The server's, or the network's.
     pub async fn release(&self, token: i64) -> Result<bool, Error> {
-        self.holds(&format!("SELECT volguard.release({token})"))
-            .await
+        self.holds(&format!("SELECT volguard.release({token})")).await
     }
 
     /// The process that serves this connection. A pooler may have given it to somebody else by now.
@@ -204,7 +186,5 @@ pub fn acquire_all(service: i64, keys: &[String], wait: Duration) -> String {
 /// The SQLSTATE that the server refused with; the error itself, in words, if there is none.
 #[must_use]
 pub fn sqlstate(error: &Error) -> String {
-    error
-        .code()
-        .map_or_else(|| error.to_string(), |state| state.code().to_owned())
+    error.code().map_or_else(|| error.to_string(), |state| state.code().to_owned())
 }

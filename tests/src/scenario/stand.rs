@@ -36,10 +36,7 @@ impl Stand {
             .setting("max_connections", "600")
             .start()?;
         add_roles(&server)?;
-        Ok(Self {
-            server,
-            pooler: Once::new(),
-        })
+        Ok(Self { server, pooler: Once::new() })
     }
 
     pub(crate) fn pooler(&self) -> Result<&PgBouncer, Error> {
@@ -57,10 +54,7 @@ struct Once<T> {
 
 impl<T> Once<T> {
     const fn new() -> Self {
-        Self {
-            cell: OnceLock::new(),
-            making: Mutex::new(()),
-        }
+        Self { cell: OnceLock::new(), making: Mutex::new(()) }
     }
 
     fn get_or_make(&self, make: impl FnOnce() -> Result<T, Error>) -> Result<&T, Error> {

@@ -66,13 +66,7 @@ impl Worker {
             .with_context(|| program.display().to_string())?;
         let verbs = child.stdin.take().context("stdin is piped")?;
         let replies = child.stdout.take().context("stdout is piped")?;
-        let mut worker = Self {
-            child,
-            verbs,
-            replies: BufReader::new(replies).lines(),
-            service_id: 0,
-            name,
-        };
+        let mut worker = Self { child, verbs, replies: BufReader::new(replies).lines(), service_id: 0, name };
         worker.service_id = worker.reply().await?.parse()?;
         Ok(worker)
     }

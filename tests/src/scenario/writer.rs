@@ -68,11 +68,7 @@ impl Writer {
     ///
     /// # Errors
     /// The operating system's.
-    pub fn start(
-        program: &Path,
-        options: &WriterOptions,
-        environment: &[(&str, String)],
-    ) -> anyhow::Result<Self> {
+    pub fn start(program: &Path, options: &WriterOptions, environment: &[(&str, String)]) -> anyhow::Result<Self> {
         let mut child = Command::new(program)
             .arg(serde_json::to_string(options)?)
             .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -83,11 +79,7 @@ impl Writer {
             .with_context(|| program.display().to_string())?;
         let stdin = child.stdin.take().context("stdin is piped")?;
         let stdout = child.stdout.take().context("stdout is piped")?;
-        Ok(Self {
-            child,
-            stdin,
-            news: BufReader::new(stdout).lines(),
-        })
+        Ok(Self { child, stdin, news: BufReader::new(stdout).lines() })
     }
 
     /// What it tells next.
@@ -154,9 +146,7 @@ impl Writer {
     /// If it fails.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         drop(self.stdin);
-        let status = timeout(PATIENCE, self.child.wait())
-            .await
-            .context("the writer does not end")??;
+        let status = timeout(PATIENCE, self.child.wait()).await.context("the writer does not end")??;
         if !status.success() {
             bail!("the writer failed: {status}");
         }
@@ -170,10 +160,7 @@ impl Writer {
     /// The operating system's.
     pub async fn freeze(&mut self) -> anyhow::Result<()> {
         self.stdin.write_all(b"freeze\n").await?;
-        let stat = format!(
-            "/proc/{}/stat",
-            self.child.id().context("the writer has ended")?
-        );
+        let stat = format!("/proc/{}/stat", self.child.id().context("the writer has ended")?);
         until("the process to be stopped", async || {
             let stat = std::fs::read_to_string(&stat)?;
             let (_, state) = stat.rsplit_once(") ").context("no state")?;

@@ -81,10 +81,7 @@ pub(super) struct Deck<'a> {
 
 impl<'a> Deck<'a> {
     pub(super) fn of(cards: &'a [Fault]) -> Self {
-        Self {
-            cards,
-            left: Vec::new(),
-        }
+        Self { cards, left: Vec::new() }
     }
 
     pub(super) fn deal(&mut self, rng: &mut Rng) -> Option<Fault> {

@@ -122,10 +122,7 @@ pub async fn take_turns(
     while let Some(turns) = lines.join_next().await {
         served.push(turns??);
     }
-    Ok(Turns {
-        served,
-        took: started.elapsed(),
-    })
+    Ok(Turns { served, took: started.elapsed() })
 }
 
 async fn until_all_wait(sql: &Sql, key: &str, waiters: usize) -> anyhow::Result<()> {
@@ -146,10 +143,7 @@ mod tests {
     use super::*;
 
     fn turns(served: &[usize]) -> Turns {
-        Turns {
-            served: served.to_vec(),
-            took: Duration::from_secs(1),
-        }
+        Turns { served: served.to_vec(), took: Duration::from_secs(1) }
     }
 
     #[test]

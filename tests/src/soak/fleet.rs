@@ -37,17 +37,9 @@ struct Member {
 
 impl<'a> Fleet<'a> {
     pub(super) fn start(options: &'a Options, stage: &Stage) -> anyhow::Result<Self> {
-        let dir = workspace::target()
-            .join("soak")
-            .join(Uuid::new_v4().to_string());
+        let dir = workspace::target().join("soak").join(Uuid::new_v4().to_string());
         fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-        let mut fleet = Self {
-            options,
-            dir,
-            members: Vec::new(),
-            logs: Vec::new(),
-            rng: Rng::with_seed(options.seed),
-        };
+        let mut fleet = Self { options, dir, members: Vec::new(), logs: Vec::new(), rng: Rng::with_seed(options.seed) };
         for number in 0..options.clients {
             let member = fleet.enlist(stage, number, 1)?;
             fleet.members.push(member);
@@ -75,11 +67,7 @@ impl<'a> Fleet<'a> {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| program.display().to_string())?;
-        Ok(Member {
-            name,
-            incarnation,
-            child,
-        })
+        Ok(Member { name, incarnation, child })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -113,9 +101,8 @@ impl<'a> Fleet<'a> {
         }
         for member in &mut self.members {
             let name = &member.name;
-            let status = timeout(PATIENCE, member.child.wait())
-                .await
-                .with_context(|| format!("{name} does not end"))??;
+            let status =
+                timeout(PATIENCE, member.child.wait()).await.with_context(|| format!("{name} does not end"))??;
             if !status.success() {
                 bail!("{name} failed: {status}");
             }

@@ -68,9 +68,7 @@ impl Tally {
                 .filter(|call| call.answer == Answer::Nothing)
                 .filter(|call| !matches!(call.act, Act::Release { .. }))
                 .count(),
-            ended: (history.journal.iter())
-                .filter(|entry| matches!(entry.change, Change::Ended { .. }))
-                .count(),
+            ended: (history.journal.iter()).filter(|entry| matches!(entry.change, Change::Ended { .. })).count(),
             entries: history.journal.len(),
         }
     }
@@ -108,23 +106,9 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally {
-            calls,
-            acquired,
-            not_free,
-            sets,
-            written,
-            refused,
-            released,
-            unanswered,
-            ended,
-            entries,
-        } = self.tally;
-        writeln!(
-            f,
-            "{calls} operations of {} processes, {entries} entries in the journal",
-            self.processes
-        )?;
+        let Tally { calls, acquired, not_free, sets, written, refused, released, unanswered, ended, entries } =
+            self.tally;
+        writeln!(f, "{calls} operations of {} processes, {entries} entries in the journal", self.processes)?;
         writeln!(
             f,
             "  locks     {acquired} acquired, {not_free} not free, {released} released; {ended} services ended

@@ -19,11 +19,7 @@ pub async fn play(options: &Options) -> anyhow::Result<Outcome> {
     fleet.recall().await?;
     stage.calm_down(options.calm).await?;
 
-    let history = History {
-        calls: fleet.calls()?,
-        journal: stage.journal().await?,
-        endings: Vec::new(),
-    };
+    let history = History { calls: fleet.calls()?, journal: stage.journal().await?, endings: Vec::new() };
     let offences = check(&history);
     let logs = if offences.is_empty() {
         fleet.remove_logs()?;
@@ -31,12 +27,5 @@ pub async fn play(options: &Options) -> anyhow::Result<Outcome> {
     } else {
         Some(fleet.dir().to_owned())
     };
-    Ok(Outcome {
-        seed: options.seed,
-        processes: fleet.processes(),
-        tally: Tally::of(&history),
-        faults,
-        offences,
-        logs,
-    })
+    Ok(Outcome { seed: options.seed, processes: fleet.processes(), tally: Tally::of(&history), faults, offences, logs })
 }

@@ -81,13 +81,7 @@ impl Stage {
 
     /// Plans a cut at one of the next requests through a proxy. It replaces one that has not come yet.
     pub(super) fn cut(&self, rng: &mut Rng) {
-        let cut = if rng.bool() {
-            Cut::Request
-        } else {
-            Cut::Reply {
-                keep: rng.usize(0..40),
-            }
-        };
+        let cut = if rng.bool() { Cut::Request } else { Cut::Reply { keep: rng.usize(0..40) } };
         self.proxies[rng.usize(0..PROXIES)].cut(rng.usize(0..20), cut);
     }
 

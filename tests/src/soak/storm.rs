@@ -104,9 +104,8 @@ impl Storm<'_, '_> {
             let due = self.remedies.iter().map(|(at, _)| *at).min();
             sleep_until(due.unwrap_or(end).min(end)).await;
             let now = Instant::now();
-            let (due, later) = std::mem::take(&mut self.remedies)
-                .into_iter()
-                .partition::<Vec<_>, _>(|(at, _)| *at <= now);
+            let (due, later) =
+                std::mem::take(&mut self.remedies).into_iter().partition::<Vec<_>, _>(|(at, _)| *at <= now);
             self.remedies = later;
             for (_, remedy) in due {
                 self.put_right(remedy)?;

@@ -74,11 +74,7 @@ impl Visitor {
         let log = Arc::clone(&self.log);
         let mut questions = Vec::new();
         for key in &keys {
-            questions.push(log.ask(Act::Acquire {
-                key: key.clone(),
-                request,
-                service: self.session.service_id(),
-            })?);
+            questions.push(log.ask(Act::Acquire { key: key.clone(), request, service: self.session.service_id() })?);
         }
         let Ok(hold) = self.ask(&keys, wait, request).await else {
             sleep(AFTER_AN_ERROR).await;
@@ -91,12 +87,7 @@ impl Visitor {
         Ok(hold)
     }
 
-    async fn ask(
-        &self,
-        keys: &[String],
-        wait: Duration,
-        request: Uuid,
-    ) -> Result<Option<Hold>, volguard::Error> {
+    async fn ask(&self, keys: &[String], wait: Duration, request: Uuid) -> Result<Option<Hold>, volguard::Error> {
         if let [key] = keys {
             let asking = self.session.acquire("volume", key).wait(wait);
             Ok(asking.request_id(request).await?.map(Hold::One))
@@ -120,22 +111,14 @@ impl Visitor {
     }
 
     fn key(&mut self) -> String {
-        if self.rng.u8(0..10) < HOT_OF_TEN {
-            hot(self.rng.usize(0..self.habits.hot_keys))
-        } else {
-            self.host.clone()
-        }
+        if self.rng.u8(0..10) < HOT_OF_TEN { hot(self.rng.usize(0..self.habits.hot_keys)) } else { self.host.clone() }
     }
 
     /// Whether or not the session is lost: it is the server that has to say no.
     async fn write(&mut self, lock: &Lock) -> anyhow::Result<()> {
         let write = Uuid::new_v4();
         let log = Arc::clone(&self.log);
-        let question = log.ask(Act::Write {
-            key: lock.resource_id().to_owned(),
-            token: lock.token(),
-            write,
-        })?;
+        let question = log.ask(Act::Write { key: lock.resource_id().to_owned(), token: lock.token(), write })?;
         let patience = if self.rng.u8(0..100) < self.habits.abandoned {
             HANGS_UP_WITHIN.mul_f64(self.rng.f64())
         } else {
@@ -172,11 +155,7 @@ impl Visitor {
 
     async fn write_by_sql(&mut self, lock: &Lock, write: Uuid) -> Answer {
         let (key, token) = (lock.resource_id(), lock.token());
-        let fence = if self.habits.fenced {
-            format!(", fence => {token}")
-        } else {
-            String::new()
-        };
+        let fence = if self.habits.fenced { format!(", fence => {token}") } else { String::new() };
         let statement = format!(
             r#"SELECT (volguard.conditional_update('app.resources', '{{"id": "{key}"}}',
                    '{{"version": {{"add": [{{"column": "version"}}, 1]}}, "token": {token}, "write": "{write}"}}'{fence})).outcome"#
@@ -203,10 +182,7 @@ impl Visitor {
         let log = Arc::clone(&self.log);
         let mut questions = Vec::new();
         for lock in hold.locks() {
-            questions.push(log.ask(Act::Release {
-                key: lock.resource_id().to_owned(),
-                token: lock.token(),
-            })?);
+            questions.push(log.ask(Act::Release { key: lock.resource_id().to_owned(), token: lock.token() })?);
         }
         // One in ten is only dropped, and released behind the scenes.
         if self.rng.u8(0..10) == 0 {
@@ -214,20 +190,14 @@ impl Visitor {
         }
         match hold.release().await {
             Ok(Answer::Nothing) | Err(_) => Ok(()),
-            Ok(answer) => questions
-                .into_iter()
-                .try_for_each(|question| question.answer(answer)),
+            Ok(answer) => questions.into_iter().try_for_each(|question| question.answer(answer)),
         }
     }
 
     /// Where nobody else waits it may be long, so that somebody who is stopped holds something more often than not.
     async fn pause(&mut self, lock: &Lock) {
         let long = lock.resource_id() == self.host && self.rng.u8(0..4) == 0;
-        let most = if long {
-            self.session.lease() / 2
-        } else {
-            self.habits.pause
-        };
+        let most = if long { self.session.lease() / 2 } else { self.habits.pause };
         sleep(most.mul_f64(self.rng.f64())).await;
     }
 }

@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use volguard::StatementMode;
-use volguard_tests::scenario::{
-    Observer, Sql, Violation, Worker, WorkerOptions, furnish, until, url,
-};
+use volguard_tests::scenario::{Observer, Sql, Violation, Worker, WorkerOptions, furnish, until, url};
 use volguard_tests::{PrivateServer, PrivateServerBuilder};
 
 /// Long enough that no session is lost before its time, on a busy machine.
@@ -46,10 +44,7 @@ async fn ticks(server: &PrivateServer, count: usize) -> anyhow::Result<()> {
     // The server writes it when the next process is started, which is after the end of the last.
     let started = "starting background worker process \"volguard cleanup worker\"";
     let goal = logged(server, started)? + count + 1;
-    until("ticks of the worker", async || {
-        Ok((logged(server, started)? >= goal).then_some(()))
-    })
-    .await
+    until("ticks of the worker", async || Ok((logged(server, started)? >= goal).then_some(()))).await
 }
 
 /// Volumes as the role `manager` has them, which write down who changes them; `extending` ones become `error`.
@@ -90,17 +85,13 @@ async fn until_cleaned(server: &PrivateServer, service: i64) -> anyhow::Result<(
     let clean = format!(
         "SELECT fenced_at IS NOT NULL AND held_locks = 0 FROM volguard.service_status WHERE service_id = {service}"
     );
-    until("the cleaning of a dead service", async || {
-        Ok(superuser.holds(&clean).await?.then_some(()))
-    })
-    .await
+    until("the cleaning of a dead service", async || Ok(superuser.holds(&clean).await?.then_some(()))).await
 }
 
 async fn is_untouched(server: &PrivateServer, service: i64) -> anyhow::Result<bool> {
     let superuser = Sql::connect(&server.url()).await?;
-    let down = format!(
-        "SELECT state = 'down' AND held_locks = 2 FROM volguard.service_status WHERE service_id = {service}"
-    );
+    let down =
+        format!("SELECT state = 'down' AND held_locks = 2 FROM volguard.service_status WHERE service_id = {service}");
     Ok(superuser.holds(&down).await?)
 }
 
@@ -109,8 +100,7 @@ async fn is_untouched(server: &PrivateServer, service: i64) -> anyhow::Result<bo
 async fn a_killed_service_is_cleaned_up_without_any_client() -> anyhow::Result<()> {
     let server = server()?;
     let sql = volumes(&server).await?;
-    sql.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'extending')")
-        .await?;
+    sql.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'extending')").await?;
     let options = WorkerOptions {
         url: url("manager", server.port(), "volguard"),
         mode: StatementMode::Prepared,
@@ -129,18 +119,13 @@ async fn a_killed_service_is_cleaned_up_without_any_client() -> anyhow::Result<(
          FROM volguard.service_status WHERE service_id = {dead}"
     );
     let late = sql.number(&late).await?.context("it is fenced")?;
-    let late = u64::try_from(late)
-        .map_err(|_| Violation::Early(format!("{} ms before the lease ended", -late)))?;
+    let late = u64::try_from(late).map_err(|_| Violation::Early(format!("{} ms before the lease ended", -late)))?;
     let (what, took, limit) = ("the worker", Duration::from_millis(late), INTERVAL + SLACK);
     if took > limit {
         return Err(Violation::Late { what, took, limit }.into());
     }
     let volume = "SELECT concat_ws(' ', status, changed_by, size) FROM app.volumes";
-    assert_eq!(
-        sql.text(volume).await?.as_deref(),
-        Some("error manager 2"),
-        "repaired once, by the rule's role"
-    );
+    assert_eq!(sql.text(volume).await?.as_deref(), Some("error manager 2"), "repaired once, by the rule's role");
     Ok(())
 }
 
@@ -161,10 +146,8 @@ async fn nothing_is_cleaned_up_without_auto_cleanup() -> anyhow::Result<()> {
 /// A changed configuration is heeded at once, even by a worker that rests for an hour.
 #[tokio::test]
 async fn a_reload_changes_interval_and_database() -> anyhow::Result<()> {
-    let server = with_worker()
-        .setting("volguard.cleanup_interval", "1h")
-        .setting("volguard.database", "postgres")
-        .start()?;
+    let server =
+        with_worker().setting("volguard.cleanup_interval", "1h").setting("volguard.database", "postgres").start()?;
     furnish(&server)?;
     let sql = volumes(&server).await?;
     let dead = crashed(&server, &sql, "v0").await?;

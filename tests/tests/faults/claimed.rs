@@ -18,10 +18,7 @@ const PIECES: u32 = 150;
 const CLAIMERS: usize = 3;
 const ACCIDENTS: usize = 14;
 
-by_both_routes!(
-    all_work_is_done_once_whoever_is_killed,
-    a_claimer_that_was_too_late_can_do_nothing,
-);
+by_both_routes!(all_work_is_done_once_whoever_is_killed, a_claimer_that_was_too_late_can_do_nothing,);
 
 /// A service that left in the middle of work on these volumes, which no rule repairs.
 async fn crash(sql: &Sql, numbers: RangeInclusive<u32>, status: &str) -> anyhow::Result<()> {
@@ -79,11 +76,7 @@ async fn accidents(site: &Site, verb: &str, kills: u8) -> anyhow::Result<()> {
             claimers[victim].freeze()?;
         }
         // The next incarnation of one that was killed, or another host.
-        let host = if killed && fastrand::bool() {
-            victim
-        } else {
-            CLAIMERS + accident
-        };
+        let host = if killed && fastrand::bool() { victim } else { CLAIMERS + accident };
         let mut victim = std::mem::replace(&mut claimers[victim], claimer(site, verb, host).await?);
         if !killed {
             sleepers.spawn(async move {
@@ -105,10 +98,7 @@ async fn accidents(site: &Site, verb: &str, kills: u8) -> anyhow::Result<()> {
 
 async fn until_repaired(sql: &Sql, pieces: usize) -> anyhow::Result<()> {
     let enough = format!("SELECT count(*) >= {pieces} FROM app.volumes WHERE status = 'error'");
-    until("some repairs", async || {
-        Ok(sql.holds(&enough).await?.then_some(()))
-    })
-    .await
+    until("some repairs", async || Ok(sql.holds(&enough).await?.then_some(()))).await
 }
 
 async fn judge(sql: &Sql) -> anyhow::Result<()> {
@@ -144,10 +134,7 @@ async fn a_claimer_that_was_too_late_can_do_nothing(site: &Site) -> anyhow::Resu
 
     let heir = site.sql().await?;
     let service = heir.register("heir", LONG).await?;
-    let heirloom = until("work that a claimer has left", async || {
-        claim(&heir, service).await
-    })
-    .await?;
+    let heirloom = until("work that a claimer has left", async || claim(&heir, service).await).await?;
     for (statement, expected) in what_the_dead_may_not(claimer, token) {
         answers(&late, &statement, expected).await?;
     }
@@ -159,12 +146,7 @@ async fn a_claimer_that_was_too_late_can_do_nothing(site: &Site) -> anyhow::Resu
     if heirloom <= token {
         let (earlier, later) = (token, heirloom);
         let key = "v0".to_owned();
-        return Err(Violation::TokenWentBack {
-            key,
-            earlier,
-            later,
-        }
-        .into());
+        return Err(Violation::TokenWentBack { key, earlier, later }.into());
     }
     let finish = format!("SELECT volguard.finish_cleanup({heirloom})");
     answers(&heir, &finish, "t").await
@@ -174,10 +156,7 @@ async fn a_claimer_that_was_too_late_can_do_nothing(site: &Site) -> anyhow::Resu
 async fn without_a_new_token_the_late_claimer_goes_on() -> anyhow::Result<()> {
     let site = Site::without("ClaimToken")?;
     let violation = Violation::expected_in(a_claimer_that_was_too_late_can_do_nothing(&site).await);
-    assert!(
-        matches!(violation, Violation::Trespass { .. }),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::Trespass { .. }), "{violation}");
     Ok(())
 }
 
@@ -186,9 +165,6 @@ async fn without_a_new_token_the_late_claimer_goes_on() -> anyhow::Result<()> {
 async fn without_the_fence_sleepers_do_it_again() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
     let violation = Violation::expected_in(accidents(&site, "clean unfenced", 0).await);
-    assert!(
-        matches!(violation, Violation::Trespass { .. }),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::Trespass { .. }), "{violation}");
     Ok(())
 }

@@ -30,9 +30,7 @@ const FILTERS: [&str; CLEANERS] = [
 
 /// Lets services die over so many rows: half of them plain locks, half work on volumes that a rule repairs.
 async fn crashed(manager: &Sql, superuser: &Sql, rows: i64) -> anyhow::Result<()> {
-    manager
-        .run("SELECT volguard.track_resource('volume', 'app.volumes')")
-        .await?;
+    manager.run("SELECT volguard.track_resource('volume', 'app.volumes')").await?;
     manager
         .run(r#"SELECT volguard.on_crash('volume', 'creating', '{"size": {"add": [{"column": "size"}, 1]}}')"#)
         .await?;
@@ -61,9 +59,7 @@ async fn cleaned_once(superuser: &Sql, rows: i64) -> anyhow::Result<()> {
     }
     let volumes = superuser.number("SELECT count(*) FROM app.volumes").await?;
     assert_eq!(volumes, Some(rows / 2));
-    let left = superuser
-        .number("SELECT count(*) FROM volguard.workers")
-        .await?;
+    let left = superuser.number("SELECT count(*) FROM volguard.workers").await?;
     match left {
         Some(0) => Ok(()),
         left => Err(Violation::LeftBehind(format!("{left:?} rows of dead services")).into()),
@@ -75,24 +71,15 @@ type Report = [i64; 3];
 
 async fn cleanup(sql: Sql, filter: &str) -> anyhow::Result<Report> {
     let sums = "coalesce(sum(locks_released), 0), coalesce(sum(resources_cleaned), 0), coalesce(sum(resources_stale + awaiting), 0)";
-    let rows = sql
-        .rows(&format!("SELECT {sums} FROM volguard.cleanup({filter})"))
-        .await?;
+    let rows = sql.rows(&format!("SELECT {sums} FROM volguard.cleanup({filter})")).await?;
     let row = rows.first().context("sums")?;
-    let number = |at: usize| {
-        row[at]
-            .as_deref()
-            .context("a sum")?
-            .parse()
-            .map_err(anyhow::Error::from)
-    };
+    let number = |at: usize| row[at].as_deref().context("a sum")?.parse().map_err(anyhow::Error::from);
     Ok([number(0)?, number(1)?, number(2)?])
 }
 
 /// What anybody would write: read what there is, repair it, forget it.
 async fn naive_cleanup(sql: Sql, all_have_read: Arc<Barrier>) -> anyhow::Result<()> {
-    let read =
-        "CREATE TEMPORARY TABLE seen AS SELECT token, resource_id, status FROM volguard.workers";
+    let read = "CREATE TEMPORARY TABLE seen AS SELECT token, resource_id, status FROM volguard.workers";
     sql.run(read).await?;
     all_have_read.wait().await;
     sql.run(
@@ -181,23 +168,15 @@ async fn broken_off(server: &mut PrivateServer, end: End) -> anyhow::Result<()> 
     superuser.run(HOLD_UP).await?;
     let cleaner = Sql::connect(&manager).await?;
     let cleaning = tokio::spawn(async move { cleanup(cleaner, "").await });
-    let held_up =
-        "SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory' AND query ~ 'cleanup'";
-    let backend = until("a cleanup in its middle", async || {
-        Ok(superuser.number(held_up).await?)
-    })
-    .await?;
+    let held_up = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory' AND query ~ 'cleanup'";
+    let backend = until("a cleanup in its middle", async || Ok(superuser.number(held_up).await?)).await?;
     match end {
         End::Terminated => {
             let terminate = format!("SELECT pg_terminate_backend({backend})");
             superuser.run(&terminate).await?;
             // Its client is told before its transaction is undone.
-            let gone =
-                format!("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {backend})");
-            until("the end of the cleanup", async || {
-                Ok(superuser.holds(&gone).await?.then_some(()))
-            })
-            .await?;
+            let gone = format!("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {backend})");
+            until("the end of the cleanup", async || Ok(superuser.holds(&gone).await?.then_some(()))).await?;
         }
         End::ServerCrash => server::power_failure(server)?,
     }

@@ -13,35 +13,19 @@ const LONG: Duration = Duration::from_secs(30);
 const SETTLED: Duration = Duration::from_secs(20);
 
 /// A reply to `acquire` has some 50 bytes: lost whole, cut in its head, cut in the row.
-const CUTS: [Cut; 4] = [
-    Cut::Request,
-    Cut::Reply { keep: 0 },
-    Cut::Reply { keep: 3 },
-    Cut::Reply { keep: 40 },
-];
+const CUTS: [Cut; 4] = [Cut::Request, Cut::Reply { keep: 0 }, Cut::Reply { keep: 3 }, Cut::Reply { keep: 40 }];
 
-by_both_routes!(
-    an_acquire_is_repeated_by_its_request_id,
-    a_repeated_acquire_that_still_waits,
-    a_release_is_repeated,
-);
+by_both_routes!(an_acquire_is_repeated_by_its_request_id, a_repeated_acquire_that_still_waits, a_release_is_repeated,);
 
 async fn locks(observer: &Observer) -> anyhow::Result<Vec<i64>> {
-    let rows = observer
-        .sql()
-        .rows("SELECT token FROM volguard.lock_status")
-        .await?;
+    let rows = observer.sql().rows("SELECT token FROM volguard.lock_status").await?;
     let tokens = rows.into_iter().flatten().flatten();
-    Ok(tokens
-        .map(|token| token.parse())
-        .collect::<Result<_, _>>()?)
+    Ok(tokens.map(|token| token.parse()).collect::<Result<_, _>>()?)
 }
 
 fn acquire(service: i64, request: Uuid, wait: Duration) -> String {
     let wait = wait.as_millis();
-    format!(
-        "SELECT volguard.acquire({service}, 'volume', 'v0', wait => '{wait} ms', request_id => '{request}')"
-    )
+    format!("SELECT volguard.acquire({service}, 'volume', 'v0', wait => '{wait} ms', request_id => '{request}')")
 }
 
 /// As any program that has lost its connection would: connect, and say the same again.
@@ -65,11 +49,7 @@ async fn an_acquire_is_repeated_by_its_request_id(site: &Site) -> anyhow::Result
         };
         if !held.is_empty() && held != [token] {
             let tokens = [held[0], token];
-            return Err(Violation::TwoHolders {
-                key: "v0".to_owned(),
-                tokens,
-            }
-            .into());
+            return Err(Violation::TwoHolders { key: "v0".to_owned(), tokens }.into());
         }
         assert_eq!(locks(&observer).await?, [token]);
         assert!(sql.release(token).await?);
@@ -92,10 +72,7 @@ async fn a_repeated_acquire_that_still_waits(site: &Site) -> anyhow::Result<()> 
     let observer = site.observer().await?;
     let (holder, again) = (site.sql().await?, site.sql().await?);
     let other = holder.register("holder", LEASE).await?;
-    let token = holder
-        .acquire(other, "v0", Duration::ZERO)
-        .await?
-        .context("free")?;
+    let token = holder.acquire(other, "v0", Duration::ZERO).await?.context("free")?;
     let service = again.register("a", LEASE).await?;
     let statement = acquire(service, Uuid::new_v4(), LONG);
 
@@ -105,8 +82,7 @@ async fn a_repeated_acquire_that_still_waits(site: &Site) -> anyhow::Result<()> 
         tokio::spawn(async move { unlucky.number(&statement).await })
     };
     observer.until_asleep(1).await?;
-    let second =
-        tokio::spawn(async move { again.number(&statement).await.map(|won| (again, won)) });
+    let second = tokio::spawn(async move { again.number(&statement).await.map(|won| (again, won)) });
     observer.until_queued(1).await?;
     holder.release(token).await?;
     let (again, won) = second.await??;
@@ -125,10 +101,7 @@ async fn a_release_is_repeated(site: &Site) -> anyhow::Result<()> {
     let service = sql.register("a", LEASE).await?;
     for cut in CUTS {
         let unlucky = Sql::connect(&url).await?;
-        let token = sql
-            .acquire(service, "v0", Duration::ZERO)
-            .await?
-            .context("free")?;
+        let token = sql.acquire(service, "v0", Duration::ZERO).await?.context("free")?;
         proxy.cut(0, cut);
         assert!(unlucky.release(token).await.is_err(), "{cut:?}");
         assert_eq!(sql.release(token).await?, cut == Cut::Request, "{cut:?}");
@@ -146,20 +119,8 @@ async fn a_lock_that_nobody_knows_of_is_noticed() -> anyhow::Result<()> {
     let service = sql.register("a", LEASE).await?;
     let unlucky = Sql::connect(&site.url_by_port(proxy.port())).await?;
     proxy.cut(0, Cut::Reply { keep: 0 });
-    assert!(
-        unlucky
-            .acquire(service, "v0", Duration::ZERO)
-            .await
-            .is_err()
-    );
-    let settled = site
-        .observer()
-        .await?
-        .until_settled(Duration::from_millis(500))
-        .await;
-    assert!(matches!(
-        Violation::expected_in(settled),
-        Violation::LeftBehind(_)
-    ));
+    assert!(unlucky.acquire(service, "v0", Duration::ZERO).await.is_err());
+    let settled = site.observer().await?.until_settled(Duration::from_millis(500)).await;
+    assert!(matches!(Violation::expected_in(settled), Violation::LeftBehind(_)));
     Ok(())
 }

@@ -17,32 +17,13 @@ pub fn what_the_dead_may_not(service: i64, token: i64) -> Vec<(String, &'static 
     vec![
         (format!("SELECT volguard.heartbeat({service})"), "VG001"),
         (acquire, "VG001"),
-        (
-            format!("SELECT volguard.reconcile({service}, '{{}}')"),
-            "VG001",
-        ),
-        (
-            format!("SELECT volguard.deregister_service({service})"),
-            "VG001",
-        ),
+        (format!("SELECT volguard.reconcile({service}, '{{}}')"), "VG001"),
+        (format!("SELECT volguard.deregister_service({service})"), "VG001"),
         (format!("SELECT volguard.assert_held({token})"), "VG002"),
-        (
-            format!("SELECT volguard.set_status({token}, 'extending')"),
-            "VG002",
-        ),
+        (format!("SELECT volguard.set_status({token}, 'extending')"), "VG002"),
         (fenced_update(token), "fenced"),
-        (
-            format!(
-                "SELECT volguard.start_work({service}, 'volume', 'v1', '{{\"status\": \"extending\"}}')"
-            ),
-            "VG001",
-        ),
-        (
-            format!(
-                "SELECT outcome FROM volguard.finish_work({token}, '{{\"status\": \"available\"}}')"
-            ),
-            "fenced",
-        ),
+        (format!("SELECT volguard.start_work({service}, 'volume', 'v1', '{{\"status\": \"extending\"}}')"), "VG001"),
+        (format!("SELECT outcome FROM volguard.finish_work({token}, '{{\"status\": \"available\"}}')"), "fenced"),
         (format!("SELECT volguard.release({token})"), "f"),
         (format!("SELECT volguard.release_all(ARRAY[{token}])"), "0"),
     ]
@@ -66,12 +47,7 @@ pub async fn answers(sql: &Sql, statement: &str, expected: &str) -> anyhow::Resu
     if got == expected {
         return Ok(());
     }
-    Err(Violation::Trespass {
-        act: statement.to_owned(),
-        expected: expected.to_owned(),
-        got,
-    }
-    .into())
+    Err(Violation::Trespass { act: statement.to_owned(), expected: expected.to_owned(), got }.into())
 }
 
 /// Its lock has passed on to somebody else when it comes back.
@@ -81,32 +57,21 @@ pub async fn a_dead_service_can_do_nothing(site: &Site) -> anyhow::Result<()> {
     let heir = site.sql().await?;
     heir.run(TRACKED).await?;
     let service = heir.register("heir", LONG).await?;
-    let token = heir
-        .acquire(service, "v0", LONG)
-        .await?
-        .context("free, as its lease is over")?;
+    let token = heir.acquire(service, "v0", LONG).await?.context("free, as its lease is over")?;
     assert!(token > zombie.token);
     let before = heir.text(STATE).await?;
     for (statement, expected) in what_the_dead_may_not(zombie.service, zombie.token) {
         answers(&zombie.sql, &statement, expected).await?;
     }
     assert_eq!(heir.text(STATE).await?, before, "nothing has changed");
-    answers(
-        &heir,
-        &format!("SELECT volguard.assert_held({token}) IS NULL"),
-        "f",
-    )
-    .await
+    answers(&heir, &format!("SELECT volguard.assert_held({token}) IS NULL"), "f").await
 }
 
 #[tokio::test]
 async fn without_the_fence_the_dead_come_back() -> anyhow::Result<()> {
     let site = Site::without("Fence")?;
     let violation = Violation::expected_in(a_dead_service_can_do_nothing(&site).await);
-    assert!(
-        matches!(violation, Violation::Trespass { .. }),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::Trespass { .. }), "{violation}");
     Ok(())
 }
 
@@ -118,9 +83,7 @@ async fn without_a_token_a_zombies_write_takes_effect() -> anyhow::Result<()> {
     site.observer().await?.end_lease(zombie.service).await?;
     let heir = site.sql().await?;
     let service = heir.register("heir", LONG).await?;
-    heir.acquire(service, "v0", LONG)
-        .await?
-        .context("free, as its lease is over")?;
+    heir.acquire(service, "v0", LONG).await?.context("free, as its lease is over")?;
     let unfenced = fenced_update(0).replace("fence => 0", "fence => NULL");
     answers(&zombie.sql, &unfenced, "updated").await
 }

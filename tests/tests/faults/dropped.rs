@@ -32,9 +32,7 @@ by_both_routes!(
 async fn acquire(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     everywhere(async |place| {
-        let lock = stage
-            .run(place, stage.session.acquire("volume", "v0").run())
-            .await;
+        let lock = stage.run(place, stage.session.acquire("volume", "v0").run()).await;
         let ended = lock.is_some();
         if let Some(lock) = lock {
             lock?.context("nobody else wants it")?.release().await?;
@@ -88,11 +86,7 @@ async fn leaves_the_line(site: &Site, stage: &Stage) -> anyhow::Result<()> {
 async fn acquire_that_waits_in_the_process(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     for when in [When::AfterPoll(1), When::BeforePollAfter(1)] {
-        let held = stage
-            .session
-            .acquire("volume", "v0")
-            .await?
-            .context("free")?;
+        let held = stage.session.acquire("volume", "v0").await?.context("free")?;
         let waiting = stage.session.acquire("volume", "v0").wait(LONG).run();
         // A task of its own, which is polled only when its future was woken.
         let waiting = tokio::spawn(Polls::of(waiting, when));
@@ -108,9 +102,7 @@ async fn acquire_all(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     everywhere(async |place| {
         let keys = ["v2", "v0", "v1"].map(|key| ("volume", key));
-        let set = stage
-            .run(place, stage.session.acquire_all(keys).run())
-            .await;
+        let set = stage.run(place, stage.session.acquire_all(keys).run()).await;
         let ended = set.is_some();
         if let Some(set) = set {
             set?.context("nobody else wants them")?.release().await?;
@@ -125,11 +117,7 @@ async fn acquire_all(site: &Site) -> anyhow::Result<()> {
 async fn release(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     everywhere(async |place| {
-        let lock = stage
-            .session
-            .acquire("volume", "v0")
-            .await?
-            .context("free")?;
+        let lock = stage.session.acquire("volume", "v0").await?.context("free")?;
         let ended = stage.run(place, lock.release()).await.transpose()?;
         stage.is_clean().await?;
         Ok(ended.is_some())
@@ -143,18 +131,9 @@ async fn release_all(site: &Site) -> anyhow::Result<()> {
     everywhere(async |place| {
         let mut locks = Vec::new();
         for key in ["v0", "v1", "v2"] {
-            locks.push(
-                stage
-                    .session
-                    .acquire("volume", key)
-                    .await?
-                    .context("free")?,
-            );
+            locks.push(stage.session.acquire("volume", key).await?.context("free")?);
         }
-        let ended = stage
-            .run(place, stage.session.release_all(locks))
-            .await
-            .transpose()?;
+        let ended = stage.run(place, stage.session.release_all(locks)).await.transpose()?;
         stage.is_clean().await?;
         Ok(ended.is_some())
     })
@@ -166,15 +145,8 @@ async fn release_all(site: &Site) -> anyhow::Result<()> {
 async fn set_status(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     everywhere(async |place| {
-        let lock = stage
-            .session
-            .acquire("volume", "v0")
-            .await?
-            .context("free")?;
-        let ended = stage
-            .run(place, lock.set_status(Some("extending")))
-            .await
-            .transpose()?;
+        let lock = stage.session.acquire("volume", "v0").await?.context("free")?;
+        let ended = stage.run(place, lock.set_status(Some("extending"))).await.transpose()?;
         lock.assert_held().await?;
         assert!(lock.release().await?);
         stage.is_clean().await?;
@@ -189,20 +161,9 @@ async fn reconcile(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     let service = stage.session.service_id();
     everywhere(async |place| {
-        let known = stage
-            .session
-            .acquire("volume", "v1")
-            .await?
-            .context("free")?;
-        stage
-            .other
-            .acquire(service, "v0", Duration::ZERO)
-            .await?
-            .context("free")?;
-        let ended = stage
-            .run(place, stage.session.reconcile())
-            .await
-            .transpose()?;
+        let known = stage.session.acquire("volume", "v1").await?.context("free")?;
+        stage.other.acquire(service, "v0", Duration::ZERO).await?.context("free")?;
+        let ended = stage.run(place, stage.session.reconcile()).await.transpose()?;
         if !place.is_before_the_start() {
             let token = stage.other_acquires().await?;
             stage.other.release(token).await?;
@@ -222,21 +183,14 @@ async fn start(site: &Site) -> anyhow::Result<()> {
     let observer = site.observer().await?;
     let proxy = Proxy::in_front_of(site.port()).await?;
     everywhere(async |place| {
-        let session = run(&proxy, place, connect(site, &proxy))
-            .await
-            .transpose()?;
+        let session = run(&proxy, place, connect(site, &proxy)).await.transpose()?;
         let ended = session.is_some();
         drop(session);
         observer.until_disconnected(SETTLED).await?;
         let again = connect(site, &proxy).await?;
         let alive = "SELECT count(*) FROM volguard.service_status WHERE state = 'up'";
         assert_eq!(observer.sql().number(alive).await?, Some(1));
-        again
-            .acquire("volume", "v0")
-            .await?
-            .context("free")?
-            .release()
-            .await?;
+        again.acquire("volume", "v0").await?.context("free")?.release().await?;
         again.stop().await?;
         Ok(ended)
     })
@@ -251,9 +205,7 @@ async fn stop(site: &Site) -> anyhow::Result<()> {
     everywhere(async |place| {
         let session = connect(site, &proxy).await?;
         let lock = session.acquire("volume", "v0").await?.context("free")?;
-        let ended = run(&proxy, place, session.clone().stop())
-            .await
-            .transpose()?;
+        let ended = run(&proxy, place, session.clone().stop()).await.transpose()?;
         if place.is_before_the_start() {
             lock.release().await?;
             session.stop().await?;
@@ -274,21 +226,11 @@ async fn without_the_client_a_dropped_acquire_leaves_its_lock() -> anyhow::Resul
     let site = Site::new(Route::Direct)?;
     let sql = site.sql().await?;
     let service = sql.register("a", LEASE).await?;
-    let sent = Polls::of(
-        sql.acquire(service, "v0", Duration::ZERO),
-        When::AfterPoll(1),
-    );
+    let sent = Polls::of(sql.acquire(service, "v0", Duration::ZERO), When::AfterPoll(1));
     assert!(sent.await.is_none());
     // The answer to this comes after the answer to that.
     sql.run("SELECT 1").await?;
-    let settled = site
-        .observer()
-        .await?
-        .until_settled(Duration::from_millis(500))
-        .await;
-    assert!(matches!(
-        Violation::expected_in(settled),
-        Violation::LeftBehind(_)
-    ));
+    let settled = site.observer().await?.until_settled(Duration::from_millis(500)).await;
+    assert!(matches!(Violation::expected_in(settled), Violation::LeftBehind(_)));
     Ok(())
 }

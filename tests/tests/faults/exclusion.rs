@@ -10,12 +10,7 @@ const LEASE: Duration = Duration::from_secs(60);
 const KEYS: usize = 3;
 const SETTLED: Duration = Duration::from_secs(10);
 
-by_both_routes!(
-    tasks_of_the_client,
-    plain_connections,
-    processes,
-    many_locks_on_few_connections,
-);
+by_both_routes!(tasks_of_the_client, plain_connections, processes, many_locks_on_few_connections,);
 
 fn keys() -> Vec<String> {
     (0..KEYS).map(|number| format!("v{number}")).collect()
@@ -69,10 +64,7 @@ async fn somebody_who_takes_no_lock_is_noticed() -> anyhow::Result<()> {
     let mut parties = plain(&site, 2).await?;
     parties.push(Party::Reckless(1 << 60));
     let violation = Violation::expected_in(contest(&site, parties, 200).await);
-    assert!(
-        matches!(violation, Violation::TwoHolders { .. }),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::TwoHolders { .. }), "{violation}");
     Ok(())
 }
 
@@ -111,8 +103,7 @@ async fn processes(site: &Site) -> anyhow::Result<()> {
 }
 
 /// Two inserts at once are rare; a trigger that holds each until the next full second makes them certain.
-pub const TWO_AT_ONCE: &str =
-    "ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey;
+pub const TWO_AT_ONCE: &str = "ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey;
      CREATE FUNCTION app.dawdle() RETURNS trigger LANGUAGE plpgsql AS
          'BEGIN PERFORM pg_sleep((1 - extract(epoch FROM clock_timestamp()) % 1)::float8); RETURN NULL; END';
      CREATE TRIGGER dawdle AFTER INSERT ON volguard.workers
@@ -120,14 +111,11 @@ pub const TWO_AT_ONCE: &str =
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
-    let site = Site::without("Line")?;
+    let site = Site::without("WaitQueue")?;
     site.psql(TWO_AT_ONCE)?;
     let parties = plain(&site, 8).await?;
     let violation = Violation::expected_in(contest(&site, parties, 20).await);
-    assert!(
-        matches!(violation, Violation::TwoHolders { .. }),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::TwoHolders { .. }), "{violation}");
     Ok(())
 }
 
@@ -144,12 +132,7 @@ async fn many_locks_on_few_connections(site: &Site) -> anyhow::Result<()> {
             let mut locks = Vec::new();
             for number in 0..LOCKS / TASKS {
                 let key = format!("{task}-{number}");
-                locks.push(
-                    session
-                        .acquire("volume", &key)
-                        .await?
-                        .expect("nobody else wants it"),
-                );
+                locks.push(session.acquire("volume", &key).await?.expect("nobody else wants it"));
             }
             Ok::<_, volguard::Error>(locks)
         });
@@ -159,10 +142,7 @@ async fn many_locks_on_few_connections(site: &Site) -> anyhow::Result<()> {
         locks.extend(taken??);
     }
     let observer = site.observer().await?;
-    let held = observer
-        .sql()
-        .number("SELECT count(*) FROM volguard.lock_status WHERE alive")
-        .await?;
+    let held = observer.sql().number("SELECT count(*) FROM volguard.lock_status WHERE alive").await?;
     assert_eq!(held, Some(LOCKS as i64));
     // The pool's, and the one for heartbeats.
     assert!(observer.connections().await? <= 5);

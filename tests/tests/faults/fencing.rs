@@ -31,18 +31,10 @@ pub struct Doomed {
 impl Doomed {
     pub async fn start(site: &Site) -> anyhow::Result<Self> {
         let sql = site.sql().await?;
-        sql.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')")
-            .await?;
+        sql.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')").await?;
         let service = sql.register("doomed", LONG).await?;
-        let token = sql
-            .acquire(service, "v0", Duration::ZERO)
-            .await?
-            .context("free")?;
-        Ok(Self {
-            sql,
-            service,
-            token,
-        })
+        let token = sql.acquire(service, "v0", Duration::ZERO).await?.context("free")?;
+        Ok(Self { sql, service, token })
     }
 }
 
@@ -65,9 +57,7 @@ async fn must_wait_for(
         }
     }
     open.run("COMMIT").await?;
-    Ok(timeout(PROMPTLY, waiting)
-        .await
-        .context("it waits on after the commit")???)
+    Ok(timeout(PROMPTLY, waiting).await.context("it waits on after the commit")???)
 }
 
 /// The lease ends between the insert and its commit. Cleanup must see the row, or the acquire must fail.
@@ -76,23 +66,11 @@ async fn cleanup_waits_for_an_acquire_under_way(site: &Site) -> anyhow::Result<(
     let observer = site.observer().await?;
     let service = sql.register("doomed", LONG).await?;
     sql.run("BEGIN").await?;
-    let token = sql
-        .number(&acquire(service, "v0", Duration::ZERO))
-        .await?
-        .context("free")?;
+    let token = sql.number(&acquire(service, "v0", Duration::ZERO)).await?.context("free")?;
     observer.end_lease(service).await?;
     let cleanup = format!("SELECT locks_released FROM volguard.cleanup(service_id => {service})");
-    let released = must_wait_for(
-        site,
-        &sql,
-        &cleanup,
-        "cleanup did not wait for an acquire under way",
-    )
-    .await?;
-    let left = observer
-        .sql()
-        .number("SELECT count(*) FROM volguard.lock_status")
-        .await?;
+    let released = must_wait_for(site, &sql, &cleanup, "cleanup did not wait for an acquire under way").await?;
+    let left = observer.sql().number("SELECT count(*) FROM volguard.lock_status").await?;
     if released.as_deref() != Some("1") || left != Some(0) {
         let lock = format!("lock {token} of a service that was cleaned up");
         return Err(Violation::LeftBehind(lock).into());
@@ -102,78 +80,42 @@ async fn cleanup_waits_for_an_acquire_under_way(site: &Site) -> anyhow::Result<(
 
 #[tokio::test]
 async fn without_the_gate_an_acquire_slips_past_cleanup() -> anyhow::Result<()> {
-    let site = Site::without("Gate")?;
+    let site = Site::without("ServiceLock")?;
     let violation = Violation::expected_in(cleanup_waits_for_an_acquire_under_way(&site).await);
-    assert!(
-        matches!(violation, Violation::SlippedThrough(_)),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::SlippedThrough(_)), "{violation}");
     Ok(())
 }
 
 /// In an open transaction, `check` says that the token is held: cleanup of its service waits for that transaction.
 async fn cleanup_waits_for(site: &Site, check: impl Fn(i64) -> String) -> anyhow::Result<()> {
-    let Doomed {
-        sql,
-        service,
-        token,
-    } = Doomed::start(site).await?;
+    let Doomed { sql, service, token } = Doomed::start(site).await?;
     sql.run("BEGIN").await?;
     sql.run(&check(token)).await?;
     site.observer().await?.end_lease(service).await?;
     let cleanup = format!("SELECT state FROM volguard.cleanup(service_id => {service})");
-    must_wait_for(
-        site,
-        &sql,
-        &cleanup,
-        "cleanup did not wait for a checked token",
-    )
-    .await?;
-    dead::answers(
-        &sql,
-        &format!("SELECT volguard.assert_held({token})"),
-        "VG002",
-    )
-    .await
+    must_wait_for(site, &sql, &cleanup, "cleanup did not wait for a checked token").await?;
+    dead::answers(&sql, &format!("SELECT volguard.assert_held({token})"), "VG002").await
 }
 
 async fn cleanup_waits_for_an_assertion(site: &Site) -> anyhow::Result<()> {
-    cleanup_waits_for(site, |token| {
-        format!("SELECT volguard.assert_held({token})")
-    })
-    .await
+    cleanup_waits_for(site, |token| format!("SELECT volguard.assert_held({token})")).await
 }
 
 pub async fn cleanup_waits_for_a_fenced_update(site: &Site) -> anyhow::Result<()> {
     cleanup_waits_for(site, fenced_update).await?;
-    let size = site
-        .sql()
-        .await?
-        .number("SELECT size FROM app.volumes")
-        .await?;
+    let size = site.sql().await?.number("SELECT size FROM app.volumes").await?;
     assert_eq!(size, Some(2), "the update came before the cleanup");
     Ok(())
 }
 
 /// A lock that gets a status while cleanup looks at it is work, which cleanup must not drop like a plain lock.
 async fn cleanup_waits_for_a_change_of_status(site: &Site) -> anyhow::Result<()> {
-    let Doomed {
-        sql,
-        service,
-        token,
-    } = Doomed::start(site).await?;
+    let Doomed { sql, service, token } = Doomed::start(site).await?;
     sql.run("BEGIN").await?;
-    sql.run(&format!("SELECT volguard.set_status({token}, 'extending')"))
-        .await?;
+    sql.run(&format!("SELECT volguard.set_status({token}, 'extending')")).await?;
     site.observer().await?.end_lease(service).await?;
     let cleanup = format!("SELECT state FROM volguard.cleanup(service_id => {service})");
-    let state = must_wait_for(
-        site,
-        &sql,
-        &cleanup,
-        "cleanup did not wait for a change of status",
-    )
-    .await?;
+    let state = must_wait_for(site, &sql, &cleanup, "cleanup did not wait for a change of status").await?;
     let status = sql.text("SELECT status FROM volguard.lock_status").await?;
     if (state.as_deref(), status.as_deref()) != (Some("unavailable"), Some("extending")) {
         let lost = "cleanup dropped work that awaits its repair";
@@ -185,37 +127,23 @@ async fn cleanup_waits_for_a_change_of_status(site: &Site) -> anyhow::Result<()>
 /// Without either of the two guards the other one still keeps cleanup out: it waits for the gate, or for the row.
 #[tokio::test]
 async fn without_gate_and_hold_cleanup_slips_past_an_assertion() -> anyhow::Result<()> {
-    for guard in ["Gate", "Hold"] {
+    for guard in ["ServiceLock", "Hold"] {
         cleanup_waits_for_an_assertion_alone(&Site::without(guard)?).await?;
     }
-    let site = Site::without("Gate,Hold")?;
+    let site = Site::without("ServiceLock,Hold")?;
     let violation = Violation::expected_in(cleanup_waits_for_an_assertion_alone(&site).await);
-    assert!(
-        matches!(violation, Violation::SlippedThrough(_)),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::SlippedThrough(_)), "{violation}");
     Ok(())
 }
 
 /// As [`cleanup_waits_for_an_assertion`], without asking the token afterwards, which is another guard's business.
 async fn cleanup_waits_for_an_assertion_alone(site: &Site) -> anyhow::Result<()> {
-    let Doomed {
-        sql,
-        service,
-        token,
-    } = Doomed::start(site).await?;
+    let Doomed { sql, service, token } = Doomed::start(site).await?;
     sql.run("BEGIN").await?;
-    sql.run(&format!("SELECT volguard.assert_held({token})"))
-        .await?;
+    sql.run(&format!("SELECT volguard.assert_held({token})")).await?;
     site.observer().await?.end_lease(service).await?;
     let cleanup = format!("SELECT state FROM volguard.cleanup(service_id => {service})");
-    must_wait_for(
-        site,
-        &sql,
-        &cleanup,
-        "cleanup did not wait for an assertion",
-    )
-    .await?;
+    must_wait_for(site, &sql, &cleanup, "cleanup did not wait for an assertion").await?;
     Ok(())
 }
 
@@ -233,13 +161,7 @@ async fn release_waits_for(site: &Site, check: impl Fn(i64) -> String) -> anyhow
         sql.run("BEGIN").await?;
         sql.run(&check(token)).await?;
         let release = format!("SELECT {}", release.replace("{}", &token.to_string()));
-        let released = must_wait_for(
-            site,
-            &sql,
-            &release,
-            "a release did not wait for a checked token",
-        )
-        .await?;
+        let released = must_wait_for(site, &sql, &release, "a release did not wait for a checked token").await?;
         assert_eq!(released.as_deref(), Some("t"));
         sql.run("DELETE FROM app.volumes").await?;
     }
@@ -247,10 +169,7 @@ async fn release_waits_for(site: &Site, check: impl Fn(i64) -> String) -> anyhow
 }
 
 async fn release_waits_for_an_assertion(site: &Site) -> anyhow::Result<()> {
-    release_waits_for(site, |token| {
-        format!("SELECT volguard.assert_held({token})")
-    })
-    .await
+    release_waits_for(site, |token| format!("SELECT volguard.assert_held({token})")).await
 }
 
 async fn release_waits_for_a_fenced_update(site: &Site) -> anyhow::Result<()> {
@@ -261,15 +180,9 @@ async fn release_waits_for_a_fenced_update(site: &Site) -> anyhow::Result<()> {
 async fn without_the_hold_a_release_slips_past_a_check() -> anyhow::Result<()> {
     let site = Site::without("Hold")?;
     let violation = Violation::expected_in(release_waits_for_an_assertion(&site).await);
-    assert!(
-        matches!(violation, Violation::SlippedThrough(_)),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::SlippedThrough(_)), "{violation}");
     let site = Site::without("Hold")?;
     let violation = Violation::expected_in(release_waits_for_a_fenced_update(&site).await);
-    assert!(
-        matches!(violation, Violation::SlippedThrough(_)),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::SlippedThrough(_)), "{violation}");
     Ok(())
 }

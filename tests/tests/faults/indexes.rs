@@ -11,25 +11,14 @@ const LEASE: Duration = Duration::from_secs(60);
 /// Longer than anything takes that does not wait.
 const PROMPTLY: Duration = Duration::from_secs(5);
 
-by_both_routes!(
-    two_open_transactions,
-    two_works_on_one_resource,
-    registering_again,
-    a_counter_that_fell_back,
-);
+by_both_routes!(two_open_transactions, two_works_on_one_resource, registering_again, a_counter_that_fell_back,);
 
 /// The second one asks while the first one's insert is not committed: refused at once, and in no case served.
 async fn two_open_transactions(site: &Site) -> anyhow::Result<()> {
     let (one, other) = (site.sql().await?, site.sql().await?);
-    let (first, second) = (
-        one.register("a", LEASE).await?,
-        other.register("b", LEASE).await?,
-    );
+    let (first, second) = (one.register("a", LEASE).await?, other.register("b", LEASE).await?);
     one.run("BEGIN").await?;
-    let held = one
-        .acquire(first, "v0", Duration::ZERO)
-        .await?
-        .context("free")?;
+    let held = one.acquire(first, "v0", Duration::ZERO).await?.context("free")?;
     let refusal = other.acquire(second, "v0", Duration::ZERO);
     let Ok(refusal) = timeout(PROMPTLY, refusal).await else {
         return Err(Violation::Waiting("a wait of zero waited for an open transaction").into());
@@ -38,18 +27,14 @@ async fn two_open_transactions(site: &Site) -> anyhow::Result<()> {
     one.run("COMMIT").await?;
     match refusal {
         None => Ok(()),
-        Some(token) => Err(Violation::TwoHolders {
-            key: "v0".to_owned(),
-            tokens: [held, token],
-        }
-        .into()),
+        Some(token) => Err(Violation::TwoHolders { key: "v0".to_owned(), tokens: [held, token] }.into()),
     }
 }
 
 /// The line keeps the second insert away from the uncommitted first one, for which it would wait.
 #[tokio::test]
 async fn without_the_line_a_refusal_waits() -> anyhow::Result<()> {
-    let site = Site::without("Line")?;
+    let site = Site::without("WaitQueue")?;
     let violation = Violation::expected_in(two_open_transactions(&site).await);
     assert!(matches!(violation, Violation::Waiting(_)), "{violation}");
     Ok(())
@@ -57,31 +42,21 @@ async fn without_the_line_a_refusal_waits() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
-    let site = Site::without("Line")?;
+    let site = Site::without("WaitQueue")?;
     site.psql("ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey")?;
     let violation = Violation::expected_in(two_open_transactions(&site).await);
-    assert!(
-        matches!(violation, Violation::TwoHolders { .. }),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::TwoHolders { .. }), "{violation}");
     Ok(())
 }
 
 /// Locks of different names don't exclude each other, but only one of them may have work in it.
 pub async fn two_works_on_one_resource(site: &Site) -> anyhow::Result<()> {
     let (one, other) = (site.sql().await?, site.sql().await?);
-    let (first, second) = (
-        one.register("a", LEASE).await?,
-        other.register("b", LEASE).await?,
-    );
-    let work = |service, name, status| {
-        format!("SELECT volguard.acquire({service}, 'volume', 'v0', '{name}', '{status}')")
-    };
+    let (first, second) = (one.register("a", LEASE).await?, other.register("b", LEASE).await?);
+    let work =
+        |service, name, status| format!("SELECT volguard.acquire({service}, 'volume', 'v0', '{name}', '{status}')");
     one.run("BEGIN").await?;
-    let extending = one
-        .number(&work(first, "x", "extending"))
-        .await?
-        .context("free")?;
+    let extending = one.number(&work(first, "x", "extending")).await?.context("free")?;
     let copying = work(second, "y", "copying");
     let copying = other.number(&copying);
     let Ok(copying) = timeout(PROMPTLY, copying).await else {
@@ -91,23 +66,18 @@ pub async fn two_works_on_one_resource(site: &Site) -> anyhow::Result<()> {
     one.run("COMMIT").await?;
     match copying {
         None => Ok(()),
-        Some(token) => Err(Violation::TwoHolders {
-            key: "the work slot of v0".to_owned(),
-            tokens: [extending, token],
+        Some(token) => {
+            Err(Violation::TwoHolders { key: "the work slot of v0".to_owned(), tokens: [extending, token] }.into())
         }
-        .into()),
     }
 }
 
 #[tokio::test]
 async fn without_the_line_and_the_work_index_two_work() -> anyhow::Result<()> {
-    let site = Site::without("Line")?;
+    let site = Site::without("WaitQueue")?;
     site.psql("DROP INDEX volguard.workers_work_key")?;
     let violation = Violation::expected_in(two_works_on_one_resource(&site).await);
-    assert!(
-        matches!(violation, Violation::TwoHolders { .. }),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::TwoHolders { .. }), "{violation}");
     Ok(())
 }
 
@@ -121,8 +91,7 @@ pub async fn registering_again(site: &Site) -> anyhow::Result<()> {
     while let Some(registration) = registrations.join_next().await {
         registration??;
     }
-    let alive =
-        "SELECT count(*) FROM volguard.service_status WHERE host = 'same' AND state <> 'fenced'";
+    let alive = "SELECT count(*) FROM volguard.service_status WHERE host = 'same' AND state <> 'fenced'";
     match site.sql().await?.number(alive).await? {
         Some(1) => Ok(()),
         alive => Err(Violation::Trespass {
@@ -139,10 +108,7 @@ async fn without_the_fence_and_the_incarnation_index_several_live() -> anyhow::R
     let site = Site::without("Fence")?;
     site.psql("DROP INDEX volguard.services_incarnation_key")?;
     let violation = Violation::expected_in(registering_again(&site).await);
-    assert!(
-        matches!(violation, Violation::Trespass { .. }),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::Trespass { .. }), "{violation}");
     Ok(())
 }
 
@@ -170,11 +136,7 @@ async fn a_counter_that_fell_back(site: &Site) -> anyhow::Result<()> {
     let twice = "SELECT token FROM volguard.lock_status GROUP BY token HAVING count(*) > 1";
     match sql.number(twice).await? {
         None => Ok(()),
-        Some(token) => Err(Violation::TwoHolders {
-            key: "two keys".to_owned(),
-            tokens: [token, token],
-        }
-        .into()),
+        Some(token) => Err(Violation::TwoHolders { key: "two keys".to_owned(), tokens: [token, token] }.into()),
     }
 }
 
@@ -183,9 +145,6 @@ async fn without_the_token_index_two_locks_have_one_token() -> anyhow::Result<()
     let site = Site::without("")?;
     site.psql("DROP INDEX volguard.workers_token_key")?;
     let violation = Violation::expected_in(a_counter_that_fell_back(&site).await);
-    assert!(
-        matches!(violation, Violation::TwoHolders { .. }),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::TwoHolders { .. }), "{violation}");
     Ok(())
 }

@@ -52,13 +52,10 @@ async fn each_crash_is_cleaned_up_after_once(site: &Site) -> anyhow::Result<()> 
     for count in [1, 1, 3] {
         let mut victims = Vec::new();
         for number in crashes..crashes + count {
-            let insert =
-                format!("INSERT INTO app.volumes (id, status) VALUES ('v{number}', 'extending')");
+            let insert = format!("INSERT INTO app.volumes (id, status) VALUES ('v{number}', 'extending')");
             sql.run(&insert).await?;
             let mut victim = process(site, &format!("victim-{number}"), None).await?;
-            victim
-                .ask(&format!("acquire 0 v{number} extending"))
-                .await?;
+            victim.ask(&format!("acquire 0 v{number} extending")).await?;
             victims.push(victim);
         }
         for victim in &mut victims {
@@ -69,10 +66,8 @@ async fn each_crash_is_cleaned_up_after_once(site: &Site) -> anyhow::Result<()> 
             until_repaired(&observer, &format!("v{number}")).await?;
         }
         // A janitor is told right after the commit that was seen.
-        until("the reports of the janitors", async || {
-            Ok((reports(&mut survivors).await? >= crashes).then_some(()))
-        })
-        .await?;
+        until("the reports of the janitors", async || Ok((reports(&mut survivors).await? >= crashes).then_some(())))
+            .await?;
     }
     assert_eq!(reports(&mut survivors).await?, crashes);
     let repairs = "SELECT string_agg(concat_ws(' ', status, size), ', ') FROM app.volumes";
@@ -89,8 +84,5 @@ async fn until_repaired(observer: &Observer, volume: &str) -> anyhow::Result<()>
         "SELECT status = 'error' AND NOT EXISTS (SELECT FROM volguard.workers WHERE resource_id = '{volume}')
          FROM app.volumes WHERE id = '{volume}'"
     );
-    until("the repair of a volume", async || {
-        Ok(observer.sql().holds(&repaired).await?.then_some(()))
-    })
-    .await
+    until("the repair of a volume", async || Ok(observer.sql().holds(&repaired).await?.then_some(()))).await
 }

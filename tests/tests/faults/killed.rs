@@ -22,13 +22,8 @@ by_both_routes!(
 
 /// A process that has the lock of `v0`, and is killed.
 async fn killed(site: &Site, status: Option<&str>) -> anyhow::Result<i64> {
-    let options = WorkerOptions {
-        url: site.url(),
-        mode: site.statement_mode(),
-        host: "killed",
-        lease: LEASE,
-        janitor: None,
-    };
+    let options =
+        WorkerOptions { url: site.url(), mode: site.statement_mode(), host: "killed", lease: LEASE, janitor: None };
     let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
     let work = status.map(|status| format!(" {status}"));
     let acquire = format!("acquire 0 v0{}", work.unwrap_or_default());
@@ -66,20 +61,16 @@ async fn a_plain_lock_is_free_at_the_end_of_the_lease(site: &Site) -> anyhow::Re
 async fn a_lock_is_free_for_whoever_comes_later(site: &Site) -> anyhow::Result<()> {
     let (sql, service) = heir(site).await?;
     let dead = killed(site, None).await?;
-    let token = until("the lock of a dead holder", async || {
-        Ok(sql.acquire(service, "v0", Duration::ZERO).await?)
-    })
-    .await?;
+    let token =
+        until("the lock of a dead holder", async || Ok(sql.acquire(service, "v0", Duration::ZERO).await?)).await?;
     in_time(site, dead, token).await
 }
 
 /// A volume that is being extended, with a rule for what a crash makes of it.
 async fn volume(site: &Site, rule: bool) -> anyhow::Result<()> {
     let sql = site.sql().await?;
-    sql.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'extending')")
-        .await?;
-    sql.run("SELECT volguard.track_resource('volume', 'app.volumes')")
-        .await?;
+    sql.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'extending')").await?;
+    sql.run("SELECT volguard.track_resource('volume', 'app.volumes')").await?;
     if rule {
         let on_crash = r#"SELECT volguard.on_crash('volume', 'extending', '{"status": "error"}')"#;
         sql.run(on_crash).await?;
@@ -88,9 +79,7 @@ async fn volume(site: &Site, rule: bool) -> anyhow::Result<()> {
 }
 
 async fn status(sql: &Sql) -> anyhow::Result<Option<String>> {
-    Ok(sql
-        .text("SELECT status FROM app.volumes WHERE id = 'v0'")
-        .await?)
+    Ok(sql.text("SELECT status FROM app.volumes WHERE id = 'v0'").await?)
 }
 
 pub async fn work_is_repaired_by_its_rule(site: &Site) -> anyhow::Result<()> {
@@ -98,11 +87,7 @@ pub async fn work_is_repaired_by_its_rule(site: &Site) -> anyhow::Result<()> {
     let (sql, service) = heir(site).await?;
     let dead = killed(site, Some("extending")).await?;
     let token = sql.acquire(service, "v0", LONG).await?.context("in time")?;
-    assert_eq!(
-        status(&sql).await?.as_deref(),
-        Some("error"),
-        "repaired before the lock passed on"
-    );
+    assert_eq!(status(&sql).await?.as_deref(), Some("error"), "repaired before the lock passed on");
     in_time(site, dead, token).await
 }
 
@@ -111,9 +96,7 @@ async fn work_without_a_rule_keeps_its_lock(site: &Site) -> anyhow::Result<()> {
     volume(site, false).await?;
     let (sql, service) = heir(site).await?;
     let dead = killed(site, Some("extending")).await?;
-    let token = sql
-        .acquire(service, "v0", LEASE + Duration::from_secs(1))
-        .await?;
+    let token = sql.acquire(service, "v0", LEASE + Duration::from_secs(1)).await?;
     if token.is_some() {
         let lock = "the lock of work that awaits its repair was given away";
         return Err(Violation::Forgotten(lock.to_owned()).into());
@@ -121,11 +104,8 @@ async fn work_without_a_rule_keeps_its_lock(site: &Site) -> anyhow::Result<()> {
     let cleanup = format!("SELECT state FROM volguard.cleanup(service_id => {dead})");
     assert_eq!(sql.text(&cleanup).await?.as_deref(), Some("unavailable"));
     // Somebody has looked at it, and says so.
-    sql.run("SELECT volguard.reset_resource('volume', 'v0')")
-        .await?;
-    sql.acquire(service, "v0", Duration::ZERO)
-        .await?
-        .context("free")?;
+    sql.run("SELECT volguard.reset_resource('volume', 'v0')").await?;
+    sql.acquire(service, "v0", Duration::ZERO).await?.context("free")?;
     assert_eq!(status(&sql).await?.as_deref(), Some("extending"));
     Ok(())
 }
@@ -134,17 +114,12 @@ async fn nothing_is_freed_without_auto_cleanup(site: &Site) -> anyhow::Result<()
     let (sql, service) = heir(site).await?;
     let dead = killed(site, None).await?;
     // In one transaction, because a pooler gives the connection to others afterwards.
-    sql.run("BEGIN; SET LOCAL volguard.auto_cleanup = off")
-        .await?;
-    let token = sql
-        .acquire(service, "v0", LEASE + Duration::from_secs(1))
-        .await?;
+    sql.run("BEGIN; SET LOCAL volguard.auto_cleanup = off").await?;
+    let token = sql.acquire(service, "v0", LEASE + Duration::from_secs(1)).await?;
     sql.run("COMMIT").await?;
     assert_eq!(token, None);
     let cleanup = format!("SELECT locks_released FROM volguard.cleanup(service_id => {dead})");
     assert_eq!(sql.number(&cleanup).await?, Some(1));
-    sql.acquire(service, "v0", Duration::ZERO)
-        .await?
-        .context("free")?;
+    sql.acquire(service, "v0", Duration::ZERO).await?.context("free")?;
     Ok(())
 }

@@ -58,10 +58,7 @@ async fn is_survived(strike: impl AsyncFn(&Proxy)) -> anyhow::Result<()> {
     strike(&stage.proxy).await;
     stage.until_heartbeats_of(LONG_LEASE * 2).await?;
     let turns = stage.disk.audit()?;
-    assert!(
-        turns.len() == 1 && turns[0].token == stage.token,
-        "{turns:?}"
-    );
+    assert!(turns.len() == 1 && turns[0].token == stage.token, "{turns:?}");
     stage.first.stop().await?;
     let heir = stage.second.until_it_holds().await?;
     assert!(heir > stage.token);

@@ -43,9 +43,7 @@ impl Ending {
     /// What the waiter is told; nothing if it is gone.
     fn sqlstate(self) -> Option<&'static str> {
         match self {
-            Ending::Cancelled | Ending::BackendCancelled | Ending::StatementTimeout => {
-                Some("57014")
-            }
+            Ending::Cancelled | Ending::BackendCancelled | Ending::StatementTimeout => Some("57014"),
             Ending::LockTimeout => Some("55P03"),
             Ending::Terminated => Some("57P01"),
             Ending::ClientVanished => None,
@@ -87,10 +85,7 @@ async fn leave(position: usize, ending: Ending) -> anyhow::Result<()> {
     let observer = site.observer().await?;
     let holder = site.sql().await?;
     let service = holder.register("holder", LEASE).await?;
-    let token = holder
-        .acquire(service, "v0", Duration::ZERO)
-        .await?
-        .context("free")?;
+    let token = holder.acquire(service, "v0", Duration::ZERO).await?.context("free")?;
 
     let mut waiting = Vec::new();
     let mut victim = None;

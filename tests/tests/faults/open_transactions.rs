@@ -11,11 +11,7 @@ use crate::waiting::{Waiter, Waiting};
 const LONG: Duration = Duration::from_secs(30);
 const SETTLED: Duration = Duration::from_secs(10);
 
-by_both_routes!(
-    an_open_acquire_that_commits,
-    an_open_acquire_that_rolls_back,
-    an_open_release_that_rolls_back,
-);
+by_both_routes!(an_open_acquire_that_commits, an_open_acquire_that_rolls_back, an_open_release_that_rolls_back,);
 
 /// One waiter behind an open transaction that has taken the lock.
 async fn behind_an_open_acquire(site: &Site) -> anyhow::Result<(Waiter, i64, Waiting)> {
@@ -64,12 +60,7 @@ async fn served(site: &Site, waiting: Waiting, earlier: i64) -> anyhow::Result<(
     let later = won?.context("in time")?;
     if later <= earlier {
         let key = "v0".to_owned();
-        return Err(Violation::TokenWentBack {
-            key,
-            earlier,
-            later,
-        }
-        .into());
+        return Err(Violation::TokenWentBack { key, earlier, later }.into());
     }
     waiter.sql.release(later).await?;
     site.observer().await?.until_settled(SETTLED).await
@@ -79,17 +70,10 @@ async fn served(site: &Site, waiting: Waiting, earlier: i64) -> anyhow::Result<(
 #[tokio::test]
 async fn a_deadlock_of_two_transactions_is_broken() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
-    let (one, other) = (
-        Waiter::new(&site, "a").await?,
-        Waiter::new(&site, "b").await?,
-    );
+    let (one, other) = (Waiter::new(&site, "a").await?, Waiter::new(&site, "b").await?);
     for (waiter, key) in [(&one, "v1"), (&other, "v2")] {
         waiter.sql.run("BEGIN").await?;
-        waiter
-            .sql
-            .acquire(waiter.service, key, LONG)
-            .await?
-            .context("free")?;
+        waiter.sql.acquire(waiter.service, key, LONG).await?.context("free")?;
     }
     // Whoever is told of the deadlock has to roll back for the other one to go on.
     let cross = async |waiter: &Waiter, key| {

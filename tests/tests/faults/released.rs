@@ -41,40 +41,23 @@ impl Pair {
             let token = waiter.acquire(service, "v0", LONG).await?;
             Ok((waiter, token))
         });
-        until("a waiter", async || {
-            Ok(superuser.holds(ASLEEP).await?.then_some(()))
-        })
-        .await?;
-        Ok(Pair {
-            superuser,
-            holder,
-            token: token.context("free")?,
-            waiting,
-        })
+        until("a waiter", async || Ok(superuser.holds(ASLEEP).await?.then_some(()))).await?;
+        Ok(Pair { superuser, holder, token: token.context("free")?, waiting })
     }
 }
 
 /// What the holder sends: the release alone, or with something else before or after it.
-const SENT: [&str; 3] = [
-    "{release}",
-    "BEGIN; {update}; {release}; COMMIT",
-    "BEGIN; {release}; {update}; COMMIT",
-];
+const SENT: [&str; 3] = ["{release}", "BEGIN; {update}; {release}; COMMIT", "BEGIN; {release}; {update}; COMMIT"];
 
 /// The release is answered, the waiter has the lock, and the server crashes at that moment. What has the disk?
-async fn crash_after_a_release(
-    mut server: PrivateServer,
-    synchronous_commit: &str,
-) -> anyhow::Result<()> {
+async fn crash_after_a_release(mut server: PrivateServer, synchronous_commit: &str) -> anyhow::Result<()> {
     for sent in SENT {
         let pair = Pair::new(&server, synchronous_commit).await?;
         let volume = "INSERT INTO app.volumes VALUES ('v0', 'detaching')";
         pair.superuser.run(volume).await?;
         let release = format!("SELECT volguard.release({})", pair.token);
         let update = "UPDATE app.volumes SET status = 'available'";
-        let sent = sent
-            .replace("{release}", &release)
-            .replace("{update}", update);
+        let sent = sent.replace("{release}", &release).replace("{update}", update);
         pair.holder.run(&sent).await?;
         let (waiter, won) = pair.waiting.await??;
         won.context("in time")?;
@@ -114,20 +97,14 @@ async fn without_a_wait_for_the_disk_a_crash_brings_the_lock_back() -> anyhow::R
 /// A release that waits for a standby is not seen before the standby has it. Here there is none.
 async fn with_a_standby_that_is_away(synchronous_commit: &str) -> anyhow::Result<()> {
     let server = server(Profile::Debug)?;
-    let Pair {
-        superuser,
-        holder,
-        token,
-        waiting,
-    } = Pair::new(&server, synchronous_commit).await?;
+    let Pair { superuser, holder, token, waiting } = Pair::new(&server, synchronous_commit).await?;
     let standbys = async |names: &str| {
         let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
         superuser.run(&set).await?;
         superuser.run("SELECT pg_reload_conf()").await
     };
     let stuck = async |pid: i64| {
-        let query =
-            format!("SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = {pid}");
+        let query = format!("SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = {pid}");
         anyhow::Ok(superuser.holds(&query).await?.then_some(()))
     };
     standbys("away").await?;
@@ -138,10 +115,7 @@ async fn with_a_standby_that_is_away(synchronous_commit: &str) -> anyhow::Result
         let insert = "INSERT INTO app.volumes VALUES (gen_random_uuid(), 'new')";
         while other.run(insert).await.is_ok() {}
     });
-    until("a commit that waits for a standby", async || {
-        stuck(pid).await
-    })
-    .await?;
+    until("a commit that waits for a standby", async || stuck(pid).await).await?;
     until("the holder to know of it", async || {
         let names = holder.text("SHOW synchronous_standby_names").await?;
         Ok((names.as_deref() == Some("away")).then_some(()))

@@ -19,9 +19,7 @@ async fn restored_elsewhere(profile: Profile, guards: &str) -> anyhow::Result<()
     furnish(&other)?;
     other.psql("CREATE DATABASE restored")?;
     if profile == Profile::Sabotage {
-        other.psql(&format!(
-            "ALTER DATABASE restored SET volguard.sabotage = '{guards}'"
-        ))?;
+        other.psql(&format!("ALTER DATABASE restored SET volguard.sabotage = '{guards}'"))?;
     }
     other.restore(&dump, "restored", &[])?;
     assert_eq!(other.psql_in("restored", STATE)?, state);
@@ -42,10 +40,7 @@ async fn a_dump_carries_everything_to_another_server() -> anyhow::Result<()> {
 #[tokio::test]
 async fn without_the_lineage_tokens_go_back() {
     let violation = Violation::expected_in(restored_elsewhere(Profile::Sabotage, "Lineage").await);
-    assert!(
-        matches!(violation, Violation::TokenWentBack { .. }),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::TokenWentBack { .. }), "{violation}");
 }
 
 /// In the database's own place, below a client that has stayed connected.
@@ -94,10 +89,7 @@ async fn a_restored_database_can_be_restored_and_copied() -> anyhow::Result<()> 
             server.restore(&dump, &next, &[])?;
         } else {
             server.psql_in("postgres", &gone(&before))?;
-            server.psql_in(
-                "postgres",
-                &format!("CREATE DATABASE {next} TEMPLATE {before}"),
-            )?;
+            server.psql_in("postgres", &format!("CREATE DATABASE {next} TEMPLATE {before}"))?;
         }
         before = next;
     }
@@ -106,9 +98,7 @@ async fn a_restored_database_can_be_restored_and_copied() -> anyhow::Result<()> 
 
 /// A template can't be copied while somebody is connected.
 fn gone(database: &str) -> String {
-    format!(
-        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{database}'"
-    )
+    format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{database}'")
 }
 
 /// Rows that name a role or a table that is gone would be somebody else's where the dump is restored.
@@ -156,10 +146,7 @@ async fn a_dump_leaves_behind_what_belongs_to_nobody() -> anyhow::Result<()> {
     let left = "
         SELECT 'service', host FROM volguard.services UNION ALL SELECT 'resource', resource_type FROM volguard.resources
         UNION ALL SELECT 'rule', resource_type FROM volguard.crash_rules UNION ALL SELECT 'worker', resource_id FROM volguard.workers ORDER BY 1";
-    assert_eq!(
-        server.psql_in("restored", left)?,
-        "resource|volume\nrule|volume\nservice|node\nworker|orphan"
-    );
+    assert_eq!(server.psql_in("restored", left)?, "resource|volume\nrule|volume\nservice|node\nworker|orphan");
     // The lock of a service that nobody knows is that of a dead one.
     let sql = manager(&server, "restored").await?;
     growing(&[1], &[take(&sql, service, "orphan").await?])?;
@@ -171,10 +158,7 @@ async fn a_dump_leaves_behind_what_belongs_to_nobody() -> anyhow::Result<()> {
 async fn a_dump_needs_somebody_who_may_read_everything() -> anyhow::Result<()> {
     let server = server(Profile::Debug)?;
     furnish(&server)?;
-    manager(&server, "volguard")
-        .await?
-        .register("node", LONG_LEASE)
-        .await?;
+    manager(&server, "volguard").await?.register("node", LONG_LEASE).await?;
     let refused = server.dump("volguard", &["--role=manager"]);
     let refused = refused.expect_err("not his tables").to_string();
     assert!(refused.contains("permission denied"), "{refused}");
@@ -210,7 +194,10 @@ async fn upgraded(profile: Profile, guards: &str) -> anyhow::Result<()> {
     assert_eq!(server.psql(STATE)?, state);
     let sql = manager(&server, "volguard").await?;
     // What the original went on to do is here, too.
-    assert!(sql.holds("SELECT bool_or(volguard.release(token)) FROM volguard.lock_status WHERE resource_id = 'later-0'").await?);
+    assert!(
+        sql.holds("SELECT bool_or(volguard.release(token)) FROM volguard.lock_status WHERE resource_id = 'later-0'")
+            .await?
+    );
     it_goes_on(&original, &server, "volguard").await
 }
 
@@ -222,8 +209,5 @@ async fn tokens_grow_over_pg_upgrade() -> anyhow::Result<()> {
 #[tokio::test]
 async fn without_the_lineage_pg_upgrade_brings_tokens_back() {
     let violation = Violation::expected_in(upgraded(Profile::Sabotage, "Lineage").await);
-    assert!(
-        matches!(violation, Violation::TokenWentBack { .. }),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::TokenWentBack { .. }), "{violation}");
 }

@@ -7,11 +7,7 @@ use volguard_tests::scenario::{Route, Site, Sql, Violation, sqlstate};
 
 const LEASE: Duration = Duration::from_secs(60);
 
-by_both_routes!(
-    a_stranger_can_do_nothing,
-    nobody_touches_the_tables_by_hand,
-    a_member_may_do_everything,
-);
+by_both_routes!(a_stranger_can_do_nothing, nobody_touches_the_tables_by_hand, a_member_may_do_everything,);
 
 /// What a service's own role may do with it and its locks, in an order in which every one of them works.
 fn what_the_owner_may(service: i64, token: i64) -> Vec<String> {
@@ -20,7 +16,9 @@ fn what_the_owner_may(service: i64, token: i64) -> Vec<String> {
         format!("volguard.acquire({service}, 'volume', 'v1')"),
         format!("volguard.assert_held({token})"),
         format!("volguard.set_status({token}, 'extending')"),
-        format!("volguard.conditional_update('app.volumes', '{{\"id\": \"v0\"}}', '{{\"size\": 2}}', fence => {token})"),
+        format!(
+            "volguard.conditional_update('app.volumes', '{{\"id\": \"v0\"}}', '{{\"size\": 2}}', fence => {token})"
+        ),
         format!("volguard.start_work({service}, 'volume', 'v2', '{{\"status\": \"extending\"}}')"),
         format!("volguard.release({token})"),
         format!("volguard.finish_work({token}, '{{\"status\": \"available\"}}')"),
@@ -48,10 +46,7 @@ async fn owner(site: &Site) -> anyhow::Result<(Sql, i64, i64)> {
     )
     .await?;
     let service = sql.register("owner", LEASE).await?;
-    let token = sql
-        .acquire(service, "v0", Duration::ZERO)
-        .await?
-        .context("free")?;
+    let token = sql.acquire(service, "v0", Duration::ZERO).await?.context("free")?;
     Ok((sql, service, token))
 }
 
@@ -63,12 +58,7 @@ async fn refused(sql: &Sql, statement: &str) -> anyhow::Result<()> {
     if got == "42501" {
         return Ok(());
     }
-    Err(Violation::Trespass {
-        act: statement.to_owned(),
-        expected: "42501".to_owned(),
-        got,
-    }
-    .into())
+    Err(Violation::Trespass { act: statement.to_owned(), expected: "42501".to_owned(), got }.into())
 }
 
 const EVERYTHING: &str = "SELECT concat(
@@ -90,9 +80,7 @@ pub async fn a_stranger_can_do_nothing(site: &Site) -> anyhow::Result<()> {
 /// The same statements work for somebody who may run them, so it is not for another reason that they were refused.
 pub async fn a_member_may_do_everything(site: &Site) -> anyhow::Result<()> {
     let member = format!("member_{}", uuid::Uuid::new_v4().simple());
-    site.psql(&format!(
-        "CREATE ROLE {member} LOGIN PASSWORD '{member}' IN ROLE manager"
-    ))?;
+    site.psql(&format!("CREATE ROLE {member} LOGIN PASSWORD '{member}' IN ROLE manager"))?;
     let (_, service, token) = owner(site).await?;
     let sql = Sql::connect(&site.url_as(&member)).await?;
     for statement in what_the_owner_may(service, token) {
@@ -111,33 +99,18 @@ async fn a_stranger_who_becomes_a_member_is_none() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
     // Roles belong to all databases of the server: one of the test's own.
     let name = format!("friend_{}", uuid::Uuid::new_v4().simple());
-    site.psql(&format!(
-        "CREATE ROLE {name} LOGIN PASSWORD '{name}' IN ROLE manager"
-    ))?;
+    site.psql(&format!("CREATE ROLE {name} LOGIN PASSWORD '{name}' IN ROLE manager"))?;
     let (_, service, _) = owner(&site).await?;
     let friend = Sql::connect(&site.url_as(&name)).await?;
     let refusal = refused(&friend, &format!("SELECT volguard.heartbeat({service})")).await;
-    assert!(matches!(
-        Violation::expected_in(refusal),
-        Violation::Trespass { .. }
-    ));
+    assert!(matches!(Violation::expected_in(refusal), Violation::Trespass { .. }));
     Ok(())
 }
 
 async fn nobody_touches_the_tables_by_hand(site: &Site) -> anyhow::Result<()> {
     let (sql, ..) = owner(site).await?;
-    assert!(
-        !sql.holds("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
-            .await?
-    );
-    for table in [
-        "clusters",
-        "services",
-        "workers",
-        "resources",
-        "crash_rules",
-        "events",
-    ] {
+    assert!(!sql.holds("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").await?);
+    for table in ["clusters", "services", "workers", "resources", "crash_rules", "events"] {
         for statement in [
             format!("SELECT * FROM volguard.{table}"),
             format!("DELETE FROM volguard.{table}"),
@@ -157,9 +130,7 @@ async fn nobody_touches_the_tables_by_hand(site: &Site) -> anyhow::Result<()> {
 async fn nobody_may_do_anything_without_grant_usage() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
     let outsider = format!("outsider_{}", uuid::Uuid::new_v4().simple());
-    site.psql(&format!(
-        "CREATE ROLE {outsider} LOGIN PASSWORD '{outsider}'"
-    ))?;
+    site.psql(&format!("CREATE ROLE {outsider} LOGIN PASSWORD '{outsider}'"))?;
     let sql = Sql::connect(&site.url_as(&outsider)).await?;
     refused(&sql, "SELECT volguard.register_service('a', 'b')").await?;
     refused(&sql, "SELECT * FROM volguard.lock_status").await?;

@@ -50,19 +50,10 @@ under_a_hostile_path!(
 async fn temporary_tables_catch_nothing() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
     let sql = site.sql().await?;
-    for table in [
-        "services",
-        "workers",
-        "clusters",
-        "token_counter",
-        "events",
-        "lineage",
-        "pg_class",
-        "pg_roles",
-        "pg_proc",
-    ] {
-        sql.run(&format!("CREATE TEMPORARY TABLE {table} (nothing boolean)"))
-            .await?;
+    for table in
+        ["services", "workers", "clusters", "token_counter", "events", "lineage", "pg_class", "pg_roles", "pg_proc"]
+    {
+        sql.run(&format!("CREATE TEMPORARY TABLE {table} (nothing boolean)")).await?;
     }
     use_everything(&sql).await?;
     Ok(())
@@ -73,12 +64,7 @@ async fn temporary_tables_catch_nothing() -> anyhow::Result<()> {
 async fn a_path_that_changes_within_the_session_catches_nothing() -> anyhow::Result<()> {
     let site = hostile(Route::Direct)?;
     let sql = site.sql().await?;
-    for path in [
-        "evil, pg_catalog",
-        "pg_catalog",
-        "public",
-        "evil, pg_temp, pg_catalog",
-    ] {
+    for path in ["evil, pg_catalog", "pg_catalog", "public", "evil, pg_temp, pg_catalog"] {
         sql.run(&format!("SET search_path = {path}")).await?;
         use_everything(&sql).await.with_context(|| path)?;
     }
@@ -87,10 +73,7 @@ async fn a_path_that_changes_within_the_session_catches_nothing() -> anyhow::Res
 
 /// Every function once, to no effect that lasts.
 async fn use_everything(sql: &Sql) -> anyhow::Result<()> {
-    sql.run(
-        "DELETE FROM app.volumes; INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')",
-    )
-    .await?;
+    sql.run("DELETE FROM app.volumes; INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')").await?;
     let dead = sql.register("dead", Duration::from_millis(1)).await?;
     let service = sql.register("a", LEASE).await?;
     let token = sql.acquire(service, "v0", LEASE).await?.context("free")?;
@@ -123,12 +106,7 @@ async fn use_everything(sql: &Sql) -> anyhow::Result<()> {
     ] {
         sql.run(&format!("SELECT {call}")).await.with_context(|| call)?;
     }
-    for view in [
-        "lock_status",
-        "service_status",
-        "cluster_status",
-        "event_log",
-    ] {
+    for view in ["lock_status", "service_status", "cluster_status", "event_log"] {
         sql.run(&format!("SELECT * FROM volguard.{view}")).await?;
     }
     Ok(())
@@ -145,9 +123,6 @@ async fn a_function_that_trusts_the_path_is_caught() -> anyhow::Result<()> {
     let sql = site.sql().await?;
     sql.register("a", LEASE).await?;
     let caught = sql.run("SELECT app.naive()").await;
-    assert_eq!(
-        caught.map_err(|error| sqlstate(&error)),
-        Err("EV111".to_owned())
-    );
+    assert_eq!(caught.map_err(|error| sqlstate(&error)), Err("EV111".to_owned()));
     Ok(())
 }

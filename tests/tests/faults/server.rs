@@ -35,9 +35,7 @@ pub fn power_failure(server: &mut PrivateServer) -> anyhow::Result<()> {
 async fn take(sql: &Sql, service: i64, kind: &str, count: usize) -> anyhow::Result<Vec<i64>> {
     let mut tokens = Vec::new();
     for number in 0..count {
-        let token = sql
-            .acquire(service, &format!("{kind}-{number}"), Duration::ZERO)
-            .await?;
+        let token = sql.acquire(service, &format!("{kind}-{number}"), Duration::ZERO).await?;
         tokens.push(token.context("free")?);
     }
     Ok(tokens)
@@ -50,21 +48,14 @@ pub fn growing(earlier: &[i64], later: &[i64]) -> Result<(), Violation> {
         && later <= earlier
     {
         let key = "any key".to_owned();
-        return Err(Violation::TokenWentBack {
-            key,
-            earlier,
-            later,
-        });
+        return Err(Violation::TokenWentBack { key, earlier, later });
     }
     Ok(())
 }
 
 async fn all_held(sql: &Sql, tokens: &[i64]) -> anyhow::Result<()> {
     for token in tokens {
-        if let Err(error) = sql
-            .run(&format!("SELECT volguard.assert_held({token})"))
-            .await
-        {
+        if let Err(error) = sql.run(&format!("SELECT volguard.assert_held({token})")).await {
             let lock = format!("lock {token} is gone: {}", sqlstate(&error));
             return Err(Violation::Forgotten(lock).into());
         }
@@ -97,12 +88,10 @@ async fn a_session_survives_a_crash() -> anyhow::Result<()> {
     let lock = session.acquire("volume", "v0").await?.context("free")?;
     power_failure(&mut server)?;
     assert!(!lock.is_lost());
-    until("a connection after the crash", async || {
-        match lock.assert_held().await {
-            Ok(()) => Ok(Some(())),
-            Err(error) if error.is_retryable() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    until("a connection after the crash", async || match lock.assert_held().await {
+        Ok(()) => Ok(Some(())),
+        Err(error) if error.is_retryable() => Ok(None),
+        Err(error) => Err(error.into()),
     })
     .await?;
     assert!(lock.release().await?);
@@ -118,10 +107,7 @@ async fn a_waiter_asks_again_after_a_crash() -> anyhow::Result<()> {
     let url = manager(&server);
     let (holder, waiter) = (Sql::connect(&url).await?, Sql::connect(&url).await?);
     let service = holder.register("holder", LEASE).await?;
-    let token = holder
-        .acquire(service, "v0", Duration::ZERO)
-        .await?
-        .context("free")?;
+    let token = holder.acquire(service, "v0", Duration::ZERO).await?.context("free")?;
     let service = waiter.register("waiter", LEASE).await?;
     let wait = format!(
         "SELECT volguard.acquire({service}, 'volume', 'v0', wait => '30 s', request_id => '{}')",
@@ -133,10 +119,7 @@ async fn a_waiter_asks_again_after_a_crash() -> anyhow::Result<()> {
     };
     let asleep = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Extension' AND query ~ 'acquire'";
     let superuser = Sql::connect(&server.url()).await?;
-    until("a waiter", async || {
-        Ok(superuser.holds(asleep).await?.then_some(()))
-    })
-    .await?;
+    until("a waiter", async || Ok(superuser.holds(asleep).await?.then_some(()))).await?;
     power_failure(&mut server)?;
     assert!(waiting.await?.is_err(), "its connection is gone");
 
@@ -168,15 +151,11 @@ async fn a_token_is_durable_before_it_is_handed_out() -> anyhow::Result<()> {
 
 /// Which of the two depends on where a page of the log ends, up to which it gets written out.
 #[tokio::test]
-async fn without_the_flush_a_token_is_handed_out_twice_or_its_lock_forgotten() -> anyhow::Result<()>
-{
+async fn without_the_flush_a_token_is_handed_out_twice_or_its_lock_forgotten() -> anyhow::Result<()> {
     let mut server = server(Profile::Sabotage)?;
     server.psql("ALTER DATABASE volguard SET volguard.sabotage = 'Durable'")?;
     let violation = Violation::expected_in(relaxed_commits(&mut server).await);
-    let undone = matches!(
-        violation,
-        Violation::TokenWentBack { .. } | Violation::Forgotten(_)
-    );
+    let undone = matches!(violation, Violation::TokenWentBack { .. } | Violation::Forgotten(_));
     assert!(undone, "{violation}");
     Ok(())
 }
@@ -206,11 +185,7 @@ async fn tokens_grow_over_a_fail_over() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn without_a_new_timeline_tokens_go_back() -> anyhow::Result<()> {
-    let violation =
-        Violation::expected_in(lagging_counter(&mut server(Profile::Debug)?, false).await);
-    assert!(
-        matches!(violation, Violation::TokenWentBack { .. }),
-        "{violation}"
-    );
+    let violation = Violation::expected_in(lagging_counter(&mut server(Profile::Debug)?, false).await);
+    assert!(matches!(violation, Violation::TokenWentBack { .. }), "{violation}");
     Ok(())
 }

@@ -12,13 +12,7 @@ const LEASE: Duration = Duration::from_secs(60);
 const WAIT: Duration = Duration::from_secs(60);
 const SETTLED: Duration = Duration::from_secs(10);
 
-by_both_routes!(
-    overlapping_sets,
-    hot_keys_together,
-    holders_that_die,
-    waiters_that_leave,
-    a_counter_that_fell_back,
-);
+by_both_routes!(overlapping_sets, hot_keys_together, holders_that_die, waiters_that_leave, a_counter_that_fell_back,);
 
 fn keys(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("v{number}")).collect()
@@ -29,9 +23,7 @@ fn shuffled(keys: &[String], caller: usize, round: usize) -> Vec<String> {
     // The lowest bits of a linear congruence repeat soon.
     let mut state = (caller * 7919 + round * 104_729) as u64;
     let mut random = |below: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
     let mut keys = keys.to_vec();
@@ -79,12 +71,7 @@ async fn overlapping_sets(site: &Site) -> anyhow::Result<()> {
     site.observer().await?.until_settled(SETTLED).await
 }
 
-async fn visit_all(
-    sql: &Sql,
-    service: i64,
-    ledger: &Ledger,
-    set: &[String],
-) -> anyhow::Result<u64> {
+async fn visit_all(sql: &Sql, service: i64, ledger: &Ledger, set: &[String]) -> anyhow::Result<u64> {
     let held = sql.acquire_all(service, set, WAIT).await.map_err(judged)?;
     anyhow::ensure!(!held.is_empty(), "not free in time");
     assert!(held.iter().map(|(key, _)| key).eq(set), "{held:?}");
@@ -106,7 +93,7 @@ async fn who_gives_nothing_up_keeps_the_order() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_order_there_are_deadlocks() -> anyhow::Result<()> {
-    let site = Site::without("GiveWay,LineOrder")?;
+    let site = Site::without("GiveWay,QueueOrder")?;
     let violation = Violation::expected_in(overlapping_sets(&site).await);
     assert!(matches!(violation, Violation::Deadlock(_)), "{violation}");
     Ok(())
@@ -115,7 +102,7 @@ async fn without_the_order_there_are_deadlocks() -> anyhow::Result<()> {
 /// Two inserts at once are rare; a trigger that holds each until the next full second makes them certain.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
-    let site = Site::without("Line")?;
+    let site = Site::without("WaitQueue")?;
     site.psql(
         "ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey;
          CREATE FUNCTION app.dawdle() RETURNS trigger LANGUAGE plpgsql AS
@@ -124,10 +111,7 @@ async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
              FOR EACH STATEMENT EXECUTE FUNCTION app.dawdle()",
     )?;
     let violation = Violation::expected_in(overlapping_sets(&site).await);
-    assert!(
-        matches!(violation, Violation::TwoHolders { .. }),
-        "{violation}"
-    );
+    assert!(matches!(violation, Violation::TwoHolders { .. }), "{violation}");
     Ok(())
 }
 
@@ -167,11 +151,7 @@ async fn hot_keys_together(site: &Site) -> anyhow::Result<()> {
         visitor??;
     }
     if served < LEAST {
-        return Err(Violation::Starved {
-            served,
-            others: TURNS,
-        }
-        .into());
+        return Err(Violation::Starved { served, others: TURNS }.into());
     }
     site.observer().await?.until_settled(SETTLED).await
 }
@@ -226,10 +206,7 @@ async fn waiters_that_leave(site: &Site) -> anyhow::Result<()> {
     let keys = keys(3);
     let sql = site.sql().await?;
     let holder = sql.register("holder", LEASE).await?;
-    let token = sql
-        .acquire(holder, &keys[1], LEASE)
-        .await?
-        .context("free")?;
+    let token = sql.acquire(holder, &keys[1], LEASE).await?.context("free")?;
     let mut waiters = JoinSet::new();
     for number in 0..4 {
         let (waiter, keys) = (site.sql().await?, keys.clone());
@@ -239,21 +216,16 @@ async fn waiters_that_leave(site: &Site) -> anyhow::Result<()> {
     let observer = site.observer().await?;
     observer.until_in_line(4).await?;
     // The head of a line sleeps; who stands behind it waits for a lock.
-    for (left, leave, waits_for) in [
-        (3, "terminate", "Extension"),
-        (2, "cancel", "Lock"),
-        (1, "terminate", "Extension"),
-    ] {
+    for (left, leave, waits_for) in
+        [(3, "terminate", "Extension"), (2, "cancel", "Lock"), (1, "terminate", "Extension")]
+    {
         let leave = format!(
             "SELECT pg_{leave}_backend(pid) FROM pg_stat_activity
              WHERE datname = current_database() AND wait_event_type = '{waits_for}'
                AND query LIKE '%volguard.acquire_all%' AND pid <> pg_backend_pid() LIMIT 1"
         );
         // A head that looks at its row isn't asleep at that moment.
-        until("somebody to leave", async || {
-            Ok(observer.sql().holds(&leave).await?.then_some(()))
-        })
-        .await?;
+        until("somebody to leave", async || Ok(observer.sql().holds(&leave).await?.then_some(()))).await?;
         let left_by = waiters.join_next().await.context("a waiter")??;
         assert!(left_by.is_err(), "{left_by:?}");
         observer.until_in_line(left).await?;
@@ -272,12 +244,8 @@ async fn a_counter_that_fell_back(site: &Site) -> anyhow::Result<()> {
     let service = sql.register("a", LEASE).await?;
     let keys = keys(4);
     site.psql("SELECT setval('volguard.token_counter', 100)")?;
-    sql.acquire(service, "in-use", LEASE)
-        .await?
-        .context("free")?;
-    site.psql(
-        "SELECT setval('volguard.token_counter', last_value - 3) FROM volguard.token_counter",
-    )?;
+    sql.acquire(service, "in-use", LEASE).await?.context("free")?;
+    site.psql("SELECT setval('volguard.token_counter', last_value - 3) FROM volguard.token_counter")?;
     let refused = sql.acquire_all(service, &keys, Duration::ZERO).await;
     assert_eq!(sqlstate(&refused.unwrap_err()), "23505");
     let held = "SELECT count(*) FROM volguard.lock_status WHERE resource_id <> 'in-use'";
@@ -293,10 +261,7 @@ async fn a_refusal_leaves_nothing() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
     let (sql, keys) = (site.sql().await?, keys(3));
     let holder = sql.register("holder", LEASE).await?;
-    let token = sql
-        .acquire(holder, &keys[1], LEASE)
-        .await?
-        .context("free")?;
+    let token = sql.acquire(holder, &keys[1], LEASE).await?.context("free")?;
     let other = site.sql().await?;
     let service = other.register("other", LEASE).await?;
     other.run("BEGIN").await?;

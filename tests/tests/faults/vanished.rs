@@ -46,7 +46,7 @@ async fn vanished_clients_are_noticed() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn without_the_watch_nobody_misses_them() -> anyhow::Result<()> {
-    let site = Site::without("Watch")?;
+    let site = Site::without("ConnectionCheck")?;
     let violation = Violation::expected_in(the_vanished_are_noticed(&site).await);
     assert!(matches!(violation, Violation::LeftBehind(_)), "{violation}");
     Ok(())
@@ -89,7 +89,7 @@ async fn a_lock_passes_the_vanished_by() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn without_the_watch_it_is_taken_for_nobody() -> anyhow::Result<()> {
-    let site = Site::without("Watch")?;
+    let site = Site::without("ConnectionCheck")?;
     let violation = Violation::expected_in(a_lock_is_not_taken_for_the_vanished(&site).await);
     assert!(matches!(violation, Violation::LeftBehind(_)), "{violation}");
     Ok(())

@@ -186,10 +186,7 @@ async fn a_wait_ends_when_it_should(site: &Site) -> anyhow::Result<()> {
 
 fn not_before(due: Instant, at: Instant) -> Result<(), Violation> {
     if at < due {
-        return Err(Violation::Early(format!(
-            "a wait ended {:?} too early",
-            due - at
-        )));
+        return Err(Violation::Early(format!("a wait ended {:?} too early", due - at)));
     }
     Ok(())
 }

@@ -22,13 +22,8 @@ const VOLUME: &str = r#"
     SELECT volguard.on_crash('volume', 'extending', '{"status": "error"}');"#;
 
 async fn worker(site: &Site) -> anyhow::Result<Worker> {
-    let options = WorkerOptions {
-        url: site.url(),
-        mode: site.statement_mode(),
-        host: "killed",
-        lease: LEASE,
-        janitor: None,
-    };
+    let options =
+        WorkerOptions { url: site.url(), mode: site.statement_mode(), host: "killed", lease: LEASE, janitor: None };
     Worker::start(super::LOCK_WORKER.as_ref(), &options).await
 }
 
@@ -48,14 +43,9 @@ async fn put_in_order(sql: &Sql, service: i64) -> anyhow::Result<String> {
              wait => '{} s')"#,
         LONG.as_secs()
     );
-    let started = sql
-        .text(&start)
-        .await?
-        .context("the lock of a dead holder")?;
+    let started = sql.text(&start).await?.context("the lock of a dead holder")?;
     let (token, state) = started.split_once(' ').context("token and size")?;
-    let finish = format!(
-        r#"SELECT outcome FROM volguard.finish_work({token}, '{{"status": "available"}}')"#
-    );
+    let finish = format!(r#"SELECT outcome FROM volguard.finish_work({token}, '{{"status": "available"}}')"#);
     assert_eq!(sql.text(&finish).await?.as_deref(), Some("updated"));
     Ok(match state {
         "1" => "available",
@@ -125,9 +115,7 @@ async fn killed_at_any_moment_the_volume_is_in_order(site: &Site) -> anyhow::Res
         // Each dies after another number of volumes.
         for state in ["extending", "available"].iter().cycle().take(round + 1) {
             let look = format!("SELECT status = '{state}' FROM app.volumes WHERE id = 'v0'");
-            let state = until("a state of the volume", async || {
-                Ok(observer.sql().holds(&look).await?.then_some(()))
-            });
+            let state = until("a state of the volume", async || Ok(observer.sql().holds(&look).await?.then_some(())));
             tokio::select! {
                 reply = worker.reply() => bail!("the worker works no more: {reply:?}"),
                 seen = state => seen?,

@@ -18,13 +18,7 @@ by_both_routes!(
 );
 
 async fn holder(site: &Site, lease: Duration) -> anyhow::Result<(Worker, i64)> {
-    let options = WorkerOptions {
-        url: site.url(),
-        mode: site.statement_mode(),
-        host: "zombie",
-        lease,
-        janitor: None,
-    };
+    let options = WorkerOptions { url: site.url(), mode: site.statement_mode(), host: "zombie", lease, janitor: None };
     let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
     let token = worker.ask("acquire 0 v0").await?.parse()?;
     Ok((worker, token))
@@ -32,16 +26,12 @@ async fn holder(site: &Site, lease: Duration) -> anyhow::Result<(Worker, i64)> {
 
 async fn one_that_lost_its_lock_can_do_nothing(site: &Site) -> anyhow::Result<()> {
     let heir = site.sql().await?;
-    heir.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')")
-        .await?;
+    heir.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')").await?;
     heir.run(TRACKED).await?;
     let (mut zombie, token) = holder(site, LEASE).await?;
     zombie.freeze()?;
     let service = heir.register("heir", LONG).await?;
-    let heirloom = heir
-        .acquire(service, "v0", LONG)
-        .await?
-        .context("free at the end of the lease")?;
+    let heirloom = heir.acquire(service, "v0", LONG).await?.context("free at the end of the lease")?;
     assert!(heirloom > token);
     let before = heir.text(STATE).await?;
 
@@ -51,43 +41,28 @@ async fn one_that_lost_its_lock_can_do_nothing(site: &Site) -> anyhow::Result<()
     for verb in ["assert", "update", "acquire 0 elsewhere"] {
         match zombie.ask(verb).await {
             Ok(done) => expect(verb, "a refusal", done)?,
-            Err(refusal) => assert!(
-                refusal.to_string().contains("session is lost"),
-                "{refusal:#}"
-            ),
+            Err(refusal) => assert!(refusal.to_string().contains("session is lost"), "{refusal:#}"),
         }
     }
     // What the client holds back, the server refuses.
     for (statement, expected) in what_the_dead_may_not(zombie.service_id(), token) {
         let statement = statement.replace('\n', " ");
-        expect(
-            &statement,
-            expected,
-            zombie.ask(&format!("sql {statement}")).await?,
-        )?;
+        expect(&statement, expected, zombie.ask(&format!("sql {statement}")).await?)?;
     }
     expect("release", "false", zombie.ask("release").await?)?;
     assert_eq!(heir.text(STATE).await?, before, "nothing has changed");
-    Ok(heir
-        .run(&format!("SELECT volguard.assert_held({heirloom})"))
-        .await?)
+    Ok(heir.run(&format!("SELECT volguard.assert_held({heirloom})")).await?)
 }
 
 fn expect(act: &str, expected: &str, got: String) -> Result<(), Violation> {
     if got == expected {
         return Ok(());
     }
-    Err(Violation::Trespass {
-        act: act.to_owned(),
-        expected: expected.to_owned(),
-        got,
-    })
+    Err(Violation::Trespass { act: act.to_owned(), expected: expected.to_owned(), got })
 }
 
 async fn is_in_state(sql: &Sql, service: i64, state: &str) -> anyhow::Result<bool> {
-    let look = format!(
-        "SELECT state = '{state}' FROM volguard.service_status WHERE service_id = {service}"
-    );
+    let look = format!("SELECT state = '{state}' FROM volguard.service_status WHERE service_id = {service}");
     Ok(sql.holds(&look).await?)
 }
 
@@ -97,21 +72,13 @@ async fn one_that_nobody_missed_knows_that_it_is_lost(site: &Site) -> anyhow::Re
     let (mut zombie, _) = holder(site, LEASE).await?;
     let service = zombie.service_id();
     zombie.freeze()?;
-    until("the end of the lease", async || {
-        Ok(is_in_state(observer.sql(), service, "down")
-            .await?
-            .then_some(()))
-    })
-    .await?;
+    until("the end of the lease", async || Ok(is_in_state(observer.sql(), service, "down").await?.then_some(())))
+        .await?;
     zombie.wake()?;
     expect("lost", "LeaseRanOut", zombie.ask("lost").await?)?;
     let cleanup = format!("SELECT state FROM volguard.cleanup(service_id => {service})");
     let state = observer.sql().text(&cleanup).await?;
-    assert_eq!(
-        state.as_deref(),
-        Some("cleaned"),
-        "no heartbeat has revived it"
-    );
+    assert_eq!(state.as_deref(), Some("cleaned"), "no heartbeat has revived it");
     Ok(())
 }
 
@@ -121,13 +88,8 @@ async fn one_that_wakes_in_time_goes_on(site: &Site) -> anyhow::Result<()> {
     let service = sleeper.service_id();
     sleeper.freeze()?;
     // Its heartbeats come every 3.3 s: it has missed one.
-    let missed = format!(
-        "SELECT silent_for > '4 s' FROM volguard.service_status WHERE service_id = {service}"
-    );
-    until("a missed heartbeat", async || {
-        Ok(observer.sql().holds(&missed).await?.then_some(()))
-    })
-    .await?;
+    let missed = format!("SELECT silent_for > '4 s' FROM volguard.service_status WHERE service_id = {service}");
+    until("a missed heartbeat", async || Ok(observer.sql().holds(&missed).await?.then_some(()))).await?;
     sleeper.wake()?;
     expect("lost", "no", sleeper.ask("lost").await?)?;
     sleeper.ask("assert").await?;

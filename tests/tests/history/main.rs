@@ -47,7 +47,7 @@ fn slow_inserts(seconds: f64) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_line_and_the_primary_key_two_hold_one_key() -> anyhow::Result<()> {
-    let mut options = storm(&[]).without("Line");
+    let mut options = storm(&[]).without("WaitQueue");
     options.prepare += "ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey;";
     options.prepare += &slow_inserts(0.03);
     breaks(options, Rule::OneHolder).await
@@ -97,7 +97,7 @@ async fn without_the_mark_of_the_dead_the_living_lose_locks() -> anyhow::Result<
 /// enough that a busy machine doesn't lose them before they are stopped: a client that is lost calls its acquire off.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_gate_the_dead_take_locks() -> anyhow::Result<()> {
-    let mut options = zombies().without("Gate");
+    let mut options = zombies().without("ServiceLock");
     options.lease = Duration::from_millis(1500);
     options.clients = 8;
     options.habits.visitors = 6;

@@ -20,10 +20,7 @@ async fn inherit(site: &Site, observer: &Observer, round: usize) -> anyhow::Resu
     assert_eq!(preloaded.as_deref(), Some(""));
     let holder = site.sql().await?;
     let dead = holder.register(&format!("holder-{round}"), LEASE).await?;
-    holder
-        .acquire(dead, "v0", Duration::ZERO)
-        .await?
-        .context("free")?;
+    holder.acquire(dead, "v0", Duration::ZERO).await?.context("free")?;
     observer.end_lease_in(dead, SOON).await?;
     let mut waiters = JoinSet::new();
     for number in 0..WAITERS {
@@ -55,9 +52,7 @@ async fn its_waiters_are_served_when_its_lease_ends() -> anyhow::Result<()> {
     // A machine may be busy with something else, but not three times.
     for round in 0..3 {
         let late = inherit(&site, &observer, round).await?;
-        println!(
-            "{WAITERS} waiters at a dead holder: the first was served {late:?} after its lease had ended"
-        );
+        println!("{WAITERS} waiters at a dead holder: the first was served {late:?} after its lease had ended");
         took = took.min(late);
     }
     if took > LIMIT {

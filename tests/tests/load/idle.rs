@@ -27,10 +27,7 @@ async fn a_waiting_session_uses_no_processor() -> anyhow::Result<()> {
     let observer = site.observer().await?;
     let holder = site.sql().await?;
     let service = holder.register("holder", LEASE).await?;
-    let token = holder
-        .acquire(service, "v0", Duration::ZERO)
-        .await?
-        .context("free")?;
+    let token = holder.acquire(service, "v0", Duration::ZERO).await?.context("free")?;
     let (mut pids, mut waiters) = (Vec::new(), Vec::new());
     for number in 0..WAITERS {
         let sql = site.sql().await?;

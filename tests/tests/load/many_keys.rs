@@ -55,10 +55,7 @@ async fn hand_over_all(site: &Site, keys: usize) -> anyhow::Result<()> {
         winners.spawn(async move { sql.release(token).await });
     }
     let took = started.elapsed();
-    println!(
-        "{} of {keys} hot keys handed over one by one in {took:?}",
-        keys - half
-    );
+    println!("{} of {keys} hot keys handed over one by one in {took:?}", keys - half);
     let limit = WOKEN * (keys - half) as u32;
     if took > limit {
         let what = "handing over one by one";
@@ -66,11 +63,7 @@ async fn hand_over_all(site: &Site, keys: usize) -> anyhow::Result<()> {
     }
 
     let started = Instant::now();
-    let list = tokens
-        .iter()
-        .map(i64::to_string)
-        .collect::<Vec<_>>()
-        .join(",");
+    let list = tokens.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
     let release_all = format!("SELECT volguard.release_all(ARRAY[{list}])");
     assert_eq!(holder.number(&release_all).await?, Some(half as i64));
     for waiting in waiters {

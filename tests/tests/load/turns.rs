@@ -38,7 +38,7 @@ async fn among_32() -> anyhow::Result<()> {
 /// Whoever releases is the first to try again.
 #[tokio::test]
 async fn without_the_line_one_is_served_and_the_others_starve() -> anyhow::Result<()> {
-    let site = Site::without("Line")?;
+    let site = Site::without("WaitQueue")?;
     let turns = take_turns(&site.url(), "v0", 8, HAND_OVERS, Order::Chance).await?;
     println!("without the line: {turns}");
     assert!(!turns.is_fair(), "{turns}");

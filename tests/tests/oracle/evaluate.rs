@@ -30,9 +30,7 @@ pub enum Answer {
 }
 
 pub fn as_json(row: &Row) -> Json {
-    let members = row
-        .iter()
-        .map(|(name, cell)| ((*name).to_owned(), cell.clone().unwrap_or_default()));
+    let members = row.iter().map(|(name, cell)| ((*name).to_owned(), cell.clone().unwrap_or_default()));
     Json::Object(members.collect())
 }
 
@@ -49,11 +47,7 @@ impl Case {
         if self.volume["id"] != Some(json!(self.key)) {
             return Answer::NotFound;
         }
-        let scope = Scope {
-            row: &self.volume,
-            outer: &self.volume,
-            case: self,
-        };
+        let scope = Scope { row: &self.volume, outer: &self.volume, case: self };
         let mut unmet: Vec<String> = members(&self.expected)
             .iter()
             .filter(|(name, condition)| !scope.expects(name, condition))
@@ -61,11 +55,7 @@ impl Case {
             .collect();
         // As jsonb orders names.
         unmet.sort_by_key(|name| (name.len(), name.clone()));
-        if self
-            .filter
-            .as_ref()
-            .is_some_and(|filter| !scope.filter(filter))
-        {
+        if self.filter.as_ref().is_some_and(|filter| !scope.filter(filter)) {
             unmet.push("filter".to_owned());
         }
         if self.filter_sql.is_some_and(|sql| !scope.sql(sql)) {
@@ -76,10 +66,7 @@ impl Case {
         }
         let mut updated = self.volume.clone();
         for (name, value) in members(&self.values) {
-            let column = *updated
-                .keys()
-                .find(|column| *column == name)
-                .expect("a column");
+            let column = *updated.keys().find(|column| *column == name).expect("a column");
             updated.insert(column, scope.value(value, column == "meta"));
         }
         Answer::Updated(as_json(&updated))
@@ -132,24 +119,14 @@ impl Scope<'_> {
             }
             return !chosen(negated);
         }
-        operators
-            .iter()
-            .all(|(operator, operand)| compare(operator, cell, &self.value(operand, is_json)))
+        operators.iter().all(|(operator, operand)| compare(operator, cell, &self.value(operand, is_json)))
     }
 
     fn filter(self, filter: &Json) -> bool {
         let (operator, argument) = operator(filter);
         match operator {
-            "all" => argument
-                .as_array()
-                .expect("a list")
-                .iter()
-                .all(|f| self.filter(f)),
-            "any" => argument
-                .as_array()
-                .expect("a list")
-                .iter()
-                .any(|f| self.filter(f)),
+            "all" => argument.as_array().expect("a list").iter().all(|f| self.filter(f)),
+            "any" => argument.as_array().expect("a list").iter().any(|f| self.filter(f)),
             "not" => !self.filter(argument),
             "where" => self.conditions(argument),
             "exists" => self.case.snapshots.iter().any(|row| {
@@ -162,9 +139,7 @@ impl Scope<'_> {
     }
 
     fn conditions(self, conditions: &Json) -> bool {
-        members(conditions)
-            .iter()
-            .all(|(name, condition)| self.condition(name, condition))
+        members(conditions).iter().all(|(name, condition)| self.condition(name, condition))
     }
 
     fn value(self, value: &Json, is_json: bool) -> Cell {
@@ -180,13 +155,7 @@ impl Scope<'_> {
             };
         }
         let (operator, argument) = operator(value);
-        let operand = |at: usize| {
-            Some(
-                self.value(&argument[at], false)?
-                    .as_i64()
-                    .expect("a number"),
-            )
-        };
+        let operand = |at: usize| Some(self.value(&argument[at], false)?.as_i64().expect("a number"));
         match operator {
             "value" => literal(value, is_json),
             "column" => self.row[argument.as_str().expect("a name")].clone(),
@@ -208,9 +177,7 @@ impl Scope<'_> {
     fn sql(self, sql: &str) -> bool {
         match sql {
             "size > 3" => compare("gt", &self.row["size"], &Some(json!(3))),
-            "status IS NULL OR deleted" => {
-                self.row["status"].is_none() || self.row["deleted"] == Some(json!(true))
-            }
+            "status IS NULL OR deleted" => self.row["status"].is_none() || self.row["deleted"] == Some(json!(true)),
             "NULL" => false,
             "EXISTS (SELECT FROM snapshots WHERE volume_id = target.size) -- as SQL" => {
                 let size = &self.row["size"];

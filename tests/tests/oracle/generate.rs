@@ -33,11 +33,7 @@ const VOLUMES: &[(&str, Kind)] = &[
     ("meta", Kind::Anything),
 ];
 
-const SNAPSHOTS: &[(&str, Kind)] = &[
-    ("volume_id", Kind::Number),
-    ("size", Kind::Number),
-    ("status", Kind::Text),
-];
+const SNAPSHOTS: &[(&str, Kind)] = &[("volume_id", Kind::Number), ("size", Kind::Number), ("status", Kind::Text)];
 
 const SQL: &[&str] = &[
     "size > 3",
@@ -47,17 +43,10 @@ const SQL: &[&str] = &[
 ];
 
 pub fn cases() -> impl Strategy<Value = Case> {
-    let volumes = Place {
-        columns: VOLUMES,
-        in_exists: false,
-    };
+    let volumes = Place { columns: VOLUMES, in_exists: false };
     let rows = (row(VOLUMES), prop::collection::vec(row(SNAPSHOTS), 0..4));
-    let documents = (
-        values(),
-        expected(volumes),
-        prop::option::of(filter(volumes, 3)),
-        prop::option::weighted(0.2, select(SQL)),
-    );
+    let documents =
+        (values(), expected(volumes), prop::option::of(filter(volumes, 3)), prop::option::weighted(0.2, select(SQL)));
     let key = prop::bool::weighted(0.95).prop_map(|found| if found { 1 } else { 2 });
     (rows, documents, key, prop::bool::weighted(0.1)).prop_map(
         |((mut volume, snapshots), (values, expected, filter, filter_sql), key, as_read)| {
@@ -66,24 +55,13 @@ pub fn cases() -> impl Strategy<Value = Case> {
                 true => super::evaluate::as_json(&volume),
                 false => expected,
             };
-            Case {
-                volume,
-                snapshots,
-                key,
-                values,
-                expected,
-                filter,
-                filter_sql,
-            }
+            Case { volume, snapshots, key, values, expected, filter, filter_sql }
         },
     )
 }
 
 fn row(columns: &'static [(&'static str, Kind)]) -> impl Strategy<Value = Row> {
-    let cells: Vec<_> = columns
-        .iter()
-        .map(|(name, kind)| cell(*kind).prop_map(move |cell| (*name, cell)))
-        .collect();
+    let cells: Vec<_> = columns.iter().map(|(name, kind)| cell(*kind).prop_map(move |cell| (*name, cell))).collect();
     cells.prop_map(|cells| cells.into_iter().collect())
 }
 
@@ -95,21 +73,11 @@ fn cell(kind: Kind) -> impl Strategy<Value = Cell> {
 fn stored(kind: Kind) -> BoxedStrategy<Json> {
     match kind {
         Kind::Number => (-3_i64..8).prop_map(Json::from).boxed(),
-        Kind::Text => select(vec!["", "a", "b", "B", "a'b\"\\"])
-            .prop_map(Json::from)
-            .boxed(),
+        Kind::Text => select(vec!["", "a", "b", "B", "a'b\"\\"]).prop_map(Json::from).boxed(),
         Kind::Truth => any::<bool>().prop_map(Json::from).boxed(),
         Kind::List => {
-            let items = select(vec![
-                json!("x"),
-                json!("y,\"z\\"),
-                json!(""),
-                json!("NULL"),
-                Json::Null,
-            ]);
-            prop::collection::vec(items, 0..3)
-                .prop_map(Json::from)
-                .boxed()
+            let items = select(vec![json!("x"), json!("y,\"z\\"), json!(""), json!("NULL"), Json::Null]);
+            prop::collection::vec(items, 0..3).prop_map(Json::from).boxed()
         }
         Kind::Anything => select(vec![
             Json::Null,
@@ -153,9 +121,7 @@ fn expectation(place: Place, kind: Kind) -> BoxedStrategy<Json> {
 }
 
 fn object(members: Vec<(&'static str, Json)>) -> Json {
-    let members = members
-        .into_iter()
-        .map(|(name, json)| (name.to_owned(), json));
+    let members = members.into_iter().map(|(name, json)| (name.to_owned(), json));
     Json::Object(members.collect::<Map<_, _>>())
 }
 
@@ -183,18 +149,13 @@ fn condition(place: Place, kind: Kind, depth: u32) -> BoxedStrategy<Json> {
 fn comparisons(place: Place, kind: Kind, depth: u32) -> impl Strategy<Value = Json> {
     let names = vec!["lt", "le", "gt", "ge", "eq", "ne"];
     let comparison = (select(names), expression(place, kind, depth))
-        .prop_filter("nothing is less than NULL", |(name, operand)| {
-            !operand.is_null() || matches!(*name, "eq" | "ne")
-        });
+        .prop_filter("nothing is less than NULL", |(name, operand)| !operand.is_null() || matches!(*name, "eq" | "ne"));
     prop::collection::vec(comparison, 1..3).prop_map(object)
 }
 
 /// A value that reads the columns of a place.
 fn expression(place: Place, kind: Kind, depth: u32) -> BoxedStrategy<Json> {
-    let columns = place
-        .columns
-        .iter()
-        .filter(move |(_, other)| *other == kind);
+    let columns = place.columns.iter().filter(move |(_, other)| *other == kind);
     let columns: Vec<_> = columns.map(|(name, _)| json!({ "column": name })).collect();
     let outer = VOLUMES.iter().filter(move |(_, other)| *other == kind);
     let outer: Vec<_> = outer.map(|(name, _)| json!({ "outer": name })).collect();
@@ -211,10 +172,7 @@ fn expression(place: Place, kind: Kind, depth: u32) -> BoxedStrategy<Json> {
         return leaf.boxed();
     }
     let case = (
-        prop::collection::vec(
-            (filter(place, depth - 1), expression(place, kind, depth - 1)),
-            1..3,
-        ),
+        prop::collection::vec((filter(place, depth - 1), expression(place, kind, depth - 1)), 1..3),
         prop::option::of(expression(place, kind, depth - 1)),
     )
         .prop_map(|(branches, otherwise)| {
@@ -225,24 +183,16 @@ fn expression(place: Place, kind: Kind, depth: u32) -> BoxedStrategy<Json> {
                 Some(otherwise) => json!({"case": branches, "else": otherwise}),
             }
         });
-    let not_null = move |kind| {
-        expression(place, kind, depth - 1).prop_filter("no operand", |operand| !operand.is_null())
-    };
+    let not_null =
+        move |kind| expression(place, kind, depth - 1).prop_filter("no operand", |operand| !operand.is_null());
     let computed = match kind {
         Kind::Number => {
-            let pair = (
-                select(vec!["add", "sub", "mul"]),
-                not_null(kind),
-                not_null(kind),
-            )
+            let pair = (select(vec!["add", "sub", "mul"]), not_null(kind), not_null(kind))
                 .prop_map(|(name, a, b)| object(vec![(name, json!([a, b]))]));
-            let division =
-                (not_null(kind), select(vec![-3, 2, 5])).prop_map(|(a, b)| json!({"div": [a, b]}));
+            let division = (not_null(kind), select(vec![-3, 2, 5])).prop_map(|(a, b)| json!({"div": [a, b]}));
             prop_oneof![3 => pair, 1 => division].boxed()
         }
-        Kind::Text => prop::collection::vec(not_null(kind), 1..4)
-            .prop_map(|parts| json!({ "concat": parts }))
-            .boxed(),
+        Kind::Text => prop::collection::vec(not_null(kind), 1..4).prop_map(|parts| json!({ "concat": parts })).boxed(),
         _ => leaf.clone().boxed(),
     };
     prop_oneof![4 => leaf, 3 => computed, 1 => case].boxed()
@@ -252,9 +202,7 @@ fn filter(place: Place, depth: u32) -> BoxedStrategy<Json> {
     let conditions = prop::sample::subsequence(place.columns, 0..3).prop_flat_map(move |columns| {
         columns
             .into_iter()
-            .map(|(name, kind)| {
-                condition(place, kind, depth.min(1)).prop_map(move |json| (name, json))
-            })
+            .map(|(name, kind)| condition(place, kind, depth.min(1)).prop_map(move |json| (name, json)))
             .collect::<Vec<_>>()
     });
     let conditions = conditions.prop_map(object);
@@ -263,17 +211,15 @@ fn filter(place: Place, depth: u32) -> BoxedStrategy<Json> {
         return leaf.boxed();
     }
     let several = || prop::collection::vec(filter(place, depth - 1), 0..3);
-    let other = Place {
-        columns: SNAPSHOTS,
-        in_exists: true,
-    };
-    let exists = (
-        filter(other, 0),
-        prop::option::weighted(0.3, filter(other, depth - 1)),
-    )
-        .prop_map(|(conditions, filter)| match filter {
-            None => json!({"exists": {"table": "snapshots", "where": conditions["where"]}}),
-            Some(filter) => json!({"exists": {"table": "oracle.snapshots", "where": conditions["where"], "filter": filter}}),
+    let other = Place { columns: SNAPSHOTS, in_exists: true };
+    let exists =
+        (filter(other, 0), prop::option::weighted(0.3, filter(other, depth - 1))).prop_map(|(conditions, filter)| {
+            match filter {
+                None => json!({"exists": {"table": "snapshots", "where": conditions["where"]}}),
+                Some(filter) => {
+                    json!({"exists": {"table": "oracle.snapshots", "where": conditions["where"], "filter": filter}})
+                }
+            }
         });
     prop_oneof![
         3 => leaf,
@@ -286,10 +232,7 @@ fn filter(place: Place, depth: u32) -> BoxedStrategy<Json> {
 }
 
 fn values() -> impl Strategy<Value = Json> {
-    let place = Place {
-        columns: VOLUMES,
-        in_exists: false,
-    };
+    let place = Place { columns: VOLUMES, in_exists: false };
     prop::sample::subsequence(&VOLUMES[1..], 1..4)
         .prop_flat_map(move |columns| {
             columns
@@ -302,11 +245,9 @@ fn values() -> impl Strategy<Value = Json> {
 
 fn value(place: Place, kind: Kind) -> BoxedStrategy<Json> {
     match kind {
-        Kind::List | Kind::Anything => prop_oneof![
-            Just(Json::Null),
-            stored(kind).prop_map(|value| json!({ "value": value })),
-        ]
-        .boxed(),
+        Kind::List | Kind::Anything => {
+            prop_oneof![Just(Json::Null), stored(kind).prop_map(|value| json!({ "value": value })),].boxed()
+        }
         _ => expression(place, kind, 2),
     }
 }

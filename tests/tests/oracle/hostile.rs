@@ -74,13 +74,11 @@ pub struct Documents {
 }
 
 pub fn documents() -> impl Strategy<Value = Documents> {
-    (members(), members(), members(), filters()).prop_map(|(key, values, expected, filter)| {
-        Documents {
-            key,
-            values,
-            expected,
-            filter,
-        }
+    (members(), members(), members(), filters()).prop_map(|(key, values, expected, filter)| Documents {
+        key,
+        values,
+        expected,
+        filter,
     })
 }
 
@@ -101,16 +99,12 @@ fn json() -> impl Strategy<Value = Json> {
         word().prop_map(Json::from),
     ];
     leaf.prop_recursive(4, 24, 3, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..3).prop_map(Json::from),
-            object(inner),
-        ]
+        prop_oneof![prop::collection::vec(inner.clone(), 0..3).prop_map(Json::from), object(inner),]
     })
 }
 
 fn object(member: impl Strategy<Value = Json>) -> impl Strategy<Value = Json> {
-    prop::collection::btree_map(word(), member, 1..3)
-        .prop_map(|members| Json::Object(members.into_iter().collect()))
+    prop::collection::btree_map(word(), member, 1..3).prop_map(|members| Json::Object(members.into_iter().collect()))
 }
 
 fn members() -> impl Strategy<Value = Json> {
@@ -119,9 +113,8 @@ fn members() -> impl Strategy<Value = Json> {
 
 /// Likely to be a filter, so that what is inside gets further than the parser.
 fn filters() -> impl Strategy<Value = Json> {
-    let exists = (word(), members()).prop_map(
-        |(table, members)| serde_json::json!({"exists": {"table": table, "where": members}}),
-    );
+    let exists = (word(), members())
+        .prop_map(|(table, members)| serde_json::json!({"exists": {"table": table, "where": members}}));
     let conditions = members().prop_map(|members| serde_json::json!({ "where": members }));
     prop_oneof![exists, conditions, json()]
 }

@@ -60,25 +60,16 @@ struct Database {
 
 impl Database {
     fn open(server: &PrivateServer) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let (client, ask) = runtime.block_on(async {
-            let (client, connection) = tokio_postgres::connect(&server.url(), NoTls)
-                .await
-                .expect("a connection");
+            let (client, connection) = tokio_postgres::connect(&server.url(), NoTls).await.expect("a connection");
             tokio::spawn(connection);
             client.batch_execute(SCHEMA).await.expect("the schema");
             let ask = "SELECT ask($1, $2, $3, $4, $5, $6, $7, $8)";
             let ask = client.prepare(ask).await.expect("the question");
             (client, ask)
         });
-        Database {
-            client,
-            ask,
-            runtime,
-        }
+        Database { client, ask, runtime }
     }
 
     /// What the database says to documents that nobody has checked, and what is left of its tables afterwards.
@@ -86,31 +77,14 @@ impl Database {
         let volume = serde_json::json!({"id": 1, "size": 7, "status": "kept"});
         let (meta, snapshots) = (None::<String>, serde_json::json!([{"volume_id": 1}]));
         let filter_sql = None::<&str>;
-        let hostile::Documents {
-            key,
-            values,
-            expected,
-            filter,
-        } = documents;
-        let arguments: [&(dyn ToSql + Sync); 8] = [
-            &volume,
-            &meta,
-            &snapshots,
-            key,
-            values,
-            expected,
-            filter,
-            &filter_sql,
-        ];
-        const LEFT: &str =
-            "SELECT (SELECT count(*) FROM volumes) || ' ' || (SELECT count(*) FROM snapshots)";
+        let hostile::Documents { key, values, expected, filter } = documents;
+        let arguments: [&(dyn ToSql + Sync); 8] =
+            [&volume, &meta, &snapshots, key, values, expected, filter, &filter_sql];
+        const LEFT: &str = "SELECT (SELECT count(*) FROM volumes) || ' ' || (SELECT count(*) FROM snapshots)";
         self.runtime.block_on(async {
             let answer = self.client.query_one(&self.ask, &arguments).await;
             let left = self.client.query_one(LEFT, &[]).await;
-            (
-                answer.expect("an answer").get(0),
-                left.expect("both tables").get(0),
-            )
+            (answer.expect("an answer").get(0), left.expect("both tables").get(0))
         })
     }
 
@@ -120,16 +94,8 @@ impl Database {
         let volume = as_json(&case.volume);
         let snapshots = Json::from(snapshots);
         let key = serde_json::json!({ "id": case.key });
-        let arguments: [&(dyn ToSql + Sync); 8] = [
-            &volume,
-            &meta,
-            &snapshots,
-            &key,
-            &case.values,
-            &case.expected,
-            &case.filter,
-            &case.filter_sql,
-        ];
+        let arguments: [&(dyn ToSql + Sync); 8] =
+            [&volume, &meta, &snapshots, &key, &case.values, &case.expected, &case.filter, &case.filter_sql];
         let row = self.client.query_one(&self.ask, &arguments);
         self.runtime.block_on(row).expect("an answer").get(0)
     }
@@ -152,10 +118,7 @@ fn expected(answer: Answer) -> Json {
 
 #[test]
 fn the_database_answers_as_the_oracle_does() {
-    let server = PrivateServer::builder()
-        .durable(false)
-        .start()
-        .expect("a private server");
+    let server = PrivateServer::builder().durable(false).start().expect("a private server");
     let database = Database::open(&server);
     let config = Config {
         failure_persistence: None,
@@ -175,16 +138,10 @@ fn the_database_answers_as_the_oracle_does() {
         let got = database.answer(&case);
         match got == wanted {
             true => Ok(()),
-            false => Err(TestCaseError::fail(format!(
-                "database: {got}\noracle: {wanted}"
-            ))),
+            false => Err(TestCaseError::fail(format!("database: {got}\noracle: {wanted}"))),
         }
     });
-    println!(
-        "{} cases went through, {} were refused",
-        updated.get(),
-        unmet.get()
-    );
+    println!("{} cases went through, {} were refused", updated.get(), unmet.get());
     if let Err(failure) = result {
         panic!("{failure}");
     }
@@ -196,15 +153,9 @@ fn the_database_answers_as_the_oracle_does() {
 fn nothing_of_a_document_is_sql() {
     /// Syntax errors, and what a name would lead to that had not been looked up before.
     const OF_SQL: [&str; 4] = ["42601", "42P02", "42702", "XX000"];
-    let server = PrivateServer::builder()
-        .durable(false)
-        .start()
-        .expect("a private server");
+    let server = PrivateServer::builder().durable(false).start().expect("a private server");
     let database = Database::open(&server);
-    let config = Config {
-        failure_persistence: None,
-        ..Config::with_cases(CASES)
-    };
+    let config = Config { failure_persistence: None, ..Config::with_cases(CASES) };
     let result = TestRunner::new(config).run(&hostile::documents(), |documents| {
         let (answer, left) = database.reaction(&documents);
         let outcome = answer["outcome"].as_str().expect("an outcome");

@@ -48,9 +48,7 @@ impl Request {
             let sql = "INSERT INTO volguard_demo.volumes (status, task, request, new_size) VALUES ($1, $2, $3, $4)";
             let (task, size) = (self.operation.to_string(), self.size as i32);
             let client = volguard.pool().get().await?;
-            client
-                .execute(sql, &[&QUEUED, &task, &self.id, &size])
-                .await?;
+            client.execute(sql, &[&QUEUED, &task, &self.id, &size]).await?;
             return Ok(Vec::new());
         };
         match self.update(volguard, volume).execute().await? {
@@ -72,12 +70,10 @@ impl Request {
                 .expect("status", "available")
                 .expect("size", le(LARGE))
                 .set("new_size", column("size") + self.size),
-            Operation::Snapshot => update
-                .expect("status", "available")
-                .expect("snapshots", lt(SNAPSHOTS)),
-            Operation::Create | Operation::Delete => update
-                .expect("status", one_of(["available", "error"]))
-                .expect("snapshots", 0),
+            Operation::Snapshot => update.expect("status", "available").expect("snapshots", lt(SNAPSHOTS)),
+            Operation::Create | Operation::Delete => {
+                update.expect("status", one_of(["available", "error"])).expect("snapshots", 0)
+            }
         }
     }
 }

@@ -23,11 +23,7 @@ pub(super) struct Job {
 
 impl Job {
     /// Starts work on a volume that waits; nothing, if another manager was faster.
-    pub(super) async fn begin(
-        manager: &Arc<Manager>,
-        session: &Session,
-        volume: &Volume,
-    ) -> Result<Option<Job>> {
+    pub(super) async fn begin(manager: &Arc<Manager>, session: &Session, volume: &Volume) -> Result<Option<Job>> {
         let status = match &*volume.status {
             DAMAGED => REPAIRING,
             _ => volume.task.status(),
@@ -37,9 +33,7 @@ impl Job {
             session.start_work(&manager.own_type(), &volume.name)
         } else {
             let start = session.start_work(VOLUME, &volume.name);
-            start
-                .expect("status", &volume.status)
-                .expect("task", volume.task)
+            start.expect("status", &volume.status).expect("task", volume.task)
         };
         match start.set("status", status).await {
             Ok(WorkOutcome::Started(work)) => Ok(Some(Job {
@@ -82,9 +76,7 @@ impl Job {
             Ok(performed) => performed?,
             Err(loss) => {
                 let name = &self.row.name;
-                manager
-                    .timeline
-                    .say(&format!("stops working on {name}: {loss}"));
+                manager.timeline.say(&format!("stops working on {name}: {loss}"));
                 return zombie::go_on(manager, owner, name, volume).await;
             }
         }
@@ -116,20 +108,13 @@ fn result<'w>(finish: FinishWork<'w>, row: &Volume) -> FinishWork<'w> {
         return finish.set("status", row.at_rest());
     }
     match row.task {
-        Operation::Create | Operation::Extend => finish
-            .set("status", "available")
-            .set("size", column("new_size")),
-        Operation::Snapshot => finish
-            .set("status", "available")
-            .set("snapshots", column("snapshots") + 1),
+        Operation::Create | Operation::Extend => finish.set("status", "available").set("size", column("new_size")),
+        Operation::Snapshot => finish.set("status", "available").set("snapshots", column("snapshots") + 1),
         Operation::Delete => finish.set("status", "deleted"),
     }
 }
 
 /// Whether the session is lost. Then the manager registers anew.
 fn is_loss(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::SessionLost(_) | Error::ServiceFenced(_) | Error::LeaseExpired(_)
-    )
+    matches!(error, Error::SessionLost(_) | Error::ServiceFenced(_) | Error::LeaseExpired(_))
 }

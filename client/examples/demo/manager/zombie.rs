@@ -34,9 +34,7 @@ pub(super) async fn go_on(
         );
         story += &format!(", {verb}: {refusal}");
     }
-    manager
-        .timeline
-        .say(&format!("as a zombie on {name}: {story}"));
+    manager.timeline.say(&format!("as a zombie on {name}: {story}"));
     Ok(())
 }
 
@@ -50,11 +48,7 @@ fn calls(service: i64, token: i64, volume: &str) -> [(&'static str, String, &'st
         ("heartbeat", format!("{service}"), "VG001"),
         ("acquire", format!("{service}, {key}"), "VG001"),
         ("assert_held", format!("{token}"), "VG002"),
-        (
-            "conditional_update",
-            format!("{row}, {changes}, fence => {token}"),
-            "fenced",
-        ),
+        ("conditional_update", format!("{row}, {changes}, fence => {token}"), "fenced"),
         ("finish_work", format!("{token}, {changes}"), "fenced"),
         ("release", format!("{token}"), "false"),
     ]

@@ -59,11 +59,7 @@ impl Array {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Registers::default(),
             Err(error) => return Err(error),
         };
-        Ok(Array {
-            directory: directory.to_owned(),
-            journal,
-            registers,
-        })
+        Ok(Array { directory: directory.to_owned(), journal, registers })
     }
 
     pub fn register(&self, volume: &str) -> Register {
@@ -135,28 +131,13 @@ impl Array {
 impl Registers {
     fn note(&mut self, change: Change) {
         match change {
-            Change::Taken {
-                key: volume,
-                token,
-                service,
-                ..
-            } => {
+            Change::Taken { key: volume, token, service, .. } => {
                 let register = self.volumes.entry(volume.clone()).or_default();
                 register.newest = register.newest.max(token);
-                self.open.push(Opened {
-                    volume,
-                    token,
-                    service,
-                    writes: 0,
-                });
+                self.open.push(Opened { volume, token, service, writes: 0 });
             }
             Change::Freed { token, .. } => self.open.retain(|opened| opened.token != token),
-            Change::Wrote {
-                key,
-                token,
-                version,
-                ..
-            } => {
+            Change::Wrote { key, token, version, .. } => {
                 let register = self.volumes.entry(key).or_default();
                 (register.version, register.written_by) = (version, token);
                 let opened = self.open.iter_mut().find(|opened| opened.token == token);

@@ -18,10 +18,7 @@ pub struct Files {
 
 impl Files {
     pub fn new(directory: &Path, volume: &str) -> Files {
-        Files {
-            directory: directory.join("volumes"),
-            volume: volume.to_owned(),
-        }
+        Files { directory: directory.join("volumes"), volume: volume.to_owned() }
     }
 
     /// Adds the MiB with this number; with the first one the file comes.

@@ -25,8 +25,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(3);
 
 /// The server itself.
 pub(crate) fn direct() -> tokio_postgres::Config {
-    let url =
-        std::env::var("DATABASE_URL").expect("DATABASE_URL; run the tests under with-postgres");
+    let url = std::env::var("DATABASE_URL").expect("DATABASE_URL; run the tests under with-postgres");
     url.parse().expect("DATABASE_URL")
 }
 
@@ -140,16 +139,14 @@ impl Observer {
 
     /// When the lease ends that the server has granted last.
     pub(crate) async fn end_of_lease(&self, service_id: i64) -> SystemTime {
-        const SQL: &str =
-            "SELECT heartbeat_at + lease FROM volguard.service_status WHERE service_id = $1";
+        const SQL: &str = "SELECT heartbeat_at + lease FROM volguard.service_status WHERE service_id = $1";
         let row = self.client.query_one(SQL, &[&service_id]).await.expect(SQL);
         row.get(0)
     }
 
     /// Ends the lease of a service that sends no heartbeats.
     pub(crate) async fn end_lease(&self, service_id: i64) {
-        let end =
-            "UPDATE volguard.services SET heartbeat_at = now() - lease * 2 WHERE service_id =";
+        let end = "UPDATE volguard.services SET heartbeat_at = now() - lease * 2 WHERE service_id =";
         self.run(&format!("{end} {service_id}")).await;
     }
 

@@ -53,10 +53,7 @@ impl Proxy {
             freezing_new: AtomicBool::new(false),
             reply_delay_ms: AtomicU64::new(0),
         });
-        let proxy = Proxy {
-            port,
-            state: Arc::clone(&state),
-        };
+        let proxy = Proxy { port, state: Arc::clone(&state) };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if !state.refusing.load(Ordering::SeqCst) {
@@ -76,9 +73,7 @@ impl Proxy {
         if let Some(password) = direct.get_password() {
             config.password(password);
         }
-        Volguard::builder()
-            .config(config)
-            .statement_mode(StatementMode::Unnamed)
+        Volguard::builder().config(config).statement_mode(StatementMode::Unnamed)
     }
 
     /// Applies a fault to the next statements that contain `text`.
@@ -118,15 +113,9 @@ impl Proxy {
 impl State {
     fn fault_for(&self, bytes: &[u8]) -> Option<Fault> {
         let (text, fault) = (*self.fault.borrow())?;
-        let found = bytes
-            .windows(text.len())
-            .any(|window| window == text.as_bytes());
+        let found = bytes.windows(text.len()).any(|window| window == text.as_bytes());
         let claim = |left: usize| left.checked_sub(1);
-        let claimed = found
-            && self
-                .faults_left
-                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, claim)
-                .is_ok();
+        let claimed = found && self.faults_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, claim).is_ok();
         claimed.then_some(fault)
     }
 }

@@ -22,10 +22,7 @@ impl<'c> CacheKey<'c> {
     /// `documents` are key, changes and expected; every byte of `others` counts. `None` if a document is no object,
     /// or if they are too large.
     pub fn of(target: Oid, documents: [Jsonb<'c>; 3], others: [Option<&[u8]>; 3]) -> Option<Self> {
-        let mut key = CacheKey {
-            bytes: Vec::with_capacity(512),
-            members: Vec::with_capacity(16),
-        };
+        let mut key = CacheKey { bytes: Vec::with_capacity(512), members: Vec::with_capacity(16) };
         key.number(target.to_u32());
         // The caller and the path decide what the names in the documents mean.
         key.number(owner::caller().to_u32());
@@ -71,8 +68,7 @@ impl<'c> CacheKey<'c> {
         self.number(bytes.len() as u32);
         // What is too long is only counted.
         let rest = (LONGEST + 1).saturating_sub(self.bytes.len());
-        self.bytes
-            .extend_from_slice(&bytes[..bytes.len().min(rest)]);
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(rest)]);
     }
 
     fn number(&mut self, number: u32) {

@@ -88,10 +88,9 @@ impl CachedUpdate {
         let memory = Memory::new();
         let lock = match lock {
             None => None,
-            Some(lock) => Some(Lock {
-                direct: direct(table, lock, update),
-                statement: Prepared::new(&lock.statement, &memory)?,
-            }),
+            Some(lock) => {
+                Some(Lock { direct: direct(table, lock, update), statement: Prepared::new(&lock.statement, &memory)? })
+            }
         };
         let others = update.others.iter();
         let others = others.map(|table| (*table, pg_sys::AccessShareLock));
@@ -145,17 +144,11 @@ impl CachedUpdate {
 fn takes_all(statement: &WrittenStatement, members: &[Stored]) -> bool {
     let parameters = statement.parameters.iter();
     let literals = parameters.filter_map(Parameter::literal);
-    claims::are_complete(members, literals, |number| {
-        number_text(number).to_string_lossy().into_owned()
-    })
+    claims::are_complete(members, literals, |number| number_text(number).to_string_lossy().into_owned())
 }
 
 /// The lock through the key's unique index, if there is one, and which arguments of the update are its columns.
-fn direct(
-    table: &Table,
-    lock: &LockStatement,
-    update: &WrittenStatement,
-) -> Option<(RowLock, Vec<usize>)> {
+fn direct(table: &Table, lock: &LockStatement, update: &WrittenStatement) -> Option<(RowLock, Vec<usize>)> {
     if lock.columns.len() < lock.members {
         return None;
     }
@@ -183,9 +176,7 @@ impl Lock {
         }
         let arguments = self.statement.bind(members, now)?;
         let found = |rows: &Rows| rows.len() > 0;
-        self.statement
-            .plan
-            .run(View::Transaction, &arguments, found)
+        self.statement.plan.run(View::Transaction, &arguments, found)
     }
 }
 
@@ -193,10 +184,7 @@ impl Prepared {
     fn new(statement: &WrittenStatement, memory: &Memory) -> Result<Self, Error> {
         let parameters = statement.parameters.iter();
         let bindings = parameters.map(|parameter| Binding::new(parameter, memory));
-        Ok(Prepared {
-            bindings: bindings.collect::<Result<_, _>>()?,
-            plan: plan::plan(&statement.shape)?,
-        })
+        Ok(Prepared { bindings: bindings.collect::<Result<_, _>>()?, plan: plan::plan(&statement.shape)? })
     }
 
     fn bind(&self, members: &[Stored], now: TimestampTz) -> Result<Vec<Arg>, Error> {

@@ -27,11 +27,7 @@ impl RowLock {
             return None;
         }
         let (index, columns) = unique::exactly(table, key)?;
-        Some(RowLock {
-            table: table.oid(),
-            index,
-            columns,
-        })
+        Some(RowLock { table: table.oid(), index, columns })
     }
 
     /// Locks the row as it is now, under READ COMMITTED. False if only a statement can tell more: the row is missing
@@ -49,13 +45,10 @@ impl RowLock {
                 let mut keys = [ScanKeyData::default(); MOST_COLUMNS];
                 for ((scan_key, column), value) in keys.iter_mut().zip(columns).zip(key) {
                     let value = (*value)?;
-                    *scan_key =
-                        index_scan::equals(column.number, column.equals, column.collation, value);
+                    *scan_key = index_scan::equals(column.number, column.equals, column.collation, value);
                 }
                 let keys = &mut keys[..columns.len()];
-                index_scan::first(table, index, keys, false, |table, snapshot, row| {
-                    lock(table, snapshot, row)
-                })
+                index_scan::first(table, index, keys, false, |table, snapshot, row| lock(table, snapshot, row))
             })?
         };
         Ok(locked == Some(true))
@@ -67,8 +60,7 @@ impl RowLock {
         // SAFETY: catalog look-ups of a running transaction.
         unsafe {
             let update = pg_sys::ACL_UPDATE as pg_sys::AclMode;
-            pg_sys::pg_class_aclcheck(self.table, owner::caller(), update)
-                == pg_sys::AclResult::ACLCHECK_OK
+            pg_sys::pg_class_aclcheck(self.table, owner::caller(), update) == pg_sys::AclResult::ACLCHECK_OK
                 && pg_sys::check_enable_rls(self.table, Oid::INVALID, true) as u32
                     != pg_sys::CheckEnableRlsResult::RLS_ENABLED
         }
@@ -80,8 +72,7 @@ impl RowLock {
 /// # Safety
 /// As what [`index_scan::first`] hands a row to.
 unsafe fn lock(relation: Relation, snapshot: Snapshot, row: HeapTuple) -> bool {
-    const FLAGS: u32 =
-        pg_sys::TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+    const FLAGS: u32 = pg_sys::TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
     // SAFETY: the row was just found, its table is open and the snapshot active.
     unsafe {
         let slot = raw::table_slot_create(relation, std::ptr::null_mut());

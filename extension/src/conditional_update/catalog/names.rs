@@ -9,9 +9,7 @@ use std::ffi::{CStr, c_char};
 /// `text` is a C string.
 pub unsafe fn owned(text: *const c_char) -> String {
     // SAFETY: the caller's promise.
-    unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned()
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
 /// A name, in quotes if it needs them.
@@ -51,8 +49,6 @@ pub fn distance(a: &str, b: &str, at_most: i32) -> Option<i32> {
     let lengths = (a.len() as i32, b.len() as i32);
     let (a, b) = (a.as_ptr().cast(), b.as_ptr().cast());
     // SAFETY: two texts with their lengths in bytes. Each change of a letter costs 1.
-    let distance = unsafe {
-        pg_sys::varstr_levenshtein_less_equal(a, lengths.0, b, lengths.1, 1, 1, 1, at_most, true)
-    };
+    let distance = unsafe { pg_sys::varstr_levenshtein_less_equal(a, lengths.0, b, lengths.1, 1, 1, 1, at_most, true) };
     (distance <= at_most).then_some(distance)
 }

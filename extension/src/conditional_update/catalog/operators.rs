@@ -18,9 +18,7 @@ impl Operator {
     /// The default equality of a type; `None` for one such as json or point that can't be compared.
     pub fn equality(type_oid: Oid) -> Option<Self> {
         // SAFETY: a catalog look-up of a running transaction; the type cache's entry lives as long as the backend.
-        let operator = unsafe {
-            (*pg_sys::lookup_type_cache(type_oid, pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr
-        };
+        let operator = unsafe { (*pg_sys::lookup_type_cache(type_oid, pg_sys::TYPECACHE_EQ_OPR as i32)).eq_opr };
         Operator::between(operator, type_oid, type_oid)
     }
 
@@ -101,8 +99,7 @@ fn ordered(strategy: u32, left: Oid, right: Oid) -> Option<Oid> {
             return None;
         }
         let strategy = strategy as i16;
-        let operator =
-            pg_sys::get_opfamily_member(of_left.btree_opf, takes_left, takes_right, strategy);
+        let operator = pg_sys::get_opfamily_member(of_left.btree_opf, takes_left, takes_right, strategy);
         (operator != Oid::INVALID).then_some(operator)
     }
 }

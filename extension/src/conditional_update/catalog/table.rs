@@ -41,9 +41,7 @@ impl Table {
         let table = Table::lock(oid, pg_sys::RowExclusiveLock, "target")?;
         match table.kind() {
             pg_sys::RELKIND_VIEW if view::is_updatable(table.relation) => Ok(table),
-            pg_sys::RELKIND_VIEW => Err(Error::NotUpdatable {
-                view: table.name.clone(),
-            }),
+            pg_sys::RELKIND_VIEW => Err(Error::NotUpdatable { view: table.name.clone() }),
             _ => table.if_table(),
         }
     }
@@ -51,10 +49,7 @@ impl Table {
     fn if_table(self) -> Result<Self, Error> {
         match self.kind() {
             pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => Ok(self),
-            kind => Err(Error::NotATable {
-                name: self.name.clone(),
-                kind: describe(kind),
-            }),
+            kind => Err(Error::NotATable { name: self.name.clone(), kind: describe(kind) }),
         }
     }
 
@@ -67,10 +62,7 @@ impl Table {
             | pg_sys::RELKIND_FOREIGN_TABLE
             | pg_sys::RELKIND_VIEW
             | pg_sys::RELKIND_MATVIEW => Ok(table),
-            kind => Err(Error::NotATable {
-                name: format!("{path}: {}", table.name),
-                kind: describe(kind),
-            }),
+            kind => Err(Error::NotATable { name: format!("{path}: {}", table.name), kind: describe(kind) }),
         }
     }
 
@@ -82,10 +74,7 @@ impl Table {
                 let place = argument.to_owned();
                 return Err(Error::NoTable { place, oid });
             }
-            Ok(Table {
-                relation,
-                name: relation_name(oid),
-            })
+            Ok(Table { relation, name: relation_name(oid) })
         }
     }
 
@@ -154,9 +143,7 @@ impl Table {
         });
         names
             .filter_map(|actual| Some((distance(name, &actual, FAR)?, actual)))
-            .filter(|(distance, actual)| {
-                *distance as usize <= actual.len() / 2 && self.find(actual).is_some()
-            })
+            .filter(|(distance, actual)| *distance as usize <= actual.len() / 2 && self.find(actual).is_some())
             .min_by_key(|(distance, _)| *distance)
             .map(|(_, actual)| actual)
     }

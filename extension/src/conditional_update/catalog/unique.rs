@@ -28,9 +28,7 @@ pub fn exactly(table: &Table, columns: &[Column]) -> Option<(Oid, Vec<KeyColumn>
     indexes(table).into_iter().find_map(|index| {
         let found = key_columns(index, columns).filter(|found| found.len() == columns.len())?;
         // An index in the order of another collation can't be searched by the column's own.
-        let is_of = |it: &KeyColumn, column: &Column| {
-            it.number == column.number && it.collation == column.collation
-        };
+        let is_of = |it: &KeyColumn, column: &Column| it.number == column.number && it.collation == column.collation;
         let by_number = |column: &Column| found.iter().find(|it| is_of(it, column));
         let ordered: Option<Vec<_>> = columns.iter().map(|it| by_number(it).copied()).collect();
         Some((index, ordered?))
@@ -100,17 +98,12 @@ fn key_column(column: &Column, class: Oid, collation: Oid) -> Option<KeyColumn> 
     unsafe {
         let family = pg_sys::TYPECACHE_BTREE_OPFAMILY as i32;
         let entry = &*pg_sys::lookup_type_cache(base_type(column.type_oid), family);
-        let deterministic = column.collation == Oid::INVALID
-            || pg_sys::get_collation_isdeterministic(column.collation);
+        let deterministic = column.collation == Oid::INVALID || pg_sys::get_collation_isdeterministic(column.collation);
         if !deterministic || entry.btree_opf != pg_sys::get_opclass_family(class) {
             return None;
         }
         let (takes, equal) = (entry.btree_opintype, pg_sys::BTEqualStrategyNumber as i16);
         let operator = pg_sys::get_opfamily_member(entry.btree_opf, takes, takes, equal);
-        Some(KeyColumn {
-            number: column.number,
-            collation,
-            equals: pg_sys::get_opcode(operator),
-        })
+        Some(KeyColumn { number: column.number, collation, equals: pg_sys::get_opcode(operator) })
     }
 }

@@ -8,8 +8,7 @@ pub fn is_updatable(view: pg_sys::Relation) -> bool {
     // SAFETY: an open view. The bits of the answer are numbered by command.
     unsafe {
         let own = (*view).rd_id;
-        let commands =
-            pg_sys::relation_is_updatable(own, std::ptr::null_mut(), false, std::ptr::null_mut());
+        let commands = pg_sys::relation_is_updatable(own, std::ptr::null_mut(), false, std::ptr::null_mut());
         commands & (1 << pg_sys::CmdType::CMD_UPDATE) != 0 && goes_through(view)
     }
 }

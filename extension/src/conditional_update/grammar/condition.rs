@@ -27,10 +27,7 @@ pub enum Condition {
 #[derive(Debug, PartialEq)]
 pub enum Expectation {
     Scalar(Scalar),
-    Composed {
-        written: Literal,
-        condition: Result<Condition, Fault>,
-    },
+    Composed { written: Literal, condition: Result<Condition, Fault> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +56,7 @@ impl Comparison {
     }
 
     fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|comparison| comparison.name() == name)
+        Self::ALL.into_iter().find(|comparison| comparison.name() == name)
     }
 
     /// These two take NULL as a value like any other.
@@ -75,10 +70,9 @@ const CONDITIONS: &str = r#"A condition is a scalar, null, a list of them, {"not
 /// `member` is its number, for the literal that it may be.
 pub fn expectation(json: Json, member: Option<usize>, path: &Path) -> Result<Expectation, Fault> {
     match json {
-        Json::Array(_) | Json::Object(_) => Ok(Expectation::Composed {
-            written: literal(json.clone(), None),
-            condition: condition(json, path),
-        }),
+        Json::Array(_) | Json::Object(_) => {
+            Ok(Expectation::Composed { written: literal(json.clone(), None), condition: condition(json, path) })
+        }
         json => scalar(json, member, path, CONDITIONS).map(Expectation::Scalar),
     }
 }
@@ -112,11 +106,8 @@ fn negation(mut operator: Map<String, Json>, path: &Path) -> Result<Condition, F
     let null_holds = match operator.remove("null") {
         None => !choice.has_null(),
         Some(Json::Bool(true)) if choice.has_null() => {
-            let hint =
-                r#"Leave "null" out: the null in the list says already that NULL does not match."#;
-            return Err(path
-                .member("null")
-                .fault("contradicts the null in the list", hint));
+            let hint = r#"Leave "null" out: the null in the list says already that NULL does not match."#;
+            return Err(path.member("null").fault("contradicts the null in the list", hint));
         }
         Some(Json::Bool(holds)) => holds,
         Some(_) => {
@@ -134,8 +125,7 @@ fn comparisons(operators: Map<String, Json>, path: &Path) -> Result<Condition, F
     }
     let read = |(name, operand): (String, Json)| {
         let path = path.member(&name);
-        let comparison =
-            Comparison::named(&name).ok_or_else(|| path.fault("unknown operator", CONDITIONS))?;
+        let comparison = Comparison::named(&name).ok_or_else(|| path.fault("unknown operator", CONDITIONS))?;
         let operand = value::expression(operand, None, &path)?;
         if operand == Expression::Null && !comparison.is_equality() {
             let hint = r#"NULL has no order; only "eq" and "ne" take null."#;

@@ -45,9 +45,7 @@ fn filters(json: Json, path: &Path) -> Result<Vec<Filter>, Fault> {
         return Err(path.fault("must be a list of filters", FILTERS));
     };
     let items = items.into_iter().enumerate();
-    items
-        .map(|(at, item)| filter(item, &path.item(at)))
-        .collect()
+    items.map(|(at, item)| filter(item, &path.item(at))).collect()
 }
 
 fn conditions(json: Json, path: &Path) -> Result<Columns<Condition>, Fault> {
@@ -77,10 +75,6 @@ fn exists(json: Json, path: &Path) -> Result<Exists, Fault> {
     };
     match object.keys().next() {
         Some(unknown) => Err(path.member(unknown).fault("unknown member", FILTERS)),
-        None => Ok(Exists {
-            table,
-            conditions,
-            filter,
-        }),
+        None => Ok(Exists { table, conditions, filter }),
     }
 }

@@ -43,9 +43,7 @@ impl Arithmetic {
     }
 
     fn named(name: &str) -> Option<Self> {
-        [Self::Add, Self::Sub, Self::Mul, Self::Div]
-            .into_iter()
-            .find(|operator| operator.name() == name)
+        [Self::Add, Self::Sub, Self::Mul, Self::Div].into_iter().find(|operator| operator.name() == name)
     }
 }
 
@@ -89,7 +87,8 @@ fn name(argument: Json, path: &Path) -> Result<String, Fault> {
     }
 }
 
-const OPERANDS: &str = r#"An operand is a number, an interval such as "5 minutes", {"column": name}, {"now": true}, or arithmetic."#;
+const OPERANDS: &str =
+    r#"An operand is a number, an interval such as "5 minutes", {"column": name}, {"now": true}, or arithmetic."#;
 
 fn calculation(arithmetic: Arithmetic, argument: Json, path: &Path) -> Result<Expression, Fault> {
     let operands = match argument {
@@ -102,11 +101,9 @@ fn calculation(arithmetic: Arithmetic, argument: Json, path: &Path) -> Result<Ex
     let operand = |json, at| {
         let path = path.item(at);
         match expression(json, None, &path)? {
-            Expression::Null
-            | Expression::Literal(Literal {
-                value: Value::Boolean(_) | Value::Json(_),
-                ..
-            }) => Err(path.fault("must be something to calculate with", OPERANDS)),
+            Expression::Null | Expression::Literal(Literal { value: Value::Boolean(_) | Value::Json(_), .. }) => {
+                Err(path.fault("must be something to calculate with", OPERANDS))
+            }
             operand => Ok(operand),
         }
     };
@@ -115,8 +112,7 @@ fn calculation(arithmetic: Arithmetic, argument: Json, path: &Path) -> Result<Ex
 }
 
 fn concat(argument: Json, path: &Path) -> Result<Expression, Fault> {
-    const PARTS: &str =
-        r#"Pass a list of strings, numbers, booleans, {"column": name} and other values."#;
+    const PARTS: &str = r#"Pass a list of strings, numbers, booleans, {"column": name} and other values."#;
     let parts = match argument {
         Json::Array(parts) if !parts.is_empty() => parts,
         _ => return Err(path.fault("must be a list of at least one value", PARTS)),
@@ -124,11 +120,9 @@ fn concat(argument: Json, path: &Path) -> Result<Expression, Fault> {
     let part = |(at, json)| {
         let path = path.item(at);
         match expression(json, None, &path)? {
-            Expression::Null
-            | Expression::Literal(Literal {
-                value: Value::Json(_),
-                ..
-            }) => Err(path.fault("must be something to join", PARTS)),
+            Expression::Null | Expression::Literal(Literal { value: Value::Json(_), .. }) => {
+                Err(path.fault("must be something to join", PARTS))
+            }
             part => Ok(part),
         }
     };
@@ -136,7 +130,8 @@ fn concat(argument: Json, path: &Path) -> Result<Expression, Fault> {
     Ok(Expression::Concat(parts.collect::<Result<_, _>>()?))
 }
 
-const CASES: &str = r#"Write {"case": [{"when": filter, "then": value}, ...], "else": value}; "else" is null by default."#;
+const CASES: &str =
+    r#"Write {"case": [{"when": filter, "then": value}, ...], "else": value}; "else" is null by default."#;
 
 fn case(mut object: Map<String, Json>, path: &Path) -> Result<Expression, Fault> {
     let branches = object.remove("case").unwrap_or_default();
@@ -154,9 +149,7 @@ fn case(mut object: Map<String, Json>, path: &Path) -> Result<Expression, Fault>
     };
     let branches = branches.into_iter().enumerate();
     Ok(Expression::Case {
-        branches: branches
-            .map(|(at, json)| branch(json, &path.item(at)))
-            .collect::<Result<_, _>>()?,
+        branches: branches.map(|(at, json)| branch(json, &path.item(at))).collect::<Result<_, _>>()?,
         otherwise: Box::new(otherwise),
     })
 }
@@ -169,8 +162,5 @@ fn branch(json: Json, path: &Path) -> Result<(Filter, Expression), Fault> {
     let (Some(when), Some(then), true) = (when, then, object.is_empty()) else {
         return Err(path.fault("must have \"when\" and \"then\", and nothing else", CASES));
     };
-    Ok((
-        filter::filter(when, &path.member("when"))?,
-        expression(then, None, &path.member("then"))?,
-    ))
+    Ok((filter::filter(when, &path.member("when"))?, expression(then, None, &path.member("then"))?))
 }

@@ -59,8 +59,5 @@ fn is_about_time(type_oid: Oid) -> bool {
     let type_oid = base_type(type_oid);
     // SAFETY: a catalog look-up of a running transaction, into two variables of ours.
     unsafe { pg_sys::get_type_category_preferred(type_oid, &mut category, &mut preferred) };
-    matches!(
-        category as u8,
-        pg_sys::TYPCATEGORY_DATETIME | pg_sys::TYPCATEGORY_TIMESPAN
-    )
+    matches!(category as u8, pg_sys::TYPCATEGORY_DATETIME | pg_sys::TYPCATEGORY_TIMESPAN)
 }

@@ -105,9 +105,7 @@ impl TypeInput {
     pub fn read_stored(&self, stored: Stored) -> Result<Datum, Error> {
         match stored {
             // As textin, but the length is known. A jsonb holds no NUL character.
-            Stored::Text(text) if self.is_text => {
-                Ok(Datum::from(pgrx::rust_byte_slice_to_bytea(text).into_pg()))
-            }
+            Stored::Text(text) if self.is_text => Ok(Datum::from(pgrx::rust_byte_slice_to_bytea(text).into_pg())),
             Stored::Text(text) => {
                 let text = String::from_utf8_lossy(text);
                 self.read_str(&match self.takes_json {

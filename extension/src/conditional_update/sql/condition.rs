@@ -38,12 +38,7 @@ impl<'d> Writer<'d, '_> {
     }
 
     /// What `expected` says of one column of the target.
-    pub fn expectation(
-        &mut self,
-        name: &str,
-        expectation: &'d Expectation,
-        path: &Path,
-    ) -> Result<String, Error> {
+    pub fn expectation(&mut self, name: &str, expectation: &'d Expectation, path: &Path) -> Result<String, Error> {
         let row = self.target;
         let column = row.table.column(name, path)?;
         let reading = Reading::of(base_type(column.type_oid));
@@ -139,12 +134,7 @@ impl<'d> Writer<'d, '_> {
     }
 
     /// `(target.a = $1 OR target.a IS NULL)`
-    fn any_of(
-        &mut self,
-        row: AliasedRow,
-        column: &Column,
-        scalars: &[(&'d Scalar, Path)],
-    ) -> Result<String, Error> {
+    fn any_of(&mut self, row: AliasedRow, column: &Column, scalars: &[(&'d Scalar, Path)]) -> Result<String, Error> {
         let (name, type_oid) = (row.column(column), base_type(column.type_oid));
         let equality = Operator::equality(type_oid);
         let mut test = |(scalar, path): &(&'d Scalar, Path)| match scalar {
@@ -156,10 +146,7 @@ impl<'d> Writer<'d, '_> {
             }
             _ => Ok(is_null(&name)),
         };
-        let tests: Vec<String> = scalars
-            .iter()
-            .map(&mut test)
-            .collect::<Result<_, Error>>()?;
+        let tests: Vec<String> = scalars.iter().map(&mut test).collect::<Result<_, Error>>()?;
         Ok(match tests.is_empty() {
             true => "false".to_owned(),
             false => format!("({})", tests.join(" OR ")),
@@ -205,11 +192,7 @@ fn incomparable(comparison: Comparison, left: Oid, right: Oid, path: &Path) -> E
     }
     Error::NoOperator {
         path: path.to_string(),
-        problem: format!(
-            "{} can't be compared with {}",
-            type_name(left),
-            type_name(right)
-        ),
+        problem: format!("{} can't be compared with {}", type_name(left), type_name(right)),
         hint: "Compare values of types that have an order in Postgres; use filter_sql for other comparisons.",
     }
 }
@@ -235,7 +218,5 @@ fn means_null(scalar: &Scalar, type_oid: Oid) -> bool {
 /// The scalars of a choice, each with its path.
 fn scalars<'d, 'p>(choice: &'d Choice, path: &'p Path<'p>) -> Vec<(&'d Scalar, Path<'p>)> {
     let scalars = choice.scalars().iter().enumerate();
-    scalars
-        .map(|(at, scalar)| (scalar, choice.path_of(path, at)))
-        .collect()
+    scalars.map(|(at, scalar)| (scalar, choice.path_of(path, at))).collect()
 }

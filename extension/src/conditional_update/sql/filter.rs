@@ -13,19 +13,10 @@ const MOST_TABLES: usize = 32;
 
 impl<'d> Writer<'d, '_> {
     /// Like a condition, it may be NULL if the filter does not hold.
-    pub fn filter(
-        &mut self,
-        row: AliasedRow,
-        filter: &'d Filter,
-        path: &Path,
-    ) -> Result<String, Error> {
+    pub fn filter(&mut self, row: AliasedRow, filter: &'d Filter, path: &Path) -> Result<String, Error> {
         match filter {
-            Filter::All(filters) => {
-                self.joined(row, filters, (" AND ", "true"), &path.member("all"))
-            }
-            Filter::Any(filters) => {
-                self.joined(row, filters, (" OR ", "false"), &path.member("any"))
-            }
+            Filter::All(filters) => self.joined(row, filters, (" AND ", "true"), &path.member("all")),
+            Filter::Any(filters) => self.joined(row, filters, (" OR ", "false"), &path.member("any")),
             Filter::Not(filter) => {
                 let inner = self.filter(row, filter, &path.member("not"))?;
                 Ok(match **filter {
@@ -66,10 +57,7 @@ impl<'d> Writer<'d, '_> {
             return Err(path.fault(problem, hint).into());
         }
         let alias = format!("other_{}", self.others.len());
-        let row = AliasedRow {
-            table: &table,
-            alias: &alias,
-        };
+        let row = AliasedRow { table: &table, alias: &alias };
         self.depth += 1;
         let mut condition = self.conditions(row, &exists.conditions, &path.member("where"))?;
         if let Some(filter) = &exists.filter {
@@ -77,10 +65,7 @@ impl<'d> Writer<'d, '_> {
             condition = format!("{condition} AND {filter}");
         }
         self.depth -= 1;
-        Ok(format!(
-            "EXISTS (SELECT FROM {} AS {alias} WHERE {condition})",
-            table.name
-        ))
+        Ok(format!("EXISTS (SELECT FROM {} AS {alias} WHERE {condition})", table.name))
     }
 }
 

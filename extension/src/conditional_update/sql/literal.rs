@@ -20,9 +20,7 @@ impl Literal {
     pub fn text(&self, type_oid: Oid, path: &Path) -> Result<Cow<'_, str>, Fault> {
         let type_oid = base_type(type_oid);
         Ok(match &self.value {
-            Value::Text(text) if is_json(type_oid) => {
-                Cow::Owned(Json::from(text.as_str()).to_string())
-            }
+            Value::Text(text) if is_json(type_oid) => Cow::Owned(Json::from(text.as_str()).to_string()),
             Value::Text(text) | Value::Number(text) => Cow::Borrowed(text),
             Value::Boolean(true) => Cow::Borrowed("true"),
             Value::Boolean(false) => Cow::Borrowed("false"),
@@ -96,10 +94,7 @@ fn composite(members: &Map<String, Json>, type_oid: Oid, path: &Path) -> Result<
         ));
     }
     let fields = fields(type_oid);
-    if let Some(unknown) = members
-        .keys()
-        .find(|name| !fields.iter().any(|(field, _)| field == *name))
-    {
+    if let Some(unknown) = members.keys().find(|name| !fields.iter().any(|(field, _)| field == *name)) {
         return Err(path.member(unknown).fault(
             format!("type {} has no such field", type_name(type_oid)),
             "Name the fields of the type; those that are left out are NULL.",
@@ -118,8 +113,7 @@ fn composite(members: &Map<String, Json>, type_oid: Oid, path: &Path) -> Result<
 /// The names and types of a composite type's fields, without dropped fields.
 fn fields(type_oid: Oid) -> Vec<(String, Oid)> {
     // SAFETY: a composite type; the descriptor is a copy, which is freed on drop.
-    let descriptor =
-        unsafe { PgTupleDesc::from_pg_is_copy(pg_sys::lookup_rowtype_tupdesc_copy(type_oid, -1)) };
+    let descriptor = unsafe { PgTupleDesc::from_pg_is_copy(pg_sys::lookup_rowtype_tupdesc_copy(type_oid, -1)) };
     descriptor
         .iter()
         .filter(|attribute| !attribute.attisdropped)

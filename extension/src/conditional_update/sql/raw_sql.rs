@@ -13,10 +13,7 @@ impl Writer<'_, '_> {
         let path = Path::root("filter_sql");
         let expression = bracketed(sql, &path)?;
         let table = &self.target.table.name;
-        self.probe(
-            format!("SELECT FROM {table} AS {TARGET} WHERE {expression}"),
-            &path,
-        );
+        self.probe(format!("SELECT FROM {table} AS {TARGET} WHERE {expression}"), &path);
         Ok(expression)
     }
 
@@ -24,10 +21,7 @@ impl Writer<'_, '_> {
     pub fn raw_value(&mut self, sql: &str, path: &Path) -> Result<String, Error> {
         let expression = bracketed(sql, path)?;
         let table = &self.target.table.name;
-        self.probe(
-            format!("SELECT {expression} FROM {table} AS {TARGET}"),
-            path,
-        );
+        self.probe(format!("SELECT {expression} FROM {table} AS {TARGET}"), path);
         Ok(expression)
     }
 }
@@ -35,10 +29,7 @@ impl Writer<'_, '_> {
 /// Puts brackets around an expression. The text must be the same expression with and without them. Then its own
 /// brackets are balanced, and no comment, list, clause or statement reaches beyond it.
 fn bracketed(sql: &str, path: &Path) -> Result<String, Error> {
-    let refused = |problem: String| Error::RawSql {
-        path: path.to_string(),
-        problem,
-    };
+    let refused = |problem: String| Error::RawSql { path: path.to_string(), problem };
     // The line break ends a comment.
     let brackets = format!("({sql}\n)");
     let bare = parsed(&format!("SELECT {sql}"), refused)?;
@@ -54,12 +45,10 @@ fn bracketed(sql: &str, path: &Path) -> Result<String, Error> {
 /// The parser's tree; null if the text is not one statement.
 fn parsed(sql: &str, refused: impl Fn(String) -> Error) -> Result<*mut pg_sys::Node, Error> {
     const SYNTAX: &[u8] = b"42";
-    let sql =
-        CString::new(sql).map_err(|_| refused("must not contain a NUL character".to_owned()))?;
+    let sql = CString::new(sql).map_err(|_| refused("must not contain a NUL character".to_owned()))?;
     let text = sql.as_ptr();
     // SAFETY: a C string that outlives the call; the closure owns nothing.
-    let parsed =
-        unsafe { catching(|| raw::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT)) };
+    let parsed = unsafe { catching(|| raw::raw_parser(text, pg_sys::RawParseMode::RAW_PARSE_DEFAULT)) };
     match parsed {
         // SAFETY: the parser returns a list of RawStmt.
         Ok(list) => unsafe {
@@ -68,9 +57,7 @@ fn parsed(sql: &str, refused: impl Fn(String) -> Error) -> Result<*mut pg_sys::N
                 _ => std::ptr::null_mut(),
             })
         },
-        Err(Error::Postgres(error)) if error.sqlstate().starts_with(SYNTAX) => {
-            Err(refused(error.message()))
-        }
+        Err(Error::Postgres(error)) if error.sqlstate().starts_with(SYNTAX) => Err(refused(error.message())),
         Err(other) => Err(other),
     }
 }

@@ -51,29 +51,17 @@ pub struct Sql {
 
 impl Sql {
     fn nullable(text: String, type_oid: Oid) -> Self {
-        Sql {
-            text,
-            type_oid,
-            nullable: true,
-        }
+        Sql { text, type_oid, nullable: true }
     }
 
     fn not_null(text: String, type_oid: Oid) -> Self {
-        Sql {
-            text,
-            type_oid,
-            nullable: false,
-        }
+        Sql { text, type_oid, nullable: false }
     }
 }
 
 impl<'d> Writer<'d, '_> {
     /// `UPDATE … SET …`
-    pub fn update(
-        &mut self,
-        changes: &'d Columns<Expression>,
-        changes_sql: &[(String, String)],
-    ) -> Result<(), Error> {
+    pub fn update(&mut self, changes: &'d Columns<Expression>, changes_sql: &[(String, String)]) -> Result<(), Error> {
         let row = self.target;
         let mut assignments = Vec::with_capacity(changes.len() + changes_sql.len());
         let path = Path::root("changes");
@@ -129,19 +117,11 @@ impl<'d> Writer<'d, '_> {
                 self.calculation(row, *arithmetic, operands, purpose.column(), path)
             }
             Expression::Concat(parts) => self.concat(row, parts, purpose.column(), path),
-            Expression::Case {
-                branches,
-                otherwise,
-            } => self.case(row, branches, otherwise, purpose, path),
+            Expression::Case { branches, otherwise } => self.case(row, branches, otherwise, purpose, path),
         }
     }
 
-    fn literal(
-        &mut self,
-        literal: &'d Literal,
-        purpose: Purpose,
-        path: &Path,
-    ) -> Result<Sql, Error> {
+    fn literal(&mut self, literal: &'d Literal, purpose: Purpose, path: &Path) -> Result<Sql, Error> {
         let (type_oid, typmod) = match purpose {
             // With the column's own length and precision, so that the path of a value that doesn't fit is known.
             Purpose::Assignment(column) => (column.type_oid, column.typmod),
@@ -184,13 +164,7 @@ impl<'d> Writer<'d, '_> {
         Ok(Sql::nullable(text, type_oid))
     }
 
-    fn concat(
-        &mut self,
-        row: AliasedRow,
-        parts: &'d [Expression],
-        column: &Column,
-        path: &Path,
-    ) -> Result<Sql, Error> {
+    fn concat(&mut self, row: AliasedRow, parts: &'d [Expression], column: &Column, path: &Path) -> Result<Sql, Error> {
         let path = path.member("concat");
         let mut texts = Vec::with_capacity(parts.len());
         for (at, part) in parts.iter().enumerate() {
@@ -234,9 +208,5 @@ impl<'d> Writer<'d, '_> {
 
 fn column(row: AliasedRow, name: &str, path: &Path) -> Result<Sql, Error> {
     let column = row.table.column(name, path)?;
-    Ok(Sql {
-        text: row.column(&column),
-        type_oid: base_type(column.type_oid),
-        nullable: column.nullable,
-    })
+    Ok(Sql { text: row.column(&column), type_oid: base_type(column.type_oid), nullable: column.nullable })
 }

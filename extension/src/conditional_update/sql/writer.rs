@@ -88,10 +88,7 @@ impl<'d, 't> Writer<'d, 't> {
     /// `now` is the time for each `{"now": true}`.
     pub fn new(table: &'t Table, now: TimestampTz) -> Self {
         Writer {
-            target: AliasedRow {
-                table,
-                alias: TARGET,
-            },
+            target: AliasedRow { table, alias: TARGET },
             now,
             sql: String::with_capacity(512),
             parameters: Vec::new(),
@@ -114,10 +111,7 @@ impl<'d, 't> Writer<'d, 't> {
 
     /// Another row of the target's table, for [`Writer::push_count_of_twins`].
     pub fn twin(&self) -> AliasedRow<'t> {
-        AliasedRow {
-            alias: "twin",
-            ..self.target
-        }
+        AliasedRow { alias: "twin", ..self.target }
     }
 
     /// `, how many rows meet the condition`, up to two. The condition is about [`Writer::twin`].
@@ -130,13 +124,7 @@ impl<'d, 't> Writer<'d, 't> {
     }
 
     /// Makes a literal a parameter, and returns the parameter's SQL.
-    pub fn bind(
-        &mut self,
-        literal: &'d Literal,
-        type_oid: Oid,
-        typmod: i32,
-        path: &Path,
-    ) -> String {
+    pub fn bind(&mut self, literal: &'d Literal, type_oid: Oid, typmod: i32, path: &Path) -> String {
         self.parameter(Source::Literal(literal), type_oid, typmod, path)
     }
 
@@ -151,12 +139,7 @@ impl<'d, 't> Writer<'d, 't> {
     }
 
     fn parameter(&mut self, source: Source<'d>, type_oid: Oid, typmod: i32, path: &Path) -> String {
-        self.parameters.push(Parameter {
-            source,
-            type_oid,
-            typmod,
-            path: path.to_string(),
-        });
+        self.parameters.push(Parameter { source, type_oid, typmod, path: path.to_string() });
         format!("${}", self.parameters.len())
     }
 
@@ -170,11 +153,7 @@ impl<'d, 't> Writer<'d, 't> {
         let reads_more = !self.others.is_empty() || !self.probes.is_empty();
         WrittenStatement {
             needs_lock: reads_more && !sabotage::removed(Guard::LockFirst),
-            shape: Shape {
-                types: types.collect(),
-                sql: self.sql,
-                probes: self.probes,
-            },
+            shape: Shape { types: types.collect(), sql: self.sql, probes: self.probes },
             parameters: self.parameters,
             others: self.others,
         }

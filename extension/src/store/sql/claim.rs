@@ -41,14 +41,11 @@ pub static LOCK_LATE_SERVICE: Statement = Statement::new(
 
 /// Locks work of a dead service, but for rows that are locked. In the order of the tokens, so that what was given back
 /// comes last.
-pub static CLAIMABLE: Statement = Statement::new(
-    &[INT8OID, TEXTOID, INT8OID],
-    concat!(claimable!(), "FOR UPDATE SKIP LOCKED"),
-);
+pub static CLAIMABLE: Statement =
+    Statement::new(&[INT8OID, TEXTOID, INT8OID], concat!(claimable!(), "FOR UPDATE SKIP LOCKED"));
 
 /// The same for a test, without the lock.
-pub static CLAIMABLE_UNLOCKED: Statement =
-    Statement::new(&[INT8OID, TEXTOID, INT8OID], claimable!());
+pub static CLAIMABLE_UNLOCKED: Statement = Statement::new(&[INT8OID, TEXTOID, INT8OID], claimable!());
 
 /// Only on rows that `CLAIMABLE` has locked. `$4`: whether they get a new token, as they always do but in a test.
 pub static CLAIM: Statement = Statement::new(
@@ -71,22 +68,13 @@ pub static CLAIM_OF_TOKEN: Statement = Statement::new(
 /// Only under the claimer's service lock.
 pub static FINISH_CLEANUP: Statement = Statement::new(
     &[INT8OID],
-    concat!(
-        "DELETE FROM volguard.workers AS w USING volguard.services AS s WHERE ",
-        claimed!(),
-        removed!()
-    ),
+    concat!("DELETE FROM volguard.workers AS w USING volguard.services AS s WHERE ", claimed!(), removed!()),
 );
 
 /// Only under the claimer's service lock. The new token kills the claimer's, and puts the work behind all other.
 pub static ABANDON_CLEANUP: Statement = Statement::new(
     &[INT8OID, INT8OID],
-    concat!(
-        given_back!(),
-        "FROM volguard.services AS s WHERE ",
-        claimed!(),
-        removed!()
-    ),
+    concat!(given_back!(), "FROM volguard.services AS s WHERE ", claimed!(), removed!()),
 );
 
 /// What the service `$1` has claimed and `$3` doesn't list. See `RECONCILE`.

@@ -1,10 +1,7 @@
 //! Statements on tracked resources, crash rules and what dead services have left.
 
 use super::{Statement, lease_over, removed};
-use pgrx::pg_sys::{
-    BOOLOID, INT4OID, INT8ARRAYOID, INT8OID, JSONBOID, NAMEOID, OIDOID, Oid, TEXTOID,
-    TIMESTAMPTZOID,
-};
+use pgrx::pg_sys::{BOOLOID, INT4OID, INT8ARRAYOID, INT8OID, JSONBOID, NAMEOID, OIDOID, Oid, TEXTOID, TIMESTAMPTZOID};
 
 pub static TRACK_RESOURCE: Statement = Statement::new(
     &[TEXTOID, OIDOID, NAMEOID, NAMEOID, OIDOID],
@@ -111,30 +108,20 @@ macro_rules! in_scope {
 const KIND: [Oid; 6] = [SCOPE[0], SCOPE[1], SCOPE[2], SCOPE[3], TEXTOID, TEXTOID];
 macro_rules! of_kind {
     () => {
-        concat!(
-            "w.resource_type {=} $5 AND w.status {=} $6 AND ",
-            in_scope!()
-        )
+        concat!("w.resource_type {=} $5 AND w.status {=} $6 AND ", in_scope!())
     };
 }
 
 pub static DROP_PLAIN_LOCKS: Statement = Statement::new(
     &SCOPE,
-    concat!(
-        "DELETE FROM volguard.workers AS w WHERE w.status IS NULL AND ",
-        in_scope!(),
-        removed!()
-    ),
+    concat!("DELETE FROM volguard.workers AS w WHERE w.status IS NULL AND ", in_scope!(), removed!()),
 );
 
 /// In which statuses of which types the dead services have work. Unsorted, with duplicates: for the few rows that one
 /// service mostly has, sorting costs more than reading.
 pub static CRASHED_KINDS: Statement = Statement::new(
     &SCOPE,
-    concat!(
-        "SELECT w.resource_type, w.status FROM volguard.workers AS w WHERE w.status IS NOT NULL AND ",
-        in_scope!()
-    ),
+    concat!("SELECT w.resource_type, w.status FROM volguard.workers AS w WHERE w.status IS NOT NULL AND ", in_scope!()),
 );
 
 /// The work of one kind, in the columns of a removal.
@@ -149,25 +136,14 @@ pub static CRASHED_WORK: Statement = Statement::new(
 );
 
 /// All the work of one kind.
-pub static REMOVE_CRASHED_KIND: Statement = Statement::new(
-    &KIND,
-    concat!(
-        "DELETE FROM volguard.workers AS w WHERE ",
-        of_kind!(),
-        removed!()
-    ),
-);
+pub static REMOVE_CRASHED_KIND: Statement =
+    Statement::new(&KIND, concat!("DELETE FROM volguard.workers AS w WHERE ", of_kind!(), removed!()));
 
 /// The work with the tokens `$1`, if it still has the status `$2`. Work that a service has claimed has another token.
 pub static REMOVE_CRASHED_WORK: Statement = Statement::new(
     &[INT8ARRAYOID, TEXTOID],
-    concat!(
-        "DELETE FROM volguard.workers AS w WHERE w.token {=} ANY ($1) AND w.status {=} $2 ",
-        removed!()
-    ),
+    concat!("DELETE FROM volguard.workers AS w WHERE w.token {=} ANY ($1) AND w.status {=} $2 ", removed!()),
 );
 
-pub static SERVICE_ROWS: Statement = Statement::new(
-    &[INT8OID],
-    "SELECT FROM volguard.workers AS w WHERE w.service_id {=} $1",
-);
+pub static SERVICE_ROWS: Statement =
+    Statement::new(&[INT8OID], "SELECT FROM volguard.workers AS w WHERE w.service_id {=} $1");

@@ -23,14 +23,15 @@ pub static RELEASE_ALL: Statement = Statement::new(
 );
 
 /// A token of `$1` whose service the role `$2` may not act for.
-pub static NOT_PERMITTED: Statement =
-    Statement::new(
-        &[INT8ARRAYOID, OIDOID],
-        concat!(
+pub static NOT_PERMITTED: Statement = Statement::new(
+    &[INT8ARRAYOID, OIDOID],
+    concat!(
         "SELECT w.token FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id
-         WHERE w.token {=} ANY ($1) AND NOT ", permitted!(), " LIMIT 1"
+         WHERE w.token {=} ANY ($1) AND NOT ",
+        permitted!(),
+        " LIMIT 1"
     ),
-    );
+);
 
 /// The services that hold the tokens `$1`.
 pub static HOLDERS: Statement = Statement::new(
@@ -49,20 +50,12 @@ pub static RECONCILE: Statement = Statement::new(
     ),
 );
 
-pub static FORCE_RELEASE: Statement = Statement::new(
-    &[INT8OID],
-    concat!(
-        "DELETE FROM volguard.workers AS w WHERE w.token {=} $1 ",
-        removed!()
-    ),
-);
+pub static FORCE_RELEASE: Statement =
+    Statement::new(&[INT8OID], concat!("DELETE FROM volguard.workers AS w WHERE w.token {=} $1 ", removed!()));
 
 pub static RESET_RESOURCE: Statement = Statement::new(
     &[TEXTOID, TEXTOID],
-    concat!(
-        "DELETE FROM volguard.workers AS w WHERE w.resource_type {=} $1 AND w.resource_id {=} $2 ",
-        removed!()
-    ),
+    concat!("DELETE FROM volguard.workers AS w WHERE w.resource_type {=} $1 AND w.resource_id {=} $2 ", removed!()),
 );
 
 /// The roles whose services hold locks of a resource.

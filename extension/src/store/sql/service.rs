@@ -1,9 +1,7 @@
 //! Statements on services. A service is alive if it isn't fenced and its last heartbeat is younger than its lease.
 
 use super::{Statement, lease_over};
-use pgrx::pg_sys::{
-    BOOLOID, INT4OID, INT8ARRAYOID, INT8OID, INTERVALOID, JSONBOID, OIDOID, TEXTOID,
-};
+use pgrx::pg_sys::{BOOLOID, INT4OID, INT8ARRAYOID, INT8OID, INTERVALOID, JSONBOID, OIDOID, TEXTOID};
 
 pub static SERVICE_IDENTITY: Statement = Statement::new(
     &[INT8OID],
@@ -11,10 +9,8 @@ pub static SERVICE_IDENTITY: Statement = Statement::new(
      FROM volguard.services AS s WHERE s.service_id {=} $1",
 );
 
-pub static UNFENCED: Statement = Statement::new(
-    &[INT8OID],
-    "SELECT FROM volguard.services AS s WHERE s.service_id {=} $1 AND s.fenced_at IS NULL",
-);
+pub static UNFENCED: Statement =
+    Statement::new(&[INT8OID], "SELECT FROM volguard.services AS s WHERE s.service_id {=} $1 AND s.fenced_at IS NULL");
 
 pub static INCARNATION: Statement = Statement::new(
     &[TEXTOID, TEXTOID, TEXTOID],
@@ -38,13 +34,9 @@ pub static HEARTBEAT: Statement = Statement::new(
      WHERE s.service_id {=} $1 AND s.fenced_at IS NULL RETURNING s.lease",
 );
 
-pub static LINEAGE: Statement =
-    Statement::new(&[], "SELECT l.last_value FROM volguard.lineage AS l");
+pub static LINEAGE: Statement = Statement::new(&[], "SELECT l.last_value FROM volguard.lineage AS l");
 
-pub static SET_LINEAGE: Statement = Statement::new(
-    &[INT8OID],
-    "SELECT pg_catalog.setval('volguard.lineage', $1)",
-);
+pub static SET_LINEAGE: Statement = Statement::new(&[INT8OID], "SELECT pg_catalog.setval('volguard.lineage', $1)");
 
 /// Only under the exclusive service locks. `$2`: whether a service that is alive is fenced, too.
 pub static FENCE: Statement = Statement::new(

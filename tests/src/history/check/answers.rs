@@ -7,24 +7,19 @@ use super::super::{Act, Answer, Call, Change, Entry, History, Offence, Rule};
 use super::Index;
 
 pub(super) fn check(history: &History, index: &Index<'_>) -> Vec<Offence> {
-    let told = history
-        .calls
-        .iter()
-        .filter_map(|call| answered_wrongly(call, index));
+    let told = history.calls.iter().filter_map(|call| answered_wrongly(call, index));
     told.chain(unasked(history)).collect()
 }
 
 fn answered_wrongly(call: &Call, index: &Index<'_>) -> Option<Offence> {
     let effect = index.effect(call);
     let (rule, right) = match (&call.act, call.answer) {
-        (Act::Acquire { .. }, Answer::Token(token)) => (
-            Rule::ConfirmedIsDone,
-            effect.is_some_and(|entry| is_taken(entry, call, token)),
-        ),
-        (Act::Write { .. }, Answer::Written) => (
-            Rule::ConfirmedIsDone,
-            effect.is_some_and(|entry| is_written(entry, call)),
-        ),
+        (Act::Acquire { .. }, Answer::Token(token)) => {
+            (Rule::ConfirmedIsDone, effect.is_some_and(|entry| is_taken(entry, call, token)))
+        }
+        (Act::Write { .. }, Answer::Written) => {
+            (Rule::ConfirmedIsDone, effect.is_some_and(|entry| is_written(entry, call)))
+        }
         (Act::Write { .. }, Answer::Refused) => (Rule::RefusedIsNotDone, effect.is_none()),
         // "Not held" is as final as "released": it may have been cleaned, but it can't be there.
         (Act::Release { token, .. }, Answer::Released | Answer::NotHeld) => {
@@ -36,43 +31,23 @@ fn answered_wrongly(call: &Call, index: &Index<'_>) -> Option<Offence> {
     if right {
         return None;
     }
-    let events: Vec<&dyn Display> = effect
-        .map(|entry| entry as &dyn Display)
-        .into_iter()
-        .chain([call as &dyn Display])
-        .collect();
+    let events: Vec<&dyn Display> =
+        effect.map(|entry| entry as &dyn Display).into_iter().chain([call as &dyn Display]).collect();
     Some(Offence::new(rule, events))
 }
 
 fn is_taken(entry: &Entry, call: &Call, answered: i64) -> bool {
     match (&entry.change, &call.act) {
-        (
-            Change::Taken {
-                key,
-                token,
-                service,
-                ..
-            },
-            Act::Acquire {
-                key: asked,
-                service: caller,
-                ..
-            },
-        ) => key == asked && *token == answered && service == caller,
+        (Change::Taken { key, token, service, .. }, Act::Acquire { key: asked, service: caller, .. }) => {
+            key == asked && *token == answered && service == caller
+        }
         _ => false,
     }
 }
 
 fn is_written(entry: &Entry, call: &Call) -> bool {
     match (&entry.change, &call.act) {
-        (
-            Change::Wrote { key, token, .. },
-            Act::Write {
-                key: asked,
-                token: with,
-                ..
-            },
-        ) => key == asked && token == with,
+        (Change::Wrote { key, token, .. }, Act::Write { key: asked, token: with, .. }) => key == asked && token == with,
         _ => false,
     }
 }
@@ -83,22 +58,16 @@ fn unasked(history: &History) -> Vec<Offence> {
         .calls
         .iter()
         .filter_map(|call| match &call.act {
-            Act::Acquire {
-                request: id, key, ..
-            }
-            | Act::Write { write: id, key, .. } => Some((*id, &**key)),
+            Act::Acquire { request: id, key, .. } | Act::Write { write: id, key, .. } => Some((*id, &**key)),
             Act::Release { .. } => None,
         })
         .collect();
     let unasked = history.journal.iter().filter(|entry| match &entry.change {
-        Change::Taken {
-            request: id, key, ..
+        Change::Taken { request: id, key, .. } | Change::Wrote { write: id, key, .. } => {
+            !asked.contains(&(*id, &**key))
         }
-        | Change::Wrote { write: id, key, .. } => !asked.contains(&(*id, &**key)),
         // A reaper frees, a cleanup fences, and neither keeps a log.
         Change::Freed { .. } | Change::Ended { .. } => false,
     });
-    unasked
-        .map(|entry| Offence::new(Rule::OnlyWhatWasAsked, [entry as &dyn Display]))
-        .collect()
+    unasked.map(|entry| Offence::new(Rule::OnlyWhatWasAsked, [entry as &dyn Display])).collect()
 }

@@ -77,13 +77,7 @@ impl<'a> State<'a> {
     }
 
     fn wrote(&mut self, entry: &'a Entry, key: &'a str) {
-        let Change::Wrote {
-            token,
-            write,
-            version,
-            ..
-        } = entry.change
-        else {
+        let Change::Wrote { token, write, version, .. } = entry.change else {
             return;
         };
         self.authorised(entry, key, token);
@@ -107,11 +101,7 @@ impl<'a> State<'a> {
         if !holders.into_iter().any(|taken| token_of(taken) == token) {
             let taken = self.takers.get(&token).copied();
             let of_another = taken.is_some_and(|taken| key_of(taken) != key);
-            let rule = if of_another {
-                Rule::WritesWithOwnToken
-            } else {
-                Rule::WritesUnderLock
-            };
+            let rule = if of_another { Rule::WritesWithOwnToken } else { Rule::WritesUnderLock };
             let events: Vec<&Entry> = taken.into_iter().chain([entry]).collect();
             self.report(rule, &events);
         }
@@ -128,9 +118,7 @@ impl<'a> State<'a> {
 
 fn token_of(entry: &Entry) -> i64 {
     match entry.change {
-        Change::Taken { token, .. } | Change::Freed { token, .. } | Change::Wrote { token, .. } => {
-            token
-        }
+        Change::Taken { token, .. } | Change::Freed { token, .. } | Change::Wrote { token, .. } => token,
         Change::Ended { .. } => 0,
     }
 }

@@ -11,10 +11,7 @@ use super::time::Frontier;
 pub(super) fn check(history: &History, over: &Frontier<'_>) -> Vec<Offence> {
     let losses = Losses::of(history, over);
     let journal = &history.journal;
-    journal
-        .iter()
-        .filter_map(|entry| losses.judge(entry))
-        .collect()
+    journal.iter().filter_map(|entry| losses.judge(entry)).collect()
 }
 
 struct Losses<'a> {
@@ -60,10 +57,7 @@ impl<'a> Losses<'a> {
         };
         let token = *token;
         let taken = self.takers.get(&token)?;
-        let Change::Taken {
-            service, request, ..
-        } = taken.change
-        else {
+        let Change::Taken { service, request, .. } = taken.change else {
             return None;
         };
         let ended = self.ends.get(&service);
@@ -76,10 +70,7 @@ impl<'a> Losses<'a> {
         let release = self.releases.get(&token);
         let calls = acquire.into_iter().chain(release);
         let events = [*taken as &dyn Display, freed].into_iter();
-        Some(Offence::new(
-            Rule::OnlyTheDeadLoseLocks,
-            events.chain(calls.map(|&call| call as &dyn Display)),
-        ))
+        Some(Offence::new(Rule::OnlyTheDeadLoseLocks, events.chain(calls.map(|&call| call as &dyn Display))))
     }
 
     /// By a release that was asked for before; or behind the scenes, if the client was never told of the lock.

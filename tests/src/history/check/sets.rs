@@ -65,12 +65,7 @@ struct Held<'a> {
 impl<'a> Held<'a> {
     fn apply(&mut self, entry: &'a Entry) {
         match &entry.change {
-            Change::Taken {
-                key,
-                token,
-                request,
-                ..
-            } => {
+            Change::Taken { key, token, request, .. } => {
                 self.by_request.entry(*request).or_default().insert(key);
                 self.requests.insert(*token, *request);
             }

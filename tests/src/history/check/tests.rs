@@ -22,12 +22,7 @@ fn service(client: &str) -> i64 {
 impl Story {
     fn entry(&mut self, change: Change) {
         let turn = self.history.journal.len() as u64 + 1;
-        self.history.journal.push(Entry {
-            turn,
-            xid: format!("{}", 700 + turn),
-            at: String::new(),
-            change,
-        });
+        self.history.journal.push(Entry { turn, xid: format!("{}", 700 + turn), at: String::new(), change });
     }
 
     fn call(&mut self, client: &str, act: Act, answer: Answer) {
@@ -53,22 +48,13 @@ impl Story {
     }
 
     fn ask_for(&mut self, client: &str, key: &str, request: Uuid, answer: Answer) -> &mut Self {
-        let act = Act::Acquire {
-            key: key.to_owned(),
-            request,
-            service: service(client),
-        };
+        let act = Act::Acquire { key: key.to_owned(), request, service: service(client) };
         self.call(client, act, answer);
         self
     }
 
     fn taken(&mut self, client: &str, key: &str, token: i64, request: Uuid) -> &mut Self {
-        let change = Change::Taken {
-            key: key.to_owned(),
-            token,
-            service: service(client),
-            request,
-        };
+        let change = Change::Taken { key: key.to_owned(), token, service: service(client), request };
         self.entry(change);
         self
     }
@@ -77,43 +63,20 @@ impl Story {
         self.write_answered(client, key, token, version, Answer::Written)
     }
 
-    fn write_answered(
-        &mut self,
-        client: &str,
-        key: &str,
-        token: i64,
-        version: i64,
-        answer: Answer,
-    ) -> &mut Self {
+    fn write_answered(&mut self, client: &str, key: &str, token: i64, version: i64, answer: Answer) -> &mut Self {
         let write = Uuid::new_v4();
         self.ask_to_write(client, key, token, write, answer);
         self.wrote(key, token, version, write)
     }
 
-    fn ask_to_write(
-        &mut self,
-        client: &str,
-        key: &str,
-        token: i64,
-        write: Uuid,
-        answer: Answer,
-    ) -> &mut Self {
-        let act = Act::Write {
-            key: key.to_owned(),
-            token,
-            write,
-        };
+    fn ask_to_write(&mut self, client: &str, key: &str, token: i64, write: Uuid, answer: Answer) -> &mut Self {
+        let act = Act::Write { key: key.to_owned(), token, write };
         self.call(client, act, answer);
         self
     }
 
     fn wrote(&mut self, key: &str, token: i64, version: i64, write: Uuid) -> &mut Self {
-        let change = Change::Wrote {
-            key: key.to_owned(),
-            token,
-            write,
-            version,
-        };
+        let change = Change::Wrote { key: key.to_owned(), token, write, version };
         self.entry(change);
         self
     }
@@ -124,37 +87,22 @@ impl Story {
     }
 
     fn ask_to_release(&mut self, client: &str, key: &str, token: i64, answer: Answer) -> &mut Self {
-        let act = Act::Release {
-            key: key.to_owned(),
-            token,
-        };
+        let act = Act::Release { key: key.to_owned(), token };
         self.call(client, act, answer);
         self
     }
 
     /// Asks for all of these at once, is answered as told, and takes those that have a token in one transaction.
-    fn take_set(
-        &mut self,
-        client: &str,
-        wanted: &[(&str, Option<i64>)],
-        answered: bool,
-    ) -> &mut Self {
+    fn take_set(&mut self, client: &str, wanted: &[(&str, Option<i64>)], answered: bool) -> &mut Self {
         let request = Uuid::new_v4();
         for (key, token) in wanted {
-            let answer = token
-                .filter(|_| answered)
-                .map_or(Answer::Nothing, Answer::Token);
+            let answer = token.filter(|_| answered).map_or(Answer::Nothing, Answer::Token);
             self.ask_for(client, key, request, answer);
         }
         self.taken_at_once(client, wanted, request)
     }
 
-    fn taken_at_once(
-        &mut self,
-        client: &str,
-        wanted: &[(&str, Option<i64>)],
-        request: Uuid,
-    ) -> &mut Self {
+    fn taken_at_once(&mut self, client: &str, wanted: &[(&str, Option<i64>)], request: Uuid) -> &mut Self {
         let first = self.history.journal.len();
         for (key, token) in wanted {
             if let Some(token) = token {
@@ -188,11 +136,7 @@ impl Story {
     /// In the end `recorded` is on record, and `found` is the case.
     fn left(&mut self, key: &str, recorded: &str, found: &str) -> &mut Self {
         let [key, recorded, found] = [key, recorded, found].map(str::to_owned);
-        self.history.endings.push(Ending {
-            key,
-            recorded,
-            found,
-        });
+        self.history.endings.push(Ending { key, recorded, found });
         self
     }
 

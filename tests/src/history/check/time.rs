@@ -14,9 +14,8 @@ pub(super) struct Frontier<'a> {
 impl<'a> Frontier<'a> {
     pub(super) fn of(calls: &'a [Call], index: &Index<'a>) -> Self {
         let confirmed = calls.iter().filter(|call| confirms(call.answer));
-        let mut steps: Vec<_> = confirmed
-            .filter_map(|call| Some((call.answered?, call, index.effect(call)?)))
-            .collect();
+        let mut steps: Vec<_> =
+            confirmed.filter_map(|call| Some((call.answered?, call, index.effect(call)?))).collect();
         steps.sort_unstable_by_key(|(at, ..)| *at);
         let mut turn = 0;
         steps.retain(|(_, _, entry)| {
@@ -51,8 +50,5 @@ pub(super) fn check(calls: &[Call], index: &Index<'_>, over: &Frontier<'_>) -> V
 }
 
 fn confirms(answer: Answer) -> bool {
-    matches!(
-        answer,
-        Answer::Token(_) | Answer::Written | Answer::Released
-    )
+    matches!(answer, Answer::Token(_) | Answer::Written | Answer::Released)
 }

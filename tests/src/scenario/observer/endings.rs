@@ -64,8 +64,7 @@ impl Observer {
         }
         let servers = self.shown(pooler, "SHOW SERVERS", "remote_pid").await?;
         // Those who go by the pooler are no superusers, and all others are.
-        let pids =
-            "SELECT a.pid FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.rolname = a.usename
+        let pids = "SELECT a.pid FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.rolname = a.usename
                     WHERE a.datname = current_database() AND NOT r.rolsuper";
         let pids = self.sql.rows(pids).await?.into_iter().flatten().flatten();
         Ok(pids.into_iter().all(|pid| servers.contains(&pid)))
@@ -122,9 +121,8 @@ impl Observer {
     }
 
     async fn set_heartbeat(&self, service: i64, at: &str) -> anyhow::Result<()> {
-        let set = format!(
-            "UPDATE volguard.services SET heartbeat_at = {at} WHERE service_id = {service} RETURNING true"
-        );
+        let set =
+            format!("UPDATE volguard.services SET heartbeat_at = {at} WHERE service_id = {service} RETURNING true");
         anyhow::ensure!(self.sql.holds(&set).await?, "there is no service {service}");
         Ok(())
     }

@@ -29,11 +29,7 @@ pub(super) enum Accident {
     Reply { connection: usize, keep: usize },
     /// Cut within what goes that way, on whatever connection, when that many more bytes have passed; and again after as
     /// many as there were at first.
-    Bytes {
-        direction: Direction,
-        after: usize,
-        again: Again,
-    },
+    Bytes { direction: Direction, after: usize, again: Again },
     /// Pass that many more messages of either direction, and then none.
     Hold { after: usize },
 }
@@ -55,12 +51,7 @@ pub(super) enum Verdict {
 
 impl Accident {
     /// What becomes of a message of that length, and what is planned after it.
-    pub(super) fn meet(
-        self,
-        direction: Direction,
-        connection: usize,
-        length: usize,
-    ) -> (Verdict, Option<Accident>) {
+    pub(super) fn meet(self, direction: Direction, connection: usize, length: usize) -> (Verdict, Option<Accident>) {
         let pass = |next| (Verdict::Pass, Some(next));
         match (self, direction) {
             (Accident::Hold { after: 0 }, _) => (Verdict::Hold, Some(self)),
@@ -73,28 +64,15 @@ impl Accident {
                 let after = after - 1;
                 pass(Accident::Request { after, cut })
             }
-            (
-                Accident::Reply {
-                    connection: struck,
-                    keep,
-                },
-                Direction::Reply,
-            ) if struck == connection => (Verdict::Cut(keep), None),
-            (
-                Accident::Bytes {
-                    direction: planned,
-                    after,
-                    again,
-                },
-                _,
-            ) if planned == direction => match after.checked_sub(length) {
-                Some(after) => pass(Accident::Bytes {
-                    direction,
-                    after,
-                    again,
-                }),
-                None => (Verdict::Cut(after), again.of(direction)),
-            },
+            (Accident::Reply { connection: struck, keep }, Direction::Reply) if struck == connection => {
+                (Verdict::Cut(keep), None)
+            }
+            (Accident::Bytes { direction: planned, after, again }, _) if planned == direction => {
+                match after.checked_sub(length) {
+                    Some(after) => pass(Accident::Bytes { direction, after, again }),
+                    None => (Verdict::Cut(after), again.of(direction)),
+                }
+            }
             _ => pass(self),
         }
     }
@@ -103,10 +81,6 @@ impl Accident {
 impl Again {
     fn of(self, direction: Direction) -> Option<Accident> {
         let times = self.times.checked_sub(1)?;
-        Some(Accident::Bytes {
-            direction,
-            after: self.after,
-            again: Again { times, ..self },
-        })
+        Some(Accident::Bytes { direction, after: self.after, again: Again { times, ..self } })
     }
 }

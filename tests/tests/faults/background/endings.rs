@@ -7,9 +7,7 @@ use tokio::time::Instant;
 use volguard_tests::PrivateServer;
 use volguard_tests::scenario::{Sql, until, url};
 
-use super::{
-    LONG, crashed, end_lease, is_untouched, logged, server, ticks, until_cleaned, volumes,
-};
+use super::{LONG, crashed, end_lease, is_untouched, logged, server, ticks, until_cleaned, volumes};
 
 /// A tick that fails is told to the log, and the next one does the work.
 #[tokio::test]
@@ -19,10 +17,7 @@ async fn an_error_ends_one_tick_and_no_more() -> anyhow::Result<()> {
     let broken = "column s.postponed_until does not exist";
     server.psql("ALTER TABLE volguard.services RENAME COLUMN postponed_until TO renamed")?;
     let dead = crashed(&server, &sql, "v0").await?;
-    until("two ticks that fail", async || {
-        Ok((logged(&server, broken)? >= 2).then_some(()))
-    })
-    .await?;
+    until("two ticks that fail", async || Ok((logged(&server, broken)? >= 2).then_some(()))).await?;
     assert!(is_untouched(&server, dead).await?);
     server.psql("ALTER TABLE volguard.services RENAME COLUMN renamed TO postponed_until")?;
     until_cleaned(&server, dead).await
@@ -43,24 +38,17 @@ async fn what_fails_on_one_service_does_not_stop_the_others() -> anyhow::Result<
     )
     .await?;
     let table_gone = sql.register("table gone", LONG).await?;
-    sql.run(&format!(
-        "SELECT volguard.acquire({table_gone}, 'gone', 'g', status => 'extending'); DROP TABLE app.gone"
-    ))
-    .await?;
+    sql.run(&format!("SELECT volguard.acquire({table_gone}, 'gone', 'g', status => 'extending'); DROP TABLE app.gone"))
+        .await?;
     end_lease(&server, table_gone).await?;
     let row_locked = crashed(&server, &sql, "row locked").await?;
     let user = Sql::connect(&url("manager", server.port(), "volguard")).await?;
-    user.run("BEGIN; SELECT FROM app.volumes WHERE id = 'row locked' FOR UPDATE")
-        .await?;
+    user.run("BEGIN; SELECT FROM app.volumes WHERE id = 'row locked' FOR UPDATE").await?;
     let gate_taken = crashed(&server, &sql, "gate taken").await?;
-    let token = format!(
-        "SELECT token FROM volguard.lock_status WHERE service_id = {gate_taken} AND status IS NULL"
-    );
+    let token = format!("SELECT token FROM volguard.lock_status WHERE service_id = {gate_taken} AND status IS NULL");
     let token = sql.number(&token).await?.context("held")?;
     let writer = Sql::connect(&url("manager", server.port(), "volguard")).await?;
-    writer
-        .run(&format!("BEGIN; SELECT volguard.assert_held({token})"))
-        .await?;
+    writer.run(&format!("BEGIN; SELECT volguard.assert_held({token})")).await?;
     let refused = crashed(&server, &sql, "refused").await?;
     server.psql(&format!(
         "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused by a trigger'; END $$;
@@ -97,13 +85,10 @@ async fn a_launcher_that_was_ended_is_started_again() -> anyhow::Result<()> {
     let server = server()?;
     let sql = volumes(&server).await?;
     let superuser = Sql::connect(&server.url()).await?;
-    let launcher =
-        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'volguard cleanup launcher'
+    let launcher = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'volguard cleanup launcher'
                     AND application_name = 'volguard cleanup launcher' AND datname IS NULL";
     let first = superuser.number(launcher).await?.context("it is there")?;
-    superuser
-        .run(&format!("SELECT pg_terminate_backend({first})"))
-        .await?;
+    superuser.run(&format!("SELECT pg_terminate_backend({first})")).await?;
     until("another launcher", async || {
         let now = superuser.number(launcher).await?;
         Ok(now.filter(|pid| *pid != first).map(drop))
@@ -128,10 +113,7 @@ async fn a_shutdown_waits_for_nothing() -> anyhow::Result<()> {
     let hanging = "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'volguard cleanup worker'
                    AND application_name = 'volguard cleanup worker' AND datname = 'volguard' AND wait_event = 'PgSleep'
                    AND state = 'active' AND query = 'volguard: cleaning up after dead services'";
-    until("a cleaning that hangs", async || {
-        Ok(superuser.holds(hanging).await?.then_some(()))
-    })
-    .await?;
+    until("a cleaning that hangs", async || Ok(superuser.holds(hanging).await?.then_some(()))).await?;
     stops_soon(&mut server)?;
     server.restart()?;
     assert!(is_untouched(&server, dead).await?, "rolled back");

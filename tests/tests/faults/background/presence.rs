@@ -3,16 +3,12 @@
 use volguard_tests::PrivateServer;
 use volguard_tests::scenario::{Observer, furnish, until};
 
-use super::{
-    LONG, crashed, is_untouched, logged, server, ticks, until_cleaned, volumes, with_worker,
-};
+use super::{LONG, crashed, is_untouched, logged, server, ticks, until_cleaned, volumes, with_worker};
 
 /// What is missing is told once, not at every tick, and as soon as it is there the worker goes on.
 #[tokio::test]
 async fn database_and_extension_may_come_and_go() -> anyhow::Result<()> {
-    let server = with_worker()
-        .setting("volguard.database", "later")
-        .start()?;
+    let server = with_worker().setting("volguard.database", "later").start()?;
     furnish(&server)?;
     let (missing, lacking, going_on) = (
         "volguard.database names \"later\", which does not exist",
@@ -21,10 +17,8 @@ async fn database_and_extension_may_come_and_go() -> anyhow::Result<()> {
     );
     // Twice, with all that the worker knows of the first round.
     for round in 1..=2 {
-        until("the word of a missing database", async || {
-            Ok((logged(&server, missing)? == round).then_some(()))
-        })
-        .await?;
+        until("the word of a missing database", async || Ok((logged(&server, missing)? == round).then_some(())))
+            .await?;
         server.psql("CREATE DATABASE later")?;
         ticks(&server, 3).await?;
         assert_eq!(logged(&server, lacking)?, 2 * round - 1);
@@ -33,13 +27,8 @@ async fn database_and_extension_may_come_and_go() -> anyhow::Result<()> {
             let observer = Observer::of(&server.url_of("later")).await?;
             let dead = observer.sql().register("dead", LONG).await?;
             observer.end_lease(dead).await?;
-            let fenced = format!(
-                "SELECT state = 'fenced' FROM volguard.service_status WHERE service_id = {dead}"
-            );
-            until("a cleaning", async || {
-                Ok(observer.sql().holds(&fenced).await?.then_some(()))
-            })
-            .await?;
+            let fenced = format!("SELECT state = 'fenced' FROM volguard.service_status WHERE service_id = {dead}");
+            until("a cleaning", async || Ok(observer.sql().holds(&fenced).await?.then_some(()))).await?;
             assert_eq!(logged(&server, going_on)?, 2 * (round - 1) + cycle + 1);
             if cycle == 0 {
                 server.psql_in("later", "DROP EXTENSION volguard")?;
@@ -50,7 +39,8 @@ async fn database_and_extension_may_come_and_go() -> anyhow::Result<()> {
         assert_eq!(logged(&server, missing)?, round);
         // The worker keeps no connection that would forbid it.
         until("the end of our own connections", async || {
-            let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'later' AND backend_type = 'client backend'";
+            let others =
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = 'later' AND backend_type = 'client backend'";
             Ok((server.psql(others)?.trim() == "0").then_some(()))
         })
         .await?;
@@ -77,9 +67,7 @@ async fn sessions_are_as_without_preload() -> anyhow::Result<()> {
     ] {
         assert!(server.psql(session).is_err(), "{session}");
     }
-    server.psql(
-        "SET volguard.auto_cleanup = off; LOAD '$libdir/volguard'; SELECT volguard.release(1)",
-    )?;
+    server.psql("SET volguard.auto_cleanup = off; LOAD '$libdir/volguard'; SELECT volguard.release(1)")?;
     assert_eq!(logged(&server, "WARNING")?, 0);
     Ok(())
 }
@@ -93,10 +81,7 @@ async fn too_few_processes_are_told_of() -> anyhow::Result<()> {
     let sql = volumes(&server).await?;
     let dead = crashed(&server, &sql, "v0").await?;
     let told = "no process is left for a cleanup";
-    until("the word of it", async || {
-        Ok((logged(&server, told)? == 1).then_some(()))
-    })
-    .await?;
+    until("the word of it", async || Ok((logged(&server, told)? == 1).then_some(()))).await?;
     assert!(is_untouched(&server, dead).await?);
     server.psql("ALTER SYSTEM SET max_worker_processes = 3")?;
     server.stop()?;

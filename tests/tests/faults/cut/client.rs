@@ -18,22 +18,13 @@ by_both_routes!(
 
 /// A session whose connections all go through a proxy, and nothing else of whose own accord.
 async fn session(site: &Site, proxy: &Proxy) -> anyhow::Result<Session> {
-    let volguard = site
-        .builder()
-        .url(&site.url_by_port(proxy.port()))
-        .pool_size(2)
-        .connect()
-        .await?;
+    let volguard = site.builder().url(&site.url_by_port(proxy.port())).pool_size(2).connect().await?;
     let registration = volguard.register("a", "cut").lease(LEASE).janitor(None);
     Ok(registration.start().await?)
 }
 
 /// One lock, or several at once.
-async fn take(
-    session: &Session,
-    keys: &[&str],
-    wait: Duration,
-) -> Result<Option<Vec<Lock>>, volguard::Error> {
+async fn take(session: &Session, keys: &[&str], wait: Duration) -> Result<Option<Vec<Lock>>, volguard::Error> {
     if let [key] = keys {
         let lock = session.acquire("volume", key).wait(wait).await?;
         Ok(lock.map(|lock| vec![lock]))
@@ -131,19 +122,9 @@ async fn the_client_repeats_a_release(site: &Site) -> anyhow::Result<()> {
     let proxy = Proxy::in_front_of(site.port()).await?;
     let session = session(site, &proxy).await?;
     let observer = site.observer().await?;
-    let other = site
-        .volguard()
-        .await?
-        .register("b", "cut")
-        .lease(LEASE)
-        .start()
-        .await?;
+    let other = site.volguard().await?.register("b", "cut").lease(LEASE).start().await?;
     for cut in CUTS {
-        let lock = session
-            .acquire("volume", "v0")
-            .wait(LONG)
-            .await?
-            .context("free")?;
+        let lock = session.acquire("volume", "v0").wait(LONG).await?.context("free")?;
         proxy.cut(0, cut);
         // `Err` says that it goes on in the background.
         let _ = lock.release().await;
@@ -179,16 +160,11 @@ async fn the_client_starts_again(site: &Site) -> anyhow::Result<()> {
 }
 
 /// Cuts one request after the other, until there is none left to cut.
-async fn cut_everywhere(
-    proxy: &Proxy,
-    mut act: impl AsyncFnMut() -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+async fn cut_everywhere(proxy: &Proxy, mut act: impl AsyncFnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
     for cut in CUTS {
         for request in 0.. {
             proxy.cut(request, cut);
-            act()
-                .await
-                .with_context(|| format!("{cut:?} at request {request}"))?;
+            act().await.with_context(|| format!("{cut:?} at request {request}"))?;
             if !proxy.has_struck() {
                 anyhow::ensure!(request > 0, "nothing went through the proxy");
                 break;

@@ -47,11 +47,7 @@ async fn acquire(site: &Site) -> anyhow::Result<()> {
 async fn acquire_all(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     for cut in CUTS {
-        let all = || {
-            stage
-                .session
-                .acquire_all([("volume", "v1"), ("volume", "v0")])
-        };
+        let all = || stage.session.acquire_all([("volume", "v1"), ("volume", "v0")]);
         all().await?.context("free")?.release().await?;
         dropped_when_it_breaks(&stage, cut, all().wait(LONG).run()).await?;
     }

@@ -17,10 +17,7 @@ pub enum Place {
 impl Place {
     /// The future is dropped before it was polled at all.
     pub fn is_before_the_start(self) -> bool {
-        matches!(
-            self,
-            Place::Await(When::AfterPoll(0) | When::BeforePollAfter(0))
-        )
+        matches!(self, Place::Await(When::AfterPoll(0) | When::BeforePollAfter(0)))
     }
 }
 
@@ -46,12 +43,7 @@ impl Stage {
         let proxy = Proxy::in_front_of(site.port()).await?;
         let session = connect(site, &proxy).await?;
         // Warm, so that the messages are those of the future and not of logging in.
-        session
-            .acquire("volume", "v0")
-            .await?
-            .context("free")?
-            .release()
-            .await?;
+        session.acquire("volume", "v0").await?.context("free")?.release().await?;
         let other = site.sql().await?;
         Ok(Self {
             proxy,
@@ -113,16 +105,11 @@ pub async fn run<F: Future>(proxy: &Proxy, place: Place, future: F) -> Option<F:
 }
 
 /// Plays `scene` for every place, one kind after the other, until it says that its future has come to its end.
-pub async fn everywhere(
-    mut scene: impl AsyncFnMut(Place) -> anyhow::Result<bool>,
-) -> anyhow::Result<()> {
+pub async fn everywhere(mut scene: impl AsyncFnMut(Place) -> anyhow::Result<bool>) -> anyhow::Result<()> {
     for kind in KINDS {
         for number in 0.. {
             let place = kind(number);
-            if scene(place)
-                .await
-                .with_context(|| format!("dropped at {place:?}"))?
-            {
+            if scene(place).await.with_context(|| format!("dropped at {place:?}"))? {
                 anyhow::ensure!(number > 0, "{place:?} was never reached");
                 break;
             }

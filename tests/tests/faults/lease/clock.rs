@@ -76,10 +76,7 @@ async fn a_date_that_jumps_ahead_ends_no_lease() -> anyhow::Result<()> {
     must_be_seen(&mut stage, HOUR.cast_signed()).await?;
     stage.until_heartbeats_of(LEASE * 2).await?;
     let turns = stage.disk.audit()?;
-    assert!(
-        turns.len() == 1 && turns[0].token == stage.token,
-        "{turns:?}"
-    );
+    assert!(turns.len() == 1 && turns[0].token == stage.token, "{turns:?}");
     stage.first.stop().await?;
     stage.second.until_it_holds().await?;
     stage.second.stop().await?;

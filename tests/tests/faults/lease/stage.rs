@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use volguard_tests::scenario::{
-    Conduct, Disk, News, Proxy, Site, Sql, Violation, Writer, WriterOptions, until,
-};
+use volguard_tests::scenario::{Conduct, Disk, News, Proxy, Site, Sql, Violation, Writer, WriterOptions, until};
 
 pub(super) struct Stage {
     pub(super) proxy: Proxy,
@@ -42,23 +40,11 @@ impl Stage {
             bail!("the first writer has no lock");
         };
         until_written(&disk, token).await?;
-        let options = WriterOptions {
-            url: site.url(),
-            host: "second".to_owned(),
-            conduct: Conduct::Guarded,
-            ..options
-        };
+        let options =
+            WriterOptions { url: site.url(), host: "second".to_owned(), conduct: Conduct::Guarded, ..options };
         let mut second = Writer::start(program, &options, &[])?;
         second.until_it_registers().await?;
-        Ok(Stage {
-            proxy,
-            disk,
-            first,
-            second,
-            service,
-            token,
-            sql: site.sql().await?,
-        })
+        Ok(Stage { proxy, disk, first, second, service, token, sql: site.sql().await? })
     }
 
     pub(super) async fn until_written(&self, token: i64) -> anyhow::Result<()> {
@@ -70,10 +56,7 @@ impl Stage {
         self.until_both_have_written(heir).await?;
         let seen = self.disk.audit().unwrap_err();
         assert!(
-            matches!(
-                seen.downcast_ref(),
-                Some(Violation::TokenWentBack { .. } | Violation::TwoHolders { .. })
-            ),
+            matches!(seen.downcast_ref(), Some(Violation::TokenWentBack { .. } | Violation::TwoHolders { .. })),
             "{seen:#}"
         );
         self.disk.remove()
@@ -88,27 +71,19 @@ impl Stage {
 
     /// Until the server has heard heartbeats of the first for so much longer.
     pub(super) async fn until_heartbeats_of(&self, time: Duration) -> anyhow::Result<()> {
-        let heartbeat = format!(
-            "(SELECT heartbeat_at FROM volguard.service_status WHERE service_id = {})",
-            self.service
-        );
+        let heartbeat =
+            format!("(SELECT heartbeat_at FROM volguard.service_status WHERE service_id = {})", self.service);
         let now = self.sql.text(&format!("SELECT {heartbeat}")).await?;
         let later = format!(
             "SELECT {heartbeat} >= '{}'::timestamptz + interval '{} ms'",
             now.unwrap_or_default(),
             time.as_millis()
         );
-        until("heartbeats", async || {
-            Ok(self.sql.holds(&later).await?.then_some(()))
-        })
-        .await
+        until("heartbeats", async || Ok(self.sql.holds(&later).await?.then_some(()))).await
     }
 }
 
 /// Until the last write was made with this token.
 pub(super) async fn until_written(disk: &Disk, token: i64) -> anyhow::Result<()> {
-    until("a write", async || {
-        Ok((disk.last()? == Some(token)).then_some(()))
-    })
-    .await
+    until("a write", async || Ok((disk.last()? == Some(token)).then_some(()))).await
 }

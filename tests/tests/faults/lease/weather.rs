@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use tokio::time::{Instant, sleep};
-use volguard_tests::scenario::{
-    Conduct, Cut, Direction, Disk, Proxy, Road, Route, Site, Writer, WriterOptions,
-};
+use volguard_tests::scenario::{Conduct, Cut, Direction, Disk, Proxy, Road, Route, Site, Writer, WriterOptions};
 
 use super::{block, mend};
 
@@ -72,9 +70,6 @@ async fn never_do_both_write_whatever_the_weather() -> anyhow::Result<()> {
     }
     let turns = disk.audit().inspect_err(|_| println!("seed {seed}"))?;
     println!("{} turns", turns.len());
-    assert!(
-        turns.len() >= TURNS,
-        "hardly ever did one take over (seed {seed})"
-    );
+    assert!(turns.len() >= TURNS, "hardly ever did one take over (seed {seed})");
     disk.remove()
 }

@@ -37,10 +37,7 @@ pub struct Original {
 }
 
 pub fn server(profile: Profile) -> anyhow::Result<PrivateServer> {
-    Ok(PrivateServer::builder()
-        .profile(profile)
-        .durable(false)
-        .start()?)
+    Ok(PrivateServer::builder().profile(profile).durable(false).start()?)
 }
 
 pub async fn manager(server: &PrivateServer, database: &str) -> anyhow::Result<Sql> {
@@ -71,14 +68,10 @@ impl Original {
         )
         .await?;
         let held = take(&sql, alive, "held").await?;
-        let work = sql
-            .number(&format!(
-                "SELECT volguard.acquire({crashed}, 'volume', 'v0', status => 'extending')"
-            ))
-            .await?;
+        let work =
+            sql.number(&format!("SELECT volguard.acquire({crashed}, 'volume', 'v0', status => 'extending')")).await?;
         let forced = take(&sql, alive, "forced").await?;
-        sql.run(&format!("SELECT volguard.force_release({forced}, 'test')"))
-            .await?;
+        sql.run(&format!("SELECT volguard.force_release({forced}, 'test')")).await?;
         server.psql(&format!(
             "UPDATE volguard.services SET heartbeat_at = heartbeat_at - 2 * lease WHERE service_id = {crashed}"
         ))?;
@@ -87,10 +80,7 @@ impl Original {
             alive,
             held,
             crashed,
-            drawn: Drawn {
-                tokens: vec![held, work.context("free")?, forced],
-                services: vec![alive, crashed],
-            },
+            drawn: Drawn { tokens: vec![held, work.context("free")?, forced], services: vec![alive, crashed] },
         })
     }
 
@@ -108,33 +98,18 @@ impl Original {
 }
 
 /// In the database that has taken the original's place, everything works as if nothing had happened, with larger numbers.
-pub async fn it_goes_on(
-    original: &Original,
-    server: &PrivateServer,
-    database: &str,
-) -> anyhow::Result<()> {
-    let Original {
-        alive,
-        held,
-        crashed,
-        drawn,
-        ..
-    } = original;
+pub async fn it_goes_on(original: &Original, server: &PrivateServer, database: &str) -> anyhow::Result<()> {
+    let Original { alive, held, crashed, drawn, .. } = original;
     let sql = manager(server, database).await?;
     growing(&drawn.tokens, &[take(&sql, *alive, "later-0").await?])?;
     growing(&drawn.services, &[sql.register("new", LONG_LEASE).await?])?;
-    sql.run(&format!("SELECT volguard.assert_held({held})"))
-        .await?;
-    let cleaned =
-        format!("SELECT resources_cleaned FROM volguard.cleanup(service_id => {crashed})");
+    sql.run(&format!("SELECT volguard.assert_held({held})")).await?;
+    let cleaned = format!("SELECT resources_cleaned FROM volguard.cleanup(service_id => {crashed})");
     assert_eq!(sql.number(&cleaned).await?, Some(1));
     let volume = "SELECT status || size FROM app.volumes WHERE id = 'v0'";
     assert_eq!(sql.text(volume).await?.as_deref(), Some("error2"));
     let events = "SELECT string_agg(kind, ' ' ORDER BY event_id) FROM volguard.event_log";
-    assert_eq!(
-        sql.text(events).await?.as_deref(),
-        Some("disabled forced fenced cleaned")
-    );
+    assert_eq!(sql.text(events).await?.as_deref(), Some("disabled forced fenced cleaned"));
     growing(&drawn.tokens, &[take(&sql, *alive, "v0").await?])?;
     Ok(())
 }

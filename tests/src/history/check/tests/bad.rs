@@ -3,11 +3,7 @@ use super::*;
 #[test]
 fn overlapping_holders() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .take("b", "k", 2)
-        .release("a", "k", 1)
-        .release("b", "k", 2);
+    story.take("a", "k", 1).take("b", "k", 2).release("a", "k", 1).release("b", "k", 2);
     assert_eq!(story.broken(), [Rule::OneHolder]);
 }
 
@@ -15,9 +11,7 @@ fn overlapping_holders() {
 #[test]
 fn overlapping_holders_that_were_not_answered() {
     let mut story = Story::default();
-    story
-        .take_answered("a", "k", 1, Answer::Nothing)
-        .take_answered("b", "k", 2, Answer::Nothing);
+    story.take_answered("a", "k", 1, Answer::Nothing).take_answered("b", "k", 2, Answer::Nothing);
     story.freed("k", 2).freed("k", 1);
     assert_eq!(story.broken(), [Rule::OneHolder]);
 }
@@ -25,22 +19,14 @@ fn overlapping_holders_that_were_not_answered() {
 #[test]
 fn a_token_that_is_smaller() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 2)
-        .release("a", "k", 2)
-        .take("b", "k", 1)
-        .release("b", "k", 1);
+    story.take("a", "k", 2).release("a", "k", 2).take("b", "k", 1).release("b", "k", 1);
     assert_eq!(story.broken(), [Rule::TokensGrow]);
 }
 
 #[test]
 fn a_token_that_comes_again() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .release("a", "k", 1)
-        .take("b", "k", 1)
-        .release("b", "k", 1);
+    story.take("a", "k", 1).release("a", "k", 1).take("b", "k", 1).release("b", "k", 1);
     assert!(story.broken().contains(&Rule::TokensGrow));
 }
 
@@ -64,20 +50,14 @@ fn a_write_after_the_lock_was_cleaned() {
 #[test]
 fn a_write_after_the_release() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .release("a", "k", 1)
-        .write("a", "k", 1, 1);
+    story.take("a", "k", 1).release("a", "k", 1).write("a", "k", 1, 1);
     assert_eq!(story.broken(), [Rule::WritesUnderLock]);
 }
 
 #[test]
 fn an_unanswered_write_after_the_release() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .release("a", "k", 1)
-        .write_answered("a", "k", 1, 1, Answer::Nothing);
+    story.take("a", "k", 1).release("a", "k", 1).write_answered("a", "k", 1, 1, Answer::Nothing);
     assert_eq!(story.broken(), [Rule::WritesUnderLock]);
 }
 
@@ -91,21 +71,14 @@ fn a_write_with_a_token_that_nobody_has_had() {
 #[test]
 fn a_write_with_the_token_of_another_key() {
     let mut story = Story::default();
-    story
-        .take("a", "l", 1)
-        .write("a", "k", 1, 1)
-        .release("a", "l", 1);
+    story.take("a", "l", 1).write("a", "k", 1, 1).release("a", "l", 1);
     assert_eq!(story.broken(), [Rule::WritesWithOwnToken]);
 }
 
 #[test]
 fn a_lost_update() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .write("a", "k", 1, 1)
-        .write("a", "k", 1, 1)
-        .release("a", "k", 1);
+    story.take("a", "k", 1).write("a", "k", 1, 1).write("a", "k", 1, 1).release("a", "k", 1);
     assert_eq!(story.broken(), [Rule::NoLostUpdate]);
 }
 
@@ -113,32 +86,22 @@ fn a_lost_update() {
 fn a_write_that_took_effect_twice() {
     let mut story = Story::default();
     let write = Uuid::new_v4();
-    story
-        .take("a", "k", 1)
-        .ask_to_write("a", "k", 1, write, Answer::Written);
-    story
-        .wrote("k", 1, 1, write)
-        .wrote("k", 1, 2, write)
-        .release("a", "k", 1);
+    story.take("a", "k", 1).ask_to_write("a", "k", 1, write, Answer::Written);
+    story.wrote("k", 1, 1, write).wrote("k", 1, 2, write).release("a", "k", 1);
     assert_eq!(story.broken(), [Rule::WrittenOnce]);
 }
 
 #[test]
 fn a_refused_write_that_took_effect() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .write_answered("a", "k", 1, 1, Answer::Refused)
-        .release("a", "k", 1);
+    story.take("a", "k", 1).write_answered("a", "k", 1, 1, Answer::Refused).release("a", "k", 1);
     assert_eq!(story.broken(), [Rule::RefusedIsNotDone]);
 }
 
 #[test]
 fn a_confirmed_write_that_is_lost() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .ask_to_write("a", "k", 1, Uuid::new_v4(), Answer::Written);
+    story.take("a", "k", 1).ask_to_write("a", "k", 1, Uuid::new_v4(), Answer::Written);
     story.release("a", "k", 1);
     assert_eq!(story.broken(), [Rule::ConfirmedIsDone]);
 }
@@ -153,9 +116,7 @@ fn a_confirmed_acquire_without_a_row() {
 #[test]
 fn an_acquire_that_was_told_another_token() {
     let mut story = Story::default();
-    story
-        .take_answered("a", "k", 1, Answer::Token(2))
-        .freed("k", 1);
+    story.take_answered("a", "k", 1, Answer::Token(2)).freed("k", 1);
     assert_eq!(story.broken(), [Rule::ConfirmedIsDone]);
 }
 
@@ -163,23 +124,16 @@ fn an_acquire_that_was_told_another_token() {
 fn an_acquire_that_got_another_key() {
     let mut story = Story::default();
     let request = Uuid::new_v4();
-    story
-        .ask_for("a", "k", request, Answer::Token(1))
-        .taken("a", "l", 1, request);
+    story.ask_for("a", "k", request, Answer::Token(1)).taken("a", "l", 1, request);
     story.end("a").freed("l", 1);
-    assert_eq!(
-        story.broken(),
-        [Rule::ConfirmedIsDone, Rule::OnlyWhatWasAsked]
-    );
+    assert_eq!(story.broken(), [Rule::ConfirmedIsDone, Rule::OnlyWhatWasAsked]);
 }
 
 #[test]
 fn an_acquire_for_another_service() {
     let mut story = Story::default();
     let request = Uuid::new_v4();
-    story
-        .ask_for("a", "k", request, Answer::Token(1))
-        .taken("b", "k", 1, request);
+    story.ask_for("a", "k", request, Answer::Token(1)).taken("b", "k", 1, request);
     story.end("b").freed("k", 1);
     assert_eq!(story.broken(), [Rule::ConfirmedIsDone]);
 }
@@ -187,13 +141,8 @@ fn an_acquire_for_another_service() {
 #[test]
 fn a_confirmed_release_of_what_is_still_held() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .ask_to_release("a", "k", 1, Answer::Released);
-    assert_eq!(
-        story.broken(),
-        [Rule::ConfirmedIsDone, Rule::ReleasedOrCleaned]
-    );
+    story.take("a", "k", 1).ask_to_release("a", "k", 1, Answer::Released);
+    assert_eq!(story.broken(), [Rule::ConfirmedIsDone, Rule::ReleasedOrCleaned]);
 }
 
 #[test]
@@ -207,11 +156,7 @@ fn a_lock_that_is_left_behind() {
 #[test]
 fn a_lock_that_is_taken_away_from_the_living() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .freed("k", 1)
-        .take("b", "k", 2)
-        .release("b", "k", 2);
+    story.take("a", "k", 1).freed("k", 1).take("b", "k", 2).release("b", "k", 2);
     assert_eq!(story.broken(), [Rule::OnlyTheDeadLoseLocks]);
 }
 
@@ -220,9 +165,7 @@ fn a_lock_that_is_taken_away_from_the_living() {
 fn a_lock_that_is_taken_away_before_its_release() {
     let mut story = Story::default();
     story.take("a", "k", 1).freed("k", 1).take("b", "k", 2);
-    story
-        .ask_to_release("a", "k", 1, Answer::NotHeld)
-        .release("b", "k", 2);
+    story.ask_to_release("a", "k", 1, Answer::NotHeld).release("b", "k", 2);
     assert_eq!(story.broken(), [Rule::OnlyTheDeadLoseLocks]);
 }
 
@@ -238,9 +181,7 @@ fn a_dead_service_that_takes_a_lock() {
 fn an_order_that_contradicts_time() {
     let mut story = Story::default();
     let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
-    story
-        .ask_for("a", "k", first, Answer::Token(2))
-        .ask_for("b", "l", second, Answer::Token(1));
+    story.ask_for("a", "k", first, Answer::Token(2)).ask_for("b", "l", second, Answer::Token(1));
     story.taken("b", "l", 1, second).taken("a", "k", 2, first);
     story.release("a", "k", 2).release("b", "l", 1);
     assert_eq!(story.broken(), [Rule::OrderOfTime]);
@@ -256,10 +197,7 @@ fn a_lock_that_nobody_asked_for() {
 #[test]
 fn a_write_that_nobody_asked_for() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .wrote("k", 1, 1, Uuid::new_v4())
-        .release("a", "k", 1);
+    story.take("a", "k", 1).wrote("k", 1, 1, Uuid::new_v4()).release("a", "k", 1);
     assert_eq!(story.broken(), [Rule::OnlyWhatWasAsked]);
 }
 
@@ -267,35 +205,23 @@ fn a_write_that_nobody_asked_for() {
 #[test]
 fn an_offence_shows_its_events() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .take("b", "k", 2)
-        .release("a", "k", 1)
-        .release("b", "k", 2);
+    story.take("a", "k", 1).take("b", "k", 2).release("a", "k", 1).release("b", "k", 2);
     let text = check(&story.history)[0].to_string();
-    assert!(
-        text.starts_with("two hold one key:\n    1: transaction 701"),
-        "{text}"
-    );
+    assert!(text.starts_with("two hold one key:\n    1: transaction 701"), "{text}");
     assert!(text.contains("\n    2: transaction 702"), "{text}");
 }
 
 #[test]
 fn a_part_of_several_locks() {
     let mut story = Story::default();
-    story
-        .take_set("a", &[("k", Some(1)), ("l", None)], true)
-        .clean("a", "k", 1);
+    story.take_set("a", &[("k", Some(1)), ("l", None)], true).clean("a", "k", 1);
     assert_eq!(story.broken(), [Rule::AllOrNone]);
 }
 
 #[test]
 fn a_part_of_several_locks_that_nobody_was_told_of() {
     let mut story = Story::default();
-    story
-        .take_set("a", &[("k", Some(1)), ("l", Some(2)), ("m", None)], false)
-        .clean("a", "k", 1)
-        .freed("l", 2);
+    story.take_set("a", &[("k", Some(1)), ("l", Some(2)), ("m", None)], false).clean("a", "k", 1).freed("l", 2);
     assert_eq!(story.broken(), [Rule::AllOrNone]);
 }
 
@@ -318,9 +244,7 @@ fn several_locks_one_after_the_other() {
 fn a_lock_beside_those_that_were_asked_for() {
     let mut story = Story::default();
     let request = Uuid::new_v4();
-    story
-        .ask_for("a", "k", request, Answer::Token(1))
-        .taken_at_once("a", &[("k", Some(1)), ("l", Some(2))], request);
+    story.ask_for("a", "k", request, Answer::Token(1)).taken_at_once("a", &[("k", Some(1)), ("l", Some(2))], request);
     story.release("a", "k", 1).freed("l", 2);
     assert_eq!(story.broken(), [Rule::OnlyWhatWasAsked]);
 }
@@ -351,8 +275,6 @@ fn a_write_after_one_with_a_larger_token() {
 #[test]
 fn a_resource_that_is_not_as_recorded() {
     let mut story = Story::default();
-    story
-        .left("k", "4 MiB", "4 MiB")
-        .left("l", "4 MiB", "5 MiB");
+    story.left("k", "4 MiB", "4 MiB").left("l", "4 MiB", "5 MiB");
     assert_eq!(story.broken(), [Rule::EndsAsRecorded]);
 }

@@ -13,26 +13,15 @@ fn nothing() {
 #[test]
 fn one_after_the_other() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .write("a", "k", 1, 1)
-        .write("a", "k", 1, 2)
-        .release("a", "k", 1);
-    story
-        .take("b", "k", 2)
-        .write("b", "k", 2, 3)
-        .release("b", "k", 2);
+    story.take("a", "k", 1).write("a", "k", 1, 1).write("a", "k", 1, 2).release("a", "k", 1);
+    story.take("b", "k", 2).write("b", "k", 2, 3).release("b", "k", 2);
     passes(&story);
 }
 
 #[test]
 fn different_keys_at_once() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 2)
-        .take("b", "l", 1)
-        .write("b", "l", 1, 1)
-        .write("a", "k", 2, 1);
+    story.take("a", "k", 2).take("b", "l", 1).write("b", "l", 1, 1).write("a", "k", 2, 1);
     story.release("a", "k", 2).release("b", "l", 1);
     passes(&story);
 }
@@ -40,10 +29,7 @@ fn different_keys_at_once() {
 #[test]
 fn a_refusal() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .ask_for("b", "k", Uuid::new_v4(), Answer::NotFree)
-        .release("a", "k", 1);
+    story.take("a", "k", 1).ask_for("b", "k", Uuid::new_v4(), Answer::NotFree).release("a", "k", 1);
     passes(&story);
 }
 
@@ -51,15 +37,9 @@ fn a_refusal() {
 #[test]
 fn a_zombie_that_is_fenced() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .clean("a", "k", 1)
-        .take("b", "k", 2)
-        .write("b", "k", 2, 1);
+    story.take("a", "k", 1).clean("a", "k", 1).take("b", "k", 2).write("b", "k", 2, 1);
     story.ask_to_write("a", "k", 1, Uuid::new_v4(), Answer::Refused);
-    story
-        .ask_to_release("a", "k", 1, Answer::NotHeld)
-        .release("b", "k", 2);
+    story.ask_to_release("a", "k", 1, Answer::NotHeld).release("b", "k", 2);
     passes(&story);
 }
 
@@ -67,19 +47,14 @@ fn a_zombie_that_is_fenced() {
 #[test]
 fn an_unanswered_write_that_took_effect() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .write_answered("a", "k", 1, 1, Answer::Nothing)
-        .clean("a", "k", 1);
+    story.take("a", "k", 1).write_answered("a", "k", 1, 1, Answer::Nothing).clean("a", "k", 1);
     passes(&story);
 }
 
 #[test]
 fn an_unanswered_write_that_did_not() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .ask_to_write("a", "k", 1, Uuid::new_v4(), Answer::Nothing);
+    story.take("a", "k", 1).ask_to_write("a", "k", 1, Uuid::new_v4(), Answer::Nothing);
     story.write("a", "k", 1, 1).release("a", "k", 1);
     passes(&story);
 }
@@ -89,13 +64,8 @@ fn an_unanswered_write_that_did_not() {
 fn an_unanswered_write_that_took_effect_late() {
     let mut story = Story::default();
     let late = Uuid::new_v4();
-    story
-        .take("a", "k", 1)
-        .ask_to_write("a", "k", 1, late, Answer::Nothing);
-    story
-        .write("a", "k", 1, 1)
-        .wrote("k", 1, 2, late)
-        .release("a", "k", 1);
+    story.take("a", "k", 1).ask_to_write("a", "k", 1, late, Answer::Nothing);
+    story.write("a", "k", 1, 1).wrote("k", 1, 2, late).release("a", "k", 1);
     passes(&story);
 }
 
@@ -103,19 +73,14 @@ fn an_unanswered_write_that_took_effect_late() {
 #[test]
 fn an_unanswered_acquire_that_got_the_lock() {
     let mut story = Story::default();
-    story
-        .take_answered("a", "k", 1, Answer::Nothing)
-        .clean("a", "k", 1);
+    story.take_answered("a", "k", 1, Answer::Nothing).clean("a", "k", 1);
     passes(&story);
 }
 
 #[test]
 fn an_unanswered_acquire_that_got_nothing() {
     let mut story = Story::default();
-    story
-        .ask_for("a", "k", Uuid::new_v4(), Answer::Nothing)
-        .take("b", "k", 1)
-        .release("b", "k", 1);
+    story.ask_for("a", "k", Uuid::new_v4(), Answer::Nothing).take("b", "k", 1).release("b", "k", 1);
     passes(&story);
 }
 
@@ -123,9 +88,7 @@ fn an_unanswered_acquire_that_got_nothing() {
 #[test]
 fn an_acquire_in_vain_whose_lock_is_given_back_behind_the_scenes() {
     let mut story = Story::default();
-    story
-        .take_answered("a", "k", 1, Answer::NotFree)
-        .freed("k", 1);
+    story.take_answered("a", "k", 1, Answer::NotFree).freed("k", 1);
     passes(&story);
 }
 
@@ -135,10 +98,7 @@ fn an_acquire_in_vain_whose_lock_is_given_back_behind_the_scenes() {
 fn a_request_that_was_served_twice() {
     let mut story = Story::default();
     let request = Uuid::new_v4();
-    story
-        .ask_for("a", "k", request, Answer::Token(1))
-        .taken("a", "k", 1, request)
-        .release("a", "k", 1);
+    story.ask_for("a", "k", request, Answer::Token(1)).taken("a", "k", 1, request).release("a", "k", 1);
     story.take("b", "l", 2).release("b", "l", 2);
     story.taken("a", "k", 3, request).freed("k", 3);
     passes(&story);
@@ -148,10 +108,7 @@ fn a_request_that_was_served_twice() {
 #[test]
 fn an_unanswered_release() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .ask_to_release("a", "k", 1, Answer::Nothing)
-        .freed("k", 1);
+    story.take("a", "k", 1).ask_to_release("a", "k", 1, Answer::Nothing).freed("k", 1);
     story.ask_to_release("a", "k", 1, Answer::NotHeld);
     passes(&story);
 }
@@ -161,9 +118,7 @@ fn an_unanswered_release() {
 fn calls_at_once() {
     let mut story = Story::default();
     let (first, second) = (Uuid::new_v4(), Uuid::new_v4());
-    story
-        .ask_for("a", "k", first, Answer::Token(2))
-        .ask_for("b", "l", second, Answer::Token(1));
+    story.ask_for("a", "k", first, Answer::Token(2)).ask_for("b", "l", second, Answer::Token(1));
     story.history.calls[0].answered = story.history.calls[1].answered;
     story.taken("b", "l", 1, second).taken("a", "k", 2, first);
     story.release("a", "k", 2).release("b", "l", 1);
@@ -184,11 +139,7 @@ fn a_service_that_leaves_in_order() {
 #[test]
 fn tokens_with_gaps() {
     let mut story = Story::default();
-    story
-        .take("a", "k", 1)
-        .release("a", "k", 1)
-        .take("a", "k", 34)
-        .release("a", "k", 34);
+    story.take("a", "k", 1).release("a", "k", 1).take("a", "k", 34).release("a", "k", 34);
     passes(&story);
 }
 
@@ -244,10 +195,11 @@ fn a_part_that_is_taken_back_at_once() {
 fn a_request_for_several_that_is_settled_after_it_was_answered() {
     let mut story = Story::default();
     let request = Uuid::new_v4();
-    story
-        .ask_for("a", "k", request, Answer::Token(1))
-        .ask_for("a", "l", request, Answer::Token(2))
-        .taken_at_once("a", &[("k", Some(1)), ("l", Some(2))], request);
+    story.ask_for("a", "k", request, Answer::Token(1)).ask_for("a", "l", request, Answer::Token(2)).taken_at_once(
+        "a",
+        &[("k", Some(1)), ("l", Some(2))],
+        request,
+    );
     story.release("a", "k", 1).release("a", "l", 2);
     story.taken("a", "k", 3, request).freed("k", 3);
     passes(&story);

@@ -27,15 +27,9 @@ fn members_are_numbered_through_all_three_documents() {
     let document = r#"{"a": ["x"], "b": "e"}"#;
     let expected = expected(members(document, "expected"), &mut numbers).unwrap();
 
-    assert_eq!(
-        numbered(key.iter().map(|(_, scalar)| scalar.as_ref())),
-        ["0: k"]
-    );
+    assert_eq!(numbered(key.iter().map(|(_, scalar)| scalar.as_ref())), ["0: k"]);
     // What is no scalar is counted too.
-    assert_eq!(
-        numbered(changes.iter().map(|(_, value)| of_value(value))),
-        ["2: c", "4: 7"]
-    );
+    assert_eq!(numbered(changes.iter().map(|(_, value)| of_value(value))), ["2: c", "4: 7"]);
     let scalars = expected.iter().map(|(_, expectation)| match expectation {
         Expectation::Scalar(scalar) => scalar.as_ref(),
         Expectation::Composed { .. } => None,

@@ -13,11 +13,7 @@ fn filters_are_combined() {
     );
     let id = Expression::Outer("id".to_owned());
     let of_row = Condition::Compared(vec![(Comparison::Eq, id)]);
-    let exists = Exists {
-        table: "s".to_owned(),
-        conditions: vec![("b".to_owned(), of_row)],
-        filter: Some(where_a()),
-    };
+    let exists = Exists { table: "s".to_owned(), conditions: vec![("b".to_owned(), of_row)], filter: Some(where_a()) };
     let document = r#"{"exists": {
         "table": "s", "where": {"b": {"eq": {"outer": "id"}}}, "filter": {"where": {"a": 1}}
     }}"#;

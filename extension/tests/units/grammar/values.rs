@@ -17,10 +17,7 @@ fn values_are_scalars_columns_and_arithmetic() {
         (r#""deleting""#, Expression::Literal(text("deleting"))),
         ("null", Expression::Null),
         (r#"{"column": "status"}"#, column("status")),
-        (
-            r#"{"sub": [{"mul": [2, {"column": "size"}]}, "5 minutes"]}"#,
-            calculated(Arithmetic::Sub, doubled, minutes),
-        ),
+        (r#"{"sub": [{"mul": [2, {"column": "size"}]}, "5 minutes"]}"#, calculated(Arithmetic::Sub, doubled, minutes)),
     ] {
         assert_eq!(value_of(document), Ok(value));
     }
@@ -28,14 +25,10 @@ fn values_are_scalars_columns_and_arithmetic() {
 
 #[test]
 fn every_arithmetic_operator_has_its_name() {
-    for (name, operator) in [
-        ("add", Arithmetic::Add),
-        ("sub", Arithmetic::Sub),
-        ("mul", Arithmetic::Mul),
-        ("div", Arithmetic::Div),
-    ] {
-        let Ok(Expression::Arithmetic(read, _)) = value_of(&format!(r#"{{"{name}": [1, 2]}}"#))
-        else {
+    for (name, operator) in
+        [("add", Arithmetic::Add), ("sub", Arithmetic::Sub), ("mul", Arithmetic::Mul), ("div", Arithmetic::Div)]
+    {
+        let Ok(Expression::Arithmetic(read, _)) = value_of(&format!(r#"{{"{name}": [1, 2]}}"#)) else {
             panic!("{name} was not read as arithmetic");
         };
         assert_eq!((read, read.name()), (operator, name));
@@ -78,10 +71,7 @@ fn values_are_joined_chosen_and_dated() {
     };
     for (document, value) in [
         (r#"{"now": true}"#, Expression::Now),
-        (
-            r#"{"concat": ["error_", {"column": "status"}]}"#,
-            Expression::Concat(vec![error, column("status")]),
-        ),
+        (r#"{"concat": ["error_", {"column": "status"}]}"#, Expression::Concat(vec![error, column("status")])),
         (r#"{"case": [{"when": {"all": []}, "then": 1}]}"#, case),
     ] {
         assert_eq!(value_of(document), Ok(value));

@@ -61,11 +61,7 @@ fn a_list_is_a_list() {
 #[test]
 fn members_are_known_strings() {
     assert_fault("[{}]", "locks[0].resource_type", "is missing");
-    assert_fault(
-        r#"[{"resource_type": "t"}]"#,
-        "locks[0].resource_id",
-        "is missing",
-    );
+    assert_fault(r#"[{"resource_type": "t"}]"#, "locks[0].resource_id", "is missing");
     for (member, value) in [
         ("resource_type", "null"),
         ("resource_id", "7"),
@@ -74,23 +70,14 @@ fn members_are_known_strings() {
         ("status", "true"),
         ("status", "{}"),
     ] {
-        assert_fault(
-            &with(member, value),
-            &format!("locks[0].{member}"),
-            "must be a string",
-        );
+        assert_fault(&with(member, value), &format!("locks[0].{member}"), "must be a string");
     }
     assert_fault(&with("owner", "1"), "locks[0].owner", "unknown member");
 }
 
 #[test]
 fn names_are_neither_empty_nor_too_long() {
-    for (member, longest) in [
-        ("resource_type", 255),
-        ("resource_id", 1024),
-        ("lock_name", 255),
-        ("status", 255),
-    ] {
+    for (member, longest) in [("resource_type", 255), ("resource_id", 1024), ("lock_name", 255), ("status", 255)] {
         let path = format!("locks[0].{member}");
         let name = |length| with(member, &format!("{:?}", "n".repeat(length)));
         assert!(read(&name(longest)).is_ok(), "{member}");
@@ -122,18 +109,13 @@ fn one_operation_a_resource() {
         )
     };
     assert!(read(&list("")).is_ok());
-    assert_fault(
-        &list(r#", "status": "s""#),
-        "locks[1].status",
-        "locks[0] has the work slot of that resource",
-    );
+    assert_fault(&list(r#", "status": "s""#), "locks[1].status", "locks[0] has the work slot of that resource");
 }
 
 #[test]
 fn a_status_counts_twice() {
     let list = |locks: usize, status: &str| {
-        let lock =
-            |at| format!(r#"{{"resource_type": "t", "resource_id": "{at}", "status": {status}}}"#);
+        let lock = |at| format!(r#"{{"resource_type": "t", "resource_id": "{at}", "status": {status}}}"#);
         format!("[{}]", (0..locks).map(lock).collect::<Vec<_>>().join(", "))
     };
     assert!(read(&list(MOST, "null")).is_ok());
@@ -141,8 +123,7 @@ fn a_status_counts_twice() {
     for (locks, status) in [(MOST + 1, "null"), (MOST / 2 + 1, r#""s""#)] {
         let (path, problem) = fault(&list(locks, status));
         assert_eq!(path, "locks");
-        let expected =
-            format!("holds {locks} locks; 10 are allowed, where one with a status counts as two");
+        let expected = format!("holds {locks} locks; 10 are allowed, where one with a status counts as two");
         assert_eq!(problem, expected);
     }
 }

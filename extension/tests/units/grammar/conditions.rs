@@ -38,11 +38,7 @@ fn null_is_none_of_them_unless_it_is_listed() {
     for (document, choice, null_holds) in [
         (r#"{"not": "in-use"}"#, single("in-use"), true),
         (r#"{"not": "in-use", "null": true}"#, single("in-use"), true),
-        (
-            r#"{"not": "in-use", "null": false}"#,
-            single("in-use"),
-            false,
-        ),
+        (r#"{"not": "in-use", "null": false}"#, single("in-use"), false),
         (r#"{"not": null}"#, Choice::One(None), false),
         (r#"{"not": ["a", null]}"#, with_null(), false),
         (r#"{"not": ["a", null], "null": false}"#, with_null(), false),
@@ -78,10 +74,7 @@ fn bad_conditions_are_named() {
 #[test]
 fn all_comparisons_of_an_object_must_hold() {
     let used = Expression::Column("used".to_owned());
-    let both = vec![
-        (Comparison::Ge, used),
-        (Comparison::Lt, Expression::Literal(number("10"))),
-    ];
+    let both = vec![(Comparison::Ge, used), (Comparison::Lt, Expression::Literal(number("10")))];
     let read = condition_of(r#"{"lt": 10, "ge": {"column": "used"}}"#);
     assert_eq!(read, Ok(Condition::Compared(both)));
     for (name, comparison) in [
@@ -109,10 +102,7 @@ fn a_wrapped_value_is_no_operator() {
         (r#"{"value": {"not": 1}}"#, one(json(json!({"not": 1})))),
         (r#"{"value": null}"#, one(json(json!(null)))),
         (r#"{"value": 7}"#, one(Some(number("7")))),
-        (
-            r#"[1, {"value": [true]}]"#,
-            many(&[Some(number("1")), json(json!([true]))]),
-        ),
+        (r#"[1, {"value": [true]}]"#, many(&[Some(number("1")), json(json!([true]))])),
     ] {
         assert_eq!(condition_of(document), Ok(condition));
     }
