@@ -14,7 +14,7 @@ CREATE VIEW work_held AS SELECT resource_id, lock_name, status, request_id IS NO
 
 -- Everything changes at once; the status of the work is the new status of the row.
 SELECT token, token > 0 AS got, outcome, new_row, unmet FROM volguard.start_work(:one, 'work', 'v-1', '{"status": "extending", "size": {"add": [{"column": "size"}, 1]}}', '{"status": "available"}') \gset
-SELECT :'got' AS got, :'outcome' AS outcome, :'row'::jsonb AS new_row, :'unmet' AS unmet;
+SELECT :'got' AS got, :'outcome' AS outcome, :'new_row'::jsonb AS new_row, :'unmet' AS unmet;
 SELECT * FROM work_held;
 SELECT * FROM work_volumes WHERE id = 'v-1';
 -- It works like any other lock.
@@ -90,7 +90,7 @@ CREATE TABLE work_typed (number integer PRIMARY KEY, state work_state, code inte
 INSERT INTO work_typed VALUES (17, 'free', 1, 'free', false, '{free}');
 SELECT volguard.track_resource('typed', 'work_typed', 'number', 'state');
 SELECT token, outcome, new_row FROM volguard.start_work(:one, 'typed', '17', '{"state": "busy"}', '{"state": "free"}') \gset
-SELECT :'row'::jsonb ->> 'state' AS state, (SELECT status FROM volguard.lock_status WHERE token = :token), volguard.release(:token);
+SELECT :'new_row'::jsonb ->> 'state' AS state, (SELECT status FROM volguard.lock_status WHERE token = :token), volguard.release(:token);
 SELECT outcome FROM volguard.start_work(:one, 'typed', '18', '{"state": "busy"}');
 SELECT volguard.start_work(:one, 'typed', 'seventeen', '{"state": "busy"}'); :code
 SELECT volguard.start_work(:one, 'typed', 'seventeen', '{"state": "busy"}'); :code
