@@ -22,11 +22,11 @@ const DOCUMENTS: [(&str, usize); 13] = [
     ("docs/reference/views.md", 7),
 ];
 
-/// What stands in the output behind a statement's rows.
+/// The text in the output after a statement's rows.
 const MARK: &str = "end of statement";
 
-/// A document as a script for `psql`, whose lines have the numbers that they have in the document, and what it promises
-/// of each statement.
+/// A document as a script for `psql`, whose lines have the numbers that
+/// they have in the document, and the expected result of each statement.
 #[derive(Debug, PartialEq)]
 struct Script {
     text: String,
