@@ -33,7 +33,7 @@ demo: setup build ## three volume managers on a private Postgres, one killed, on
 test: setup ## everything, from nothing; the last line counts
 	tests/run.sh
 
-soak: setup build ## long wait queues and a storm of faults, with a verdict on what happened; options: make soak SOAK='--seconds 3600'
+soak: setup build ## long wait queues and a storm of faults, with a verdict; options: make soak SOAK='--seconds 3600'
 	cargo build --locked -p volguard-tests --bin soak --bin soak-client
 	VOLGUARD_PACKAGE=$(TARGET)/pgrx-package/debug $(TARGET)/debug/soak $(SOAK)
 

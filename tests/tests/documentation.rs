@@ -72,8 +72,8 @@ fn as_written(output: &str) -> String {
     }
 }
 
-/// The statements of the ` ```sql ` blocks; each ends with a line whose last word, but for a comment, is a semicolon or a
-/// `\gset`.
+/// The statements of the ` ```sql ` blocks. Each ends with a line whose last word, except in a comment,
+/// is a semicolon or a `\gset`.
 fn script(markdown: &str) -> Script {
     let mut text = String::new();
     let mut statements: Vec<Statement> = Vec::new();

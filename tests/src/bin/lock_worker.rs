@@ -1,5 +1,5 @@
-//! A lock holder in a process of its own, for tests that kill or stop it: `lock-worker URL MODE HOST LEASE_MS JANITOR_MS`,
-//! 0 for no janitor.
+//! A lock holder in its own process, for tests that kill or stop it:
+//! `lock-worker URL MODE HOST LEASE_MS JANITOR_MS`, with 0 for no janitor.
 //!
 //! It registers a session through the client crate, then obeys one verb a line on stdin and answers each with a line
 //! on stdout, `ok RESULT` or `failed WHY`, until stdin ends. See `scenario/worker.rs`.
