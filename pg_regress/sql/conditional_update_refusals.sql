@@ -16,6 +16,11 @@ SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"size": 0}', NULL);
 -- NULL for the other arguments means that they are left out.
 SELECT outcome FROM volguard.conditional_update('volumes', '{"id": 1}', '{"size": 10}', '{}', NULL, NULL, NULL, NULL);
 
+-- A name by which the reader of JSON passes numbers on would make a number of an object. In a string it is text.
+SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"status": {"value": {"a": {"$serde_json::private::Number": "1"}}}}'); :code
+SELECT * FROM volguard.acquire_all(-1, '[{"resource_type": "t", "resource_id": "r", "details": {"$serde_json::private::Number": "5"}}]'); :code
+SELECT outcome, unmet FROM volguard.conditional_update('volumes', '{"id": 1}', '{"size": 10}', '{"status": "\"$serde_json::private::Number\": 1"}');
+
 -- Nothing to find a row by, and nothing to set.
 SELECT volguard.conditional_update('volumes', '{}', '{"size": 0}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{}'); :code

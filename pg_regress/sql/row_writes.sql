@@ -60,6 +60,8 @@ SELECT volguard.acquire(:one, 'writes', 'found', status => 'creating') AS token 
 UPDATE pg_index SET indisvalid = false WHERE indrelid = 'volguard.workers'::regclass;
 SELECT volguard.acquire(:two, 'writes', 'found') AS taken, volguard.acquire(:two, 'writes', 'found', 'other', status => 'deleting') AS taken;
 SELECT volguard.release(:token), volguard.acquire(:two, 'writes', 'found') > :token AS free;
+-- A plain lock is not in the way of work beside it, in the table no more than in the index.
+SELECT volguard.acquire(:one, 'writes', 'found', 'beside', status => 'deleting') > :token AS free;
 ROLLBACK;
 
 DROP FUNCTION row_writes;

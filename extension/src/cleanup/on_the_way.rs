@@ -8,33 +8,20 @@ use std::time::Duration;
 /// With a wait of zero, a lock wait that the cleanup runs into ends after this.
 const NO_WAIT: Duration = Duration::from_millis(1);
 
-/// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clearing {
-    Cleared,
-    /// The crash rule failed.
-    InVain,
-    /// Another cleanup runs, a row that this one needs is locked, or the holder is back.
-    Busy,
-}
-
-/// Cleans up after services that were found dead; `look` says whether that cleared the way. It is kept only if it did:
-/// otherwise the cleanup would stay uncommitted for as long as the acquire waits.
-pub fn clear(
+/// Cleans up after services that were found dead, and runs `then`: both, or neither if `then` returns none. A cleanup
+/// that is kept would stay uncommitted for as long as the acquire waits on, and hold up what else those services had.
+/// `None` without `then` if another cleanup runs, or a row that this one needs is locked.
+pub fn clean_up_and<T>(
     deadline: &Deadline,
     services: impl IntoIterator<Item = i64>,
-    look: impl FnOnce() -> Result<Clearing, Error>,
-) -> Result<Clearing, Error> {
-    let most = deadline.left().max(NO_WAIT);
-    let mut seen = Clearing::Busy;
-    deadline.attempt(most, || {
+    then: impl FnOnce() -> Result<Option<T>, Error>,
+) -> Result<Option<T>, Error> {
+    deadline.attempt(deadline.left().max(NO_WAIT), || {
         for service_id in services {
             if !cleanup::unless_busy(service_id)? {
                 return Ok(None);
             }
         }
-        seen = look()?;
-        Ok((seen == Clearing::Cleared).then_some(()))
-    })?;
-    Ok(seen)
+        then()
+    })
 }

@@ -55,6 +55,13 @@ impl Stored<'_> {
     }
 }
 
+/// Whether an object of the text, as `jsonb` writes it, has a member by whose name serde_json passes numbers on: reading it
+/// would make a number of the object. In a string, a quote has a backslash before it.
+fn names_a_number(text: &str) -> bool {
+    const NAME: &str = r#""$serde_json::private::Number": "#;
+    text.match_indices(NAME).any(|(at, _)| !text[..at].ends_with('\\'))
+}
+
 /// The text of a [`Stored::Number`], in the current memory context.
 pub fn number_text(number: &[u8]) -> &CStr {
     let function = pg_sys::Oid::from(pg_sys::F_NUMERIC_OUT);
@@ -95,6 +102,11 @@ impl<'c> Jsonb<'c> {
         };
         let text =
             text.to_str().map_err(|error| path.fault(error.to_string(), "Use a database whose encoding is UTF8."))?;
+        if names_a_number(text) {
+            return Err(path
+                .fault("has a member with a reserved name", "Rename the member $serde_json::private::Number.")
+                .into());
+        }
         Ok(text)
     }
 

@@ -3,7 +3,7 @@
 use super::conflict::{Blocker, Conflict};
 use super::queues::Queues;
 use super::request::Request;
-use crate::cleanup::on_the_way::{self, Clearing};
+use crate::cleanup::on_the_way;
 use crate::pg::error::Error;
 use crate::pg::settings;
 use crate::pg::spi::Arg;
@@ -172,10 +172,7 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
         if !attempted {
             return Ok(Step::Attempt);
         }
-        Ok(match self.clean_up(&rows)? {
-            Clearing::Cleared | Clearing::InVain => Step::Attempt,
-            Clearing::Busy => Step::WaitFor(rows.swap_remove(0)),
-        })
+        self.clean_up_and_attempt(rows)
     }
 
     /// A row that no cleanup frees. Of several, the one that the call waits for already, so that it keeps its place in
@@ -190,24 +187,45 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
         same.or_else(|| rows.iter().position(lasts))
     }
 
-    /// Cleans up the holders in the way, all of which are dead.
-    fn clean_up(&mut self, rows: &[Blocker]) -> Result<Clearing, Error> {
-        let (request, in_vain) = (self.request, &mut self.in_vain);
+    /// Cleans up the holders in the way, all of which are dead, and attempts to take the locks: both, or neither if the
+    /// call goes on to wait. An answer of `ready` rests on the cleanup, which is kept.
+    fn clean_up_and_attempt(&mut self, mut rows: Vec<Blocker>) -> Result<Step, Error> {
         let mut services: Vec<i64> = rows.iter().map(|row| row.service_id).collect();
         // In order, so that of two calls that clean up the same services one succeeds.
         services.sort_unstable();
         services.dedup();
-        on_the_way::clear(&request.deadline, services, || {
-            let Conflict::Rows(left) = Conflict::find(request)? else {
-                return Ok(Clearing::Cleared);
-            };
-            let dead = left.iter().filter(|row| row.dead);
-            let before = in_vain.len();
-            in_vain.extend(dead.map(|row| row.token));
-            Ok(match in_vain.len() > before {
-                true => Clearing::InVain,
-                false => Clearing::Busy,
-            })
+        let mut undone = None;
+        let deadline = self.request.deadline;
+        let got = on_the_way::clean_up_and(&deadline, services, || match self.attempt()? {
+            Tried::Ended(got) => Ok(Some(got)),
+            other => {
+                undone = Some(other);
+                Ok(None)
+            }
+        })?;
+        if let Some(got) = got {
+            return Ok(Step::End(got));
+        }
+        Ok(match undone {
+            Some(Tried::GaveWay) if self.is_over() => Step::End(Got::NotFree),
+            Some(Tried::GaveWay) => {
+                self.queues.leave();
+                client::check()?;
+                Step::Attempt
+            }
+            // A row that the cleanup did not free lasts from now on.
+            Some(Tried::Refused(Conflict::Rows(left))) => {
+                let before = self.in_vain.len();
+                self.in_vain.extend(left.iter().filter(|row| row.dead).map(|row| row.token));
+                match self.in_vain.len() > before {
+                    true => Step::Attempt,
+                    false => Step::WaitFor(rows.swap_remove(0)),
+                }
+            }
+            Some(Tried::Refused(conflict)) => self.next(conflict, true, None)?,
+            Some(Tried::Ended(_)) => unreachable!("an attempt that ended is kept"),
+            // Another cleanup runs, a row that this one needs is locked, or the holder is back.
+            None => Step::WaitFor(rows.swap_remove(0)),
         })
     }
 

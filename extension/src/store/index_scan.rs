@@ -37,8 +37,8 @@ pub unsafe fn equals_text(column: i16, value: Datum) -> ScanKeyData {
     unsafe { equals(column, function, pg_sys::C_COLLATION_OID, value) }
 }
 
-/// Hands the first row that meets the conditions to `read`, with the snapshot of the lookup: the transaction's, or what
-/// is committed by now if `latest`. `None` if there is no such row.
+/// Hands the rows that meet the conditions to `read`, with the snapshot of the lookup (the transaction's, or what is
+/// committed by now if `latest`), until it returns a value. `None` if it returns none.
 ///
 /// # Safety
 /// Inside [`crate::pg::catch::catching`], in a transaction that holds a lock on the table. `index` is a btree of the
@@ -49,7 +49,7 @@ pub unsafe fn first<R>(
     index: Oid,
     keys: &mut [ScanKeyData],
     latest: bool,
-    read: impl FnOnce(Relation, Snapshot, HeapTuple) -> R,
+    mut read: impl FnMut(Relation, Snapshot, HeapTuple) -> Option<R>,
 ) -> Option<R> {
     // SAFETY: the caller's promise. What is opened here is closed here, or by the abort when an error jumps out. The
     // snapshot is on top of the stack until it is popped.
@@ -65,11 +65,14 @@ pub unsafe fn first<R>(
         let (count, keys) = (keys.len() as i32, keys.as_mut_ptr());
         let has_index = index != Oid::INVALID;
         let scan = raw::systable_beginscan(relation, index, has_index, snapshot, count, keys);
-        let row = raw::systable_getnext(scan);
-        let found = match row.is_null() {
-            true => None,
-            false => Some(read(relation, snapshot, row)),
-        };
+        let mut found = None;
+        while found.is_none() {
+            let row = raw::systable_getnext(scan);
+            if row.is_null() {
+                break;
+            }
+            found = read(relation, snapshot, row);
+        }
         raw::systable_endscan(scan);
         raw::relation_close(relation, pg_sys::NoLock as i32);
         raw::PopActiveSnapshot();

@@ -36,7 +36,7 @@ impl Tables {
         // SAFETY: reads the clock, in microseconds as the end of the lease.
         let now = unsafe { pg_sys::GetCurrentTimestamp() };
         let left = |end: i64| u64::try_from(end.saturating_sub(now));
-        Ok(match end.flatten() {
+        Ok(match end {
             None => Liveness::Fenced,
             Some(end) => match left(end) {
                 Ok(left) if left > 0 => Liveness::Alive(Duration::from_micros(left)),

@@ -45,11 +45,11 @@ impl Tables {
         let (has_key, found) = unsafe {
             catching(|| {
                 let key = |at: usize| index_scan::equals_text(self.columns.key[at], datums[at]);
-                let found = self.worker(self.workers_key, &mut [key(0), key(1), key(2)], numbers);
+                let found = self.worker(self.workers_key, &mut [key(0), key(1), key(2)], numbers, false);
                 if found.is_some() || !slot {
                     return (true, found);
                 }
-                let found = self.worker(self.work_key, &mut [key(0), key(1)], numbers);
+                let found = self.worker(self.work_key, &mut [key(0), key(1)], numbers, true);
                 (false, found)
             })?
         };
@@ -80,7 +80,7 @@ impl Tables {
         let row = unsafe {
             catching(|| {
                 let key = index_scan::equals_number(self.columns.token, token);
-                self.worker(self.token_key, &mut [key], numbers)
+                self.worker(self.token_key, &mut [key], numbers, false)
             })?
         };
         let held = |(tid, fields): (_, [Option<Datum>; 5])| {
@@ -100,7 +100,8 @@ impl Tables {
         Ok(row.and_then(held))
     }
 
-    /// The first row of `workers` that meets the conditions: its tid, and fields of a copy of it.
+    /// The first row of `workers` that meets the conditions: its tid, and fields of a copy of it. `working`: only rows
+    /// with a status, which are the only ones in the index of work slots, but not in the table.
     ///
     /// # Safety
     /// As [`index_scan::first`]; the numbers are those of columns.
@@ -109,12 +110,16 @@ impl Tables {
         index: Oid,
         keys: &mut [ScanKeyData],
         numbers: [i16; N],
+        working: bool,
     ) -> Option<(ItemPointerData, [Option<Datum>; N])> {
         // SAFETY: the caller's promise; the copy outlives the scan.
         unsafe {
             index_scan::first(self.workers, index, keys, true, |table, _, row| {
+                if working && fields(table, row, [self.columns.status]) == [None] {
+                    return None;
+                }
                 let copy = raw::heap_copytuple(row);
-                ((*row).t_self, fields(table, copy, numbers))
+                Some(((*row).t_self, fields(table, copy, numbers)))
             })
         }
     }

@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 /// that row opens before Postgres looks for a deadlock.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// A bounded lock wait may end so much early: `lock_timeout` has whole milliseconds.
+const TIMER: Duration = Duration::from_millis(2);
 /// How long the call waits for the row with a wait of zero.
 const NO_WAIT: Duration = Duration::from_millis(1);
 
@@ -103,7 +105,7 @@ impl Arguments<'_> {
             let ready = match &changed {
                 Some(Outcome::Updated(row)) => Ready::TakeWith(arg(tracked.status(*row)?)),
                 // A lock wait of a trigger has failed, not that for the row: waiting again is of no use.
-                None if began.elapsed() < patience => Ready::Decline,
+                None if began.elapsed() + TIMER < patience => Ready::Decline,
                 None => Ready::GiveWay,
                 Some(_) => Ready::Decline,
             };

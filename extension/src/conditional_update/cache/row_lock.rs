@@ -48,7 +48,7 @@ impl RowLock {
                     *scan_key = index_scan::equals(column.number, column.equals, column.collation, value);
                 }
                 let keys = &mut keys[..columns.len()];
-                index_scan::first(table, index, keys, false, |table, snapshot, row| lock(table, snapshot, row))
+                index_scan::first(table, index, keys, false, |table, snapshot, row| Some(lock(table, snapshot, row)))
             })?
         };
         Ok(locked == Some(true))
