@@ -1,7 +1,7 @@
 # Every target is a line of `make help`.
 PG_CONFIG ?= /usr/lib/postgresql/15/bin/pg_config
 export PG_CONFIG
-# rustup puts cargo there, and a shell that was open before does not know.
+# rustup installs cargo there, and a shell that was open before does not have the new PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -33,16 +33,16 @@ demo: setup build ## three volume managers on a private Postgres, one killed, on
 test: setup ## everything, from nothing; the last line counts
 	tests/run.sh
 
-soak: setup build ## long lines and a storm of faults, with a verdict on what happened; options: make soak SOAK='--seconds 3600'
+soak: setup build ## long wait queues and a storm of faults, with a verdict; options: make soak SOAK='--seconds 3600'
 	cargo build --locked -p volguard-tests --bin soak --bin soak-client
 	VOLGUARD_PACKAGE=$(TARGET)/pgrx-package/debug $(TARGET)/debug/soak $(SOAK)
 
 regress: build ## golden files and isolation specs; one of them: make regress REGRESS=acquire ISOLATION=
 	$(WITH_POSTGRES) -- $(MAKE) -C pg_regress installcheck
 
-# Without options it is the figures and the plot of docs/ that are made anew.
+# Without options it regenerates the figures and the plot of docs/.
 bench: BENCH ?= --out docs/benchmarks
-bench: ## what volguard costs beside SQL by hand, etcd and Redis, from nothing; options: make bench BENCH='--help'
+bench: ## what volguard costs beside SQL by hand, etcd and Redis, from a clean checkout; options: make bench BENCH='--help'
 	@tests/setup.sh bench
 	cargo build --locked --profile bench -p volguard-bench
 	$(TARGET)/release/volguard-bench $(BENCH)

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# sabotage.sh: takes the guards away one by one; a spec that still passes without its guard would prove nothing.
+# sabotage.sh: removes the guards one by one; a spec that still passes without its guard proves nothing.
 # Needs a server with a build of the extension's feature `sabotage`; the PG... variables say where.
 set -uo pipefail
 cd "$(dirname "$0")"
 
 run() {
-    # Sessions of a spec that has failed may still wait for their turn, in the database that the driver is about to drop.
+    # Sessions of a failed spec may still wait for locks, in the database that the driver is about to drop.
     psql -qX -d postgres -c 'DROP DATABASE IF EXISTS isolation_regression WITH (FORCE)' 2>/dev/null
     PGOPTIONS="-c volguard.sabotage=$1" make -s installcheck REGRESS= ISOLATION="$2" >/dev/null 2>&1
 }
 
-# Otherwise any spec would fail for want of the setting.
+# Without the setting every spec would fail.
 psql -qAtX -d postgres -v ON_ERROR_STOP=1 -c "LOAD '\$libdir/volguard'" -c 'SHOW volguard.sabotage' >/dev/null || exit 1
 
 tried=0 harmless=0

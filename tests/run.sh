@@ -7,7 +7,7 @@ TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 SUMMARY=() ENDS=() PASSED=0 FAILED=0
 LOG=$(mktemp)
 trap 'rm -f "$LOG"' EXIT
-# A command that tidies up before it obeys exits by itself, and the next tier would follow.
+# A command that cleans up before it obeys the signal exits by itself, and the next tier would follow.
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -46,13 +46,13 @@ tier() {
     fi
     PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed))
     SUMMARY+=("$(printf '%-22s %7d %7d %6d s' "$name" "$passed" "$failed" $((SECONDS - start)))")
-    # Whoever has only the end of all this to read is to find the reason there.
+    # The end of the output has the reason too, for readers that have only the end.
     if ((failed > 0)); then
         ENDS+=("$(printf '\n-- "%s"\n' "$name" && grep -E 'FAILED|panicked at|^Error' "$LOG" | head -n 20 && tail -n 15 "$LOG")")
     fi
 }
 
-# Each tier has a server of its own, so that none can lean on what another left.
+# Each tier has its own server, so that none depends on what another left.
 with_server() {
     "$TARGET/debug/with-postgres" "$@"
 }
@@ -76,11 +76,11 @@ tier 'golden files' regress ISOLATION=
 tier 'isolation specs' regress REGRESS=
 tier 'specs, sabotaged' env -u DATABASE_URL VOLGUARD_PACKAGE="$VOLGUARD_SABOTAGE_PACKAGE" "$TARGET/debug/with-postgres" -- pg_regress/sabotage.sh
 tier 'client' with_server -- cargo test --locked --no-fail-fast -p volguard
-# They start their own, which they may crash.
+# They start their own servers, which they may crash.
 tier 'server' cargo test --locked --no-fail-fast -p volguard-tests
 # `make soak` is the same for longer. Cargo has built it with the tests.
 tier 'storm' "$TARGET/debug/soak" --seconds 40 --turns 0
-# Too short to measure anything: that the contenders do the same, are refused nothing, and have a lock one at a time.
+# Too short to measure anything: it checks that the contenders do the same, are not refused, and never share a lock.
 tier 'benchmark, short' cargo run --locked -p volguard-bench -- updates locks growth cleanup work --against hand --against advisory \
     --rounds 1 --seconds 0.2 --clients 1 --clients 4 --most-rows 2000 --cycles 500 --crashed 400
 

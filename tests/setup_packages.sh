@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs Debian packages, as root, without leaving a service of theirs behind: nobody asked for a Postgres on
-# port 5432 or a PgBouncer at boot who asked for a build.
+# Installs Debian packages, as root, without leaving a service of theirs behind:
+# a build should not start a Postgres on port 5432 or a PgBouncer at boot.
 set -eu
 
 SNIPPET=/etc/postgresql-common/createcluster.d/volguard.conf

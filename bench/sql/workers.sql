@@ -1,6 +1,6 @@
--- Locks held, one in ten with work in it, as acquire would write them; what takes hours over a client takes seconds
--- here. The tokens are far below those that acquire draws. Another number of rows, smaller or larger by a factor of
--- two, gets others.
+-- Locks held, one in ten with work, as acquire would write them; a client would take hours
+-- for what takes seconds here. The tokens are far below those that acquire draws. A run
+-- with another number of rows, different by a factor of two or more, gets other tokens.
 INSERT INTO volguard.workers
     (cluster, resource_type, resource_id, lock_name, token, service_id, status, request_id, acquired_at, updated_at)
 SELECT 'bench', 'volume', pg_catalog.gen_random_uuid()::text, '',

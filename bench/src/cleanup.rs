@@ -1,4 +1,4 @@
-//! What it costs to clean up after crashed services: by `cleanup`, by the bare SQL that does the same, and row by row.
+//! The cost of cleaning up after crashed services: by `cleanup`, by bare SQL that does the same, and row by row.
 
 mod cleaner;
 
@@ -39,7 +39,7 @@ pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
     Ok(score)
 }
 
-/// Has the tables cleaned up, over a connection that has done nothing before, as after a crash.
+/// Runs the cleanup over a new connection, as after a crash.
 async fn turn(database: &Database, cleaner: Cleaner, rows: u32) -> Result<Turn> {
     fill(database, rows).await?;
     let client = cleaner.connect(database).await?;
@@ -70,7 +70,7 @@ async fn fill(database: &Database, rows: u32) -> Result<()> {
     Ok(superuser.batch_execute(&vacuum).await?)
 }
 
-/// All work must have been repaired, once, and nothing be left, whichever cleaner it was.
+/// All work must have been repaired once, and nothing may be left, with every cleaner.
 async fn check(database: &Database, rows: u32) -> Result<()> {
     let sql = include_str!("../sql/cleanup/state.sql");
     let row = database.superuser.query_one(sql, &[]).await?;

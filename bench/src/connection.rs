@@ -1,4 +1,4 @@
-//! A connection to Postgres with its statements prepared, as each client has one.
+//! A connection to Postgres with prepared statements; each client has one.
 
 use anyhow::{Context, Result};
 use tokio_postgres::types::{FromSqlOwned, ToSql};
@@ -14,7 +14,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Prepares the statements, which are named by their place from now on.
+    /// Prepares the statements, which are identified by their position from now on.
     pub async fn prepare(client: Client, sql: &[&str]) -> Result<Connection> {
         let server_pid = server_pid(&client).await?;
         let mut statements = Vec::new();
@@ -29,13 +29,13 @@ impl Connection {
         self.server_pid
     }
 
-    /// The row that a statement answers with, if it does.
+    /// The row that a statement returns, if any.
     pub async fn row(&self, statement: usize, with: With<'_>) -> Result<Option<Row>> {
         let statement = &self.statements[statement];
         Ok(self.client.query_opt(statement, with).await?)
     }
 
-    /// The first column of the row that a statement has to answer with.
+    /// The first column of the row that a statement must return.
     pub async fn value<T: FromSqlOwned>(&self, statement: usize, with: With<'_>) -> Result<T> {
         let row = self.row(statement, with).await?.context("refused")?;
         let value: Option<T> = row.try_get(0)?;
@@ -51,7 +51,7 @@ impl Connection {
 
 pub async fn connect(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    // Ends with the client; an error that breaks it is the next statement's too.
+    // Ends with the client; an error that breaks it is also reported by the next statement.
     tokio::spawn(connection);
     Ok(client)
 }

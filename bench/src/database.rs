@@ -1,4 +1,4 @@
-//! One of the stage's databases, with what a part needs in it.
+//! One of the stage's databases, with the objects that a part needs.
 
 use anyhow::Result;
 use tokio_postgres::Client;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::connection::connect;
 use crate::stage::MOST_CLIENTS;
 
-/// A role that owns nothing of volguard's: what programs in production are.
+/// A role that owns nothing of volguard, like programs in production.
 pub const ROLE: &str = "bench";
 
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Database {
         Ok(Database { superuser, superuser_url, role_url })
     }
 
-    /// One more connection, of the role's.
+    /// One more connection of the role.
     pub async fn connect(&self) -> Result<Client> {
         connect(&self.role_url).await
     }
@@ -36,7 +36,7 @@ impl Database {
         connect(&self.superuser_url).await
     }
 
-    /// A connection of the role's and the id of a service, whose lease is longer than any run.
+    /// A connection of the role and the id of a service, whose lease is longer than any run.
     pub async fn connect_service(&self, host: &str) -> Result<(Client, i64)> {
         let client = self.connect().await?;
         let sql = include_str!("../sql/register.sql");
@@ -44,7 +44,7 @@ impl Database {
         Ok((client, service_id))
     }
 
-    /// Registers so many services of the role's.
+    /// Registers this many services of the role.
     pub async fn register_services(&self, count: u32) -> Result<Vec<i64>> {
         let client = self.connect().await?;
         let sql = include_str!("../sql/services.sql");
@@ -52,7 +52,7 @@ impl Database {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// Fills `workers` with so many rows of these services.
+    /// Fills `workers` with this many rows of these services.
     pub async fn fill_workers(&self, rows: u32, services: &[i64]) -> Result<()> {
         let (sql, services) = (include_str!("../sql/workers.sql"), services.to_vec());
         let with: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&i32::try_from(rows)?, &services];
@@ -60,13 +60,13 @@ impl Database {
         Ok(())
     }
 
-    /// Removes what earlier turns left dead in the tables, and tells the planner what is in them.
+    /// Removes the dead rows of earlier turns, and updates the planner's statistics.
     pub async fn vacuum(&self, tables: &str) -> Result<()> {
         let vacuum = format!("VACUUM (ANALYZE) {tables}");
         Ok(self.superuser.batch_execute(&vacuum).await?)
     }
 
-    /// The rows of a table `volumes`, split evenly between the clients: the subject is the cost, not contention.
+    /// The rows of a table `volumes`, split evenly between the clients: the test measures cost, not contention.
     pub async fn volumes(&self) -> Result<Vec<Vec<Uuid>>> {
         let sql = "SELECT id FROM volumes ORDER BY id";
         let rows = self.superuser.query(sql, &[]).await?;

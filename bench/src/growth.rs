@@ -1,4 +1,4 @@
-//! What acquire and release cost as volguard's tables grow, after many cycles, and among many services.
+//! The cost of acquire and release as volguard's tables grow, after many cycles, and among many services.
 
 mod case;
 mod heart;
@@ -27,7 +27,7 @@ pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
     let mut score = Score::new(NAME, "pairs", options.pace(3, 1.0));
     let clients = options.clients(&[1, 16]);
     let most = clients.iter().copied().max().unwrap_or(1);
-    // As volguard sets it for its tables: what it keeps small is a part of what is measured.
+    // As volguard sets it for its tables: its effect on their size is part of what is measured.
     stage.set_autovacuum(true).await?;
     let mut contenders = Vec::new();
     let cases = Case::all(options.most_rows, options.cycles);
@@ -53,7 +53,7 @@ pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
     Ok(score)
 }
 
-/// The slowest beside the fastest case: by the pairs that the clients get, and by what a pair costs the server.
+/// The slowest beside the fastest case: by the clients' pairs, and by the server's cost of a pair.
 fn flatness(score: &Score, cell: &Cell) -> [Target; 2] {
     let extremes = |figure: fn(&Line) -> Rounds| {
         let lines = score.lines.iter().filter(|line| line.cell == *cell);

@@ -22,9 +22,9 @@ pub use self::holder::Holder;
 pub use self::provider::Provider;
 
 pub const NAME: &str = "locks";
-/// Each client has keys that no other client wants.
+/// Each client has its own keys.
 pub const OWN_KEYS: &str = "own keys";
-/// All clients want the same key.
+/// All clients use the same key.
 pub const HOT_KEY: &str = "one hot key";
 
 pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
@@ -48,8 +48,8 @@ pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
     Ok(score)
 }
 
-/// Rows stay in the tables of volguard and of the SQL by hand. Of an empty table the planner would think that reading
-/// it whole costs nothing, and would go on with that while dead rows pile up.
+/// Rows stay in the tables of volguard and of the SQL by hand. With an empty table the planner
+/// would choose a sequential scan as free, and would keep that plan while dead rows pile up.
 async fn prepare(stage: &Stage) -> Result<Database> {
     const STANDING_ROWS: u32 = 1000;
     let database = stage.database(NAME, include_str!("../sql/locks/schema.sql"));
@@ -59,7 +59,7 @@ async fn prepare(stage: &Stage) -> Result<Database> {
     Ok(database)
 }
 
-/// One client alone can't contend for a key.
+/// A single client can't contend for a key.
 fn cells(clients: &[usize]) -> Vec<Cell> {
     let own = clients.iter().map(|&clients| Cell::new(OWN_KEYS, clients));
     let several = clients.iter().filter(|&&clients| clients > 1);
@@ -72,8 +72,8 @@ fn aim(score: &mut Score, cells: &[Cell]) {
     for (clients, goal) in [(1, 0.9), (16, 0.85)] {
         score.aim(Goal::AtLeast(goal), &Cell::new(OWN_KEYS, clients), ours, hand);
     }
-    // One client alone waits for the disk twice a pair and for no other client: a hot key that keeps up with that
-    // changes hands well.
+    // A single client waits for the disk twice for each pair and for no
+    // other client: if the hot key reaches that rate, hand-overs are fast.
     let Some(alone) = score.line(&Cell::new(OWN_KEYS, 1), ours) else {
         return;
     };

@@ -1,4 +1,4 @@
-//! The machine that the figures are of.
+//! The machine of the figures.
 
 use std::process::Command;
 use std::time::Duration;
@@ -17,14 +17,14 @@ pub fn describe() -> Result<String> {
     Ok(format!("{cores} x {model}, Linux {}", kernel.trim_end()))
 }
 
-/// How many processes wanted a processor in the last minute, on average: what else the machine had to do.
+/// The number of processes that wanted a processor in the last minute, on average: the other load of the machine.
 pub fn load() -> Result<f64> {
     let load = std::fs::read_to_string("/proc/loadavg")?;
     let minute = load.split_whitespace().next();
     Ok(minute.context("/proc/loadavg is empty")?.parse()?)
 }
 
-/// The processor time that a process has used, all its threads together.
+/// The processor time that a process has used, with all its threads.
 pub fn processor_time(pid: i32) -> Result<Duration> {
     let threads = format!("/proc/{pid}/task");
     let threads = std::fs::read_dir(&threads).context(threads)?;
@@ -39,7 +39,7 @@ pub fn processor_time(pid: i32) -> Result<Duration> {
         .sum()
 }
 
-/// The first line of what a server says of its version.
+/// The first line of a server's version output.
 pub fn version_of(program: &str) -> Result<String> {
     let output = Command::new(program).arg("--version").output();
     let output = output.with_context(|| format!("cannot run {program}; `make bench` installs it"))?;

@@ -1,8 +1,8 @@
-//! What volguard costs beside the limit and beside what people use today.
+//! The cost of volguard beside the limit and beside the usual alternatives.
 //!
-//! All parts stand on one [`stage`], take turns by one mechanism ([`play`]), and end in one [`report`]. Contenders
-//! take turns several rounds long within one run, so that other load on the machine meets all of them alike: ratios
-//! are the result, the absolute numbers belong to the machine.
+//! All parts use one [`stage`], take turns by one mechanism ([`play`]), and end in one [`report`].
+//! Contenders take turns for several rounds within one run, so that other load on the machine
+//! affects all of them alike: ratios are the result, the absolute numbers depend on the machine.
 
 mod cleanup;
 mod connection;

@@ -51,7 +51,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// `None` if the command line asks for the help.
+    /// `None` if the command line asks for help.
     pub fn from_args() -> Result<Option<Options>> {
         let mut options = Options {
             parts: Vec::new(),
@@ -89,12 +89,12 @@ impl Options {
         Ok(Some(options))
     }
 
-    /// The pace asked for, or else this one.
+    /// The requested pace, or this one.
     pub fn pace(&self, rounds: usize, seconds: f64) -> Pace {
         Pace { rounds: self.rounds.unwrap_or(rounds), turn: self.turn.unwrap_or(Duration::from_secs_f64(seconds)) }
     }
 
-    /// The numbers of clients asked for, or else these; in ascending order.
+    /// The requested numbers of clients, or these; in ascending order.
     pub fn clients(&self, others: &[usize]) -> Vec<usize> {
         or_else(self.clients.clone(), others)
     }

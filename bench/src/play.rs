@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::score::{Cell, Line, Score};
 use crate::turn::Turn;
 
-/// One of those that are compared, and what it takes its turns with.
+/// A contender, and what it uses in its turns.
 #[derive(Debug)]
 pub struct Contender<T> {
     pub name: String,
@@ -21,8 +21,8 @@ impl<T> Contender<T> {
     }
 }
 
-/// Plays the rounds of the score's pace. The figures of a cell stand in the order of the contenders; the first is the
-/// one that the others are compared with.
+/// Plays the rounds of the score's pace. The figures of a cell have the
+/// order of the contenders; the others are compared with the first.
 pub async fn play<T>(
     score: &mut Score,
     cells: &[Cell],
@@ -53,8 +53,8 @@ pub async fn play<T>(
     Ok(())
 }
 
-/// The order of a round's turns. Another contender begins in each round, and the direction changes, so that none always
-/// follows the same one.
+/// The order of a round's turns. Another contender begins in each round, and
+/// the direction changes, so that no contender always follows the same one.
 fn order(contenders: usize, round: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..contenders).collect();
     order.rotate_left(round % contenders);

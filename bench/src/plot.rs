@@ -84,7 +84,7 @@ fn draw_panel(
             PathElement::new(rounds, colour.stroke_width(1))
         }))?;
     }
-    // The hot key is slow: its panel needs the room, the other one has it.
+    // The hot key is slow: its panel has no room for the legend, the other one has.
     if keys == OWN_KEYS {
         let mut legend = chart.configure_series_labels();
         legend.position(SeriesLabelPosition::LowerRight);
@@ -93,7 +93,7 @@ fn draw_panel(
     Ok(())
 }
 
-/// Zero has no place there.
+/// A logarithmic axis has no zero.
 fn on_log_scale(pairs: f64) -> f64 {
     pairs.max(1.0)
 }

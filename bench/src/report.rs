@@ -1,4 +1,4 @@
-//! The one report of a run: the figures of its parts, and how far they reach their targets.
+//! The report of a run: the figures of its parts, and their targets.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::rounds::Pace;
 use crate::score::{Line, Score};
 use crate::sheet::{Field, Sheet};
 
-/// How to read it.
+/// How to read the report.
 const KEY: &str = "
 Figures are medians of the rounds, with the lowest and the highest in brackets.
 first : it  how many times as much the first contender of a block did as this one, round by round
@@ -23,7 +23,7 @@ const TARGETS: &str = "ratio|part|of|goal|verdict";
 
 #[derive(Debug)]
 pub struct Report {
-    /// What the figures are of: the machine, its load before, the servers.
+    /// The conditions of the figures: the machine, its load before, the servers.
     conditions: Vec<String>,
     sheets: Vec<Sheet>,
     targets: Sheet,
@@ -42,7 +42,7 @@ impl Report {
         format!("{}\n{KEY}", self.conditions.join("\n"))
     }
 
-    /// Takes a part's figures up, and returns its tables.
+    /// Adds a part's figures, and returns its tables.
     pub fn add(&mut self, score: Score) -> String {
         let targets = score.targets.iter().map(|target| {
             vec![
@@ -66,7 +66,7 @@ impl Report {
         &self.targets
     }
 
-    /// All of it, for programs.
+    /// The whole report, for programs.
     pub fn json(&self) -> String {
         let sheets = std::iter::once(&self.targets).chain(&self.sheets);
         let sheets: Vec<String> = sheets.map(Sheet::json).collect();
@@ -111,7 +111,7 @@ fn row(score: &Score, line: &Line) -> Vec<Field> {
     row
 }
 
-/// The time that so many in a hundred did not exceed.
+/// The percentile of the times.
 fn percentile(ascending: &[Duration], percent: usize) -> Field {
     let at = ascending.len() * percent / 100;
     let time = ascending.get(at).or(ascending.last());

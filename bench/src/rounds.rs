@@ -1,16 +1,16 @@
-//! Figures of several rounds.
+//! The figures of several rounds.
 
 use std::fmt;
 use std::time::Duration;
 
-/// How many turns each contender takes, and how long one is.
+/// The number of turns of each contender, and their length.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     pub rounds: usize,
     pub turn: Duration,
 }
 
-/// One figure a round, of one round at least.
+/// One figure for each round, at least one.
 #[derive(Debug, Clone)]
 pub struct Rounds(pub Vec<f64>);
 

@@ -31,7 +31,7 @@ impl fmt::Display for Cell {
 #[derive(Debug)]
 pub struct Score {
     pub part: &'static str,
-    /// What the figures count.
+    /// The unit that the figures count.
     pub unit: &'static str,
     pub pace: Pace,
     pub lines: Vec<Line>,

@@ -16,7 +16,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// One member, with the settings that it has unless told otherwise.
+    /// One member, with the default settings.
     pub fn etcd() -> Result<Server> {
         const PROGRAM: &str = "etcd";
         Server::start(PROGRAM, "one member, fsync at each change", |dir, ports| {
@@ -42,7 +42,7 @@ impl Server {
             [PROGRAM, "--port", &port.to_string(), "--bind", "127.0.0.1"]
                 .into_iter()
                 .chain(["--appendonly", "yes", "--appendfsync", "always"])
-                // No snapshot and no rewriting of the log is to come in the middle of a turn.
+                // No snapshot and no rewrite of the log may come in the middle of a turn.
                 .chain(["--auto-aof-rewrite-percentage", "0", "--save", ""])
                 .map(Into::into)
                 .chain(["--dir".into(), dir.into()])

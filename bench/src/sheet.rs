@@ -21,7 +21,7 @@ impl Field {
     }
 
     fn json(&self) -> String {
-        // No more digits than mean something.
+        // Only significant digits.
         let short = |number: &f64| (number * 1000.0).round() / 1000.0;
         let json = match self {
             Field::Text(text) => json!(text),
@@ -53,7 +53,7 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    /// The names of the columns are divided by `|`; those without a field in any row are left out.
+    /// The names of the columns are separated by `|`; columns without a field in any row are left out.
     pub fn new(name: &'static str, about: impl Into<String>, header: &'static str, rows: Vec<Vec<Field>>) -> Sheet {
         let longest = rows.iter().map(Vec::len).max().unwrap_or(usize::MAX);
         Sheet { name, about: about.into(), header: header.split('|').take(longest).collect(), rows }

@@ -1,4 +1,4 @@
-//! The servers that all parts use: private ones, on this machine, gone when the benchmark is.
+//! The servers that all parts use: private ones, on this machine, which end with the benchmark.
 
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
@@ -18,7 +18,7 @@ pub const MOST_CLIENTS: usize = 64;
 pub struct Stage {
     postgres: PrivateServer,
     superuser: Client,
-    /// Those that some of the lock providers need.
+    /// The servers that some of the lock providers need.
     others: Vec<(Provider, Server)>,
 }
 
@@ -38,7 +38,7 @@ impl Stage {
         let postgres = PrivateServer::builder()
             .profile(Profile::Release)
             .durable(options.fsync)
-            // Neither a checkpoint nor a vacuum is to come in the middle of a turn.
+            // No checkpoint and no vacuum may come in the middle of a turn.
             .setting("checkpoint_timeout", "1h")
             .setting("max_wal_size", "16GB")
             .setting("autovacuum", "off")
@@ -51,7 +51,7 @@ impl Stage {
         Ok(Stage { postgres, superuser, others })
     }
 
-    /// A new database; what was written before is on disk.
+    /// A new database; earlier writes are flushed to disk first.
     pub async fn database(&self, name: &str, schema: &str) -> Result<Database> {
         let superuser_url = self.postgres.create_database(name)?;
         let port = self.postgres.port();

@@ -1,4 +1,4 @@
-//! What the figures are to reach.
+//! The goals of the figures.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::score::Line;
 
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
-    /// For how much is done in a second.
+    /// For the amount done in a second.
     AtLeast(f64),
     /// For the time that it takes.
     AtMost(f64),
@@ -22,7 +22,7 @@ impl fmt::Display for Goal {
     }
 }
 
-/// One ratio, and what it should be.
+/// One ratio, and its goal.
 #[derive(Debug)]
 pub struct Target {
     pub goal: Goal,
@@ -35,7 +35,7 @@ impl Target {
         let (ours, other) = (ours.per_second(), other.per_second());
         let (what, ratio) = match goal {
             Goal::AtLeast(_) => (what, ours.over(&other)),
-            // The time for one is the inverse of how many a second.
+            // The time for one is the inverse of the number in a second.
             Goal::AtMost(_) => (format!("{what}, time"), other.over(&ours)),
         };
         Target { goal, what, ratio }

@@ -1,4 +1,4 @@
-//! One turn: how much the clients of one contender do in a given time.
+//! One turn: how much the clients of one contender do in a fixed time.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -9,24 +9,24 @@ use tokio::time::timeout;
 
 use crate::machine;
 
-/// How long the last clients in line may take to get their lock when a turn is over.
+/// The time limit for the last clients in the wait queue to get their lock after the end of a turn.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One client of a contender, over a connection of its own.
+/// One client of a contender, with its own connection.
 pub trait Player: Send + 'static {
     /// The process that serves it.
     fn server_pid(&self) -> i32;
 
-    /// Does one piece of work: takes and gives back a lock, makes an update, runs an operation.
+    /// Does one piece of work: takes and releases a lock, makes an update, runs an operation.
     fn work(&mut self) -> impl Future<Output = Result<Piece>> + Send;
 }
 
-/// What a client saw of one piece of work.
+/// The times of one piece of work, as the client sees them.
 #[derive(Debug, Clone, Copy)]
 pub struct Piece {
-    /// From asking to having the answer; of a lock, from asking for it to having it.
+    /// From the request to the answer; of a lock, from the request until the client has it.
     pub wait: Duration,
-    /// From another client's asking to release the hot key until this one had it.
+    /// From another client's request to release the hot key until this client had it.
     pub hand_over: Option<Duration>,
 }
 
@@ -36,19 +36,19 @@ impl Piece {
     }
 }
 
-/// What one turn came to.
+/// The result of one turn.
 #[derive(Debug)]
 pub struct Turn {
     pub per_second: f64,
-    /// Processor time of the processes that serve the clients, in microseconds for one piece of work.
+    /// Processor time of the processes that serve the clients, in microseconds for each piece of work.
     pub server_time: f64,
     pub seen: Seen,
 }
 
-/// What the clients saw in time.
+/// What the clients did in time.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// How many pieces of work each client did.
+    /// The number of pieces of work of each client.
     pub served: Vec<usize>,
     pub wait: Vec<Duration>,
     pub hand_over: Vec<Duration>,
@@ -61,7 +61,7 @@ impl Seen {
     }
 }
 
-/// Lets so many of the team work at once, for this long. A piece of work counts if it is finished in time.
+/// Lets this many players of the team work at once, for this time. A piece of work counts if it is finished in time.
 pub async fn turn<P: Player>(team: &mut Vec<P>, clients: usize, time: Duration) -> Result<Turn> {
     let processes: BTreeSet<i32> = team[..clients].iter().map(P::server_pid).collect();
     let before = server_time(&processes)?;
@@ -93,7 +93,7 @@ pub async fn turn<P: Player>(team: &mut Vec<P>, clients: usize, time: Duration) 
     })
 }
 
-/// Returns the player, how many pieces of work it did, also after the end, and what it saw.
+/// Returns the player, the number of its pieces of work, including those after the end, and its times.
 async fn work_until<P: Player>(mut player: P, end: Instant) -> Result<(P, u32, Seen)> {
     let (mut pieces, mut seen) = (0, Seen::default());
     while Instant::now() < end {

@@ -1,4 +1,4 @@
-//! What `conditional_update` costs beside the same update in hand-written SQL. All answer with the new row as JSON.
+//! The cost of `conditional_update` beside the same update in hand-written SQL. All return the new row as JSON.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -11,14 +11,14 @@ use crate::visitor::Parameter::{Changes, Document, Key, Status, Volume};
 use crate::visitor::{Method, compare};
 
 pub const NAME: &str = "updates";
-/// The conditions stand in the statement, which asks for the new row alone: no more than SQL by hand does.
+/// The conditions stand in the statement, which asks for the new row alone, as the SQL by hand does.
 const STATEMENT: &str = "in the statement";
-/// All documents are parameters of a statement that asks for the outcome, the row and the unmet conditions: what the
-/// Rust client sends.
+/// All documents are parameters of a statement that asks for the outcome,
+/// the row and the unmet conditions, as the Rust client sends it.
 const PARAMETERS: &str = "as parameters";
 const BY_HAND: &str = "by hand";
-/// With the row locked first, in a statement of its own, as `conditional_update` does: the plain statement may decide
-/// by other tables as they were before it waited for the row.
+/// With the row locked first, in its own statement, as `conditional_update` does: the
+/// plain statement may decide by other tables as they were before it waited for the row.
 const BY_HAND_EXACT: &str = "by hand, exact";
 
 pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {

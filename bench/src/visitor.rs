@@ -1,4 +1,4 @@
-//! Clients that do the same to one of their volumes after the other, by methods that are compared.
+//! Clients that run the same steps on their volumes, one after the other, by the methods that are compared.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::play::{Contender, play};
 use crate::score::{Cell, Score};
 use crate::turn::{Piece, Player, turn};
 
-/// One way to do it: statements, each with its parameters. Their columns `token`, `new_row` and `held` mean something.
+/// One method: statements, each with its parameters. Their columns `token`, `new_row` and `held` have a meaning.
 #[derive(Debug)]
 pub struct Method {
     name: &'static str,
@@ -30,7 +30,7 @@ impl Method {
 #[derive(Debug, Clone)]
 pub enum Parameter {
     Service,
-    /// What the step before has answered.
+    /// The answer of the previous step.
     Token,
     Volume,
     VolumeText,
@@ -48,13 +48,13 @@ struct Visitor {
     connection: Connection,
     service_id: i64,
     volumes: Vec<Uuid>,
-    /// How many visits there were.
+    /// The number of visits.
     done: usize,
 }
 
 impl Visitor {
-    /// Does it to one volume, and returns what the volume became in each step, but for its size, which may grow. No
-    /// other client works on the volume, so a refusal is an error.
+    /// Runs the steps on one volume, and returns its state after each step, without its
+    /// size, which may grow. No other client works on the volume, so a refusal is an error.
     async fn visit(&self) -> Result<Vec<Value>> {
         let volume = self.volumes[self.done % self.volumes.len()];
         let (text, status) = (volume.to_string(), ["error", "available"][self.done % 2]);
@@ -100,8 +100,8 @@ impl Player for Visitor {
     }
 }
 
-/// Compares the methods with each of these numbers of clients, after a check that all methods do the same. Tables whose
-/// rows come and go are vacuumed before each turn.
+/// Compares the methods with each of these numbers of clients, after a check that all
+/// methods do the same. Tables whose rows come and go are vacuumed before each turn.
 pub async fn compare(
     score: &mut Score,
     database: &Database,

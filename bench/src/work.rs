@@ -1,4 +1,4 @@
-//! What a whole operation on a volume costs: to take its lock, set its status, set it back, and free the lock.
+//! The cost of a whole operation on a volume: take its lock, set its status, set it back, and free the lock.
 
 use anyhow::Result;
 
@@ -14,7 +14,7 @@ pub const NAME: &str = "work";
 const TWO: &str = "two calls";
 /// `acquire`, `conditional_update`, `conditional_update`, `release`: four commits.
 const FOUR: &str = "four calls";
-/// The changes of the two calls as SQL, without what makes them a lock that outlives its holder.
+/// The changes of the two calls in plain SQL, without cleanup, fencing and waiting.
 const BY_HAND: &str = "by hand";
 
 pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {

@@ -1,4 +1,4 @@
-//! Asking for a lock, or for several at once, and the line inside this process.
+//! Acquiring one lock or several at once, and the queue inside this process.
 
 mod all;
 mod attempt;
@@ -23,7 +23,7 @@ use crate::lock::Lock;
 use crate::queue::{Key, Places};
 use crate::session::{Core, Loss, Session};
 
-/// A lock about to be asked for. Made by [`Session::acquire`]; `.await` it, or call [`run`](Acquire::run).
+/// A request for a lock. Made by [`Session::acquire`]; `.await` it, or call [`run`](Acquire::run).
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct Acquire {
@@ -38,65 +38,64 @@ impl Acquire {
         Acquire { session, wanted: Wanted::new(resource_type, resource_id), wait: Duration::ZERO, request_id: None }
     }
 
-    /// Which lock of the resource, if it has several that don't exclude each other. Empty unless told.
+    /// The name of the lock, for a resource with several locks that don't exclude each other. Default: empty.
     pub fn lock_name(mut self, name: &str) -> Self {
         self.wanted = self.wanted.lock_name(name);
         self
     }
 
-    /// What is being done under the lock. A lock with a status outlives its holder until the resource is
-    /// cleaned up; there is one at most per resource.
+    /// What is being done under the lock. A lock with a status outlives its holder until the resource is cleaned up. A
+    /// resource has one such lock at most.
     pub fn status(mut self, status: &str) -> Self {
         self.wanted = self.wanted.status(status);
         self
     }
 
-    /// How long to wait for the lock to become free, the line inside this process included; not at all unless
-    /// told.
+    /// How long to wait for the lock, including the time in the queue inside this process. Default: not at all.
     ///
-    /// It doesn't count the time for a free connection of the pool, which has a limit of its own, nor that of a
-    /// server that is slow to answer. One connection of the pool is occupied while waiting in the database.
+    /// It includes neither the time for a free connection of the pool, which has a limit of its own, nor the time that
+    /// a slow server takes to answer. A request that waits in the database occupies one connection of the pool.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
 
-    /// Identifies this request; a random one unless told. Asking again with the id of a request whose answer
-    /// was lost yields the lock that the request got, if it did.
+    /// Identifies this request. Default: a random id. A second request with the id of one whose answer was lost returns
+    /// the lock that the first one got, if it got it.
     pub fn request_id(mut self, id: Uuid) -> Self {
         self.request_id = Some(id);
         self
     }
 
-    /// Whatever people should see beside the lock in the view `lock_status`.
+    /// Details for people to read, shown with the lock in the view `lock_status`.
     pub fn details(mut self, details: Value) -> Self {
         self.wanted = self.wanted.details(details);
         self
     }
 
-    /// Takes the lock, or says `None` if it was not free in time.
+    /// Takes the lock, or returns `None` if it was not free in time.
     ///
-    /// Within one session a key that is held, or being released in the background, is not free, whatever the
-    /// request id. A connection that breaks is replaced and the request repeated under the same id, for as long
-    /// as `wait` lasts and once at least.
+    /// Within one session, a key that is held, or being released in the background, is not free, whatever the request
+    /// id. A broken connection is replaced and the request repeated under the same id, for as long as `wait` lasts and
+    /// once at least.
     ///
     /// # Errors
     /// - [`Error::SessionLost`] without asking the server, or when the session is lost while waiting;
-    /// - [`Error::ServiceFenced`], [`Error::LeaseExpired`]: the server's verdict on this service;
-    /// - [`Error::Pool`] if no connection could be had; nothing is held;
+    /// - [`Error::ServiceFenced`], [`Error::LeaseExpired`]: the server refuses this service;
+    /// - [`Error::Pool`] if the pool gives no connection; nothing is held;
     /// - [`Error::Database`] if the server refuses (22023 for an empty or over-long name, 42501 for a role that
     ///   did not register the service), or if the connection broke and could not be replaced in time;
-    /// - [`Error::NoReply`] if the server said nothing long after the wait was over.
+    /// - [`Error::NoReply`] if there was no answer long after the wait was over.
     ///
-    /// After an error nothing stays behind: should the server hold a lock for the request after all, the
-    /// session finds and releases it in the background, unless the same request id is asked for again before.
+    /// After an error no lock stays behind: if the server holds a lock for the request after all, the session finds and
+    /// releases it in the background, unless the same request id is used again before.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves no lock behind. The server is asked to end the wait at once (but see
-    /// [`StatementMode::Unnamed`](crate::StatementMode::Unnamed)), and a lock that was won all the same is released
-    /// in the background. The place in the line is lost.
+    /// Dropping the future leaves no lock behind. The server is asked to end the wait at once (except with
+    /// [`StatementMode::Unnamed`](crate::StatementMode::Unnamed)). A lock that was granted all the same is released in
+    /// the background. The place in the queue is lost.
     pub async fn run(self) -> Result<Option<Lock>, Error> {
-        // All that identifies the request is settled before the first await.
+        // The request is complete, with its id, before the first await.
         let id = self.request_id.unwrap_or_else(Uuid::new_v4);
         let request = Request::one(id, self.wanted);
         let locks = ask(self.session, request, self.wait).await?;
@@ -104,7 +103,7 @@ impl Acquire {
     }
 }
 
-/// What the request gets.
+/// Sends the request, and returns what it gets.
 pub(crate) async fn ask(
     session: Session,
     request: Request,
@@ -124,7 +123,7 @@ pub(crate) async fn ask(
     answer.await.unwrap_or(Err(Error::SessionLost(Loss::Stopped)))
 }
 
-/// The head of this process' line for each key, or nothing if not all are reached in time.
+/// The head of the queue inside this process for each key, or `None` if not all are reached in time.
 async fn places(core: &Core, keys: &[Arc<Key>], deadline: Instant) -> Result<Option<Places>, Error> {
     if let Some(places) = core.lines.try_join_all(keys) {
         return Ok(Some(places));
@@ -137,7 +136,7 @@ async fn places(core: &Core, keys: &[Arc<Key>], deadline: Instant) -> Result<Opt
     }
 }
 
-/// Stands for a wait that the clock can't count.
+/// Used for a wait longer than the clock can count.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 impl IntoFuture for Acquire {

@@ -22,7 +22,7 @@ use crate::statements;
 /// How long a claim whose connection broke may still be under way on the server.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Work of crashed services about to be claimed. Made by [`Session::claim_cleanup`]; `.await` it, or call
+/// A request to claim work of crashed services. Made by [`Session::claim_cleanup`]; `.await` it, or call
 /// [`run`](ClaimCleanup::run).
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
@@ -37,7 +37,7 @@ impl ClaimCleanup {
         ClaimCleanup { session, max_rows: 1, resource_type: None }
     }
 
-    /// How many pieces of work to take at most; one unless told.
+    /// How many pieces of work to take at most. Default: one.
     pub fn max_rows(mut self, rows: usize) -> Self {
         self.max_rows = i32::try_from(rows).unwrap_or(i32::MAX);
         self
@@ -49,37 +49,37 @@ impl ClaimCleanup {
         self
     }
 
-    /// Takes what nobody else is at. Nothing is waited for.
+    /// Takes work that no other call is taking or repairing. It never waits.
     ///
-    /// Work of this service's earlier incarnations comes first, then the others' of its cluster; see
-    /// [`Session::cleanups`] for a loop that does this.
+    /// Work of this service's earlier incarnations comes first, then that of other services of its cluster.
+    /// [`Session::cleanups`] does this in a loop.
     ///
     /// # Errors
     /// - [`Error::SessionLost`] without asking the server;
-    /// - [`Error::ServiceFenced`], [`Error::LeaseExpired`]: the server's verdict on this service;
+    /// - [`Error::ServiceFenced`], [`Error::LeaseExpired`]: the server refuses this service;
     /// - [`Error::Pool`], [`Error::Database`] (22023 for no rows at all or an empty type), [`Error::NoReply`].
     ///
-    /// After an error nothing stays behind: should the server have handed out something after all, the session
-    /// finds it and gives it back in the background.
+    /// After an error no claim stays behind: if the server has granted one after all, the session finds it and gives it
+    /// back in the background.
     ///
     /// # Cancel safety
     /// When the future is dropped, what was claimed is given back.
     pub async fn run(self) -> Result<Vec<ClaimedCleanup>, Error> {
-        // What nobody takes delivery of is dropped, which gives it back.
+        // Claims that the caller doesn't receive are dropped, which gives them back.
         finish(self.claim()).await
     }
 
     async fn claim(self) -> Result<Vec<ClaimedCleanup>, Error> {
         let core = self.session.core();
         core.lease.check().map_err(Error::SessionLost)?;
-        // One at a time: whoever looks for claims that got lost must know of all others.
+        // One at a time: the search for lost claims must know of all others.
         let _claiming = core.claiming.lock().await;
         let _gate = tokio::select! {
             gate = core.gate.read() => gate,
             loss = core.lease.lost() => return Err(Error::SessionLost(loss)),
         };
         match self.ask(core).await {
-            // What is not handed over is dropped.
+            // Claims that are not returned are dropped.
             Ok(claimed) => {
                 core.lease.check().map_err(Error::SessionLost)?;
                 Ok(claimed)

@@ -35,7 +35,7 @@ impl Cleanup {
         Cleanup::default()
     }
 
-    /// Only this service. Asking for one that lives is an error.
+    /// Only this service. A service that lives is an error.
     pub fn service_id(mut self, id: i64) -> Self {
         self.service_id = Some(id);
         self
@@ -77,18 +77,18 @@ impl Cleanup {
         self
     }
 
-    /// Only what was last touched before this moment of the *database's* clock, as read from its views.
+    /// Only what was last changed before this moment of the *database's* clock, as read from its views.
     pub fn until(mut self, moment: SystemTime) -> Self {
         self.until = Some(moment);
         self
     }
 }
 
-/// Whether anything of a dead service is left to do.
+/// Whether anything is left to do for a dead service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CleanupState {
-    /// Nothing awaits any more.
+    /// Nothing is left.
     Cleaned,
     /// Work waits that no rule covers, or whose rule failed.
     Unavailable,
@@ -112,9 +112,9 @@ pub struct CleanedService {
     pub locks_released: u64,
     /// Resources that a crash rule has repaired.
     pub resources_cleaned: u64,
-    /// Resources that had moved on, or were gone: only the work was forgotten.
+    /// Resources that had changed since, or were gone: only the work was removed.
     pub resources_stale: u64,
-    /// Resources that wait for somebody to repair them.
+    /// Resources that still wait for a repair.
     pub awaiting: u64,
 }
 
@@ -137,7 +137,7 @@ impl Volguard {
     /// [`Error::Database`] with 55000 if [`Cleanup::service_id`] names a service that lives; [`Error::Pool`].
     ///
     /// # Cancel safety
-    /// When the future is dropped it may have been done or not; doing it again is safe.
+    /// When the future is dropped, the call may have taken effect or not; repeating it is safe.
     pub async fn cleanup(&self, request: Cleanup) -> Result<Vec<CleanedService>, Error> {
         let rows = self
             .rows(
@@ -157,10 +157,10 @@ impl Volguard {
         rows.iter().map(CleanedService::read).collect()
     }
 
-    /// For a periodic task: cleans up after services that have died since the last call, in one cluster or in all, and waits for
-    /// nobody. A [`Janitor`](crate::Janitor) calls it for its session's cluster.
+    /// For a periodic task: cleans up after services that have died since the last call, in one cluster or in all,
+    /// without waiting for other calls. A [`Janitor`](crate::Janitor) calls it for its session's cluster.
     ///
-    /// It leaves a cluster to another call that is at it, and a service whose rows somebody has locked to the next call. Work
+    /// It skips a cluster that another call is cleaning, and leaves a service with locked rows to the next call. Work
     /// that no rule could repair is tried again after ten minutes, or by [`cleanup`](Self::cleanup). Where
     /// `volguard.auto_cleanup` is off it does nothing.
     ///
@@ -168,7 +168,7 @@ impl Volguard {
     /// [`Error::Database`], [`Error::Pool`].
     ///
     /// # Cancel safety
-    /// When the future is dropped it may have been done or not; doing it again is safe.
+    /// When the future is dropped, the call may have taken effect or not; repeating it is safe.
     pub async fn auto_cleanup(&self, cluster: Option<&str>) -> Result<Vec<CleanedService>, Error> {
         let client = self.checkout().await?;
         self.auto_cleanup_by(&client, cluster).await

@@ -1,4 +1,4 @@
-//! How a handle comes by its pool.
+//! Building a handle and its pool.
 
 use std::time::Duration;
 
@@ -18,15 +18,14 @@ pub enum StatementMode {
     /// Unnamed statements that leave nothing behind on the connection: for poolers in transaction mode that
     /// don't keep track of prepared statements, such as PgBouncer before 1.21.
     ///
-    /// No cancel requests are sent either: tokio-postgres hangs up before a pooler has passed them on, and
-    /// PgBouncer 1.18 may crash over them. So a wait that is called off goes on at the server until its end, with
-    /// its connection; what it wins is released at once. The pooler needs room for all that wait and a heartbeat
-    /// of each session besides, or sessions are lost to its queue.
+    /// No cancel requests are sent either: tokio-postgres hangs up before a pooler has passed them on, and PgBouncer
+    /// 1.18 may crash over them. So a cancelled wait continues on the server until its end, with its connection; a lock
+    /// that it gets is released at once. The pooler needs room for all waiting acquires and a heartbeat of each
+    /// session. Otherwise heartbeats wait in the pooler's queue, and sessions are lost.
     Unnamed,
 }
 
-/// Settings of a [`Volguard`] with a pool of its own. Without TLS: bring a pool by [`Volguard::from_pool`] for
-/// that.
+/// Settings of a [`Volguard`] with a pool of its own, without TLS. For TLS, pass a pool to [`Volguard::from_pool`].
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), volguard::Error> {
@@ -77,21 +76,21 @@ impl ConnectBuilder {
         self
     }
 
-    /// How many connections the pool holds at most; 16 unless told, 2 at least. All but one may be occupied by
-    /// acquires that wait. Each session has one more connection beside the pool, for its heartbeats.
+    /// How many connections the pool holds at most. Default: 16, at least 2. Acquires that wait may occupy all but one.
+    /// Each session has one more connection beside the pool, for its heartbeats.
     pub fn pool_size(mut self, connections: usize) -> Self {
         self.pool_size = connections;
         self
     }
 
-    /// How long a call may wait for a connection: for a free one of the pool, and again to open a new one. 30
-    /// seconds unless told.
+    /// How long a call may wait for a connection: for a free one of the pool, and again to open a new one. Default: 30
+    /// seconds.
     pub fn connection_timeout(mut self, timeout: Duration) -> Self {
         self.connection_timeout = timeout;
         self
     }
 
-    /// How statements are sent; prepared unless told.
+    /// How statements are sent. Default: prepared.
     pub fn statement_mode(mut self, mode: StatementMode) -> Self {
         self.mode = mode;
         self
@@ -99,7 +98,7 @@ impl ConnectBuilder {
 
     /// Builds the pool, connects once, and checks that the extension is there.
     ///
-    /// TCP keepalives and `TCP_USER_TIMEOUT` are set to notice a dead peer within half a minute, unless the
+    /// TCP keepalives and `TCP_USER_TIMEOUT` are set so that a dead peer is noticed within half a minute, unless the
     /// configuration sets its own.
     ///
     /// # Errors
@@ -130,7 +129,7 @@ impl ConnectBuilder {
         Ok(volguard)
     }
 
-    /// The configuration, with what a half-open connection needs to be noticed.
+    /// The configuration, with the timeouts that detect a half-open connection.
     fn server(&self) -> Result<Config, Error> {
         let mut config = match &self.url {
             Some(url) => url.parse::<Config>().map_err(|e| Error::Configuration(with_causes(&e)))?,

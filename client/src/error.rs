@@ -1,14 +1,14 @@
-//! One error type for the whole crate, sorted by SQLSTATE where the server speaks.
+//! The error type of the crate. Errors of the server are sorted by SQLSTATE.
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::session::Loss;
 
-/// What can go wrong between a caller and the database.
+/// What can fail between the caller and the database.
 ///
-/// Every variant that stems from the server keeps the [`tokio_postgres::Error`] as its
-/// [`source`](std::error::Error::source), and [`sqlstate`](Error::sqlstate) reads the code from it.
+/// Every variant that comes from the server keeps the [`tokio_postgres::Error`] as its
+/// [`source`](std::error::Error::source); [`sqlstate`](Error::sqlstate) reads the code from it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -16,7 +16,7 @@ pub enum Error {
     #[error("unusable configuration: {0}")]
     Configuration(String),
 
-    /// No connection could be had from the pool. Nothing was sent.
+    /// The pool gave no connection. Nothing was sent.
     #[error("no connection to the database: {0}")]
     Pool(#[source] PoolError),
 
@@ -24,19 +24,20 @@ pub enum Error {
     #[error("{}", describe(.0))]
     Database(#[source] tokio_postgres::Error),
 
-    /// The database did not answer in the time that the statement may take; whether it ran is unknown.
+    /// The database did not answer within the time limit of the statement. Whether the statement ran is unknown.
     #[error("the database did not answer in time")]
     NoReply,
 
-    /// The server has fenced this service, or does not know it (`VG001`). Register anew.
+    /// The server has fenced this service, or does not know it (`VG001`). Register again.
     #[error("{}", describe(.0))]
     ServiceFenced(#[source] tokio_postgres::Error),
 
-    /// The token is not held: released, taken away by an operator, or its service was fenced (`VG002`).
+    /// The token is not held: it was released, an administrator took the lock away, or its service was fenced
+    /// (`VG002`).
     #[error("{}", describe(.0))]
     TokenNotHeld(#[source] tokio_postgres::Error),
 
-    /// The server could not make sense of a condition or value document (`VG003`).
+    /// The server can't read a condition or value document (`VG003`).
     #[error("{}", describe(.0))]
     MalformedDocument(#[source] tokio_postgres::Error),
 
@@ -49,20 +50,20 @@ pub enum Error {
         problem: String,
     },
 
-    /// This session is lost, judged by its own clock or told by the server before: nothing was sent. Stop the
-    /// work that its locks protect, and register anew.
+    /// This session is lost: its own clock says so, or the server has said so before. Nothing was sent. Stop the work
+    /// that its locks protect, and register again.
     #[error("the session is lost: {0}")]
     SessionLost(Loss),
 
-    /// Another process that lives has registered under the same name since this one's session was lost. Registering again would
-    /// fence it: give one of the two another host or binary name, or end one.
-    #[error("another living process has registered under this name since: service {service_id}")]
+    /// Another live process has registered under the same name since the session of this one was lost. Registering
+    /// again would fence that process: give one of the two another host or binary name, or end one.
+    #[error("another live process has registered under this name: service {service_id}")]
     Superseded {
-        /// That process' service.
+        /// The service of that process.
         service_id: i64,
     },
 
-    /// The lease has run out on the server, but the service is not fenced; a heartbeat may still revive it (`VG004`).
+    /// The lease has expired on the server, but the service is not fenced: a heartbeat may still revive it (`VG004`).
     #[error("{}", describe(.0))]
     LeaseExpired(#[source] tokio_postgres::Error),
 
@@ -70,7 +71,7 @@ pub enum Error {
     #[error("the database has no extension `volguard` (run CREATE EXTENSION volguard)")]
     ExtensionMissing,
 
-    /// A row does not fit the type that it was to be read into.
+    /// A row does not fit the type that it is read into.
     #[error("the row does not fit the type asked for: {0}")]
     Deserialize(#[from] serde_json::Error),
 }
@@ -81,16 +82,16 @@ pub(crate) const SERVICE_FENCED: &str = "VG001";
 pub(crate) const TOKEN_NOT_HELD: &str = "VG002";
 /// `VG003`: a document is malformed.
 pub(crate) const MALFORMED_DOCUMENT: &str = "VG003";
-/// `VG004`: the service's lease is over; a heartbeat revives it.
+/// `VG004`: the lease of the service has expired; a heartbeat may still revive it.
 pub(crate) const LEASE_EXPIRED: &str = "VG004";
 
 impl Error {
-    /// The SQLSTATE that the server gave, if it was the server that refused.
+    /// The SQLSTATE, if the error comes from the server.
     pub fn sqlstate(&self) -> Option<&SqlState> {
         self.database_error().map(DbError::code)
     }
 
-    /// The server's whole report: message, detail, hint, and so on.
+    /// The server's full report: message, detail, hint and so on.
     pub fn database_error(&self) -> Option<&DbError> {
         match self {
             Error::Database(e)
@@ -103,12 +104,12 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed when it is repeated a little later.
+    /// Whether the same call may succeed a little later.
     ///
-    /// True for lost connections, an exhausted pool, serialization failures, deadlocks, a server that is
-    /// starting or stopping, and a lease that a heartbeat may still save. It does not say that repeating is
-    /// *safe*: `acquire` with the same request id, `release` and `cleanup` are; a conditional update whose
-    /// connection broke may have been applied, so read the row before asking again.
+    /// True for broken connections, an exhausted pool, serialization failures, deadlocks, a server that is starting or
+    /// stopping, and a lease that a heartbeat may still save. It does not mean that repeating is *safe*. Repeating
+    /// `acquire` with the same request id, `release` and `cleanup` is safe. A conditional update whose connection broke
+    /// may have been applied: read the row before repeating it.
     pub fn is_retryable(&self) -> bool {
         match self {
             Error::Pool(PoolError::Timeout(_)) | Error::NoReply | Error::LeaseExpired(_) => true,
@@ -117,7 +118,7 @@ impl Error {
         }
     }
 
-    /// Whether a statement that failed so may have been committed all the same.
+    /// Whether a statement that failed with this error may have committed.
     pub(crate) fn leaves_doubt(&self) -> bool {
         match self {
             Error::NoReply => true,
@@ -145,8 +146,8 @@ impl From<PoolError> for Error {
     }
 }
 
-/// Whether the statement may have committed although it failed here: the connection is gone, or whoever
-/// answered does not know either.
+/// Whether the statement may have committed although it failed here: the connection is gone, or the answer says that
+/// the outcome is unknown.
 pub(crate) fn outcome_unknown(error: &tokio_postgres::Error) -> bool {
     match error.as_db_error() {
         Some(db) => {
@@ -173,7 +174,7 @@ fn is_passing(error: &tokio_postgres::Error) -> bool {
     })
 }
 
-/// The server's own words; a [`tokio_postgres::Error`] alone displays as "db error".
+/// The server's message, SQLSTATE and hint; a [`tokio_postgres::Error`] alone displays as "db error".
 fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => match db.hint() {

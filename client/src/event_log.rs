@@ -1,4 +1,4 @@
-//! What happened to services and locks that their holders did not do themselves.
+//! The event log: what has happened to services and locks, other than by their holders.
 
 use std::time::SystemTime;
 
@@ -58,7 +58,7 @@ impl EventLog {
         self
     }
 
-    /// At most so many; 100 unless told.
+    /// How many events to read at most. Default: 100.
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = limit;
         self
@@ -69,13 +69,13 @@ impl EventLog {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A service is dead for ever: `details` says by what, and how long it had been silent.
+    /// A service was fenced: `details` has the cause, and how long the service had been silent.
     Fenced,
-    /// A cleanup did something for a dead service: `details` counts.
+    /// A cleanup changed something for a dead service: `details` has the counts.
     Cleaned,
     /// A lock was taken away by `force_release`, for the reason in `details`.
     Forced,
-    /// A lock was forgotten by `reset_resource`.
+    /// A lock was removed by `reset_resource`.
     Reset,
     /// A crash rule failed on a resource, with the error in `details`; its work waits.
     RuleFailed,
@@ -115,7 +115,7 @@ impl EventKind {
     }
 }
 
-/// One event. What it is not about is `None`.
+/// One event. Fields that don't apply are `None`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Event {
@@ -133,18 +133,18 @@ pub struct Event {
     pub resource_type: Option<String>,
     /// The resource.
     pub resource_id: Option<String>,
-    /// Which of the resource's locks; empty for the one without a name.
+    /// The name of the lock; empty for the one without a name.
     pub lock_name: Option<String>,
     /// The token of that lock.
     pub token: Option<i64>,
-    /// The role that did it, or whose call found it.
+    /// The role that caused the event, or whose call found it.
     pub role: String,
     /// The rest, depending on the kind.
     pub details: Value,
 }
 
 impl Volguard {
-    /// Reads the record of events, which the server keeps for a while (`volguard.event_retention`, `volguard.max_events`).
+    /// Reads the event log, which the server keeps for a while (`volguard.event_retention`, `volguard.max_events`).
     ///
     /// ```no_run
     /// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {

@@ -1,4 +1,4 @@
-//! The handle that everything starts from: a pool, and how statements get through it.
+//! The handle on a database: a pool, and how statements are sent through it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::session::Registration;
 use crate::statements::{self, Params, Statement};
 use crate::update::{ConditionalUpdate, Repeated};
 
-/// How long a cancel request may take, which opens a connection.
+/// How long a cancel request may take. It opens a connection of its own.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
 /// A handle on a database that has the extension: a pool of connections, cheap to clone.
@@ -31,7 +31,7 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 /// let volguard = Volguard::connect("postgresql://manager@localhost/cloud").await?;
 /// let session = volguard.register("node-1", "volume-manager").start().await?;
 /// if let Some(lock) = session.acquire("volume", "v-17").wait(Duration::from_secs(5)).await? {
-///     // ... work on the volume, as long as `lock.is_lost()` says no ...
+///     // ... work on the volume, while `lock.is_lost()` is false ...
 ///     lock.release().await?;
 /// }
 /// session.stop().await?;
@@ -62,17 +62,16 @@ impl Volguard {
         Volguard::builder().url(url).connect().await
     }
 
-    /// Settings for a pool of its own.
+    /// Begins to build a handle with a pool of its own.
     pub fn builder() -> ConnectBuilder {
         ConnectBuilder::default()
     }
 
-    /// Takes connections from a pool that the caller has built, for example one that speaks TLS.
+    /// Uses a pool that the caller has built, for example one with TLS.
     ///
-    /// The pool needs room for two connections at least: all but one may be occupied by acquires that wait.
-    /// Every session opens one more connection through the pool's manager, outside of the pool, for its
-    /// heartbeats. Set the pool's timeouts (`wait`, `create`), and TCP keepalives in its configuration: this
-    /// constructor can't.
+    /// The pool needs room for at least two connections: acquires that wait may occupy all but one. Every session opens
+    /// one more connection for its heartbeats, through the pool's manager but outside of the pool. Set the pool's
+    /// timeouts (`wait`, `create`) and TCP keepalives in its configuration: this constructor can't.
     pub fn from_pool(pool: Pool, mode: StatementMode) -> Volguard {
         let waiters = pool.status().max_size.saturating_sub(1).max(1);
         Volguard {
@@ -86,7 +85,7 @@ impl Volguard {
         }
     }
 
-    /// The pool, for statements of the caller's own.
+    /// The pool, for the caller's own statements.
     pub fn pool(&self) -> &Pool {
         &self.inner.pool
     }
@@ -106,7 +105,7 @@ impl Volguard {
         }
     }
 
-    /// Prepares to register one incarnation of a process: `host` and `binary_name` say which. Nothing happens
+    /// Prepares to register one incarnation of a process, which `host` and `binary_name` identify. Nothing happens
     /// before [`Registration::start`].
     ///
     /// Registering the same host and binary name in the same cluster again fences the earlier incarnation at
@@ -115,8 +114,8 @@ impl Volguard {
         Registration::new(self.clone(), host, binary_name)
     }
 
-    /// Prepares a compare-and-swap on one row of `table`, a name as SQL takes it (`volumes`, `cinder.volumes`,
-    /// `"Volumes"`). Nothing happens before [`ConditionalUpdate::execute`].
+    /// Prepares a compare-and-swap on one row of `table`, a name as in SQL (`volumes`, `cinder.volumes`, `"Volumes"`).
+    /// Nothing happens before [`ConditionalUpdate::execute`].
     pub fn update(&self, table: &str) -> ConditionalUpdate {
         ConditionalUpdate::new(self.clone(), table)
     }
@@ -125,18 +124,18 @@ impl Volguard {
         self.inner.mode
     }
 
-    /// The conditions of updates that came of late.
+    /// The conditions of recent updates.
     pub(crate) fn repeated(&self) -> &Repeated {
         &self.inner.repeated
     }
 
-    /// The clusters that the janitors of its sessions look after.
+    /// The clusters that the janitors of this handle's sessions clean.
     pub(crate) fn janitors(&self) -> &Clusters {
         &self.inner.janitors
     }
 
-    /// Seats for acquires that wait in the database: one connection fewer than the pool has, so that whoever
-    /// holds a lock can always send its release.
+    /// Permits for acquires that wait in the database: one fewer than the pool has connections, so that a release can
+    /// always be sent.
     pub(crate) fn waiting(&self) -> &Arc<Semaphore> {
         &self.inner.waiting
     }
@@ -145,7 +144,7 @@ impl Volguard {
         Ok(self.inner.pool.get().await?)
     }
 
-    /// Opens a connection beside the pool, which waiters therefore can't exhaust.
+    /// Opens a connection beside the pool, so that waiting acquires can't block it.
     pub(crate) async fn open_beside_pool(&self) -> Result<ClientWrapper, Error> {
         Ok(self.inner.pool.manager().create().await?)
     }
@@ -165,7 +164,7 @@ impl Volguard {
         self.mode() != StatementMode::Unnamed
     }
 
-    /// Asks the server to end what runs on this connection. Best effort; the connection is not to be used again,
+    /// Asks the server to cancel what runs on this connection. Best effort. The connection must not be used again,
     /// because the request may arrive late and hit the next statement.
     pub(crate) async fn cancel(&self, statement: &CancelToken) {
         if !self.cancels() {
@@ -178,7 +177,7 @@ impl Volguard {
         }
     }
 
-    /// Like [`row`](Self::row), and gives up on a server that does not answer in time, and on the connection.
+    /// Like [`row`](Self::row), with a time limit. After it the statement is cancelled and the connection closed.
     pub(crate) async fn row_within(
         &self,
         limit: Duration,

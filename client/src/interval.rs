@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
-/// A duration as an `interval` of so many microseconds. Saturates: nobody waits 292,000 years.
+/// A duration as an `interval` in microseconds. Saturates at 292,000 years.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Interval(pub(crate) Duration);
 
@@ -25,7 +25,7 @@ impl ToSql for Interval {
 
 /// An `interval` as the shortest time it can stand for.
 ///
-/// A lease of `1 day` is 23 hours when the clocks go forward, and the holder must not count on the 24th.
+/// A lease of `1 day` is 23 hours when the clocks go forward, so the holder must not rely on the 24th.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ShortestInterval(pub(crate) Duration);
 

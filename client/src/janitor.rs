@@ -1,4 +1,4 @@
-//! The background task that cleans up after services of a session's cluster that die.
+//! The background task that cleans up after dead services of a session's cluster.
 
 mod clusters;
 
@@ -16,24 +16,26 @@ use crate::cleanup::CleanedService;
 use crate::error::Error;
 use crate::session::Core;
 
-/// Between two looks, unless told otherwise.
+/// Time between two calls by default.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long the server may take over one cleaning.
+/// How long one call may take.
 const LIMIT: Duration = Duration::from_secs(600);
 
 type Report = dyn Fn(Result<&[CleanedService], &Error>) + Send + Sync;
 
-/// How a session cleans up after services of its cluster that die, for [`Registration::janitor`](crate::Registration::janitor).
+/// How a session cleans up after dead services of its cluster, for
+/// [`Registration::janitor`](crate::Registration::janitor).
 ///
-/// A lock that somebody waits for is freed by whoever waits, as soon as its holder's lease is over. The janitor is for the
-/// rest: it calls `volguard.auto_cleanup` for the session's cluster every so often, at random between half the interval and one and a
-/// half, so that the processes of a cluster take turns. Nearly always that finds nothing to do and is one small query. When
-/// several look at once, one cleans and the others go on; of the sessions of one [`Volguard`](crate::Volguard) in one cluster, one looks.
+/// An acquire that waits for a lock frees it itself, as soon as the lease of its holder has expired. The janitor is for
+/// the rest: it calls `volguard.auto_cleanup` for the session's cluster, at random times between half the interval and
+/// one and a half, so that the processes of a cluster take turns. Nearly always the call finds nothing to do and is one
+/// small query. When several calls run at once, one cleans and the others return. Of the sessions of one
+/// [`Volguard`](crate::Volguard) in one cluster, one calls.
 ///
-/// Where `volguard.auto_cleanup` is off, it does nothing. It ends with its session; a cleaning under way goes on to its end.
+/// Where `volguard.auto_cleanup` is off, it does nothing. It ends with its session; a call under way runs to its end.
 ///
 /// ```no_run
 /// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {
@@ -55,12 +57,13 @@ pub struct Janitor {
 }
 
 impl Janitor {
-    /// One that looks this often, a tenth of a second at the shortest. The default is 10 seconds.
+    /// A janitor with this interval, a tenth of a second at the shortest. The default is 10 seconds.
     pub fn every(interval: Duration) -> Janitor {
         Janitor { interval: interval.max(SHORTEST_INTERVAL), report: None }
     }
 
-    /// Whom to tell of each cleaning that found something, and of each look that failed. `tracing` is told as well.
+    /// Sets a callback for each call that cleaned something, and for each call that failed. `tracing` gets both as
+    /// well.
     ///
     /// It is called on the runtime, and should neither block nor panic.
     pub fn report_to(mut self, report: impl Fn(Result<&[CleanedService], &Error>) + Send + Sync + 'static) -> Janitor {
@@ -68,7 +71,7 @@ impl Janitor {
         self
     }
 
-    /// Starts it; it ends when the sender is dropped, or the session is lost.
+    /// Starts the janitor. It ends when the sender is dropped, or the session is lost.
     pub(crate) fn start(self, core: Arc<Core>, cluster: String) -> watch::Sender<()> {
         let (session, gone) = watch::channel(());
         let task = Task { janitor: self, core, cluster };
@@ -81,7 +84,7 @@ impl Janitor {
             Ok(services) => services.iter().for_each(|service| {
                 tracing::info!(?service, "cleaned up after a dead service");
             }),
-            Err(error) => tracing::warn!(%error, "the janitor's look failed"),
+            Err(error) => tracing::warn!(%error, "the janitor's call failed"),
         }
         if let Some(report) = &self.report {
             report(cleaned);
@@ -125,13 +128,13 @@ impl Task {
 
     async fn look(&self) {
         match self.clean().await {
-            Ok(services) if services.is_empty() => tracing::trace!("nobody to clean up after"),
+            Ok(services) if services.is_empty() => tracing::trace!("no dead service to clean up after"),
             cleaned => self.janitor.tell(cleaned.as_deref()),
         }
     }
 
-    /// By a connection of the pool if it can spare one besides that which is kept for releases: a cleaning may take long. Otherwise
-    /// by one beside the pool.
+    /// Uses a connection of the pool if the pool can spare one besides that which is kept for releases, because a
+    /// cleaning may take long. Otherwise uses one beside the pool.
     async fn clean(&self) -> Result<Vec<CleanedService>, Error> {
         let volguard = &self.core.volguard;
         match volguard.waiting().try_acquire() {
@@ -163,7 +166,7 @@ impl Task {
     }
 }
 
-/// From half of it to one and a half.
+/// A random time, from half the interval to one and a half.
 fn some_time_around(interval: Duration) -> Duration {
     let chance = Uuid::new_v4().as_u128() as u32;
     interval.mul_f64(0.5 + f64::from(chance) / f64::from(u32::MAX))
@@ -182,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_looks_all_the_time() {
+    fn the_interval_has_a_minimum() {
         assert_eq!(Janitor::every(Duration::ZERO).interval, SHORTEST_INTERVAL);
     }
 }

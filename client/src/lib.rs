@@ -2,17 +2,18 @@
 //! that run active-active with nothing but the database they already have.
 //!
 //! - [`Volguard`] is the handle on a database.
-//! - [`Session`] is this process as a registered service, kept alive by heartbeats; [`Incarnations`] are one after the other.
-//! - [`Lock`] guards one resource, and ends with itself what [runs](Lock::run) under it; its token fences whoever held it before. A [`LockSet`] guards several.
-//! - [`ConditionalUpdate`] changes a row only if it is as expected, and says what was not.
-//! - [`Work`] is both at once: a lock and the status of its resource, which change together.
-//! - [`Cleanup`] repairs what dead services left, and a [`Janitor`] does so by itself; what no rule repairs,
-//!   [`Session::cleanups`] hands to a program's own handler.
-//! - [`EventLog`] tells what happened meanwhile.
+//! - [`Session`] is this process as a registered service, kept alive by heartbeats; [`Incarnations`] are its sessions,
+//!   one after the other.
+//! - [`Lock`] guards one resource. Work that [runs](Lock::run) under it ends with it; its token fences earlier holders.
+//!   A [`LockSet`] guards several resources.
+//! - [`ConditionalUpdate`] changes a row only if the row is as expected, and names the conditions that fail.
+//! - [`Work`] is a lock and the status of its resource, which change together.
+//! - [`Cleanup`] repairs what dead services have left, and a [`Janitor`] does so periodically. [`Session::cleanups`]
+//!   passes work that no crash rule repairs to a handler of the program.
+//! - [`EventLog`] reads what has happened to services and locks.
 //!
-//! The guarantees are the server's. This crate adds pooling, heartbeats, guards that clean up behind dropped
-//! futures and typed builders. Waiters for one key queue inside the process, so that a contended key occupies
-//! one connection.
+//! The server gives the guarantees. This crate adds pooling, heartbeats, typed builders, and guards that clean up after
+//! dropped futures. Tasks that wait for one key queue inside the process, so a contended key occupies one connection.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -66,7 +67,7 @@ pub use work::{FinishWork, StartWork, Work, WorkOutcome};
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// So does that of the manual of claims.
+/// The examples of the manual of claims compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/claim-cleanup.md")]
 struct ClaimCleanupManual;

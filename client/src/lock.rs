@@ -19,22 +19,22 @@ use crate::update::UpdatedRow;
 
 /// A lock that this process holds, as far as it knows. Made by [`Session::acquire`].
 ///
-/// Let what it protects run by [`run`](Lock::run), which ends it with the lock; or keep an eye on the lock while you work:
-/// [`lost`](Lock::lost) resolves, and [`is_lost`](Lock::is_lost) turns true, before others can get the lock. Let the database have the last word where it can:
-/// [`assert_held_in`](Lock::assert_held_in) a transaction, or
-/// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by); and pass the [`token`](Lock::token)
-/// to storage that can refuse smaller ones.
+/// Run the work that it protects by [`run`](Lock::run), which ends the work with the lock. Or check the lock while you
+/// work: [`lost`](Lock::lost) resolves, and [`is_lost`](Lock::is_lost) turns true, before another service can get the
+/// lock. Where possible, let the database check: [`assert_held_in`](Lock::assert_held_in) a transaction, or
+/// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by). Pass the [`token`](Lock::token) to storage
+/// that can refuse smaller ones.
 ///
-/// [`release`](Lock::release) it to be told that it is free. A guard that is dropped is released in the
-/// background, which is repeated until the server has answered or the session is lost; the next in this
-/// process' line gets its turn after that.
+/// [`release`](Lock::release) returns when the lock is free. A guard that is dropped is released in the background. The
+/// release is repeated until the server has answered or the session is lost. After that, the next task in the queue of
+/// this process gets its turn.
 #[must_use = "a lock that is dropped is released"]
 pub struct Lock {
     held: Arc<Held>,
-    /// Given away with the release.
+    /// The place in the queue of this process, given up with the release.
     place: Option<Place>,
     released: bool,
-    /// It goes with the final state of the row, or not at all: dropped, it stays.
+    /// The lock of unfinished work: only a final state of the row ends it. When the guard is dropped, the lock stays.
     working: bool,
     row: Option<UpdatedRow>,
 }
@@ -52,7 +52,7 @@ impl Lock {
         }
     }
 
-    /// The lock of claimed work, which ends in other ways than a release.
+    /// The lock of claimed work, which no release ends.
     pub(crate) fn of_claim(session: Session, granted: Granted) -> Lock {
         let mut lock = Lock::new(session, Uuid::nil(), granted, None);
         lock.released = true;
@@ -64,13 +64,13 @@ impl Lock {
         self.row.take()
     }
 
-    /// From now on it is released when it is dropped.
+    /// Returns a lock that is released when it is dropped.
     pub(crate) fn without_work(mut self) -> Lock {
         self.working = false;
         self
     }
 
-    /// The server has answered that the work is finished: the next in this process' line gets its turn.
+    /// Records that the work is finished: the next task in the queue of this process gets its turn.
     pub(crate) fn end(&mut self) {
         self.released = true;
         self.place = None;
@@ -95,18 +95,18 @@ impl Lock {
         &self.held.key.resource_id
     }
 
-    /// Which lock of the resource it is; empty unless named.
+    /// The name of the lock; empty by default.
     pub fn lock_name(&self) -> &str {
         &self.held.key.lock_name
     }
 
-    /// The id of the request that won the lock; the nil one if the lock is that of claimed work.
+    /// The id of the request that got the lock; the nil id for claimed work.
     pub fn request_id(&self) -> Uuid {
         self.held.request_id
     }
 
-    /// Resolves when the lock can't be relied on any more, and says why: its session is lost, or the server has
-    /// said that the token is not held. At once, if that is so already.
+    /// Resolves with the reason when the lock can't be relied on any more: its session is lost, or the server has said
+    /// that the token is not held. At once, if that is already so.
     ///
     /// # Cancel safety
     /// May be dropped and called again at will.
@@ -117,7 +117,7 @@ impl Lock {
         }
     }
 
-    /// Whether the lock can't be relied on any more, by this very moment's clock.
+    /// Whether the lock can't be relied on any more, by the clock at this moment.
     pub fn is_lost(&self) -> bool {
         self.loss().is_some()
     }
@@ -127,16 +127,16 @@ impl Lock {
         self.held.loss()
     }
 
-    /// Cancelled when the lock is lost, by a thread that looks after this whatever the runtime does, and before it is released or
-    /// dropped; to hand to tasks, threads and libraries that know such tokens.
+    /// Cancelled when the lock is lost, by a thread that doesn't depend on the runtime, and before the lock is released
+    /// or dropped. For tasks, threads and libraries that take such a token.
     ///
-    /// Nobody waits for what looks at this token: end it before you release the lock, stop the session
-    /// or register anew.
+    /// A release doesn't wait for the tasks that have this token: end them before you release the lock, stop the
+    /// session or register again.
     pub fn cancellation_token(&self) -> CancellationToken {
         self.held.over().child_token()
     }
 
-    /// Runs `work` until it is done, or until the lock is lost: then it is dropped, and the loss is returned.
+    /// Runs `work` until it is done or the lock is lost. On a loss, `work` is dropped and the loss returned.
     ///
     /// ```no_run
     /// # async fn copy(from: &str, to: &str) -> std::io::Result<()> { Ok(()) }
@@ -149,16 +149,17 @@ impl Lock {
     /// # }
     /// ```
     ///
-    /// No step of `work` (what it does between two awaits) begins when the lock is lost, whatever the runtime's timers do: the clock
-    /// is asked before each. A result is returned only if the lock was not lost by then. Neither
-    /// [`Session::stop`] nor a new incarnation ([`Incarnations`](crate::Incarnations)) gives the lock away before `work` has been dropped.
+    /// The clock is checked before each step of `work` (what it does between two awaits): no step begins after the lock
+    /// is lost, even if the runtime's timers are late. A result is returned only if the lock was not lost by then.
+    /// Neither [`Session::stop`] nor a new incarnation ([`Incarnations`](crate::Incarnations)) frees the lock before
+    /// `work` has been dropped.
     ///
-    /// Only `work` itself is ended: not the tasks and threads that it has started, nor what it has sent to others. Give those
-    /// the [`cancellation_token`](Self::cancellation_token) or the fencing [`token`](Self::token). And a step that blocks ends when
-    /// it ends.
+    /// Only `work` itself is ended, not the tasks and threads that it has started, nor the requests that it has sent.
+    /// Give those the [`cancellation_token`](Self::cancellation_token) or the fencing [`token`](Self::token). A step
+    /// that blocks runs to its end.
     ///
     /// # Errors
-    /// The loss. How far `work` had come is for the caller, or for cleanup, to find out.
+    /// The loss. The caller, or cleanup, has to find out how far `work` has come.
     ///
     /// # Cancel safety
     /// Dropping the future drops `work`.
@@ -167,21 +168,21 @@ impl Lock {
         guarded.run(|| self.loss(), self.lost(), work).await
     }
 
-    /// Says what is being done under the lock, or with `None` that nothing is that would need cleanup.
+    /// Sets the status: what is being done under the lock. `None` means that nothing needs cleanup.
     ///
     /// # Errors
     /// [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the server;
     /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`].
     ///
     /// # Cancel safety
-    /// When the future is dropped the status may have been set or not; setting it again is safe.
+    /// When the future is dropped, the status may have been set or not; setting it again is safe.
     pub async fn set_status(&self, status: Option<&str>) -> Result<(), Error> {
         let params: Params<'_> = &[&self.held.token, &status];
         self.held.ask(&statements::SET_STATUS, params).await
     }
 
-    /// Asks the server whether the token is held at this moment. It says nothing about the next: inside a
-    /// transaction [`assert_held_in`](Self::assert_held_in) does.
+    /// Asks the server whether the token is held at this moment. The next moment it may not be; inside a transaction,
+    /// [`assert_held_in`](Self::assert_held_in) holds until the transaction ends.
     ///
     /// # Errors
     /// [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the server;
@@ -192,12 +193,12 @@ impl Lock {
     pub async fn assert_held(&self) -> Result<(), Error> {
         let params: Params<'_> = &[&self.held.token];
         self.held.ask(&statements::ASSERT_HELD, params).await?;
-        // The answer may be old.
+        // The answer may be old: the session may be lost by now.
         self.held.check()
     }
 
-    /// Fences a transaction: it fails unless the token is held, and the token stays held until the transaction
-    /// ends, because neither release nor cleanup gets past it.
+    /// Fences a transaction: it fails unless the token is held. The token then stays held until the transaction ends,
+    /// because neither release nor cleanup gets past it.
     ///
     /// ```no_run
     /// # async fn run(volguard: volguard::Volguard, lock: volguard::Lock) -> Result<(), Box<dyn std::error::Error>> {
@@ -222,19 +223,18 @@ impl Lock {
         answer.map(drop).map_err(|error| self.held.note(error.into()))
     }
 
-    /// Frees the lock. `false` says that it was not held any more.
+    /// Frees the lock. Returns `false` if it was not held any more.
     ///
     /// # Errors
     /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the release is then repeated in the
     /// background, as if the guard had been dropped.
     ///
     /// # Cancel safety
-    /// Goes on in the background when the future is dropped.
+    /// Continues in the background when the future is dropped.
     pub async fn release(self) -> Result<bool, Error> {
         self.call_off();
         finish(async move {
-            // Until the answer is there the guard is armed: whatever goes wrong, dropping it repeats the
-            // release.
+            // The guard stays armed until the answer is there: after an error, dropping it repeats the release.
             let released = self.held.core().release(self.held.token).await?;
             self.disarm();
             Ok(released)
@@ -242,7 +242,7 @@ impl Lock {
         .await
     }
 
-    /// Tells whoever has a cancellation token that the lock is about to be given back.
+    /// Cancels the tokens: the lock is about to be released.
     pub(crate) fn call_off(&self) {
         self.held.over().cancel();
     }
@@ -269,7 +269,7 @@ impl Drop for Lock {
         if self.working && !self.released {
             self.held.leave();
         } else if !self.released {
-            // No await here, and perhaps no runtime: the session's reaper does it.
+            // `drop` can't await, and there may be no runtime: the session's reaper releases the lock.
             let place = self.place.take();
             self.held.session.reaper().release(self.held.token, place);
         }

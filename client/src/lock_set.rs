@@ -20,7 +20,7 @@ use crate::session::{Loss, Session};
 ///     Wanted::new("volume", "v-18").status("creating"),
 /// ];
 /// let Some(set) = session.acquire_all(wanted).wait(Duration::from_secs(5)).await? else {
-///     return Ok(()); // somebody else had one of them all the time
+///     return Ok(()); // not all of them were free in time
 /// };
 /// let [source, target] = set.locks() else { unreachable!("two were asked for") };
 /// println!("fencing tokens {} and {}", source.token(), target.token());
@@ -32,11 +32,11 @@ use crate::session::{Loss, Session};
 /// # }
 /// ```
 ///
-/// Each of its locks is a [`Lock`] like any other: keep an eye on them by [`lost`](LockSet::lost) and
-/// [`is_lost`](LockSet::is_lost), and fence by each one's own token.
+/// Each of its locks is a [`Lock`] like any other: check them by [`lost`](LockSet::lost) and
+/// [`is_lost`](LockSet::is_lost), and fence by the token of each.
 ///
-/// [`release`](LockSet::release) frees them in one commit. Those of a set that is dropped are released in the background,
-/// as a dropped [`Lock`] is.
+/// [`release`](LockSet::release) frees them in one commit. The locks of a set that is dropped are released in the
+/// background, like a dropped [`Lock`].
 #[must_use = "locks that are dropped are released"]
 pub struct LockSet {
     session: Session,
@@ -48,18 +48,18 @@ impl LockSet {
         LockSet { session, locks }
     }
 
-    /// The locks, in the order in which they were asked for.
+    /// The locks, in the order of the request.
     pub fn locks(&self) -> &[Lock] {
         &self.locks
     }
 
-    /// The locks one by one, each to be released by itself.
+    /// The locks as separate guards.
     pub fn into_locks(self) -> Vec<Lock> {
         self.locks
     }
 
-    /// Resolves when one of the locks can't be relied on any more, and says why: see [`Lock::lost`]. Which one it is,
-    /// [`Lock::is_lost`] tells.
+    /// Resolves with the reason when one of the locks can't be relied on any more: see [`Lock::lost`].
+    /// [`Lock::is_lost`] tells which one.
     ///
     /// # Cancel safety
     /// May be dropped and called again at will.
@@ -75,7 +75,7 @@ impl LockSet {
         }
     }
 
-    /// Whether one of the locks can't be relied on any more, by this very moment's clock.
+    /// Whether one of the locks can't be relied on any more, by the clock at this moment.
     pub fn is_lost(&self) -> bool {
         self.locks.iter().any(Lock::is_lost)
     }
@@ -85,11 +85,10 @@ impl LockSet {
         self.locks.iter().find_map(Lock::loss)
     }
 
-    /// Runs `work` until it is done, or until one of the locks is lost: then it is dropped, and the loss is returned. All that
-    /// is said of [`Lock::run`] holds here.
+    /// Runs `work` until it is done or one of the locks is lost, as [`Lock::run`] does for one lock.
     ///
     /// # Errors
-    /// The loss. How far `work` had come is for the caller, or for cleanup, to find out.
+    /// The loss. The caller, or cleanup, has to find out how far `work` has come.
     ///
     /// # Cancel safety
     /// Dropping the future drops `work`.
@@ -98,14 +97,14 @@ impl LockSet {
         guarded.run(|| self.loss(), self.lost(), work).await
     }
 
-    /// Frees all the locks in one commit, and says how many of them were still held.
+    /// Frees all the locks in one commit. Returns how many of them were still held.
     ///
     /// # Errors
-    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the release is then repeated in the background, as if the
-    /// set had been dropped.
+    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the release is then repeated in the background, as if
+    /// the set had been dropped.
     ///
     /// # Cancel safety
-    /// Goes on in the background when the future is dropped.
+    /// Continues in the background when the future is dropped.
     pub async fn release(self) -> Result<u64, Error> {
         self.session.release_all(self.locks).await
     }

@@ -1,7 +1,7 @@
-//! The line inside one process: of all who want one key, only the first asks the database.
+//! The wait queues inside one process: of all tasks that want one key, only the first asks the database.
 //!
-//! So a key occupies one connection at most, however many tasks wait for it, and tasks are served first come,
-//! first served. The line is a convenience, never the guarantee: mutual exclusion is the server's.
+//! So a key occupies one connection at most, however many tasks wait for it, and tasks are served first come, first
+//! served. Mutual exclusion doesn't depend on these queues: the server guarantees it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,24 +16,24 @@ pub(crate) struct Key {
     pub(crate) lock_name: String,
 }
 
-/// The lines of all keys that somebody in this session holds or wants.
+/// The queues of all keys that this session holds or wants.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     heads: Mutex<HashMap<Arc<Key>, Arc<Semaphore>>>,
 }
 
-/// The head of a key's line, until it is dropped.
+/// The head of a key's queue, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    // Dropped before `_ticket`, which counts who is left.
+    // Dropped before `_ticket`, which counts the tasks that are left.
     _permit: OwnedSemaphorePermit,
     _ticket: Ticket,
 }
 
-/// The heads of several lines.
+/// The heads of several queues.
 pub(crate) type Places = HashMap<Arc<Key>, Place>;
 
-/// Standing in a key's line, as its head or behind.
+/// A place in a key's queue, as its head or behind.
 #[derive(Debug)]
 struct Ticket {
     lines: Arc<Lines>,
@@ -42,27 +42,27 @@ struct Ticket {
 }
 
 impl Lines {
-    /// Joins the line and resolves as its head.
+    /// Joins the queue and resolves as its head.
     ///
     /// # Cancel safety
-    /// A dropped future has left the line.
+    /// A dropped future has left the queue.
     pub(crate) async fn join(self: &Arc<Self>, key: &Arc<Key>) -> Place {
         let (ticket, head) = self.ticket(key);
-        // Nobody closes these semaphores.
+        // These semaphores are never closed.
         match head.acquire_owned().await {
             Ok(permit) => Place { _permit: permit, _ticket: ticket },
-            Err(_) => unreachable!("the line of a key was closed"),
+            Err(_) => unreachable!("the queue of a key was closed"),
         }
     }
 
-    /// The head of the line, if nobody holds or wants the key.
+    /// The head of the queue, if no task holds or wants the key.
     pub(crate) fn try_join(self: &Arc<Self>, key: &Arc<Key>) -> Option<Place> {
         let (ticket, head) = self.ticket(key);
         let permit = head.try_acquire_owned().ok()?;
         Some(Place { _permit: permit, _ticket: ticket })
     }
 
-    /// Joins the lines of all these keys and resolves as the head of each.
+    /// Joins the queues of all these keys and resolves as the head of each.
     ///
     /// # Cancel safety
     /// A dropped future has left all of them.
@@ -74,7 +74,7 @@ impl Lines {
         places
     }
 
-    /// The head of all the lines, if nobody holds or wants any of the keys.
+    /// The head of all the queues, if no task holds or wants any of the keys.
     pub(crate) fn try_join_all(self: &Arc<Self>, keys: &[Arc<Key>]) -> Option<Places> {
         in_order(keys).into_iter().map(|key| Some((Arc::clone(key), self.try_join(key)?))).collect()
     }
@@ -91,7 +91,7 @@ impl Lines {
     }
 }
 
-/// The order in which everybody joins several lines, so that no two wait for each other; each line once.
+/// The order in which all tasks join several queues, so that no two wait for each other; each queue once.
 fn in_order(keys: &[Arc<Key>]) -> Vec<&Arc<Key>> {
     let mut keys: Vec<_> = keys.iter().collect();
     keys.sort();
@@ -101,7 +101,7 @@ fn in_order(keys: &[Arc<Key>]) -> Vec<&Arc<Key>> {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // Counted under the lock under which tickets are made: the last to leave takes the entry with it.
+        // Counted under the lock under which tickets are made: the last ticket removes the entry.
         let mut heads = self.lines.lock();
         self.head = None;
         if heads.get(&self.key).is_some_and(|head| Arc::strong_count(head) == 1) {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_gives_up_leaves_the_line_and_nothing_behind() {
+    async fn a_task_that_gives_up_leaves_the_queue_and_nothing_behind() {
         let lines = Arc::new(Lines::default());
         let head = lines.join(&key("1")).await;
         let given_up = timeout(Duration::from_secs(1), lines.join(&key("1"))).await;
@@ -180,9 +180,9 @@ mod tests {
         assert!(["1", "2", "3"].map(key).iter().all(|key| lines.try_join(key).is_none()));
     }
 
-    /// In the order of their names alone, each would get its first line and wait for the other's.
+    /// In the order in which the tasks name the keys, each would get its first queue and wait for another's.
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_in_a_circle() {
+    async fn waits_form_no_circle() {
         let lines = Arc::new(Lines::default());
         let mut running = tokio::task::JoinSet::new();
         for turn in 0..20 {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn forgets_keys_that_nobody_wants() {
+    async fn forgets_keys_that_no_task_wants() {
         let lines = Arc::new(Lines::default());
         for id in 0..100 {
             lines.join(&key(&id.to_string())).await;

@@ -1,4 +1,5 @@
-//! The background task that frees what nobody waits for: dropped guards, and requests whose answer was lost.
+//! The background task that frees what has lost its owner: locks of dropped guards, and of requests whose answer was
+//! lost.
 
 mod errands;
 
@@ -13,17 +14,17 @@ use self::errands::{release, settle};
 use crate::queue::{Key, Place};
 use crate::session::Core;
 
-/// An acquire of which nobody knows whether it left locks behind.
+/// An acquire whose answer was lost: it may have left locks behind.
 #[derive(Debug, Clone)]
 pub(crate) struct Unsettled {
     pub(crate) keys: Vec<Arc<Key>>,
     /// From then on its statement can't be under way on the server any more.
     pub(crate) until: Instant,
-    /// It was to start work, which is not to be released without a final state.
+    /// It starts work, which is not to be released without a final state.
     pub(crate) work: bool,
 }
 
-/// The way to a session's reaper. Never blocks, needs no runtime.
+/// The handle on a session's reaper. Never blocks, needs no runtime.
 #[derive(Debug)]
 pub(crate) struct Reaper {
     errands: mpsc::UnboundedSender<Errand>,
@@ -36,16 +37,16 @@ enum Errand {
     Flush(oneshot::Sender<()>),
 }
 
-/// A token to give back, and the place in its line to give up when it is.
+/// A token to release, and the place in the queue to give up after that.
 #[derive(Debug)]
 struct Release {
     token: i64,
-    /// It is that of claimed work, which is abandoned.
+    /// The token of claimed work, which is abandoned.
     claim: bool,
     _place: Option<Place>,
 }
 
-/// As many releases go into one statement.
+/// How many releases go into one statement.
 const BATCH: usize = 64;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -68,7 +69,7 @@ impl Reaper {
 
     /// Releases in the background, until the server has answered or the session is lost.
     pub(crate) fn release(&self, token: i64, place: Option<Place>) {
-        // Nobody listens when the runtime has shut down; the end of the lease frees the lock then.
+        // The channel is closed when the runtime has shut down; the end of the lease frees the lock then.
         let _ = self.errands.send(Errand::Release(Release { token, claim: false, _place: place }));
     }
 
@@ -77,12 +78,12 @@ impl Reaper {
         let _ = self.errands.send(Errand::Release(Release { token, claim: true, _place: None }));
     }
 
-    /// Looks after the session's unsettled requests and lost claims.
+    /// Settles the session's unsettled requests and lost claims.
     pub(crate) fn settle(&self) {
         let _ = self.errands.send(Errand::Settle);
     }
 
-    /// Resolves when everything asked for before has been tried.
+    /// Resolves when everything requested before has been tried.
     pub(crate) async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
         if self.errands.send(Errand::Flush(done)).is_ok() {
@@ -94,7 +95,7 @@ impl Reaper {
 struct Worker {
     core: Arc<Core>,
     due: Vec<Release>,
-    /// What a finished errand leaves to be done again.
+    /// Each task returns the releases that have to be repeated.
     running: JoinSet<Vec<Release>>,
     retry_at: Option<Instant>,
     pause: Duration,
@@ -102,7 +103,7 @@ struct Worker {
 }
 
 impl Worker {
-    /// Until the session's handles are gone and nothing is left to do.
+    /// Runs until the session's handles are gone and nothing is left to do.
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Errand>) {
         let mut arrived = Vec::new();
         let mut open = true;
@@ -140,7 +141,7 @@ impl Worker {
         self.release(releases);
     }
 
-    /// Each batch is a task of its own, so that one that waits for a row holds up nobody else.
+    /// Each batch is a task of its own, so that one that waits for a row delays no other.
     fn release(&mut self, releases: Vec<Release>) {
         if !releases.is_empty() {
             self.running.spawn(release(Arc::clone(&self.core), releases));

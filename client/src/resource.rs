@@ -1,4 +1,4 @@
-//! What the server has to know of resources, and the operator's acts on them.
+//! Tracked resources, crash rules, and what administrators do to locks and resources.
 
 use std::future::IntoFuture;
 use std::pin::Pin;
@@ -11,8 +11,7 @@ use crate::statements;
 use crate::update::{Expression, IntoExpression, document};
 
 impl Volguard {
-    /// Prepares to tell the server in which table the resources of a type live, so that crash cleanup can
-    /// repair them.
+    /// Prepares to register the table of a resource type, so that crash cleanup can repair its rows.
     ///
     /// ```no_run
     /// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {
@@ -31,7 +30,7 @@ impl Volguard {
         }
     }
 
-    /// Prepares a rule: what cleanup makes of a tracked resource whose service died while the lock had this
+    /// Prepares a crash rule: what cleanup writes to a tracked resource whose service died while the lock had this
     /// status.
     pub fn on_crash(&self, resource_type: &str, status: &str) -> CrashRule {
         CrashRule {
@@ -43,34 +42,34 @@ impl Volguard {
         }
     }
 
-    /// Takes a lock away from whoever holds it: an operator's act, which the server logs with its reason.
-    /// `false` says that the token was not held.
+    /// Takes a lock away from its holder. For administrators: the server logs it with the reason. Returns `false` if
+    /// the token was not held.
     ///
     /// # Errors
-    /// [`Error::Database`] with 42501 for a role that is neither a member of the one that registered the holder
-    /// nor of the extension's owner; [`Error::Pool`], [`Error::NoReply`].
+    /// [`Error::Database`] with 42501 for a role that is neither a member of the role that registered the holder nor of
+    /// the extension's owner; [`Error::Pool`], [`Error::NoReply`].
     ///
     /// # Cancel safety
-    /// When the future is dropped it may have been done or not; doing it again is safe.
+    /// When the future is dropped, the call may have taken effect or not; repeating it is safe.
     pub async fn force_release(&self, token: i64, reason: &str) -> Result<bool, Error> {
         let row = self.row(&statements::FORCE_RELEASE, &[&token, &reason]).await?;
         Ok(row.try_get(0)?)
     }
 
-    /// Forgets all locks and work of a resource, and says how many: for when an operator has reset its state.
+    /// Removes all locks and work of a resource, after an administrator has reset its state. Returns their number.
     ///
     /// # Errors
     /// As for [`force_release`](Self::force_release).
     ///
     /// # Cancel safety
-    /// When the future is dropped it may have been done or not; doing it again is safe.
+    /// When the future is dropped, the call may have taken effect or not; repeating it is safe.
     pub async fn reset_resource(&self, resource_type: &str, resource_id: &str) -> Result<u64, Error> {
         let row = self.row(&statements::RESET_RESOURCE, &[&resource_type, &resource_id]).await?;
         Ok(row.try_get::<_, i64>(0)?.unsigned_abs())
     }
 }
 
-/// A table about to be tracked. Made by [`Volguard::track_resource`]; `.await` it.
+/// A request to track a table. Made by [`Volguard::track_resource`]; `.await` it.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct TrackResource {
@@ -82,26 +81,26 @@ pub struct TrackResource {
 }
 
 impl TrackResource {
-    /// The column that holds the resource's id; `id` unless told.
+    /// The column that holds the resource's id. Default: `id`.
     pub fn id_column(mut self, column: &str) -> Self {
         self.id_column = column.to_owned();
         self
     }
 
-    /// The column that holds the resource's status; `status` unless told.
+    /// The column that holds the resource's status. Default: `status`.
     pub fn status_column(mut self, column: &str) -> Self {
         self.status_column = column.to_owned();
         self
     }
 
-    /// Tells the server. Telling it again replaces what it knew.
+    /// Sends the request. A later one for the same resource type replaces it.
     ///
     /// # Errors
     /// [`Error::Database`] with 42P01 for a table that doesn't exist, 42703 for a column, 42501 without the
     /// privilege; [`Error::Pool`].
     ///
     /// # Cancel safety
-    /// When the future is dropped it may have been done or not; doing it again is safe.
+    /// When the future is dropped, the call may have taken effect or not; repeating it is safe.
     pub async fn run(self) -> Result<(), Error> {
         self.volguard
             .row(&statements::TRACK_RESOURCE, &[&self.resource_type, &self.table, &self.id_column, &self.status_column])
@@ -120,7 +119,7 @@ impl IntoFuture for TrackResource {
     }
 }
 
-/// A crash rule about to be set. Made by [`Volguard::on_crash`]; `.await` it.
+/// A request to set a crash rule. Made by [`Volguard::on_crash`]; `.await` it.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct CrashRule {
@@ -139,13 +138,13 @@ impl CrashRule {
         self
     }
 
-    /// Drops the rule instead: work that crashes in this status waits then.
+    /// Removes the rule instead: work that crashes in this status then waits.
     pub fn remove(mut self) -> Self {
         self.removed = true;
         self
     }
 
-    /// Tells the server. A new rule replaces the old one.
+    /// Sends the request. A new rule replaces the old one.
     ///
     /// # Errors
     /// [`Error::InvalidDocument`] without asking the server; [`Error::MalformedDocument`], [`Error::Database`]
@@ -153,7 +152,7 @@ impl CrashRule {
     /// may not update); [`Error::Pool`].
     ///
     /// # Cancel safety
-    /// When the future is dropped it may have been done or not; doing it again is safe.
+    /// When the future is dropped, the call may have taken effect or not; repeating it is safe.
     pub async fn run(self) -> Result<(), Error> {
         let values = match self.removed {
             true => None,

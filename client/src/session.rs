@@ -31,32 +31,32 @@ pub use registration::Registration;
 
 /// A registered service. Clones share it.
 ///
-/// A background task heartbeats at a third of the lease, on a connection of its own beside the pool. While
-/// heartbeats succeed the session lives. It is **lost**, for good, as soon as
-/// - 90 % of a lease have passed since the last successful heartbeat was *sent*: well before the lease can end
-///   on the server, where it counts from the arrival, or
+/// A background task sends heartbeats at a third of the lease, on a connection of its own beside the pool. The session
+/// lives while heartbeats succeed. It is **lost**, for good, as soon as
+/// - 90 % of a lease have passed since the last successful heartbeat was *sent*: well before the lease can end on the
+///   server, which counts from the arrival, or
 /// - the server says that the service is fenced, or
 /// - [`stop`](Session::stop) was called.
 ///
-/// Then [`lost`](Session::lost) resolves here and on every [`Lock`], and acquires, status changes, assertions
-/// and fenced updates are refused with [`Error::SessionLost`] without asking the server. Stop the work that the
-/// locks protect, or let it run by [`Lock::run`], which does so; to go on, register anew
-/// ([`Registration::incarnations`]).
+/// Then [`lost`](Session::lost) resolves here and on every [`Lock`]. Acquires, status changes, assertions and fenced
+/// updates fail with [`Error::SessionLost`] without asking the server. Stop the work that the locks protect, or run it
+/// by [`Lock::run`], which stops it. To continue, register again ([`Registration::incarnations`]).
 ///
-/// The clock is `CLOCK_MONOTONIC`, and where there is one (Linux, Android) also `CLOCK_BOOTTIME`, which goes on while the whole
-/// machine is suspended; the earlier one counts, and the wall clock never does. Every check compares them with the deadline, so a
-/// process that is continued too late, after a SIGSTOP or a suspension, finds itself lost at its first check, whatever its timers
-/// have done by then.
+/// The clock is `CLOCK_MONOTONIC` and, where it exists (Linux, Android), also `CLOCK_BOOTTIME`, which continues while
+/// the machine is suspended. The earlier deadline counts. The wall clock is never used. Every check compares the clocks
+/// with the deadline. So a process that continues too late, after a SIGSTOP or a suspension, finds its session lost at
+/// the first check, even if no timer has fired by then.
 ///
 /// # What no clock can prevent
-/// Between a check and what the program does next any time may pass: the process may be stopped there, the storage may keep a
-/// write in a queue. A virtual machine may be put to sleep without its clocks knowing. What has to be safe from that needs a
-/// fence, where the write takes effect: [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by),
-/// [`Lock::assert_held_in`], or storage that refuses [tokens](Lock::token) smaller than the largest that it has seen. And a
-/// program that looks neither at [`lost`](Session::lost) nor at a fence has no protection at all.
+/// Any time may pass between a check and the next step of the program: the process may be stopped there, the storage
+/// may keep a write in a queue. A virtual machine may be suspended without its clocks counting it. What must be safe
+/// from that needs a fence, where the write takes effect:
+/// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by), [`Lock::assert_held_in`], or storage that
+/// refuses [tokens](Lock::token) smaller than the largest that it has seen. A program that checks neither
+/// [`lost`](Session::lost) nor a fence has no protection at all.
 ///
-/// When the last clone and the last [`Lock`] are dropped without [`stop`](Session::stop), heartbeats end, and
-/// the server treats the service like a crashed one when its lease runs out.
+/// When the last clone and the last [`Lock`] are dropped without [`stop`](Session::stop), heartbeats end. The server
+/// treats the service like a crashed one when its lease expires.
 #[derive(Clone)]
 pub struct Session {
     inner: Arc<Inner>,
@@ -80,12 +80,12 @@ impl Session {
         &self.inner.reaper
     }
 
-    /// The number of this incarnation on the server. Never used twice.
+    /// The number of this incarnation on the server. No number is used twice.
     pub fn service_id(&self) -> i64 {
         self.core().service_id
     }
 
-    /// How long the server waits for a heartbeat before others may clean up after this service.
+    /// How long the server waits for a heartbeat before other services may clean up after this one.
     pub fn lease(&self) -> Duration {
         self.core().lease.length()
     }
@@ -103,7 +103,7 @@ impl Session {
     ///     .wait(Duration::from_millis(1500))
     ///     .await?
     /// else {
-    ///     return Ok(()); // somebody else had it all the time
+    ///     return Ok(()); // it was not free in time
     /// };
     /// lock.release().await?;
     /// # Ok(())
@@ -152,8 +152,8 @@ impl Session {
         StartWork::new(self.clone(), resource_type, resource_id)
     }
 
-    /// Prepares to take over work of crashed services of this cluster that no crash rule repairs. Nothing happens before
-    /// the result is awaited.
+    /// Prepares to take over work of crashed services of this cluster that no crash rule repairs. Nothing happens
+    /// before the result is awaited.
     ///
     /// ```no_run
     /// # async fn run(session: volguard::Session) -> Result<(), volguard::Error> {
@@ -169,13 +169,13 @@ impl Session {
         ClaimCleanup::new(self.clone())
     }
 
-    /// The work that crashed services leave, to be handed to a handler: [`Cleanups::for_each`] for as long as the session
-    /// lives, [`Cleanups::after_restart`] for what earlier incarnations of this service have left.
+    /// The work of crashed services, for a handler: [`Cleanups::for_each`] runs as long as the session lives,
+    /// [`Cleanups::after_restart`] is for what earlier incarnations of this service have left.
     pub fn cleanups(&self) -> Cleanups {
         Cleanups::new(self.clone())
     }
 
-    /// Resolves when the session is lost, and says why. At once, if it is.
+    /// Resolves with the reason when the session is lost; at once, if it already is.
     ///
     /// # Cancel safety
     /// May be dropped and called again at will.
@@ -183,7 +183,7 @@ impl Session {
         self.core().lease.lost().await
     }
 
-    /// Whether the session is lost, by this very moment's clock.
+    /// Whether the session is lost, by the clock at this moment.
     pub fn is_lost(&self) -> bool {
         self.loss().is_some()
     }
@@ -193,18 +193,18 @@ impl Session {
         self.core().lease.check().err()
     }
 
-    /// Cancelled when the session is lost, by a thread that looks after this whatever the runtime does; to hand to tasks, threads
-    /// and libraries that know such tokens.
+    /// Cancelled when the session is lost, by a thread that doesn't depend on the runtime. For tasks, threads and
+    /// libraries that take such a token.
     pub fn cancellation_token(&self) -> CancellationToken {
         self.core().lease.over().child_token()
     }
 
-    /// Runs `work` until it is done, or until the session is lost: then it is dropped, and the loss is returned. No step of it
-    /// begins after the loss, even if the runtime's timers are late, and a result that came too late is not returned. See
-    /// [`Lock::run`] for the work that one lock protects.
+    /// Runs `work` until it is done or the session is lost. On a loss, `work` is dropped and the loss returned. No step
+    /// of `work` begins after the loss, even if the runtime's timers are late, and a result that comes too late is not
+    /// returned. For work that one lock protects, see [`Lock::run`].
     ///
     /// # Errors
-    /// The loss. How far `work` had come is for the caller to find out.
+    /// The loss. The caller has to find out how far `work` has come.
     ///
     /// # Cancel safety
     /// Dropping the future drops `work`.
@@ -213,40 +213,39 @@ impl Session {
         guarded.run(|| self.loss(), self.lost(), work).await
     }
 
-    /// When the session will be lost unless a heartbeat succeeds before; when it was lost, if it is. A suspension of the machine
-    /// brings it nearer than this says.
+    /// When the session will be lost unless a heartbeat succeeds before; when it was lost, if it is. A suspension of
+    /// the machine makes it earlier.
     ///
     /// Work that can't be fenced in the database should not begin a step that may end after this moment.
     pub fn lost_at(&self) -> Instant {
         self.core().lease.lost_at()
     }
 
-    /// Releases on the server what this service holds there and this session does not know of, and says how
-    /// many.
+    /// Releases the locks that this service holds on the server and this session doesn't know of. Returns their number.
     ///
-    /// The session cleans up behind itself without being asked. This is the broom for what it could not see, such as
-    /// locks taken under its service id by other means. It waits for the acquires under way, because their
-    /// tokens aren't known yet, and holds off new ones meanwhile.
+    /// A session cleans up after itself. This call is for what it can't see, such as locks taken under its service id
+    /// by other means. It waits for the acquires under way, because their tokens aren't known yet, and delays new ones
+    /// meanwhile.
     ///
     /// # Errors
-    /// [`Error::SessionLost`]; [`Error::ServiceFenced`], [`Error::Database`] if the server refuses. While the
-    /// server can't be reached it is asked again until the session is lost.
+    /// [`Error::SessionLost`]; [`Error::ServiceFenced`], [`Error::Database`] if the server refuses. A server that can't
+    /// be reached is asked again until the session is lost.
     ///
     /// # Cancel safety
-    /// Goes on in the background when the future is dropped.
+    /// Continues in the background when the future is dropped.
     pub async fn reconcile(&self) -> Result<u64, Error> {
         let session = self.clone();
         finish(async move { session.core().reconcile().await }).await
     }
 
-    /// Releases many locks of this session in one statement and one commit, and says how many of them were still held.
+    /// Releases many locks of this session in one statement and one commit. Returns how many of them were still held.
     ///
     /// # Errors
     /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the releases are repeated in the background,
     /// as if the locks had been dropped.
     ///
     /// # Cancel safety
-    /// Goes on in the background when the future is dropped.
+    /// Continues in the background when the future is dropped.
     pub async fn release_all(&self, locks: Vec<Lock>) -> Result<u64, Error> {
         let session = self.clone();
         locks.iter().for_each(Lock::call_off);
@@ -259,28 +258,28 @@ impl Session {
         .await
     }
 
-    /// Ends the session in order: every clone and lock of it is lost, acquires under way are called off,
-    /// dropped locks are released, and the service is deregistered, once nothing [runs](Self::run) under its guards any more. Returns how many locks with work in them (a
-    /// status) it leaves to cleanup; plain locks still held are dropped by the server.
+    /// Ends the session: every clone and lock of it is lost, acquires under way are cancelled, and dropped locks are
+    /// released. The service is deregistered once nothing [runs](Self::run) under its guards any more. Returns how many
+    /// locks with work in them (a status) are left to cleanup; the server drops plain locks that are still held.
     ///
     /// # Errors
-    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`] if the server could not be told before the
-    /// lease would have run out: then it treats the service like a crashed one. [`Error::SessionLost`] if the
-    /// session was lost before, or if what runs under its guards blocks its thread and so can't be ended in that time.
+    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`] if the server could not be reached before the lease
+    /// would have expired: it then treats the service like a crashed one. [`Error::SessionLost`] if the session was
+    /// lost before, or if work under its guards blocks its thread and so doesn't end in that time.
     ///
     /// # Cancel safety
-    /// Goes on in the background when the future is dropped.
+    /// Continues in the background when the future is dropped.
     pub async fn stop(self) -> Result<u64, Error> {
         finish(async move {
             let core = self.core();
             core.lease.check().map_err(Error::SessionLost)?;
             let deadline = core.lease.lost_at();
             core.lease.lose(Loss::Stopped);
-            // The server gives the locks away at once.
+            // Deregistering frees the locks at once, so the work under them must have ended.
             let ended = timeout_at(deadline, core.guarded.none_left()).await;
             ended.map_err(|_| Error::SessionLost(Loss::LeaseRanOut))?;
-            // Acquires under way hold the gate until they know what became of them. One that can't be called off
-            // gets nothing any more once the service is gone.
+            // An acquire under way holds `gate` until its outcome is known. One that can't be cancelled gets no lock
+            // once the service is gone.
             let settled = async {
                 drop(core.gate.write().await);
                 self.reaper().flush().await;
@@ -307,7 +306,7 @@ impl fmt::Debug for Session {
 /// How long stopping waits for acquires and releases under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Runs `work` to its end, whether or not the caller waits for it.
+/// Runs `work` to its end, even if the caller drops the future.
 pub(crate) async fn finish<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
@@ -315,7 +314,7 @@ pub(crate) async fn finish<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime shuts down.
+            // The runtime is shutting down.
             Err(_) => Err(Error::SessionLost(Loss::Stopped)),
         },
     }

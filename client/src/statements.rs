@@ -1,9 +1,8 @@
 //! Every SQL text that this crate sends, and how it is sent.
 //!
-//! Names are schema-qualified and arguments named, so that neither a `search_path` nor a new argument with a
-//! default changes what a statement means. Types of parameters are given, so that a statement needs no round
-//! trip to learn them; results have built-in types only, because an unknown type would make tokio-postgres
-//! prepare statements to look it up.
+//! Names are schema-qualified and arguments named, so that neither a `search_path` nor a new argument with a default
+//! changes the meaning of a statement. The types of parameters are given, which saves the round trip to learn them.
+//! Results have built-in types only: for an unknown type, tokio-postgres would prepare statements to look it up.
 
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::{ToSql, Type};
@@ -21,7 +20,7 @@ pub(crate) struct Statement<'a> {
 }
 
 impl Statement<'_> {
-    /// Runs it outside any transaction of the caller's.
+    /// Runs the statement outside of any transaction of the caller.
     pub(crate) async fn rows(
         &self,
         client: &ClientWrapper,
@@ -37,7 +36,7 @@ impl Statement<'_> {
         }
     }
 
-    /// Like [`rows`](Self::rows), for statements that answer with exactly one row.
+    /// Like [`rows`](Self::rows), for statements that return exactly one row.
     pub(crate) async fn row(
         &self,
         client: &ClientWrapper,
@@ -53,7 +52,8 @@ impl Statement<'_> {
         }
     }
 
-    /// Runs it inside the caller's transaction, whose connection may be anybody's: always unnamed.
+    /// Runs the statement inside the caller's transaction. Its connection may come from any pool, so the statement is
+    /// always unnamed.
     pub(crate) async fn row_in(&self, transaction: &Transaction<'_>, params: Params<'_>) -> Result<Row, Error> {
         transaction.query_typed_one(self.sql, &self.typed(params)).await
     }
@@ -167,14 +167,14 @@ pub(crate) static CLAIM_CLEANUP: Statement = Statement {
 pub(crate) static FINISH_CLEANUP: Statement =
     Statement { sql: "SELECT volguard.finish_cleanup(token => $1)", types: &[Type::INT8] };
 
-// In the order of the list, which is that of the claims.
+// In the order of the list, which is the order of the claims.
 pub(crate) static ABANDON_CLEANUP: Statement = Statement {
     sql: "SELECT pg_catalog.count(*) FILTER (WHERE volguard.abandon_cleanup(token => claim.token)) \
           FROM pg_catalog.unnest($1) AS claim (token)",
     types: &[Type::INT8_ARRAY],
 };
 
-/// What a service has claimed, as the server sees it.
+/// What a service has claimed, according to the server.
 pub(crate) static CLAIMS: Statement = Statement {
     sql: "SELECT token FROM volguard.lock_status \
           WHERE service_id OPERATOR(pg_catalog.=) $1 AND crashed_service_id IS NOT NULL",
@@ -221,8 +221,8 @@ pub(crate) static STARTED_WORK: Statement = Statement {
     types: &[Type::INT8, Type::UUID],
 };
 
-// The function is called in a list of results, where its row is not stored before it is read as it would be in FROM. It is
-// called once: a subquery that calls a volatile function is never merged into the query around it.
+// The function is called in a select list: in FROM, its row would be stored before it is read. It is called once,
+// because a subquery that calls a volatile function is never merged into the query around it.
 pub(crate) static CONDITIONAL_UPDATE: Statement = Statement {
     sql: "SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT volguard.conditional_update(\
           key => $1, changes => $2, fence => $3, target => $4::pg_catalog.regclass, expected => $5, filter => $6, \
@@ -230,12 +230,12 @@ pub(crate) static CONDITIONAL_UPDATE: Statement = Statement {
     types: &[Type::JSONB, Type::JSONB, Type::INT8, Type::TEXT, Type::JSONB, Type::JSONB, Type::TEXT, Type::JSONB],
 };
 
-/// The same but for the arguments from the target on, which stand between these as literals.
+/// The same statement, with the arguments from the target on as literals between these two parts.
 pub(crate) const UPDATE_WRITTEN: [&str; 2] = [
     "SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT volguard.conditional_update(\
      key => $1, changes => $2, fence => $3, target => ",
     ") AS result) AS once",
 ];
 
-/// The parameters that are left then.
+/// The parameters of that statement.
 pub(crate) const UPDATE_WRITTEN_TYPES: &[Type] = &[Type::JSONB, Type::JSONB, Type::INT8];

@@ -36,10 +36,10 @@ use crate::handle::Volguard;
 use crate::lock::{Held, Lock};
 use crate::statements::{self, Statement};
 
-/// A change to one row that takes place only if the row is as expected. Made by [`Volguard::update`].
+/// A change to one row, applied only if the row is as expected. Made by [`Volguard::update`].
 ///
-/// The conditions are checked and the row changed in one statement under the row's lock, so two of them never
-/// both win. `NULL` is a value like any other: `not("attached")` matches a column that is `NULL`.
+/// The conditions are checked and the row changed in one statement under the row's lock, so of two such updates one
+/// succeeds at most. `NULL` is a value like any other: `not("attached")` matches a column that is `NULL`.
 ///
 /// ```no_run
 /// # async fn run(volguard: volguard::Volguard, lock: volguard::Lock) -> Result<(), volguard::Error> {
@@ -62,7 +62,7 @@ use crate::statements::{self, Statement};
 ///     UpdateOutcome::Updated(row) => println!("now {} GiB", row.get::<i64>("size")?),
 ///     UpdateOutcome::Unmet(names) => println!("refused because of {}", names.join(", ")),
 ///     UpdateOutcome::NotFound => println!("no such volume"),
-///     UpdateOutcome::Fenced => println!("somebody else has the lock by now"),
+///     UpdateOutcome::Fenced => println!("the lock is not held any more"),
 ///     _ => {}
 /// }
 /// # Ok(())
@@ -82,25 +82,25 @@ impl ConditionalUpdate {
         ConditionalUpdate { volguard, table: table.to_owned(), request: Request::default(), fence: None }
     }
 
-    /// Says which row: the one whose column has this value. Several columns together must be unique.
+    /// Identifies the row: the one whose column has this value. Several columns together must be unique.
     pub fn key(mut self, column: &str, value: impl Serialize) -> Self {
         self.request.key.push((column.to_owned(), scalar(value)));
         self
     }
 
-    /// Demands something of a column: a literal (equal; `None` is `NULL`), [`one_of`] several, [`not()`] them, or a
+    /// Adds a condition on a column: a literal (equal; `None` is `NULL`), [`one_of`] several, [`not()`] them, or a
     /// comparison such as [`lt`].
     ///
-    /// A column that can hold any JSON (json, jsonb, a composite type) only takes scalars here: to the server all
-    /// else is what it would have to equal. Demand more of it by [`only_if`](Self::only_if) and [`is`].
+    /// In a column that can hold any JSON (json, jsonb, a composite type), only scalars are conditions here: the server
+    /// reads anything else as the value to be equal to. For other conditions use [`only_if`](Self::only_if) and [`is`].
     pub fn expect(mut self, column: &str, condition: impl IntoCondition) -> Self {
         self.request.expect(column, condition);
         self
     }
 
-    /// Demands that the columns of `row` are what they were when it was read: optimistic concurrency. `row` is what
-    /// `to_jsonb(volumes)` gave, or anything that serializes to an object of columns; columns that it lacks may have
-    /// changed.
+    /// Requires that the columns of `row` are still what they were when it was read: optimistic concurrency. `row` is
+    /// the result of `to_jsonb(volumes)`, or anything that serializes to an object of columns; columns that it lacks
+    /// may have changed.
     ///
     /// ```no_run
     /// # async fn run(volguard: volguard::Volguard) -> Result<(), Box<dyn std::error::Error>> {
@@ -120,19 +120,20 @@ impl ConditionalUpdate {
     /// ```
     ///
     /// `NULL` is equal to `NULL`, and in a column of JSON also to JSON's `null`, which reads the same. A
-    /// [`serde_json::Value`] keeps every digit of a number; a struct keeps what its fields can: a `numeric` read as `f64`
-    /// may never be unchanged, one read as a `String` is. Times within arrays and JSON are text in the session's
+    /// [`serde_json::Value`] keeps every digit of a number. A struct keeps what its fields can: a `numeric` read as
+    /// `f64` may never be unchanged, one read as a `String` is. Times within arrays and JSON are text in the session's
     /// `TimeZone`.
     ///
-    /// A column is named once: a further [`expect`](Self::expect) of it is refused when the update is executed; demand
-    /// more of it by [`only_if`](Self::only_if) and [`is`]. The row has to come from the database, not from outside:
-    /// unlike a literal, a list or an object in it is not refused, and in a column that can't hold one it is a condition.
+    /// A column can be named once: a further [`expect`](Self::expect) of it is refused when the update is executed. For
+    /// more conditions use [`only_if`](Self::only_if) and [`is`]. The row must come from the database, not from
+    /// outside: unlike in a literal, a list or an object in it is not refused, and in a column that can't hold one it
+    /// is a condition.
     pub fn expect_unchanged(mut self, row: impl Serialize) -> Self {
         self.request.expect_unchanged(row);
         self
     }
 
-    /// Demands that a filter holds. Several are demanded together; [`UpdateOutcome::Unmet`] names them `filter`.
+    /// Requires that a filter holds. Several filters must all hold; [`UpdateOutcome::Unmet`] names them `filter`.
     ///
     /// ```no_run
     /// # fn on(volguard: volguard::Volguard) -> volguard::ConditionalUpdate {
@@ -150,16 +151,16 @@ impl ConditionalUpdate {
         self
     }
 
-    /// Demands that a filter doesn't hold: [`only_if`](Self::only_if) of its [`not()`].
+    /// Requires that a filter doesn't hold: [`only_if`](Self::only_if) of its [`not()`].
     pub fn unless(self, filter: impl Into<Filter>) -> Self {
         self.only_if(!filter.into())
     }
 
-    /// Demands what only SQL can say: an expression over `target`, the row as it is. [`UpdateOutcome::Unmet`] names it
-    /// `filter_sql`.
+    /// Adds a condition in SQL: an expression over `target`, the row before the update. [`UpdateOutcome::Unmet`] names
+    /// it `filter_sql`.
     ///
-    /// The text goes to the server as it is and runs with the caller's privileges. It has to be known when the program
-    /// is compiled, so that nothing from outside gets into it:
+    /// The text is sent as it is and runs with the caller's privileges. It must be known at compile time, so that no
+    /// data from outside gets into it:
     ///
     /// ```no_run
     /// # fn on(volguard: volguard::Volguard) -> volguard::ConditionalUpdate {
@@ -175,42 +176,42 @@ impl ConditionalUpdate {
         self
     }
 
-    /// Sets a column: to a literal (`None` is `NULL`), a [`value()`] of JSON, another [`column()`] as it was before,
-    /// or what is computed of them.
+    /// Sets a column to a literal (`None` is `NULL`), a [`value()`] of JSON, another [`column()`] as it was before, or
+    /// a value computed from them.
     pub fn set(mut self, column: &str, value: impl IntoExpression) -> Self {
         self.request.set(column, value);
         self
     }
 
-    /// Sets a column to what an SQL expression over `target`, the row before the update, says. The text is subject to
-    /// what is said of [`filter_sql`](Self::filter_sql).
+    /// Sets a column to the value of an SQL expression over `target`, the row before the update. The text is sent as
+    /// that of [`filter_sql`](Self::filter_sql) is.
     pub fn set_sql(mut self, column: &str, sql: &'static str) -> Self {
         self.request.changes_sql.push((column.to_owned(), sql));
         self
     }
 
-    /// Lets the change take place only if this lock is held, and holds it until the change is committed.
+    /// Applies the change only if this lock is held, and keeps it held until the change is committed.
     pub fn fenced_by(mut self, lock: &Lock) -> Self {
         self.fence = Some(Arc::clone(lock.held()));
         self
     }
 
-    /// Does it, in a transaction of its own.
+    /// Executes the update in a transaction of its own.
     ///
     /// # Errors
     /// - [`Error::InvalidDocument`] without asking the server: an object or array as a literal, a column named
     ///   twice, SQL for the filter given twice, a row that is no object;
-    /// - [`Error::SessionLost`] without asking the server, if the session of the lock is lost that fences it;
+    /// - [`Error::SessionLost`] without asking the server, if the session of the fencing lock is lost;
     /// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses: 42P01 no such table, 42703 no
     ///   such column, 21000 a key that matches several rows, 42501 without the privilege, a value that the
     ///   column's type doesn't take;
     /// - [`Error::Pool`]; nothing was sent.
     ///
-    /// When the connection breaks ([`Error::Database`]) the change may have been made or not. Read the row, or
-    /// ask again: a change whose own conditions exclude a second time is `Unmet` then.
+    /// When the connection breaks ([`Error::Database`]), the change may have been made or not. Read the row, or repeat
+    /// the update: if its own conditions exclude a second change, it is `Unmet` then.
     ///
     /// # Cancel safety
-    /// When the future is dropped the change may have been made or not.
+    /// When the future is dropped, the change may have been made or not.
     pub async fn execute(self) -> Result<UpdateOutcome, Error> {
         let documents = self.documents()?;
         let client = self.volguard.checkout().await?;
@@ -232,7 +233,7 @@ impl ConditionalUpdate {
         self.conclude(&row)
     }
 
-    /// The text of a statement that has the conditions in it, if these come so often that it is worth preparing.
+    /// The text of a statement with the conditions in it, if these come often enough to prepare it.
     fn often(&self, documents: &Documents) -> Option<String> {
         if self.volguard.mode() != StatementMode::Prepared {
             return None;
@@ -246,14 +247,14 @@ impl ConditionalUpdate {
         advice.prepare.then_some(text)
     }
 
-    /// Does it inside a transaction of the caller's. A deadpool transaction works too.
+    /// Executes the update inside a transaction of the caller. A deadpool transaction works too.
     ///
     /// # Errors
-    /// Those of [`execute`](Self::execute) but for [`Error::Pool`]. The transaction is aborted if the server
-    /// was asked.
+    /// Those of [`execute`](Self::execute) except for [`Error::Pool`]. The transaction is aborted if the server was
+    /// asked.
     ///
     /// # Cancel safety
-    /// When the future is dropped the change may or may not be part of the transaction: roll back.
+    /// When the future is dropped, the change may or may not be part of the transaction: roll back.
     pub async fn execute_in(self, transaction: &Transaction<'_>) -> Result<UpdateOutcome, Error> {
         let documents = self.documents()?;
         let token = self.token();

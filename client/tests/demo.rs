@@ -1,4 +1,4 @@
-//! The demo as a test, and without the guards whose absence the checker has to see.
+//! The demo as a test, and without one guard each: the checker must see its absence.
 
 use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
@@ -23,7 +23,7 @@ fn printed(output: &Output) -> String {
     streams.map(|text| String::from_utf8_lossy(text)).concat()
 }
 
-/// It fails, and because of this.
+/// It fails, and for this reason.
 fn breaks(guard: &str, rule: &str) {
     let output = play(&["--break", guard]);
     let printed = printed(&output);

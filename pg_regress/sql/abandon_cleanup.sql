@@ -1,4 +1,4 @@
--- abandon_cleanup: claimed work goes back as it was, for another to claim.
+-- abandon_cleanup: claimed work goes back unchanged, so that another service can claim it.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 SELECT volguard.register_service('node-1', 'volume', 'abandon') AS one, volguard.register_service('node-2', 'volume', 'abandon') AS two, volguard.register_service('node-3', 'volume', 'abandon') AS dead \gset
 SELECT count(volguard.acquire(:dead, 'volume', 'a-' || i, status => 'deleting', request_id => '00000000-0000-0000-0000-000000000001', details => '{"why": "asked"}')) FROM generate_series(1, 3) AS i;
@@ -8,14 +8,14 @@ SELECT token AS a1, resource_id FROM volguard.claim_cleanup(:one) \gset
 SELECT volguard.abandon_cleanup(:a1);
 SELECT count(*) AS changed FROM (SELECT cluster, resource_type, resource_id, lock_name, service_id, status, request_id, acquired_at, details, crashed_service_id FROM volguard.workers WHERE cluster = 'abandon' EXCEPT SELECT * FROM before) AS changed;
 SELECT token > :a1 AS larger, token = :a1 AS same FROM volguard.workers WHERE resource_id = 'a-1' AND cluster = 'abandon';
--- Its token is dead.
+-- The token of the claim is no longer valid.
 \set VERBOSITY sqlstate
 SELECT volguard.assert_held(:a1);
 SELECT volguard.set_status(:a1, 'again');
 \set VERBOSITY default
 SELECT volguard.release(:a1), volguard.finish_cleanup(:a1), volguard.abandon_cleanup(token => :a1) AS again, volguard.abandon_cleanup(-1) AS never;
 SELECT volguard.abandon_cleanup(NULL); :code
--- It comes last: the others are not held up by work that nobody can clean up.
+-- Abandoned work comes last: work that no service can clean up does not block other work.
 SELECT resource_id FROM volguard.claim_cleanup(:one);
 SELECT resource_id FROM volguard.claim_cleanup(:two);
 SELECT token AS again, token > :a1 AS larger, resource_id FROM volguard.claim_cleanup(:two) \gset
@@ -24,11 +24,11 @@ SELECT token AS again, token > :a1 AS larger, resource_id FROM volguard.claim_cl
 SELECT volguard.acquire(:one, 'volume', 'plain') AS plain, volguard.acquire(:one, 'volume', 'own', status => 'growing') AS own \gset
 SELECT volguard.abandon_cleanup(:plain); :code
 SELECT volguard.abandon_cleanup(:own); :code
--- reconcile gives back what was claimed and is not known of, and drops nothing of it.
+-- reconcile gives back claimed work that the list does not name, and deletes none of it.
 SELECT volguard.reconcile(:two, ARRAY[:again]);
 SELECT volguard.reconcile(:one, ARRAY[:own]);
 SELECT resource_id, service_id = :dead AS dead, service_id = :two AS two FROM volguard.workers WHERE cluster = 'abandon' ORDER BY 1;
--- Rolled back, it is held as before.
+-- After a rollback the claim is held as before.
 BEGIN;
 SELECT volguard.abandon_cleanup(:again), volguard.abandon_cleanup(:again) AS twice;
 ROLLBACK;

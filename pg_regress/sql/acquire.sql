@@ -1,4 +1,4 @@
--- acquire: a lock, its token, and every way of not getting it. Waiting against another session is in specs/.
+-- acquire: a lock, its token, and every way of not getting it. Waiting for other sessions is tested in specs/.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 SELECT volguard.register_service('node-1', 'volume', 'acq') AS one, volguard.register_service('node-2', 'volume', 'acq') AS two,
        volguard.register_service('node-1', 'volume', 'acq-other') AS elsewhere \gset
@@ -7,9 +7,9 @@ SELECT volguard.acquire(:one, 'volume', 'a-1') AS token \gset
 SELECT cluster, resource_type, resource_id, lock_name, token = :token AS same_token, service_id = :one AS mine, status, request_id, details,
        acquired_at = updated_at AS new, crashed_service_id
 FROM volguard.workers WHERE cluster = 'acq';
--- Held is held: for another service, and for the same one. A lock isn't counted.
+-- A held lock is refused to another service and to the same one: locks are not counted.
 SELECT volguard.acquire(:two, 'volume', 'a-1') AS other_service, volguard.acquire(:one, 'volume', 'a-1') AS same_service;
--- Another lock of the resource, another resource, another type: other keys. Another cluster is none.
+-- Another lock name, resource id or type is another key. Another cluster is not.
 SELECT volguard.acquire(:two, 'volume', 'a-1', 'attach') IS NOT NULL AS lock_name,
        volguard.acquire(:two, 'volume', 'a-2') IS NOT NULL AS resource_id,
        volguard.acquire(:two, 'snapshot', 'a-1') IS NOT NULL AS resource_type,
@@ -18,10 +18,10 @@ SELECT volguard.acquire(:two, 'volume', 'a-1', 'attach') IS NOT NULL AS lock_nam
 SELECT volguard.acquire(service_id => :one, resource_type => 'volume', resource_id => 'a-3', lock_name => 'n', status => 'creating', wait => '1 s',
                         request_id => '00000000-0000-0000-0000-000000000003', details => '{"step": 1}') IS NOT NULL AS got;
 SELECT lock_name, status, request_id, details FROM volguard.lock_status WHERE cluster = 'acq' AND resource_id = 'a-3';
--- Names that run into each other when they are strung together are different keys.
+-- Names that give the same text when they are joined are different keys.
 SELECT volguard.acquire(:one, 'ab', 'c', 'd') IS NOT NULL AS got, volguard.acquire(:two, 'a', 'bc', 'd') IS NOT NULL AS got, volguard.acquire(:two, 'a', 'b', 'cd') IS NOT NULL AS got;
 
--- Tokens: the timeline in front, a counter behind, and each of a key larger than those before.
+-- Tokens: the timeline in the high bits, a counter in the low bits. Each token of a key is larger than those before.
 SELECT :token >> 44 = ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint AS timeline, :token & ((1::bigint << 44) - 1) > 0 AS counter;
 SELECT volguard.release(:token) AS released, :token AS earlier \gset
 SELECT volguard.acquire(:two, 'volume', 'a-1') AS token \gset
@@ -35,14 +35,15 @@ SELECT volguard.release(:token);
 SELECT volguard.acquire(:one, 'volume', 'a-1') AS token \gset
 COMMIT;
 SELECT :undone > :earlier AS larger, :token > :undone AS larger_than_what_was_rolled_back;
--- The counter is what makes them grow: set back, they don't.
+-- The counter makes tokens grow: if it is set back, they don't.
 BEGIN;
 DELETE FROM volguard.workers;
 ALTER SEQUENCE volguard.token_counter RESTART;
 SELECT volguard.acquire(:one, 'volume', 'a-1') > :token AS larger;
 ROLLBACK;
 
--- The same request again: the same token, whatever else it says. Another service's request, or another key, is another one.
+-- The same request again returns the same token, whatever its other arguments
+-- are. The request of another service, or for another key, is a different one.
 SELECT volguard.acquire(:one, 'volume', 'retry', request_id => '00000000-0000-0000-0000-000000000001') AS token \gset
 SELECT volguard.acquire(:one, 'volume', 'retry', request_id => '00000000-0000-0000-0000-000000000001') = :token AS same,
        volguard.acquire(:one, 'volume', 'retry', status => 'creating', wait => '1 min', request_id => '00000000-0000-0000-0000-000000000001') = :token AS same,
@@ -51,11 +52,11 @@ SELECT volguard.acquire(:one, 'volume', 'retry', request_id => '00000000-0000-00
        volguard.acquire(:two, 'volume', 'retry', request_id => '00000000-0000-0000-0000-000000000001') AS another_service,
        volguard.acquire(:one, 'volume', 'retry-2', request_id => '00000000-0000-0000-0000-000000000001') > :token AS another_key;
 SELECT count(*), bool_and(status IS NULL) AS as_it_was FROM volguard.workers WHERE cluster = 'acq' AND resource_id = 'retry';
--- Released in between, it is a new acquisition: the request was answered long ago.
+-- After a release the same request is a new acquisition: the first one was answered long ago.
 SELECT volguard.release(:token);
 SELECT volguard.acquire(:one, 'volume', 'retry', request_id => '00000000-0000-0000-0000-000000000001') > :token AS new;
 
--- The work slot: one operation with a status per resource, whatever its lock is called. Plain locks don't mind.
+-- The work slot: one operation with a status per resource, whatever the name of its lock. Plain locks are not affected.
 SELECT volguard.acquire(:one, 'volume', 'work', 'one', status => 'extending') AS token \gset
 SELECT volguard.acquire(:two, 'volume', 'work', 'two', status => 'deleting') AS slot_taken, volguard.acquire(:one, 'volume', 'work', 'two', status => 'deleting') AS by_oneself,
        volguard.acquire(:two, 'volume', 'work', 'one', status => 'deleting') AS key_taken, volguard.acquire(:two, 'volume', 'work', 'two') IS NOT NULL AS plain,
@@ -63,7 +64,7 @@ SELECT volguard.acquire(:two, 'volume', 'work', 'two', status => 'deleting') AS 
 SELECT volguard.release(:token);
 SELECT volguard.acquire(:two, 'volume', 'work', 'three', status => 'deleting') IS NOT NULL AS slot_free;
 
--- NULL, argument by argument: the last three may be.
+-- NULL for each argument: the last three may be NULL.
 SELECT volguard.acquire(NULL, 'volume', 'n'); :code
 SELECT volguard.acquire(:one, NULL, 'n'); :code
 SELECT volguard.acquire(:one, 'volume', NULL); :code
@@ -71,16 +72,16 @@ SELECT volguard.acquire(:one, 'volume', 'n', lock_name => NULL); :code
 SELECT volguard.acquire(:one, 'volume', 'n', wait => NULL); :code
 SELECT volguard.acquire(:one, 'volume', 'null', status => NULL, request_id => NULL, details => NULL) IS NOT NULL AS got;
 
--- Details nest as deep as jsonb does.
+-- Details may nest as deep as jsonb allows.
 SELECT volguard.acquire(:one, 'volume', 'deep', details => (repeat('[', 1000) || repeat(']', 1000))::jsonb) IS NOT NULL AS got;
 
--- Empty names. An empty lock name is the resource's one lock.
+-- Empty names. The empty lock name is the default lock of the resource.
 SELECT volguard.acquire(:one, '', 'n'); :code
 SELECT volguard.acquire(:one, 'volume', ''); :code
 SELECT volguard.acquire(:one, 'volume', 'n', status => ''); :code
 SELECT volguard.acquire(:one, 'volume', 'null', lock_name => '') AS refused;
 
--- Names too long, and as long as they may be.
+-- Names that are too long, and names of the maximum length.
 SELECT volguard.acquire(:one, repeat('t', 256), 'n'); :code
 SELECT volguard.acquire(:one, 'volume', repeat('r', 1025)); :code
 SELECT volguard.acquire(:one, 'volume', 'n', repeat('l', 256)); :code
@@ -95,25 +96,25 @@ SELECT volguard.acquire(:one, 'volume', 'n', wait => '178956970 years 7 mons 214
 SELECT volguard.acquire(:one, 'volume', 'n', wait => '-178956970 years -7 mons -2147483648 days -2562047788:00:54.775807'); :code
 SELECT volguard.acquire(:one, 'volume', 'waits', wait => '1000000 years') IS NOT NULL AS free_at_once;
 
--- A wait that ends in vain takes its time, and no longer.
+-- A wait without success takes its time, and no longer.
 SELECT clock_timestamp() AS started \gset
 SELECT volguard.acquire(:two, 'volume', 'waits', wait => '300 ms') AS refused;
 SELECT clock_timestamp() - :'started' BETWEEN '300 ms' AND '20 s' AS in_time;
 SELECT clock_timestamp() AS started \gset
 SELECT volguard.acquire(:two, 'volume', 'waits', wait => '0.000001 s') AS refused;
 SELECT clock_timestamp() - :'started' < '20 s' AS in_time;
--- The caller's own lock_timeout is a limit of another kind: an error.
+-- The caller's own lock_timeout is a different limit: it raises an error.
 SET lock_timeout = '100 ms';
 SELECT volguard.acquire(:two, 'volume', 'waits', wait => '1 min'); :code
 RESET lock_timeout;
--- So is a cancel. (Where it strikes, and so the report's context, is chance.)
+-- A cancel does too. (The place where it hits, and so the context of the report, is random.)
 \set VERBOSITY terse
 SET statement_timeout = '100 ms';
 SELECT volguard.acquire(:two, 'volume', 'waits', wait => '1 min'); :code
 RESET statement_timeout;
 \set VERBOSITY default
 
--- Unknown, fenced, over its lease.
+-- A service that is unknown, fenced, or whose lease is over.
 SELECT volguard.acquire(-1, 'volume', 'n'); :code
 SELECT volguard.register_service('node-3', 'volume', 'acq') AS fenced \gset
 SELECT volguard.acquire(:fenced, 'volume', 'f', request_id => '00000000-0000-0000-0000-00000000000f') IS NOT NULL AS got;
@@ -125,17 +126,17 @@ SELECT volguard.acquire(:fenced, 'volume', 'n', wait => '1 min');
 SELECT volguard.acquire(:fenced, 'volume', 'f', request_id => '00000000-0000-0000-0000-00000000000f');
 SELECT volguard.acquire(:late, 'volume', 'n');
 SELECT volguard.acquire(:late, 'volume', 'n', wait => '1 min');
--- The caller's own state comes first, also when the lock is taken anyway.
+-- The state of the calling service is checked first, even if the lock is taken.
 SELECT volguard.acquire(:fenced, 'volume', 'waits', wait => '1 min');
 SELECT volguard.acquire(:late, 'volume', 'waits');
 \set VERBOSITY default
 SELECT volguard.heartbeat(:late);
 SELECT volguard.acquire(:late, 'volume', 'late') IS NOT NULL AS alive_again;
--- The mark is what refuses the fenced one: without it the same call gets the lock.
+-- The mark is what refuses the fenced service: without it the same call gets the lock.
 BEGIN;
 UPDATE volguard.services SET fenced_at = NULL, host = 'zombie' WHERE service_id = :fenced;
 SELECT volguard.acquire(:fenced, 'volume', 'n') IS NOT NULL AS got;
 ROLLBACK;
 
--- None of the refused left a row.
+-- No refused call has left a row.
 SELECT count(*) FROM volguard.workers WHERE cluster = 'acq' AND (resource_id IN ('n', '') OR resource_type IN ('', repeat('t', 256)));

@@ -1,4 +1,4 @@
--- acquire_all meets locks whose holders are dead: all are cleaned up, or nothing is touched.
+-- acquire_all meets locks whose holders are dead: all are cleaned up, or none is touched.
 CREATE TABLE alldead_volumes (id text PRIMARY KEY, status text);
 INSERT INTO alldead_volumes VALUES ('ruled', 'creating'), ('broken', 'extending'), ('unruled', 'deleting');
 SELECT volguard.track_resource('alldead', 'alldead_volumes');
@@ -9,7 +9,8 @@ CREATE FUNCTION pg_temp.volumes(VARIADIC ids text[]) RETURNS jsonb LANGUAGE sql 
     SELECT jsonb_agg(jsonb_build_object('resource_type', 'alldead', 'resource_id', id) ORDER BY position) FROM unnest(ids) WITH ORDINALITY AS v (id, position)
 $$;
 
--- Three holders, two of them late, each with a plain lock and with work that a rule knows, fails at, or doesn't know.
+-- Three holders, two of them late. Each has a plain lock, and
+-- work with a rule, with a rule that fails, and without a rule.
 CREATE FUNCTION pg_temp.holders() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     late_1 bigint := volguard.register_service('late-1', 'volume', 'alldead');
@@ -31,21 +32,21 @@ SELECT host, state, held_locks FROM volguard.service_status WHERE cluster = 'all
     SELECT max(o.registered_at) FROM volguard.services AS o WHERE o.cluster = 'alldead' AND o.host = service_status.host) ORDER BY host;
 SELECT volguard.register_service('node-1', 'volume', 'alldead') AS me \gset
 
--- Switched off, nothing is cleaned up.
+-- With auto_cleanup off, nothing is cleaned up.
 SELECT pg_temp.holders();
 SET volguard.auto_cleanup = off;
 SELECT * FROM volguard.acquire_all(:me, pg_temp.volumes('plain-1', 'free'));
 RESET volguard.auto_cleanup;
 SELECT * FROM holders;
 
--- One holder that lives: nothing is cleaned up, and nothing written.
+-- With one live holder, nothing is cleaned up and nothing is written.
 BEGIN;
 SELECT * FROM volguard.acquire_all(:me, pg_temp.volumes('plain-1', 'living', 'plain-2'));
 SELECT * FROM volguard.acquire_all(:me, pg_temp.volumes('plain-1', 'living', 'plain-2'), wait => '20 ms');
 SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
 COMMIT;
 SELECT * FROM holders;
--- Work that no rule knows is as good as alive, by its key and by its work slot.
+-- Work without a rule counts as held by a live holder, by its key and by its work slot.
 BEGIN;
 SELECT * FROM volguard.acquire_all(:me, '[{"resource_type": "alldead", "resource_id": "plain-1"}, {"resource_type": "alldead", "resource_id": "unruled", "lock_name": "work"}]');
 SELECT * FROM volguard.acquire_all(:me, '[{"resource_type": "alldead", "resource_id": "plain-1"}, {"resource_type": "alldead", "resource_id": "unruled", "status": "deleting"}]', wait => '20 ms');
@@ -53,13 +54,14 @@ SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
 COMMIT;
 SELECT * FROM holders;
 
--- Dead, all of them: cleaned up on the way, without a wait, the work by its rule.
+-- All holders are dead: they are cleaned up on the way, without a wait, and the work by its rule.
 SELECT resource_id FROM volguard.acquire_all(:me, pg_temp.volumes('plain-2', 'ruled', 'free', 'plain-1'));
 SELECT * FROM holders;
 SELECT * FROM alldead_volumes ORDER BY id;
 SELECT resource_id, lock_name, service_id = :me AS mine, status FROM volguard.workers WHERE cluster = 'alldead' ORDER BY 1;
 
--- A rule that fails, of one holder among two: no lock is got, and the other's cleanup is undone. A waiter tries it once.
+-- A rule that fails for one of two holders: no lock is taken, and
+-- the cleanup of the other one is undone. A waiter tries it once.
 SELECT pg_temp.holders();
 SELECT service_id AS late FROM volguard.services WHERE cluster = 'alldead' AND host = 'late-2' AND fenced_at IS NULL \gset
 UPDATE volguard.services SET heartbeat_at = clock_timestamp() WHERE service_id = :late;
@@ -70,7 +72,7 @@ SELECT * FROM volguard.acquire_all(:me, pg_temp.volumes('plain-1', 'broken'), wa
 SELECT * FROM holders;
 SELECT * FROM alldead_volumes ORDER BY id;
 
--- Whoever waits knows when the lease of a living holder ends, and wakes then; the dead one is cleaned up with it.
+-- A waiter knows when the lease of a live holder ends, and wakes up then; the dead holder is cleaned up with it.
 SELECT pg_temp.holders();
 UPDATE volguard.services SET heartbeat_at = clock_timestamp() - lease + interval '300 ms' WHERE cluster = 'alldead' AND host = 'living' AND fenced_at IS NULL;
 SELECT clock_timestamp() AS started \gset
@@ -78,7 +80,7 @@ SELECT resource_id FROM volguard.acquire_all(:me, pg_temp.volumes('living', 'pla
 SELECT clock_timestamp() - :'started' < '30 s' AS in_time;
 SELECT * FROM holders;
 
--- A holder whose row is gone altogether: its locks are nobody's.
+-- A holder whose row is gone: its locks have no owner.
 SELECT pg_temp.holders();
 DELETE FROM volguard.services WHERE cluster = 'alldead' AND host LIKE 'late-%';
 SELECT resource_id FROM volguard.acquire_all(:me, pg_temp.volumes('plain-2', 'plain-1'));

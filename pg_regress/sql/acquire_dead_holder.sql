@@ -1,4 +1,4 @@
--- acquire meets a lock whose holder is dead: volguard.auto_cleanup, and what stays locked all the same.
+-- acquire meets a lock whose holder is dead: volguard.auto_cleanup, and what stays locked nevertheless.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 CREATE TABLE acqdead_volumes (id text PRIMARY KEY, status text);
 INSERT INTO acqdead_volumes VALUES ('ruled', 'creating'), ('unruled', 'deleting'), ('broken', 'extending'), ('stale', 'available');
@@ -21,20 +21,20 @@ END
 $$;
 SELECT pg_temp.dead() AS dead \gset
 
--- Switched off, a dead holder's lock is as taken as a living one's, and nobody is fenced.
+-- With auto_cleanup off, the lock of a dead holder is as taken as that of a live one, and no service is fenced.
 SET volguard.auto_cleanup = off;
 SELECT volguard.acquire(:alive, 'acqdead', 'plain') AS refused, volguard.acquire(:alive, 'acqdead', 'plain', wait => '20 ms') AS refused;
 SELECT state, held_locks FROM volguard.service_status WHERE service_id = :dead;
 RESET volguard.auto_cleanup;
 
--- Its plain lock is free to the first who asks, without a wait, and the holder is fenced by the same statement.
+-- Its plain lock goes to the first caller, without a wait, and the same statement fences the holder.
 SELECT volguard.acquire(:alive, 'acqdead', 'plain') AS token \gset
 SELECT :token > 0 AS got;
 SELECT state FROM volguard.service_status WHERE service_id = :dead;
 SELECT resource_id, service_id = :alive AS of_the_living, status FROM volguard.lock_status WHERE cluster = 'acqdead' ORDER BY 1;
 SELECT * FROM acqdead_volumes ORDER BY id;
 
--- Work that nothing can repair keeps its lock. Neither the key nor the work slot is free; a refusal wrote nothing.
+-- Work that no rule can repair keeps its lock. Neither the key nor the work slot is free; a refusal writes nothing.
 BEGIN;
 SELECT volguard.acquire(:alive, 'acqdead', 'unruled', 'work') AS key, volguard.acquire(:alive, 'acqdead', 'unruled', 'work', wait => '20 ms') AS key_waited,
        volguard.acquire(:alive, 'acqdead', 'unruled', status => 'deleting') AS slot, volguard.acquire(:alive, 'acqdead-untracked', 'u-1', 'work') AS untracked;
@@ -43,23 +43,23 @@ COMMIT;
 SELECT count(*) FROM volguard.workers WHERE service_id = :dead;
 SELECT * FROM acqdead_volumes WHERE id = 'unruled';
 
--- Work with a rule: repaired on the way, the lock is got.
+-- Work with a rule is repaired on the way, and the call gets the lock.
 SELECT pg_temp.dead() AS dead \gset
 UPDATE acqdead_volumes SET status = 'creating' WHERE id = 'ruled';
 SELECT volguard.acquire(:alive, 'acqdead', 'ruled', 'work') > :token AS got;
 SELECT status FROM acqdead_volumes WHERE id = 'ruled';
 SELECT state FROM volguard.service_status WHERE service_id = :dead;
--- By way of its work slot as well.
+-- The same by its work slot.
 SELECT pg_temp.dead() AS dead \gset
 UPDATE acqdead_volumes SET status = 'creating' WHERE id = 'ruled';
 SELECT volguard.acquire(:alive, 'acqdead', 'ruled', status => 'deleting') > :token AS got;
 SELECT status FROM acqdead_volumes WHERE id = 'ruled';
--- A resource that has moved on is left alone, and its lock is free.
+-- A resource whose status has changed is left alone, and its lock is free.
 SELECT pg_temp.dead() AS dead \gset
 SELECT volguard.acquire(:alive, 'acqdead', 'stale', 'work', wait => '1 min') > :token AS got;
 SELECT status FROM acqdead_volumes WHERE id = 'stale';
 
--- A rule that fails frees nothing, and what the attempt changed is undone: the service isn't even fenced.
+-- A rule that fails frees nothing, and the changes of the attempt are undone: the service isn't even fenced.
 CREATE FUNCTION acqdead_refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'not this one'; END$$;
 CREATE TRIGGER refuse BEFORE UPDATE ON acqdead_volumes FOR EACH ROW WHEN (OLD.id = 'broken') EXECUTE FUNCTION acqdead_refuse();
 SELECT volguard.on_crash('acqdead', 'extending', '{"status": "error"}');
@@ -72,12 +72,12 @@ SELECT volguard.acquire(:alive, 'acqdead', 'broken', wait => '2500 ms') AS refus
 SELECT state, held_locks FROM volguard.service_status WHERE service_id = :dead;
 SELECT status FROM acqdead_volumes WHERE id = 'broken';
 
--- The holder's row is gone altogether: its lock is nobody's.
+-- The row of the holder is gone: its lock has no owner.
 SELECT pg_temp.dead() AS dead \gset
 DELETE FROM volguard.services WHERE service_id = :dead;
 SELECT volguard.acquire(:alive, 'acqdead', 'plain') > :token AS got;
 
--- A living holder is never touched: the lease is what decides.
+-- A live holder is never touched: the lease decides.
 SELECT volguard.register_service('node-4', 'volume', 'acqdead') AS holder \gset
 SELECT volguard.acquire(:holder, 'acqdead', 'lease') IS NOT NULL AS got;
 SELECT volguard.acquire(:alive, 'acqdead', 'lease', wait => '20 ms') AS refused;
@@ -85,7 +85,7 @@ BEGIN;
 UPDATE volguard.services SET heartbeat_at = heartbeat_at - lease WHERE service_id = :holder;
 SELECT volguard.acquire(:alive, 'acqdead', 'lease') IS NOT NULL AS got;
 ROLLBACK;
--- The head of the line knows when the lease ends, and wakes then: long before its wait is over.
+-- The head of the wait queue knows when the lease ends, and wakes up then, long before its wait is over.
 UPDATE volguard.services SET heartbeat_at = clock_timestamp() - lease + interval '300 ms' WHERE service_id = :holder;
 SELECT clock_timestamp() AS started \gset
 SELECT volguard.acquire(:alive, 'acqdead', 'lease', wait => '5 min') IS NOT NULL AS got;

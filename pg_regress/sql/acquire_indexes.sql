@@ -1,8 +1,9 @@
--- acquire writes its row without a statement: whatever has been put on the table gets what a statement would give it.
+-- acquire writes its row without an SQL statement: indexes and
+-- constraints of the table get what a statement would give them.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 \set VERBOSITY sqlstate
 CREATE EXTENSION amcheck;
--- Each index of the table has an entry for each row that it is about.
+-- Each index of the table has an entry for each row that it covers.
 CREATE FUNCTION pg_temp.checked() RETURNS bigint LANGUAGE sql AS
 $$ SELECT count(*) FROM (SELECT bt_index_check(indexrelid, true) FROM pg_index WHERE indrelid = 'volguard.workers'::regclass AND indisvalid) AS checked $$;
 SELECT volguard.register_service('node-1', 'volume', 'idx') AS one \gset
@@ -10,7 +11,7 @@ SELECT volguard.register_service('node-1', 'volume', 'idx') AS one \gset
 SELECT volguard.acquire(:one, 'volume', 'i-1') IS NOT NULL AS plain, volguard.acquire(:one, 'volume', 'i-2', status => 'creating') IS NOT NULL AS work;
 SELECT pg_temp.checked();
 
--- Other btrees: more columns than keys, downwards, about some rows.
+-- Other btrees: with included columns, in descending order, partial.
 BEGIN;
 CREATE INDEX including ON volguard.workers (acquired_at DESC) INCLUDE (status, token);
 CREATE INDEX without_request ON volguard.workers (token) WHERE request_id IS NULL;
@@ -24,7 +25,7 @@ SELECT count(*) FROM volguard.workers WHERE request_id IS NULL AND token > 0 AND
 SELECT count(*) FROM volguard.workers WHERE details IS NOT NULL AND token > 0 AND cluster = 'idx';
 ROLLBACK;
 
--- Nine of them, of which one is gone.
+-- Nine indexes, one of which is dropped.
 BEGIN;
 DROP INDEX volguard.workers_token_key;
 SELECT volguard.acquire(:one, 'volume', 'i-3') IS NOT NULL AS without;
@@ -39,7 +40,7 @@ SELECT volguard.acquire(:one, 'volume', 'i-4') IS NOT NULL AS nine;
 SELECT pg_temp.checked();
 ROLLBACK;
 
--- Indexes with expressions, with other predicates, of another kind.
+-- Indexes with expressions, with other predicates, of another access method.
 BEGIN;
 CREATE INDEX expression ON volguard.workers (upper(resource_id));
 CREATE INDEX predicate ON volguard.workers (token) WHERE resource_id <> 'i-4';
@@ -51,14 +52,14 @@ SET LOCAL enable_seqscan = off;
 SELECT count(*) FROM volguard.workers WHERE resource_id = 'i-4';
 ROLLBACK;
 
--- A unique index that isn't ready, because its building failed: it takes no entries, and guards nothing.
+-- A unique index that isn't ready, because its build failed: it takes no entries and enforces nothing.
 SELECT volguard.acquire(:one, 'volume', 'i-3', 'twice') IS NOT NULL AS got, volguard.acquire(:one, 'volume', 'i-4', 'twice') IS NOT NULL AS got;
 CREATE UNIQUE INDEX CONCURRENTLY lock_names ON volguard.workers (lock_name);
 :code
 SELECT indisready FROM pg_index WHERE indexrelid = 'volguard.lock_names'::regclass;
 SELECT volguard.acquire(:one, 'volume', 'i-5', 'thrice') IS NOT NULL AS got, volguard.acquire(:one, 'volume', 'i-6', 'thrice') IS NOT NULL AS got;
 DROP INDEX volguard.lock_names;
--- One that is ready but not valid, as in the second half of its building: it guards what comes from now on.
+-- An index that is ready but not valid, as in the second half of its build: it enforces uniqueness for new rows.
 BEGIN;
 DELETE FROM volguard.workers WHERE cluster <> 'idx';
 CREATE UNIQUE INDEX lock_names ON volguard.workers (lock_name) WHERE request_id IS NOT NULL;
@@ -69,7 +70,7 @@ SELECT volguard.acquire(:one, 'volume', 'i-9', 'once', request_id => '00000000-0
 :code
 ROLLBACK;
 
--- Constraints: deferred, checked, not null; a column that is computed.
+-- Constraints: deferred, check, not null; a generated column.
 BEGIN;
 DELETE FROM volguard.workers WHERE cluster <> 'idx';
 ALTER TABLE volguard.workers ADD CONSTRAINT once UNIQUE (resource_type, updated_at) DEFERRABLE INITIALLY DEFERRED;
@@ -97,14 +98,14 @@ SELECT volguard.acquire(:one, 'volume', 'i-8');
 :code
 ROLLBACK;
 
--- Details that don't fit on a page, and that come out of another table.
+-- Details that don't fit on a page, and details that come from another table.
 CREATE TABLE large AS SELECT jsonb_agg(md5(i::text)) AS details FROM generate_series(1, 2000) AS i;
 SELECT volguard.acquire(:one, 'volume', 'i-7', details => details) AS token FROM large \gset
 SELECT w.details = l.details AS whole FROM volguard.workers AS w, large AS l WHERE w.token = :token;
 DROP TABLE large;
 SELECT jsonb_array_length(details) FROM volguard.workers WHERE token = :token;
 
--- Under SERIALIZABLE, and where nothing may be written.
+-- Under SERIALIZABLE, and in a read-only transaction.
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT volguard.acquire(:one, 'volume', 'i-8') IS NOT NULL AS got;
 COMMIT;

@@ -1,13 +1,13 @@
--- acquire and the transaction around it: isolation levels, savepoints, and what a refusal leaves, which is nothing.
+-- acquire and its transaction: isolation levels, savepoints, and a refusal, which leaves nothing.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 SELECT volguard.register_service('node-1', 'volume', 'acqtx') AS one, volguard.register_service('node-2', 'volume', 'acqtx') AS two \gset
--- volguard's own locks of this session: lines, gates, names of services.
+-- volguard's own locks of this session: wait queues, service locks, names of services.
 CREATE TEMP VIEW locks AS
 SELECT objsubid, mode, count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid > 2 AND pid = pg_backend_pid() GROUP BY 1, 2;
 CREATE TEMP VIEW writes AS
 SELECT sum(n_tup_ins) AS ins, sum(n_tup_upd) AS upd, sum(n_tup_del) AS del FROM pg_stat_xact_all_tables WHERE schemaname = 'volguard';
 
--- A refusal writes nothing: no transaction id, no row, no dead row; and keeps no lock.
+-- A refusal writes nothing (no transaction id, no row, no dead row) and keeps no lock.
 SELECT volguard.acquire(:one, 'acqtx-volume', 'taken', status => 'creating') IS NOT NULL AS got;
 BEGIN;
 SELECT * FROM writes \gset
@@ -16,7 +16,7 @@ SELECT volguard.acquire(:two, 'acqtx-volume', 'taken') AS at_once, volguard.acqu
 SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
 SELECT ins - :ins AS ins, upd - :upd AS upd, del - :del AS del FROM writes;
 SELECT * FROM locks;
--- What would be seen if it had: an acquire that gets something.
+-- The same views after an acquire that gets a lock.
 SELECT volguard.acquire(:two, 'acqtx-volume', 'free') IS NOT NULL AS got;
 SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
 SELECT ins - :ins AS ins, upd - :upd AS upd, del - :del AS del FROM writes;
@@ -24,7 +24,7 @@ SELECT * FROM locks ORDER BY 1;
 COMMIT;
 SELECT * FROM locks;
 
--- A savepoint takes the lock, its line and the gate along.
+-- A rolled back savepoint frees the lock, its wait queue and the service lock.
 BEGIN;
 SAVEPOINT before;
 SELECT volguard.acquire(:one, 'acqtx-volume', 'saved', status => 'creating') IS NOT NULL AS got;
@@ -36,7 +36,7 @@ RELEASE before;
 SELECT * FROM locks ORDER BY 1;
 COMMIT;
 SELECT service_id = :two AS two FROM volguard.workers WHERE cluster = 'acqtx' AND resource_id = 'saved';
--- A released savepoint keeps them until the transaction ends; a rolled back one after a refusal has nothing to give back.
+-- A released savepoint keeps them until the transaction ends; after a refusal a rollback has nothing to give back.
 BEGIN;
 SAVEPOINT before;
 SELECT volguard.acquire(:one, 'acqtx-volume', 'kept') IS NOT NULL AS got;
@@ -48,7 +48,7 @@ SELECT * FROM locks ORDER BY 1;
 ROLLBACK;
 SELECT * FROM locks;
 SELECT count(*) FROM volguard.workers WHERE cluster = 'acqtx' AND resource_id = 'kept';
--- An error inside an exception block: the same.
+-- An error inside an exception block does the same.
 DO $$
 BEGIN
     PERFORM volguard.acquire(service_id, 'volume', 'kept') FROM volguard.services WHERE cluster = 'acqtx' AND host = 'node-1';
@@ -58,7 +58,7 @@ EXCEPTION WHEN raise_exception THEN
 END
 $$;
 
--- Taken and given back in one transaction, many times over.
+-- The lock is taken and given back in one transaction, many times.
 BEGIN;
 SELECT count(DISTINCT token), bool_and(released) FROM (
     SELECT token, volguard.release(token) AS released FROM (
@@ -68,14 +68,14 @@ COMMIT;
 SELECT count(volguard.acquire(:one, 'acqtx-volume', 'many-' || i)) FROM generate_series(1, 1000) AS i;
 SELECT count(*), count(DISTINCT token) FROM volguard.workers WHERE cluster = 'acqtx' AND resource_id LIKE 'many-%';
 
--- Under REPEATABLE READ and SERIALIZABLE nothing may wait, and says so before it looks at anything.
+-- Under REPEATABLE READ and SERIALIZABLE no call may wait; it reports that before it reads anything.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT volguard.acquire(:one, 'acqtx-volume', 'level', wait => '1 us'); :code
 ROLLBACK;
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT volguard.acquire(:one, 'acqtx-volume', 'level', wait => '1 min'); :code
 ROLLBACK;
--- Without a wait they serve as any other.
+-- Without a wait these levels work like any other.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT volguard.acquire(:one, 'acqtx-volume', 'level') AS token \gset
 SELECT volguard.acquire(:two, 'acqtx-volume', 'level') AS refused, volguard.acquire(:two, 'acqtx-volume', 'taken') AS refused;
@@ -98,7 +98,7 @@ SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
 SELECT * FROM locks;
 COMMIT;
 
--- Where nothing may be written.
+-- In a read-only transaction.
 BEGIN READ ONLY;
 \set VERBOSITY sqlstate
 SELECT volguard.acquire(:two, 'acqtx-volume', 'read-only');
@@ -106,7 +106,7 @@ SELECT volguard.acquire(:two, 'acqtx-volume', 'read-only');
 ROLLBACK;
 SELECT count(*) FROM volguard.workers WHERE cluster = 'acqtx' AND resource_id IN ('read-only', 'again');
 
--- The indexes are what forbids two tokens of a key, and two pieces of work on a resource: without them both get in.
+-- The indexes forbid two tokens of a key, and two pieces of work on a resource: without them both inserts succeed.
 BEGIN;
 \set ON_ERROR_ROLLBACK on
 \set VERBOSITY terse
@@ -119,7 +119,7 @@ EXECUTE second('', 1, NULL);
 DROP INDEX volguard.workers_work_key;
 EXECUTE second('other', 2, 'deleting');
 SELECT lock_name, status, count(*) FROM volguard.workers WHERE cluster = 'acqtx' AND resource_id = 'taken' GROUP BY 1, 2 ORDER BY 1, 2;
--- Of two tokens that are the same, the index on tokens forbids one.
+-- The index on tokens forbids a second row with the same token.
 EXECUTE second('third', 2, NULL);
 \set ON_ERROR_ROLLBACK off
 \set VERBOSITY default

@@ -9,7 +9,7 @@ INSERT INTO volumes SELECT n, (ARRAY['available', 'in-use', 'error', NULL])[n % 
 CREATE INDEX by_status ON volumes (status);
 ANALYZE volumes;
 
--- True or false, whatever comes in.
+-- The result is true or false, never NULL.
 SELECT coalesce(value, 'NULL') AS value, list, volguard.any_of(value, VARIADIC list), volguard.none_of(value, VARIADIC list)
 FROM unnest(ARRAY['a', 'b', NULL]) AS value,
      (VALUES (ARRAY['a']), (ARRAY['a', NULL]), (ARRAY[NULL]), ('{}'), (NULL)) AS lists (list)
@@ -22,7 +22,7 @@ SELECT volguard.any_of(ROW(NULL, NULL)::pair, NULL), volguard.any_of(ROW(NULL, N
 SELECT count(*) FROM volumes WHERE volguard.any_of(status, 'available', 'error', NULL);
 SELECT count(*) FROM volumes WHERE volguard.none_of(status, 'available', 'error', NULL);
 
--- Inlined: no call is left in the plan, and an index on the column serves.
+-- Inlined: the plan contains no call, and an index on the column is used.
 SET enable_seqscan = off;
 EXPLAIN (COSTS OFF) SELECT * FROM volumes WHERE volguard.any_of(status, 'available', 'error');
 EXPLAIN (COSTS OFF) SELECT * FROM volumes WHERE volguard.any_of(status, 'available', NULL);
@@ -40,7 +40,7 @@ EXECUTE by_list (NULL);
 RESET plan_cache_mode;
 RESET enable_seqscan;
 
--- Whoever reads a view or passes a policy has no say in what equal means in it.
+-- The reader of a view or the user under a policy can't change what equal means in it.
 CREATE VIEW safe AS SELECT id FROM volumes WHERE volguard.any_of(status, 'deleted');
 CREATE SCHEMA hostile_lists;
 CREATE FUNCTION hostile_lists.yes(varchar, varchar) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT true';
@@ -51,14 +51,14 @@ SELECT count(*) FROM lists.safe;
 SELECT count(*) FROM lists.volumes WHERE volguard.none_of(status, 'available');
 SET search_path = lists;
 
--- A list of lists is none.
+-- A list of lists is refused.
 SELECT volguard.any_of(1, VARIADIC '{{1},{2}}'::integer[]); :code
 -- A type without equality is refused.
 \set VERBOSITY terse
 SELECT volguard.any_of('(1,2)'::point, '(1,2)'); :code
 \set VERBOSITY default
 
--- Nobody may call them without being allowed to.
+-- A role without EXECUTE can't call them.
 CREATE ROLE regress_any_of;
 GRANT USAGE ON SCHEMA lists TO regress_any_of;
 SET ROLE regress_any_of;

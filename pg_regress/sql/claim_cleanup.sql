@@ -7,7 +7,7 @@ CREATE TABLE claim_volumes (id text PRIMARY KEY, status text CHECK (status <> 'b
 SELECT volguard.track_resource('claim', 'claim_volumes');
 SELECT volguard.on_crash('claim', 'creating', '{"status": "error"}'), volguard.on_crash('claim', 'resizing', '{"status": "broken"}');
 SELECT volguard.register_service('node-1', 'volume', 'claim') AS one, volguard.register_service('node-2', 'volume', 'claim') AS two \gset
--- A service with work in these states; late, unless told otherwise.
+-- A service with work in these states; late, unless the argument says otherwise.
 CREATE FUNCTION pg_temp.crashed(host text, work text[], late boolean DEFAULT true) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     service bigint := volguard.register_service(host, 'volume', 'claim', lease => '1 hour');
@@ -24,7 +24,7 @@ END
 $$;
 CREATE TEMP VIEW work AS SELECT resource_id, lock_name, status, token, service_id, crashed_service_id FROM volguard.workers WHERE cluster = 'claim' ORDER BY 1, 2;
 
--- Nobody has crashed.
+-- No service has crashed.
 SELECT pg_temp.crashed('node-3', '{v-1, deleting}', late => false) AS living \gset
 BEGIN;
 SELECT count(*) FROM volguard.claim_cleanup(:one, max_rows => 10);
@@ -33,7 +33,7 @@ SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid, count(*) FROM pg_lock
 COMMIT;
 DELETE FROM volguard.workers WHERE cluster = 'claim';
 
--- One row unless told otherwise, oldest first; the crashed service is fenced with it, its plain locks are left to cleanup.
+-- One row by default, oldest first; the crashed service is fenced with it, and its plain locks are left to cleanup.
 SELECT pg_temp.crashed('node-3', '{v-1, deleting, v-2, deleting}') AS dead \gset
 UPDATE volguard.services SET heartbeat_at = now() WHERE service_id = :dead;
 SELECT volguard.acquire(:dead, 'claim', 'v-9') AS plain, (SELECT token FROM work WHERE resource_id = 'v-1' AND service_id = :dead) AS old \gset
@@ -43,7 +43,7 @@ SELECT token AS claimed, token > :old AS larger, resource_type, resource_id, loc
 SELECT resource_id, status, service_id = :one AS ours, service_id = :dead AS dead, crashed_service_id = :dead AS crashed FROM work;
 SELECT state FROM volguard.service_status WHERE service_id = :dead;
 SELECT service_id = :one AS ours, alive, crashed_service_id = :dead AS crashed FROM volguard.lock_status WHERE token = :first_claimed;
--- The old token is dead everywhere, the new one is a lock's like any other.
+-- No verb accepts the old token. The new one works like that of any lock.
 \set VERBOSITY sqlstate
 SELECT volguard.assert_held(:old);
 SELECT volguard.set_status(:old, 'again');
@@ -52,19 +52,20 @@ SELECT volguard.release(:old), volguard.finish_cleanup(:old), volguard.abandon_c
        (volguard.conditional_update('claim_volumes', '{"id": "v-1"}', '{"status": "back"}', fence => :old)).outcome;
 SELECT volguard.assert_held(:first_claimed), volguard.set_status(:first_claimed, 'deleting'),
        (volguard.conditional_update('claim_volumes', '{"id": "v-1"}', '{"status": "deleting"}', fence => :first_claimed)).outcome;
--- The key is held, for its new holder too, also if that asks in the name of the request that the crashed service had.
+-- The key is held, also against the new holder, and also if that uses the request id of the crashed service.
 SELECT volguard.acquire(:one, 'claim', 'v-1'), volguard.acquire(:two, 'claim', 'v-1'), volguard.acquire(:one, 'claim', 'v-1', request_id => '00000000-0000-0000-0000-000000000001') AS retry,
        (SELECT count(*) FROM volguard.acquire_all(:one, '[{"resource_type": "claim", "resource_id": "v-1"}]', request_id => '00000000-0000-0000-0000-000000000001')) AS retry_all;
--- The next has the rest, of the type that it asks for; and then there is nothing.
+-- The next claimer gets the rest, of the type that it asks for; then nothing is left.
 SELECT resource_id FROM volguard.claim_cleanup(:two, 10, 'another');
 SELECT resource_id FROM volguard.claim_cleanup(service_id => :two, max_rows => 10, resource_type => 'claim');
 SELECT resource_id FROM volguard.claim_cleanup(:two, 10);
--- A cleanup takes the plain lock and finds no work; the claims stay.
+-- A cleanup frees the plain lock and finds no work; the claims stay.
 SELECT service_id = :dead AS dead, state, locks_released, awaiting FROM volguard.cleanup(cluster => 'claim');
 SELECT resource_id, service_id IN (:one, :two) AS claimed FROM work;
 DELETE FROM volguard.workers WHERE cluster = 'claim';
 
--- A crash rule has precedence; one that fails hands its work out. What is gone or has moved on is dropped, and doesn't count.
+-- A crash rule has precedence; if it fails, its work is handed out. Work
+-- whose resource is gone or has changed is dropped, and doesn't count.
 SELECT pg_temp.crashed('node-4', '{w-1, creating, w-2, deleting, w-3, deleting, w-4, resizing, w-5, creating, w-6, deleting}') AS dead \gset
 DELETE FROM claim_volumes WHERE id = 'w-2';
 UPDATE claim_volumes SET status = 'available' WHERE id = 'w-5';
@@ -73,7 +74,7 @@ SELECT resource_id, service_id = :one AS claimed FROM work;
 SELECT id, status FROM claim_volumes WHERE id LIKE 'w-%' ORDER BY id;
 SELECT kind, service_id = :dead AS dead, details - 'claimer' - 'error' - 'silent_seconds' AS details FROM volguard.event_log WHERE cluster = 'claim' AND service_id = :dead OR resource_type = 'claim' ORDER BY event_id;
 DELETE FROM volguard.workers WHERE cluster = 'claim';
--- Of several, those are handed out that the rule fails on, each with its warning.
+-- Of several resources, those that the rule fails on are handed out, each with its warning.
 ALTER TABLE claim_volumes ADD CONSTRAINT claim_some CHECK (id NOT IN ('m-2', 'm-5') OR status <> 'error') NOT VALID;
 SELECT volguard.on_crash('claim', 'moving', '{"status": "error"}');
 SELECT pg_temp.crashed('node-4', '{m-1, moving, m-2, moving, m-3, moving, m-4, moving, m-5, moving, m-6, moving}') AS dead \gset
@@ -81,21 +82,21 @@ SELECT resource_id FROM volguard.claim_cleanup(:one, 10);
 SELECT id, status FROM claim_volumes WHERE id LIKE 'm-%' ORDER BY id;
 ALTER TABLE claim_volumes DROP CONSTRAINT claim_some;
 DELETE FROM volguard.workers WHERE cluster = 'claim';
--- A rule that fails whatever the resource has one warning.
+-- A rule that fails for every resource gives one warning.
 SELECT pg_temp.crashed('node-4', '{m-1, moving, m-2, moving, m-3, moving}') AS dead \gset
 ALTER TABLE claim_volumes RENAME status TO state;
 SELECT resource_id FROM volguard.claim_cleanup(:one, 10);
 ALTER TABLE claim_volumes RENAME state TO status;
 SELECT volguard.on_crash('claim', 'moving', NULL);
 DELETE FROM volguard.workers WHERE cluster = 'claim';
--- A type that nobody tracks has neither rule nor status.
+-- An untracked type has neither rule nor status.
 SELECT pg_temp.crashed('node-5', '{}', late => false) AS dead \gset
 SELECT volguard.acquire(:dead, 'untracked', 'u-1', 'part', status => 'sleeping') AS untracked \gset
 SELECT volguard.deregister_service(:dead);
 SELECT resource_type, resource_id, lock_name, status, details FROM volguard.claim_cleanup(:two, 10, 'untracked');
 DELETE FROM volguard.workers WHERE cluster = 'claim';
 
--- A claimer dies: what it had can be claimed again, and remembers who crashed first.
+-- A claimer dies: its work can be claimed again, and still names the service that crashed first.
 SELECT pg_temp.crashed('node-6', '{x-1, deleting, x-2, deleting}') AS dead \gset
 SELECT pg_temp.crashed('node-7', '{}', late => false) AS claimer \gset
 SELECT count(*) FROM volguard.claim_cleanup(:claimer, 10);
@@ -105,35 +106,35 @@ UPDATE volguard.services SET heartbeat_at = now() - interval '2 hours' WHERE ser
 SELECT resource_id, token > :x1 AS larger, crashed_service_id = :dead AS first FROM volguard.claim_cleanup(:one);
 SELECT state FROM volguard.service_status WHERE service_id = :claimer;
 SELECT volguard.finish_cleanup(:x1), volguard.abandon_cleanup(:x1), volguard.release(:x1);
--- So can a rule: one that came meanwhile repairs what the claimer had.
+-- A rule can repair it too: one that was added meanwhile repairs the work of the claimer.
 SELECT volguard.on_crash('claim', 'deleting', '{"status": "error_deleting"}');
 SELECT service_id = :claimer AS claimer, state, resources_cleaned FROM volguard.cleanup(cluster => 'claim');
 SELECT resource_id, service_id = :one AS claimed FROM work;
 SELECT volguard.on_crash('claim', 'deleting', NULL);
--- The crashed service is kept, beyond its time, for as long as somebody has its work.
+-- The crashed service is kept, beyond its retention, as long as a claimer has its work.
 UPDATE volguard.services SET fenced_at = now() - interval '1 year' WHERE service_id IN (:dead, :claimer);
 SELECT count(*) FROM volguard.cleanup(cluster => 'no such cluster');
 SELECT service_id = :dead AS dead FROM volguard.services WHERE service_id IN (:dead, :claimer);
 DELETE FROM volguard.workers WHERE cluster = 'claim';
 
--- The next incarnation is first, for as long as a lease after the fence; others go without.
+-- The next incarnation has precedence, for one lease after the fence; other services get nothing.
 SELECT pg_temp.crashed('node-0', '{z-1, deleting}') AS other \gset
 SELECT pg_temp.crashed('node-8', '{y-1, deleting, y-2, deleting}', late => false) AS dead \gset
 SELECT volguard.register_service('node-8', 'volume', 'claim') AS next, volguard.register_service('node-8', 'backup', 'claim') AS namesake \gset
 BEGIN;
 SELECT resource_id FROM volguard.claim_cleanup(:namesake, 10);
 ROLLBACK;
--- Its own before the other's, which is older; then the other's too.
+-- It gets its own work first, before older work of another service, and then that too.
 SELECT resource_id FROM volguard.claim_cleanup(:next);
 BEGIN;
 SELECT resource_id FROM volguard.claim_cleanup(:next, 10);
 ROLLBACK;
--- Others need not wait for one that is dead again,
+-- Other services need not wait for an incarnation that is dead again,
 BEGIN;
 UPDATE volguard.services SET heartbeat_at = now() - interval '2 hours' WHERE service_id = :next;
 SELECT resource_id FROM volguard.claim_cleanup(:one, 10);
 ROLLBACK;
--- nor for one that doesn't claim in time. It is still first by then if it comes.
+-- nor for one that doesn't claim in time. It still has precedence if it claims then.
 UPDATE volguard.services SET fenced_at = now() - interval '1 hour' WHERE service_id = :dead;
 BEGIN;
 SELECT resource_id FROM volguard.claim_cleanup(:next, 1);
@@ -141,10 +142,11 @@ ROLLBACK;
 SELECT resource_id FROM volguard.claim_cleanup(:namesake, 10);
 DELETE FROM volguard.workers WHERE cluster = 'claim';
 
--- Another cluster's work is none of a service's business.
+-- A service claims no work of another cluster.
 SELECT pg_temp.crashed('node-3', '{v-1, deleting}') AS dead, volguard.register_service('node-1', 'volume', 'claim elsewhere') AS elsewhere \gset
 SELECT count(*) FROM volguard.claim_cleanup(:elsewhere, 10);
--- Nor is another role's: who can't act for the crashed service can't take over for it. The extension's owner can.
+-- It claims no work of another role either: a role that can't act for
+-- the crashed service can't take over for it. The extension's owner can.
 CREATE ROLE regress_claim_team;
 CREATE ROLE regress_claim_stranger;
 SELECT volguard.grant_usage('regress_claim_team'), volguard.grant_usage('regress_claim_stranger');
@@ -166,7 +168,7 @@ SELECT resource_id, service_id = :teams AS teams FROM work;
 SELECT volguard.abandon_cleanup(:team);
 SELECT resource_id FROM volguard.claim_cleanup(:one, 10);
 
--- Bad input, and claimers that can't.
+-- Bad input, and claimers that may not claim.
 SELECT * FROM volguard.claim_cleanup(NULL);
 SELECT * FROM volguard.claim_cleanup(:one, NULL);
 \set VERBOSITY default
@@ -185,13 +187,13 @@ UPDATE volguard.services SET fenced_at = now() WHERE service_id = :two;
 SELECT * FROM volguard.claim_cleanup(:two);
 \set VERBOSITY default
 SELECT resource_id, service_id = :dead AS dead FROM work WHERE resource_id = 'v-3';
--- The mark is what stops it.
+-- The mark is what refuses it.
 BEGIN;
 UPDATE volguard.services SET fenced_at = NULL, heartbeat_at = now() WHERE service_id = :two;
 SELECT resource_id FROM volguard.claim_cleanup(:two);
 ROLLBACK;
 
--- Every isolation level will do; rolled back, nobody has crashed or claimed.
+-- Every isolation level works; after a rollback no service is fenced and no work is claimed.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT resource_id FROM volguard.claim_cleanup(:one, 10);
 ROLLBACK;
@@ -199,17 +201,17 @@ BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT resource_id FROM volguard.claim_cleanup(:one, 10);
 ROLLBACK;
 SELECT s.fenced_at IS NULL AS unfenced, w.crashed_service_id FROM volguard.services AS s JOIN volguard.workers AS w USING (service_id) WHERE service_id = :dead;
--- A read-only transaction can look for work, but not take any.
+-- A read-only transaction can search for work, but can't claim any.
 BEGIN READ ONLY;
 SELECT resource_id FROM volguard.claim_cleanup(:one, 10, 'another');
 \set VERBOSITY sqlstate
 SELECT resource_id FROM volguard.claim_cleanup(:one, 10);
 \set VERBOSITY default
 ROLLBACK;
--- Details come as they are, however deep.
+-- Details are returned as they are, at any depth.
 UPDATE volguard.workers SET details = (repeat('[', 2000) || repeat(']', 2000))::jsonb WHERE service_id = :dead;
 SELECT length(details::text) FROM volguard.claim_cleanup(:one);
--- What is stale ends a call after a thousand.
+-- A call ends after a thousand stale rows.
 SELECT count(pg_temp.crashed('node-9', ARRAY(SELECT CASE c WHEN 1 THEN 's-' || i ELSE 'deleting' END FROM generate_series(1, 1005) AS i, generate_series(1, 2) AS c ORDER BY i, c)));
 UPDATE claim_volumes SET status = 'available' WHERE id LIKE 's-%' AND id <> 's-1005';
 SELECT resource_id FROM volguard.claim_cleanup(:one);

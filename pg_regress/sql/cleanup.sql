@@ -1,10 +1,10 @@
--- cleanup: dead services are fenced, their locks freed, their work repaired. What rules may do is in crash_rules.
+-- cleanup: dead services are fenced, their locks freed, their work repaired. crash_rules has what rules may do.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 CREATE TABLE cleanup_volumes (id text PRIMARY KEY, status text, previous_status text);
 SELECT volguard.track_resource('cleanup', 'cleanup_volumes');
 SELECT volguard.on_crash('cleanup', 'creating', '{"status": "error", "previous_status": {"column": "status"}}');
 SELECT volguard.register_service('node-1', 'volume', 'clean') AS alive \gset
--- A service with two plain locks and work in all states that work can be in; late, unless told otherwise.
+-- A service with two plain locks and work in all possible states; late, unless the argument says otherwise.
 CREATE FUNCTION pg_temp.crashed(host text, late boolean DEFAULT true) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     service bigint := volguard.register_service(host, 'volume', 'clean');
@@ -33,7 +33,7 @@ SELECT state, held_locks FROM volguard.service_status WHERE service_id = :dead;
 \set VERBOSITY sqlstate
 SELECT volguard.heartbeat(:dead);
 \set VERBOSITY default
--- The work that waits is looked at again by every cleanup; rules that came later repair it.
+-- Every cleanup looks at the waiting work again; rules that were added later repair it.
 SELECT service_id = :dead AS dead, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'clean');
 SELECT volguard.on_crash('cleanup', 'deleting', '{"status": "error_deleting"}');
 SELECT service_id = :dead AS dead, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'clean');
@@ -43,7 +43,7 @@ DELETE FROM volguard.workers WHERE service_id = :dead;
 SELECT count(*) AS nothing_left FROM volguard.cleanup(cluster => 'clean');
 SELECT volguard.on_crash('cleanup', 'deleting', NULL);
 
--- The living are not touched, named or not.
+-- Live services are not touched, named or not.
 SELECT pg_temp.crashed('node-2', late => false) AS living \gset
 SELECT count(*) FROM volguard.cleanup(cluster => 'clean');
 \set VERBOSITY sqlstate
@@ -55,7 +55,7 @@ SELECT count(*) FROM left_over;
 SELECT status FROM cleanup_volumes WHERE id = 'ruled';
 SELECT state FROM volguard.service_status WHERE cluster = 'clean' AND fenced_at IS NULL ORDER BY host;
 
--- Fenced without a lease that is over: by a new incarnation, or an orderly stop.
+-- Services fenced by a new incarnation or an orderly stop, before their lease is over.
 SELECT volguard.register_service('node-2', 'volume', 'clean') AS successor \gset
 SELECT service_id = :living AS predecessor, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :living);
 SELECT volguard.heartbeat(:successor);
@@ -63,21 +63,21 @@ SELECT pg_temp.crashed('node-2', late => false) AS living \gset
 SELECT volguard.deregister_service(:living);
 SELECT service_id = :living AS stopped, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :living);
 
--- A dead service that holds nothing is fenced too; once that is done there is nothing to report.
+-- A dead service that holds nothing is fenced too; after that there is nothing to report.
 SELECT volguard.register_service('node-3', 'volume', 'clean') AS idle \gset
 UPDATE volguard.services SET heartbeat_at = heartbeat_at - lease WHERE service_id = :idle;
 SELECT service_id = :idle AS idle, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :idle);
 SELECT state FROM volguard.service_status WHERE service_id = :idle;
 SELECT count(*) FROM volguard.cleanup(service_id => :idle);
 
--- NULL for every argument is no filter at all. (Warnings would be about what other files have left.)
+-- NULL for every argument means no filter. (The warnings would be about rows of other files.)
 SELECT pg_temp.crashed('node-2') AS dead \gset
 BEGIN;
 SET LOCAL client_min_messages = error;
 SELECT state, locks_released, resources_cleaned, resources_stale, awaiting
 FROM volguard.cleanup(service_id => NULL, cluster => NULL, host => NULL, binary_name => NULL, disabled => NULL, resource_type => NULL, resource_id => NULL, until => NULL) WHERE service_id = :dead;
 ROLLBACK;
--- Empty and over-long filters.
+-- Filters that are empty or too long.
 SELECT * FROM volguard.cleanup(cluster => ''); :code
 SELECT * FROM volguard.cleanup(host => ''); :code
 SELECT * FROM volguard.cleanup(binary_name => ''); :code
@@ -87,7 +87,7 @@ SELECT * FROM volguard.cleanup(cluster => repeat('c', 256)); :code
 SELECT * FROM volguard.cleanup(resource_id => repeat('r', 1025)); :code
 SELECT count(*) FROM left_over;
 
--- Retention: a fenced service without rows goes after a while, with the next cleanup of anything.
+-- Retention: a fenced service without rows is removed after a while, by the next cleanup of any kind.
 UPDATE volguard.services SET fenced_at = now() - interval '23 hours' WHERE service_id = :idle;
 SELECT count(*) FROM volguard.cleanup(cluster => 'no such cluster');
 SELECT count(*) FROM volguard.services WHERE service_id = :idle;
@@ -101,7 +101,7 @@ SELECT count(*) FROM volguard.cleanup(cluster => 'no such cluster');
 RESET volguard.service_retention;
 SELECT count(*) FROM volguard.services WHERE service_id = :idle;
 
--- With the transaction, or not at all; and no lock outlives it.
+-- Everything commits with the transaction, or nothing does; and no lock outlives it.
 BEGIN;
 SAVEPOINT before;
 SELECT state, locks_released FROM volguard.cleanup(service_id => :dead);
@@ -115,7 +115,7 @@ ROLLBACK;
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :dead);
 COMMIT;
--- Nothing to do writes nothing.
+-- A cleanup with nothing to do writes nothing.
 DELETE FROM volguard.workers WHERE service_id = :dead;
 SELECT count(*) FROM volguard.cleanup(cluster => 'clean');
 BEGIN;

@@ -1,4 +1,4 @@
--- cleanup's filters: each alone, and together. What doesn't match is left as it is.
+-- cleanup's filters: each alone, and together. What doesn't match stays as it is.
 CREATE FUNCTION pg_temp.dead(host text, binary_name text, cluster text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     service bigint := volguard.register_service(host, binary_name, cluster);
@@ -12,7 +12,8 @@ SELECT pg_temp.dead('node-1', 'volume', 'filter-1') AS a, pg_temp.dead('node-1',
 UPDATE volguard.workers SET resource_id = left(resource_id, 1), lock_name = service_id::text WHERE service_id IN (:a, :d);
 UPDATE volguard.workers SET acquired_at = acquired_at - interval '1 day' WHERE service_id IN (:a, :c) AND resource_type = 'filter-a';
 SELECT volguard.set_cluster_disabled('filter-2', true);
--- Runs one cleanup, shows it and what is left of it, and takes it back. Other files' services are of no interest, nor are warnings about them.
+-- Runs one cleanup, shows its result and what is left, and rolls it
+-- back. Services of other files, and warnings about them, are left out.
 CREATE FUNCTION pg_temp.try(arguments text, OUT cleaned text, OUT released bigint, OUT fenced bigint) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('SELECT string_agg(format(''%%s/%%s:%%s'', cluster, host, locks_released), '' '' ORDER BY cluster, host, locks_released) FROM volguard.cleanup(%s) WHERE cluster LIKE ''filter-%%''', arguments) INTO cleaned;

@@ -1,4 +1,5 @@
--- cleanup works on sets: one statement a rule, whatever the number of services and resources; and one resource that fails fails alone.
+-- cleanup works on sets: one statement for each rule, whatever the number of
+-- services and resources. A resource that fails does not affect the others.
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_sets_owner;
 RESET client_min_messages;
@@ -7,7 +8,7 @@ SELECT volguard.grant_usage('regress_sets_owner');
 CREATE TABLE set_volumes (id integer PRIMARY KEY, status text, repairs integer NOT NULL DEFAULT 0);
 CREATE TABLE set_snapshots (id uuid PRIMARY KEY, status text, repairs integer NOT NULL DEFAULT 0);
 GRANT SELECT, UPDATE ON set_volumes, set_snapshots TO regress_sets_owner;
--- One line a statement, and how many rows it changed.
+-- One row for each statement, with the number of rows that it changed.
 CREATE TABLE set_log (number serial, what text, rows bigint);
 CREATE FUNCTION set_note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
 BEGIN
@@ -23,7 +24,7 @@ SELECT volguard.on_crash('set-volume', 'creating', '{"status": "error", "repairs
        volguard.on_crash('set-volume', 'deleting', '{"status": "error_deleting", "repairs": {"add": [{"column": "repairs"}, 1]}}'),
        volguard.on_crash('set-snapshot', 'creating', '{"repairs": {"add": [{"column": "repairs"}, 1]}}');
 RESET ROLE;
--- Services of two clusters that died over resources of two types in several statuses.
+-- Dead services of two clusters, with work on resources of two types in several statuses.
 CREATE FUNCTION pg_temp.crashed(services integer, volumes integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v record;
@@ -53,7 +54,7 @@ SELECT what, rows FROM set_log ORDER BY number;
 SELECT status, repairs, count(*) FROM set_volumes GROUP BY 1, 2 ORDER BY 1;
 SELECT count(*) FROM left_over;
 
--- Filters choose work as they choose locks, and combine; what is left out is there for the next.
+-- Filters select work as they select locks, and combine; the rest stays for the next cleanup.
 SELECT pg_temp.crashed(2, 8);
 UPDATE volguard.workers SET acquired_at = acquired_at - interval '1 day' WHERE cluster = 'set-0' AND resource_id IN ('2', '4');
 SELECT host, state, locks_released, resources_cleaned, awaiting FROM volguard.cleanup(cluster => 'set-0', resource_type => 'set-volume', until => now() - interval '1 hour');
@@ -63,7 +64,7 @@ SELECT host, state, locks_released, resources_cleaned, awaiting FROM volguard.cl
 SELECT resource_type, resource_id, status FROM left_over WHERE resource_type = 'set-volume';
 SELECT id, status FROM set_volumes WHERE repairs > 0 ORDER BY id;
 
--- Gone, moved on, or not even an id: stale, and no business of the others.
+-- Gone, changed, or not even an id: such work is stale, and does not affect the rest.
 SELECT pg_temp.crashed(2, 12);
 UPDATE volguard.workers SET resource_id = CASE resource_id WHEN '2' THEN 'x' WHEN '4' THEN '' WHEN '6' THEN '99999999999999' WHEN '8' THEN '008' ELSE resource_id END WHERE resource_type = 'set-volume' AND status IS NOT NULL;
 UPDATE set_volumes SET status = 'available' WHERE id = 10;
@@ -74,7 +75,7 @@ SELECT cluster, state, locks_released, resources_cleaned, resources_stale, await
 SELECT id, status, repairs FROM set_volumes ORDER BY id;
 SELECT repairs, count(*) FROM set_snapshots GROUP BY 1;
 
--- Of many, the resources that fail wait, each with its own error; what the failed attempts did on the way is undone.
+-- Of many resources, those that fail wait, each with its own error; changes of the failed attempts are undone.
 CREATE FUNCTION set_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.id IN (8, 30) THEN
@@ -89,20 +90,20 @@ SELECT state, locks_released, resources_cleaned, resources_stale, awaiting FROM 
 SELECT * FROM left_over;
 SELECT id, status, repairs FROM set_volumes WHERE status IN ('creating', 'deleting') OR repairs <> 1 ORDER BY id;
 SELECT what, sum(rows) FROM set_log GROUP BY 1 ORDER BY 1;
--- They are tried again by every cleanup. What another one has done about them meanwhile counts.
+-- Every cleanup tries them again. Changes that another session has made meanwhile count.
 DROP TRIGGER refuse ON set_volumes;
 UPDATE set_volumes SET status = 'available' WHERE id = 30;
 SELECT state, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'set-0');
 DROP FUNCTION set_refuse;
 
--- A constraint is as good as a trigger. So many warnings are enough.
+-- A constraint has the same effect as a trigger. The number of warnings is limited.
 ALTER TABLE set_volumes ADD CONSTRAINT set_even CHECK (status <> 'error' OR id % 4 <> 0) NOT VALID;
 SELECT pg_temp.crashed(1, 100);
 SELECT state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'set-0');
 SELECT status, repairs, count(*) FROM set_volumes GROUP BY 1, 2 ORDER BY 1;
 ALTER TABLE set_volumes DROP CONSTRAINT set_even;
 
--- What fails whatever the resource is said once.
+-- A failure of every resource is reported once.
 REVOKE UPDATE ON set_volumes FROM regress_sets_owner;
 SELECT pg_temp.crashed(2, 40);
 SELECT state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'set-0');
@@ -111,7 +112,7 @@ GRANT UPDATE ON set_volumes TO regress_sets_owner;
 ALTER TABLE set_volumes RENAME status TO state;
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(cluster => 'set-0');
 ALTER TABLE set_volumes RENAME state TO status;
--- Row-level security may hide what isn't found; what is found is repaired.
+-- Row-level security may hide rows that aren't found; rows that are found are repaired.
 ALTER TABLE set_volumes ENABLE ROW LEVEL SECURITY;
 CREATE POLICY most ON set_volumes USING (id <> 20);
 SELECT state, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'set-0');

@@ -13,24 +13,25 @@ CREATE TABLE volumes (
 );
 INSERT INTO volumes VALUES ('v1', 'available', NULL, 'detached', 10), ('v2', 'in-use', NULL, 'attached', 20);
 
--- All conditions hold: the whole new row. Old values are those before the update.
+-- All conditions hold: the result is the whole new row. Old values are those before the update.
 SELECT * FROM volguard.conditional_update('volumes', '{"id": "v1"}',
     '{"status": "deleting", "previous_status": {"column": "status"}, "size": {"add": [{"column": "size"}, 5]}}',
     '{"status": ["available", "error"], "attach_status": {"not": "attached"}}');
--- One fails, all fail: named, in the order of the document (jsonb puts shorter names first). Nothing changes.
+-- If one condition fails, the update fails and names it, in the order
+-- of the document (jsonb puts shorter names first). Nothing changes.
 SELECT * FROM volguard.conditional_update('volumes', '{"id": "v1"}', '{"status": "x"}', '{"status": "available", "size": 15}');
 SELECT * FROM volguard.conditional_update('volumes', '{"id": "v2"}', '{"status": "x"}',
     '{"status": ["available", "error"], "attach_status": {"not": "attached"}, "size": null, "previous_status": {"not": null}}');
 -- No such row, with conditions and without.
 SELECT * FROM volguard.conditional_update('volumes', '{"id": "v3"}', '{"status": "x"}', '{"status": "available"}');
 SELECT * FROM volguard.conditional_update('volumes', '{"id": "v3"}', '{"status": "x"}');
--- By name, as other languages call.
+-- With named arguments, as other languages call it.
 SELECT outcome, updated, unmet FROM volguard.conditional_update(
     target => 'cu.volumes', key => '{"id": "v2"}', changes => '{"size": 21}', expected => '{}', filter => NULL,
     fence => NULL, filter_sql => NULL, changes_sql => NULL);
 SELECT * FROM volumes ORDER BY id;
 
--- Every condition against NULL, a value that is listed, and one that isn't.
+-- Every condition with NULL, a value that is listed, and one that isn't.
 CREATE TABLE truth (id text PRIMARY KEY, c text, touched integer NOT NULL DEFAULT 0);
 INSERT INTO truth VALUES ('null', NULL), ('a', 'a'), ('b', 'b');
 SELECT condition, string_agg(id, ', ' ORDER BY id) FILTER (WHERE outcome = 'updated') AS holds_for,
@@ -44,7 +45,7 @@ FROM truth, unnest(ARRAY['"a"', 'null', '["a"]', '["a", null]', '["a", "b"]', '[
 GROUP BY condition ORDER BY condition::text COLLATE "C";
 SELECT id, touched FROM truth ORDER BY id;
 
--- Values: whatever the order of the columns, all of them see the old row.
+-- Values: all of them see the old row, whatever the order of the columns.
 CREATE TABLE pairs (id integer PRIMARY KEY, a integer, b integer, big bigint, n numeric, at timestamptz, span interval);
 INSERT INTO pairs VALUES (1, 1, 2, 5, 10, '2026-01-31 12:00+00', '1 hour');
 SELECT new_row FROM volguard.conditional_update('pairs', '{"id": 1}', '{"a": {"column": "b"}, "b": {"column": "a"}}');
@@ -53,7 +54,7 @@ SELECT new_row FROM volguard.conditional_update('pairs', '{"id": 1}',
 SELECT new_row -> 'n' AS n FROM volguard.conditional_update('pairs', '{"id": 1}', '{"n": {"add": [12345678901234567890.000000000000000000001, 1]}}');
 SELECT new_row -> 'n' AS n FROM volguard.conditional_update('pairs', '{"id": 1}', '{"n": 0.10000000000000000000000000000000000001}');
 SELECT new_row -> 'big' AS big FROM volguard.conditional_update('pairs', '{"id": 1}', '{"big": {"add": [9223372036854775800, 7]}}');
--- A string is an interval, where the column has to do with time.
+-- In arithmetic on a date or time column, a string is an interval.
 SELECT new_row ->> 'at' AS at, new_row ->> 'span' AS span FROM volguard.conditional_update('pairs', '{"id": 1}',
     '{"at": {"add": [{"column": "at"}, "1 day 5 minutes"]}, "span": {"mul": [{"add": [{"column": "span"}, "30 minutes"]}, 2]}}');
 SELECT new_row ->> 'span' AS span FROM volguard.conditional_update('pairs', '{"id": 1}', '{"span": {"sub": [{"column": "at"}, {"column": "at"}]}}');
@@ -61,7 +62,7 @@ SELECT new_row ->> 'span' AS span FROM volguard.conditional_update('pairs', '{"i
 SELECT new_row -> 'a' AS a FROM volguard.conditional_update('pairs', '{"id": 1}', '{"b": null}');
 SELECT new_row -> 'a' AS a FROM volguard.conditional_update('pairs', '{"id": 1}', '{"a": {"add": [{"column": "b"}, 1]}}');
 
--- Any columns make a key, NULL being a value in it.
+-- Any columns make a key; NULL is a value in it.
 CREATE TABLE parts (node text, device text, slot integer, status text, UNIQUE (node, device));
 INSERT INTO parts VALUES ('n1', 'sda', 1, 'ok'), ('n1', 'sdb', 2, 'ok'), ('n2', NULL, 3, 'ok'), ('n3', NULL, 4, 'ok'), ('n3', NULL, 5, 'bad');
 SELECT outcome, new_row FROM volguard.conditional_update('parts', '{"node": "n1", "device": "sdb"}', '{"status": "failed"}');
@@ -72,7 +73,7 @@ SELECT * FROM volguard.conditional_update('parts', '{"node": "n3"}', '{"status":
 SELECT * FROM volguard.conditional_update('parts', '{"node": "n3", "device": null}', '{"status": "x"}', '{"slot": 5}'); :code
 SELECT * FROM volguard.conditional_update('parts', '{"node": "n3", "device": null}', '{"status": "x"}', '{"slot": 6}'); :code
 SELECT * FROM parts ORDER BY slot;
--- What looks like a unique key and doesn't keep all rows apart: a partial index, a deferred constraint, an index that isn't unique.
+-- Indexes that look like a unique key but aren't: partial, with a deferred constraint, not unique.
 CREATE TABLE twins (live integer, late integer UNIQUE DEFERRABLE INITIALLY DEFERRED, often integer, n integer, gone boolean);
 CREATE UNIQUE INDEX ON twins (live) WHERE NOT gone;
 CREATE UNIQUE INDEX ON twins (abs(n));
@@ -92,7 +93,8 @@ SELECT to_jsonb(volumes) AS as_read FROM volumes WHERE id = 'v2' \gset
 SELECT outcome FROM volguard.conditional_update('volumes', '{"id": "v2"}', '{"status": "x"}', :'as_read');
 SELECT outcome, unmet FROM volguard.conditional_update('volumes', '{"id": "v2"}', '{"status": "y"}', :'as_read');
 
--- A fence: held it lets the update through; released, unknown or of a fenced service it is an outcome and no error.
+-- A fence: if the token is held, the update is done; if it is released,
+-- unknown or of a fenced service, that is an outcome and not an error.
 SELECT volguard.register_service('node', 'volume', 'cu') AS service \gset
 SELECT volguard.acquire(:service, 'volume', 'v2') AS token \gset
 SELECT outcome, updated FROM volguard.conditional_update('volumes', '{"id": "v2"}', '{"size": 30}', fence => :token);
@@ -104,7 +106,7 @@ SELECT volguard.acquire(:service, 'volume', 'v2') AS token, volguard.register_se
 SELECT * FROM volguard.conditional_update('volumes', '{"id": "v2"}', '{"size": 33}', fence => :token);
 SELECT size FROM volumes WHERE id = 'v2';
 
--- A refusal writes nothing. A row that isn't there costs not even a transaction id.
+-- A refusal writes nothing. If the row does not exist, the call takes not even a transaction id.
 SELECT ctid AS before FROM volumes WHERE id = 'v2' \gset
 SELECT n_tup_upd AS updates FROM pg_stat_xact_user_tables WHERE relid = 'volumes'::regclass \gset
 BEGIN;
@@ -116,7 +118,7 @@ SELECT n_tup_upd - :updates AS updates FROM pg_stat_xact_user_tables WHERE relid
 COMMIT;
 SELECT ctid = :'before' AS same_tuple FROM volumes WHERE id = 'v2';
 
--- Triggers run as ever: what they make of the row is in the answer, and they may come back here.
+-- Triggers run as usual: their changes of the row are in the answer, and they may call conditional_update themselves.
 CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.attach_status := (volguard.conditional_update('cu.truth', '{"id": "a"}', '{"touched": 100}')).outcome;
@@ -127,7 +129,7 @@ SELECT outcome, new_row FROM volguard.conditional_update('volumes', '{"id": "v1"
 SELECT * FROM volguard.conditional_update('volumes', '{"id": "v1"}', '{"size": 5000}'); :code
 DROP TRIGGER stamp ON volumes;
 
--- A plan outlives changes of its table.
+-- A plan stays valid when its table changes.
 CREATE TABLE changing (id integer PRIMARY KEY, a integer, b text);
 INSERT INTO changing VALUES (1, 1, 'one');
 PREPARE change AS SELECT outcome, new_row, unmet FROM volguard.conditional_update('cu.changing', '{"id": 1}', '{"a": 1}', '{"a": 1, "b": "one"}');
@@ -152,13 +154,13 @@ CREATE TABLE changing (b text, id text, a numeric);
 INSERT INTO changing VALUES ('one', '1', 1.0);
 EXECUTE change;
 
--- More shapes than plans are kept.
+-- More forms than the number of plans that are kept.
 SELECT count(*), sum(updated) FROM generate_series(1, 600) AS n, LATERAL volguard.conditional_update('truth', '{"id": "b"}',
     '{"touched": 1}', jsonb_build_object('c', array_to_json(array_fill('b'::text, ARRAY[n])))) AS answer;
 
 SELECT count(*) < 300 AS bounded FROM pg_backend_memory_contexts WHERE name = 'CachedPlanSource';
 
--- A partitioned table, also when the row moves; a parent whose children may repeat its key.
+-- A partitioned table, also when the row moves; a parent whose children may have the same key.
 CREATE TABLE measured (zone integer, id integer, status text, PRIMARY KEY (zone, id)) PARTITION BY LIST (zone);
 CREATE TABLE measured_1 PARTITION OF measured FOR VALUES IN (1);
 CREATE TABLE measured_2 PARTITION OF measured FOR VALUES IN (2);
@@ -184,7 +186,7 @@ SELECT outcome, new_row FROM volguard.conditional_update('"My ""odd"" schema"."s
     '{"a.b": null, "q\"q": [null, "x"], "t": {"not": "t"}, "$1": null, "ünï": null, "user": null}');
 DROP SCHEMA "My ""odd"" schema" CASCADE;
 
--- A key of a unique index is found by it: no condition or cast keeps the planner from it.
+-- A unique index finds the row by its key: no condition or cast prevents that.
 CREATE TABLE indexed (id uuid PRIMARY KEY, name varchar(40) UNIQUE, status text);
 INSERT INTO indexed SELECT md5(n::text)::uuid, 'volume-' || n, 'ok' FROM generate_series(1, 5000) AS n;
 ANALYZE indexed;

@@ -53,7 +53,7 @@ SELECT cached();
 SELECT count(*) FROM disks
 WHERE (name, code, size, busy, meta, tags, seen) IS NOT DISTINCT FROM
       ('locked-' || id, 'd' || id, id * 1.50, id % 3 = 0, to_jsonb('new-' || id), ARRAY['t' || id], '2027-01-01 00:00+00'::timestamptz + id * interval '1 hour');
--- The same forms again, when no condition holds any more: each call judges by its own values.
+-- The same forms again, when no condition holds any more: each call uses its own values.
 SELECT form, count(*) AS calls, sum(updated) AS updated, array_agg(DISTINCT unmet) AS unmet
 FROM unnest(ARRAY['text', 'number', 'json', 'time']) AS form, generate_series(1, 40) AS n, of_form(form, n),
      volguard.conditional_update('disks', key, changes, expected, filter)
@@ -69,7 +69,7 @@ SELECT unmet, cached() FROM volguard.conditional_update('pairs', '{"id": 2}', '{
 SELECT outcome, cached() FROM volguard.conditional_update('pairs', '{"id": 3}', '{"a": 5, "b": 6, "c": "p", "d": "q"}', '{"a": 3, "b": 4, "c": "x", "d": "y"}');
 SELECT * FROM pairs ORDER BY id;
 
--- A scalar of another kind, and null, make another form; so do the values inside of a list or an object.
+-- A scalar of another type, and null, make another form; so do the values inside a list or an object.
 SELECT new_row ->> 'c' AS c, cached() FROM volguard.conditional_update('pairs', '{"id": 1}', '{"c": "7"}');
 SELECT new_row ->> 'c' AS c, cached() FROM volguard.conditional_update('pairs', '{"id": 1}', '{"c": 8}');
 SELECT new_row ->> 'c' AS c, cached() FROM volguard.conditional_update('pairs', '{"id": "1"}', '{"c": 9}');
@@ -99,7 +99,7 @@ SELECT new_row ->> 'name' AS name, cached() FROM volguard.conditional_update('di
 SELECT new_row ->> 'name' AS name, cached() FROM volguard.conditional_update('disks', '{"id": 1}', '{"name": "\"ü\"\\n\n%s $1 🙂"}');
 SELECT new_row ->> 'name' AS name, cached() FROM volguard.conditional_update('disks', '{"id": 1}', '{"name": ""}');
 
--- Where no unique index has the key, it stands in the statement twice, and the row is locked by a statement.
+-- If no unique index covers the key, it stands in the statement twice, and a statement locks the row.
 CREATE TABLE copies (id integer, kind text, status text);
 INSERT INTO copies SELECT n, CASE WHEN n > 2 THEN 'twin' ELSE 'single-' || n END, 'ok' FROM generate_series(1, 4) AS n;
 SELECT outcome, new_row, cached() FROM volguard.conditional_update('copies', '{"kind": "single-1"}', '{"status": "s1"}');
@@ -109,12 +109,12 @@ SELECT outcome, new_row, cached() FROM volguard.conditional_update('copies', '{"
 SELECT outcome, new_row, cached() FROM volguard.conditional_update('copies', '{"id": 2, "kind": "single-2"}', '{"status": "l2"}', filter_sql => 'EXISTS (SELECT FROM parts) IS FALSE');
 SELECT outcome, new_row, cached() FROM volguard.conditional_update('copies', '{"id": 2, "kind": "single-1"}', '{"status": "l3"}', filter_sql => 'EXISTS (SELECT FROM parts) IS FALSE');
 SELECT * FROM copies ORDER BY id;
--- What is behind a view may change, so nothing is cached.
+-- The tables behind a view may change, so nothing is cached.
 CREATE VIEW shown AS SELECT * FROM pairs;
 SELECT new_row ->> 'd' AS d, cached() FROM volguard.conditional_update('shown', '{"id": 1}', '{"d": "through a view"}');
 SELECT new_row ->> 'd' AS d, cached() FROM volguard.conditional_update('shown', '{"id": 2}', '{"d": "again"}');
 
--- Work: the row and the status of each are its own, when it starts and when it finishes.
+-- Work: the row and the status of each call are its own, when it starts and when it finishes.
 SELECT volguard.track_resource('cu_cached', 'disks'::regclass, status_column => 'name');
 SELECT volguard.register_service('node', 'cu_cached', 'cu_cached') AS service \gset
 CREATE TEMPORARY TABLE started AS

@@ -1,11 +1,11 @@
--- conditional_update: comparisons, filters over several columns, sub-queries on other tables; which index finds them.
+-- conditional_update: comparisons, filters over several columns, sub-queries on other tables, and the indexes they use.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
 CREATE SCHEMA cu_filter;
 SET search_path = cu_filter;
 
--- Every comparison on a number and on NULL; each holds or doesn't, so its "not" is the rest.
+-- Every comparison with a number and with NULL; each holds or doesn't, so its "not" is the opposite.
 CREATE TABLE numbers (id text PRIMARY KEY, a integer, b integer, touched integer NOT NULL DEFAULT 0);
 INSERT INTO numbers VALUES ('null', NULL, NULL), ('1', 1, 2), ('2', 2, 2), ('3', 3, 2), ('4', 4, NULL);
 CREATE FUNCTION holds_for(filter jsonb) RETURNS text LANGUAGE sql AS $$
@@ -27,7 +27,7 @@ FROM unnest(ARRAY['{"all": []}', '{"any": []}', '{"where": {}}', '{"not": {"any"
                   '{"not": {"not": {"where": {"a": {"lt": {"column": "b"}}}}}}']::jsonb[]) WITH ORDINALITY AS t (f, n)
 ORDER BY n;
 
--- Types compare as Postgres compares them, and by nothing that a search_path brings in.
+-- Types compare as Postgres compares them, without any operator of the search_path.
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 CREATE TABLE mixed (id integer PRIMARY KEY, small smallint, big bigint, n numeric, v varchar(10), t text, c char(5), at timestamptz, day date,
     wall timestamp, m mood, u uuid, tags text[], ip inet, span interval, j json);
@@ -53,7 +53,7 @@ SELECT volguard.conditional_update('mixed', '{"id": 1}', '{"id": 1}', '{"small":
 SELECT volguard.conditional_update('mixed', '{"id": 1}', '{"id": 1}', '{"small": {"eq": {"value": {"a": 1}}}}'); :code
 \set VERBOSITY default
 
--- Other tables: outer is the row that is updated, however deep.
+-- Other tables: outer is the row that is updated, at any depth.
 CREATE TABLE volumes (id integer PRIMARY KEY, status text, pool integer, name text);
 CREATE TABLE snapshots (id integer PRIMARY KEY, volume_id integer, deleted boolean, size integer);
 CREATE TABLE backups (id integer PRIMARY KEY, snapshot_id integer, volume_id integer, pool integer);
@@ -75,7 +75,7 @@ SELECT volumes_with('{"exists": {"table": "snapshots", "filter": {"exists": {"ta
 SELECT unmet FROM volguard.conditional_update('volumes', '{"id": 1}', '{"status": "deleting"}', '{"status": "error", "pool": 7}',
     '{"not": {"exists": {"table": "snapshots", "where": {"volume_id": {"eq": {"outer": "id"}}}}}}', filter_sql => 'name <> ''one''');
 
--- Malformed filters, each with its place.
+-- Malformed filters: the error names the place.
 \set VERBOSITY terse
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": 0}', filter => '[]'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": 0}', filter => '{}'); :code
@@ -91,7 +91,7 @@ SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": {"outer": "
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": 0}', '{"pool": {"lt": null}}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": 0}', filter => (repeat('{"not": ', 40) || '{"all": []}' || repeat('}', 40))::jsonb); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": 0}', filter => jsonb_build_object('any', (SELECT jsonb_agg('{"exists": {"table": "snapshots"}}'::jsonb) FROM generate_series(1, 33)))); :code
--- A wrong literal is told before a row is looked for, also where documents like these are known.
+-- A wrong literal is reported before a row is searched, also if documents of this form are cached.
 SELECT volguard.conditional_update('volumes', '{"id": 9}', '{"pool": "x"}', filter => '{"exists": {"table": "snapshots"}}'); :code
 SELECT outcome FROM volguard.conditional_update('volumes', '{"id": 9}', '{"pool": "7"}', filter => '{"exists": {"table": "snapshots"}}');
 SELECT volguard.conditional_update('volumes', '{"id": 9}', '{"pool": "x"}', filter => '{"exists": {"table": "snapshots"}}'); :code
@@ -100,7 +100,8 @@ SELECT outcome FROM volguard.conditional_update('volumes', '{"id": 9}', '{"pool"
 \set VERBOSITY default
 SELECT * FROM volumes ORDER BY id;
 
--- Indexes find the row and the rows of other tables: literals come as the column's type, and columns are compared bare.
+-- Indexes find the row and the rows of other tables: literals have
+-- the type of the column, and columns are compared without a cast.
 CREATE TABLE many (id uuid PRIMARY KEY, parent uuid, n integer NOT NULL);
 INSERT INTO many SELECT md5(i::text)::uuid, md5((i / 2)::text)::uuid, i FROM generate_series(1, 5000) AS i;
 CREATE INDEX ON many (parent);
@@ -114,7 +115,7 @@ SELECT outcome FROM volguard.conditional_update('many', jsonb_build_object('id',
 SELECT seq_scan - :seq AS seq_scans, idx_scan - :idx AS idx_scans FROM pg_stat_xact_user_tables WHERE relid = 'many'::regclass;
 COMMIT;
 
--- The sub-query runs as the caller: his privileges, his rows.
+-- The sub-query runs with the caller's privileges and sees the caller's rows.
 CREATE ROLE regress_cu_reader;
 SELECT volguard.grant_usage('regress_cu_reader');
 GRANT USAGE ON SCHEMA cu_filter TO regress_cu_reader;
@@ -132,7 +133,7 @@ SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": 0}', filter
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"pool": 0}', filter_sql => 'EXISTS (SELECT FROM volguard.workers)'); :code
 RESET ROLE;
 
--- A hostile path: operators before pg_catalog's are never called.
+-- A hostile search_path: operators in front of those of pg_catalog are never called.
 CREATE SCHEMA hostile;
 CREATE FUNCTION hostile.no(integer, integer) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'caught'; END $$;
 CREATE FUNCTION hostile.nt(text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'caught'; END $$;

@@ -1,4 +1,4 @@
--- conditional_update: what it refuses, each with its SQLSTATE, and nothing changed; who may do what; hostile surroundings.
+-- conditional_update: what it refuses, each with its SQLSTATE and without a change; privileges; a hostile search_path.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
@@ -8,15 +8,15 @@ CREATE TABLE volumes (id integer PRIMARY KEY, status text NOT NULL, size integer
 INSERT INTO volumes VALUES (1, 'available', 10, 1), (2, 'in-use', 20, 2);
 ALTER TABLE volumes DROP COLUMN gone;
 
--- NULL for each argument that must be there.
+-- NULL for each required argument.
 SELECT volguard.conditional_update(NULL, '{"id": 1}', '{"size": 0}'); :code
 SELECT volguard.conditional_update('volumes', NULL, '{"size": 0}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', NULL); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"size": 0}', NULL); :code
--- NULL for the others is as if left out.
+-- NULL for the other arguments means that they are left out.
 SELECT outcome FROM volguard.conditional_update('volumes', '{"id": 1}', '{"size": 10}', '{}', NULL, NULL, NULL, NULL);
 
--- Nothing to find a row by, nothing to set.
+-- Nothing to find a row by, and nothing to set.
 SELECT volguard.conditional_update('volumes', '{}', '{"size": 0}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{}', changes_sql => '{}'); :code
@@ -38,17 +38,17 @@ SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"size": 0}', '{"sta
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"size": 0}', '{"status": {"null": true}}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"size": 0}', '{"status": {"not": ["a", ["b"]]}}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"size": 0}', '{"status": {"not": "a", "null": 1}}'); :code
--- Too deep, for us and for the parser; too many.
+-- Too deep, for volguard and for the parser; too many.
 \set VERBOSITY terse
 SELECT volguard.conditional_update('volumes', '{"id": 1}', ('{"size": ' || repeat('{"add": [1, ', 20) || '1' || repeat(']}', 20) || '}')::jsonb); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', ('{"size": ' || repeat('[', 3000) || repeat(']', 3000) || '}')::jsonb); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"size": 0}', jsonb_build_object('size', (SELECT jsonb_agg(n) FROM generate_series(1, 10000) AS n))); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', (SELECT jsonb_object_agg('c' || n, n) FROM generate_series(1, 1601) AS n)); :code
--- What serde_json uses for numbers inside means nothing here.
+-- The name that serde_json uses internally for numbers has no meaning here.
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"size": {"$serde_json::private::Number": "0 WHERE false; --"}}'); :code
 \set VERBOSITY default
 
--- Columns that the table hasn't, with the one that was probably meant.
+-- Columns that the table doesn't have, with a suggestion.
 SELECT volguard.conditional_update('volumes', '{"idd": 1}', '{"size": 0}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"Size": 0}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"size": 0}', '{"statsu": "available"}'); :code
@@ -71,18 +71,18 @@ SELECT volguard.conditional_update('numbers', '{"last_value": 1}', '{"last_value
 SELECT volguard.conditional_update('volumes_pkey', '{"id": 1}', '{"size": 0}'); :code
 SELECT volguard.conditional_update(1::regclass, '{"id": 1}', '{"size": 0}'); :code
 SELECT volguard.conditional_update('nowhere', '{"id": 1}', '{"size": 0}'); :code
--- A table with a rule can't say what it updated; Postgres says so.
+-- A table with a rule can't return what it updated; Postgres reports that.
 CREATE TABLE ruled (id integer);
 CREATE RULE elsewhere AS ON UPDATE TO ruled DO INSTEAD NOTHING;
 \set VERBOSITY sqlstate
 SELECT volguard.conditional_update('ruled', '{"id": 1}', '{"id": 2}');
--- Nothing can be written in a read-only transaction.
+-- A read-only transaction can't write.
 BEGIN READ ONLY;
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"size": 0}');
 ROLLBACK;
 \set VERBOSITY default
 
--- Nothing of a document is SQL.
+-- No part of a document is read as SQL.
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"size\" = 0 WHERE true; --": 0}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"size": {"column": "size + 1"}}'); :code
 SELECT volguard.conditional_update('volumes', '{"id\" = \"id": 1}', '{"size": 0}'); :code
@@ -93,7 +93,8 @@ SELECT * FROM volumes ORDER BY id;
 
 UPDATE volumes SET status = 'in-use' WHERE id = 2;
 
--- The caller's privileges, and no others: EXECUTE on the function is not enough, and the fence is for its own people.
+-- The caller's privileges, and no others: EXECUTE on the function is not
+-- enough, and only the role of the service may use the token as a fence.
 CREATE ROLE regress_cu_clerk;
 CREATE ROLE regress_cu_stranger;
 GRANT USAGE ON SCHEMA cu_no TO regress_cu_clerk, regress_cu_stranger;
@@ -117,7 +118,7 @@ SELECT outcome, unmet FROM volguard.conditional_update('volumes', '{"id": 1}', '
 SELECT volguard.conditional_update('volguard.workers', jsonb_build_object('token', :token), '{"status": "x"}');
 RESET ROLE;
 \set VERBOSITY default
--- Row-level security: a row that the caller can't see isn't there; one that he may not make is refused.
+-- Row-level security: a row that the caller can't see does not exist; a new row that the policy forbids is refused.
 ALTER TABLE volumes ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON volumes TO regress_cu_clerk USING (id = 1) WITH CHECK (status <> 'forbidden');
 SET ROLE regress_cu_clerk;
@@ -125,11 +126,12 @@ SELECT outcome FROM volguard.conditional_update('volumes', '{"id": 1}', '{"statu
 SELECT outcome FROM volguard.conditional_update('volumes', '{"id": 2}', '{"status": "seen"}', '{"status": "in-use"}');
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"status": "forbidden"}'); :code
 RESET ROLE;
--- The same backend and plan, as a role that the policy isn't for.
+-- The same backend and plan, with a role that the policy does not apply to.
 SELECT outcome FROM volguard.conditional_update('volumes', '{"id": 2}', '{"status": "seen"}', '{"status": "in-use"}');
 SELECT outcome, unmet FROM volguard.conditional_update('volumes', '{"id": 2}', '{"status": "seen"}', '{"status": "in-use"}');
 
--- A hostile path: what the caller puts before pg_catalog is never called, a temporary table shadows nothing.
+-- A hostile search_path: what the caller puts in front of
+-- pg_catalog is never called, and a temporary table hides nothing.
 CREATE SCHEMA hostile;
 CREATE FUNCTION hostile.yes(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'caught'; END $$;
 CREATE FUNCTION hostile.yes(integer, integer) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'caught'; END $$;
@@ -149,7 +151,7 @@ SELECT (volguard.conditional_update('cu_no.volumes', '{"status": "seen", "id": 1
 SELECT (volguard.conditional_update('cu_no.volumes', '{"size": 11}', '{"size": 12}')).outcome;
 RESET search_path;
 SELECT * FROM cu_no.volumes ORDER BY id;
--- A temporary table is a table too.
+-- A temporary table works like any table.
 INSERT INTO pg_temp.volumes VALUES (1, 'temporary');
 SELECT outcome, new_row FROM volguard.conditional_update('pg_temp.volumes', '{"id": 1}', '{"status": "x"}', '{"status": "temporary"}');
 DROP TABLE pg_temp.volumes;

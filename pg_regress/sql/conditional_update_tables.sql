@@ -1,4 +1,5 @@
--- conditional_update: which relations it takes: views that Postgres updates by itself, changed tables, dropped columns, keys of any kind.
+-- conditional_update: the relations that it accepts: automatically
+-- updatable views, changed tables, dropped columns, keys of any kind.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
@@ -8,7 +9,7 @@ CREATE TABLE volumes (gone text, id integer PRIMARY KEY, status text, size integ
 ALTER TABLE volumes DROP COLUMN gone;
 INSERT INTO volumes VALUES (1, 'available', 10, 'me'), (2, 'in-use', 20, 'me'), (3, 'available', 30, 'you');
 
--- A view that stands for a table: its own columns, its own rows, its check.
+-- A view of a table: its own columns, its own rows, its check option.
 CREATE VIEW mine AS SELECT id AS volume, status, size * 2 AS twice FROM volumes WHERE owner = 'me' WITH CHECK OPTION;
 CREATE VIEW mine_too AS SELECT * FROM mine;
 SELECT outcome, new_row FROM volguard.conditional_update('mine', '{"volume": 1}', '{"status": "deleting"}', '{"status": "available", "twice": {"lt": 21}}');
@@ -17,7 +18,8 @@ SELECT outcome FROM volguard.conditional_update('mine', '{"volume": 3}', '{"stat
 SELECT volguard.conditional_update('mine', '{"volume": 1}', '{"twice": 7}'); :code
 SELECT volguard.conditional_update('mine', '{"status": {"not": "x"}}', '{"status": "y"}'); :code
 SELECT volguard.conditional_update('mine', '{"gone": "x"}', '{"status": "y"}'); :code
--- One that a trigger, a rule or nothing updates: its rows can't be locked while the conditions are looked at.
+-- A view that is updated by a trigger, by a rule or not at all:
+-- its rows can't be locked while the conditions are checked.
 CREATE VIEW triggered AS SELECT * FROM volumes;
 CREATE FUNCTION ignore() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER instead INSTEAD OF UPDATE ON triggered FOR EACH ROW EXECUTE FUNCTION ignore();
@@ -32,7 +34,7 @@ SELECT volguard.conditional_update('ruled', '{"id": 1}', '{"size": 0}'); :code
 SELECT volguard.conditional_update('counted', '{"status": "x"}', '{"status": "y"}'); :code
 SELECT volguard.conditional_update('joined', '{"id": 1}', '{"status": "y"}'); :code
 SELECT * FROM volumes ORDER BY id;
--- Whose privileges: the caller's on the view, the view's owner's on the table.
+-- Privileges: the caller's on the view, the view owner's on the table.
 CREATE ROLE regress_cu_viewer;
 SELECT volguard.grant_usage('regress_cu_viewer');
 GRANT USAGE ON SCHEMA cu_tables TO regress_cu_viewer;
@@ -44,7 +46,7 @@ SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"status": "viewed"}
 SELECT volguard.conditional_update('mine', '{"volume": 1}', '{"status": "x"}', filter_sql => 'EXISTS (SELECT FROM cu_tables.volumes)'); :code
 RESET ROLE;
 
--- A plan with everything in it outlives changes of its tables.
+-- A plan with all kinds of parts stays valid when its tables change.
 DROP VIEW mine, triggered, ruled, counted, joined CASCADE;
 CREATE TABLE snapshots (id integer PRIMARY KEY, volume_id integer NOT NULL, deleted boolean);
 INSERT INTO snapshots VALUES (1, 2, false);
@@ -68,7 +70,7 @@ DROP TABLE pg_temp.snapshots;
 EXECUTE change;
 SELECT size, owner FROM volumes WHERE id = 2;
 
--- Partitions: the conditions look at the row wherever it is; a row that moves is updated once.
+-- Partitions: the conditions read the row wherever it is; a row that moves is updated once.
 CREATE TABLE parted (zone integer, id integer, n integer, tags text[], PRIMARY KEY (zone, id)) PARTITION BY RANGE (zone);
 CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (10);
 CREATE TABLE parted_2 (tags text[], n integer, id integer NOT NULL, zone integer NOT NULL);
@@ -79,7 +81,7 @@ SELECT outcome, new_row FROM volguard.conditional_update('parted', '{"zone": 11,
 SELECT outcome, unmet FROM volguard.conditional_update('parted', '{"zone": 2, "id": 2}', '{"n": 0}', '{"tags": ["a"]}', '{"where": {"n": 23}}');
 SELECT tableoid::regclass, * FROM parted ORDER BY id;
 
--- Keys: several columns, NULL among them, with filters on top.
+-- Keys: several columns, some with NULL, and filters in addition.
 CREATE TABLE slots (node text, device text, n integer);
 INSERT INTO slots VALUES ('a', NULL, 1), ('a', 'x', 2), ('b', NULL, 3), ('b', NULL, 4);
 SELECT outcome, new_row FROM volguard.conditional_update('slots', '{"node": "a", "device": null}', '{"n": 5}', filter => '{"where": {"n": {"le": 1}}}');
@@ -88,7 +90,7 @@ SELECT outcome, unmet FROM volguard.conditional_update('slots', '{"node": "c", "
 SELECT volguard.conditional_update('slots', '{"node": "b", "device": null}', '{"n": 5}', filter => '{"where": {"n": 3}}'); :code
 SELECT volguard.conditional_update('slots', '{"node": "b", "device": null}', '{"n": 5}', filter => '{"exists": {"table": "slots"}}'); :code
 
--- Crash rules take every value.
+-- Crash rules accept every value.
 SELECT volguard.track_resource('cu-volume', 'volumes');
 SELECT volguard.on_crash('cu-volume', 'extending', '{"status": {"case": [{"when": {"exists": {"table": "cu_tables.moved", "where": {"volume_id": {"eq": {"outer": "id"}}}}}, "then": {"concat": ["error_", {"column": "status"}]}}], "else": "available"}}');
 SELECT volguard.on_crash('cu-volume', 'shrinking', '{"status": {"case": [{"when": {"exists": {"table": "nowhere"}}, "then": "x"}]}}'); :code

@@ -1,10 +1,10 @@
--- conditional_update: any type. Literals are read by the type's own input function and compared by its own equality.
+-- conditional_update: any type. The type's own input function reads literals, and its own equality compares them.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
 CREATE SCHEMA cu_types;
 SET search_path = cu_types;
--- An extension of the case-insensitive kind, in a schema that is on no path while its columns are compared.
+-- A case-insensitive type of an extension, in a schema that is not on the search_path while its columns are compared.
 CREATE SCHEMA cu_ext;
 CREATE EXTENSION citext SCHEMA cu_ext;
 CREATE TYPE state AS ENUM ('available', 'in-use', 'error');
@@ -56,7 +56,7 @@ INSERT INTO cases (type, stored, other) VALUES
 SELECT 'CREATE TABLE anything (id integer PRIMARY KEY, ' || string_agg(format('c%s %s', n, type), ', ' ORDER BY n) || ')' FROM cases \gexec
 INSERT INTO anything VALUES (1);
 
--- Set from NULL, found by what the row reads as (an array by its text) and as a key; not found by another value or NULL.
+-- Set from NULL, found by its own JSON (an array by its text) and as a key; not found by another value or NULL.
 SELECT type, "set".outcome AS "set", "set".new_row -> c AS reads_as, same.outcome AS same, key.outcome AS key,
        other.unmet = ARRAY[c] AS other, none.unmet = ARRAY[c] AS "null", differs.outcome AS differs
 FROM cases, LATERAL (SELECT 'c' || n AS c) AS "column",
@@ -69,30 +69,30 @@ FROM cases, LATERAL (SELECT 'c' || n AS c) AS "column",
     volguard.conditional_update('anything', '{"id": 1}', '{"id": 1}', filter => jsonb_build_object('where', jsonb_build_object(c,
         jsonb_build_object('not', other)))) AS differs
 ORDER BY n;
--- The row as read is what is expected, whatever its types; and each column is looked at.
+-- The row as read can be passed as expected, whatever its types; and each column is compared.
 SELECT outcome, unmet FROM volguard.conditional_update('anything', '{"id": 1}', '{"id": 1}', (SELECT to_jsonb(anything) FROM anything));
 SELECT count(*) AS columns, count(*) FILTER (WHERE unmet = ARRAY[c]) AS noticed
 FROM cases, LATERAL (SELECT 'c' || n AS c) AS "column", (SELECT to_jsonb(anything) AS as_read FROM anything) AS new_row,
     volguard.conditional_update('anything', '{"id": 1}', '{"id": 2}', jsonb_set(as_read, ARRAY[c], other));
 
--- Equality is the type's own.
+-- Equality is that of the type.
 CREATE TABLE named (id cu_ext.citext PRIMARY KEY, code char(5), label text COLLATE no_case, span interval, amount numeric);
 INSERT INTO named VALUES ('Vol-A', 'ab', 'Label', '1 day', 1.0);
 SELECT outcome FROM volguard.conditional_update('named', '{"id": "VOL-a"}', '{"amount": 1.00}',
     '{"code": "ab   ", "label": "LABEL", "span": "24:00:00", "amount": 1.000}');
--- To a collation that isn't deterministic, a unique index may hold what the column calls equal.
+-- With a collation that isn't deterministic, a unique index may hold values that the column considers equal.
 CREATE TABLE labels (label text COLLATE no_case, n integer);
 CREATE UNIQUE INDEX ON labels (label COLLATE "C");
 INSERT INTO labels VALUES ('a', 1), ('A', 2);
 SELECT outcome FROM volguard.conditional_update('labels', '{"label": "a"}', '{"n": 3}', '{"n": 2}'); :code
 
--- As may one that compares in another way than the type does.
+-- So may an index with another operator class than the default one.
 CREATE TABLE tags (tag cu_ext.citext, n integer);
 CREATE UNIQUE INDEX ON tags (tag text_ops);
 INSERT INTO tags VALUES ('a', 1), ('A', 2);
 SELECT outcome FROM volguard.conditional_update('tags', '{"tag": "a"}', '{"n": 3}', '{"n": 2}'); :code
 
--- A column that can't be compared can be NULL, or set.
+-- A column without equality can be compared with NULL, and can be set.
 CREATE TABLE opaque (id integer PRIMARY KEY, j json, p point, x xml, pair named);
 INSERT INTO opaque VALUES (1);
 SELECT new_row FROM volguard.conditional_update('opaque', '{"id": 1}', '{"j": "text", "p": "(1,2)", "x": "<a/>"}', '{"j": null, "p": {"not": []}, "x": [null]}');
@@ -107,7 +107,7 @@ SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 1
 SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 1}', '{"pair": "(,,,,)"}');
 SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 1}', (SELECT to_jsonb(opaque) FROM opaque));
 
--- Generated and identity columns can be asked for.
+-- Generated and identity columns can be used in conditions.
 CREATE TABLE made (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a integer, twice integer GENERATED ALWAYS AS (a * 2) STORED);
 INSERT INTO made (a) VALUES (5);
 SELECT new_row FROM volguard.conditional_update('made', '{"id": 1, "twice": 10}', '{"a": {"add": [{"column": "twice"}, 1]}}', '{"twice": {"not": 11}}');
@@ -115,7 +115,7 @@ SELECT outcome FROM volguard.conditional_update('made', '{"id": 1}', '{"twice": 
 SELECT outcome FROM volguard.conditional_update('made', '{"id": 1}', '{"id": 4}'); :code
 
 \set VERBOSITY terse
--- What a type refuses is its own error, with the column named, and nothing changes.
+-- An error of the type is passed on, with the column named, and nothing changes.
 CREATE TABLE strict (id integer PRIMARY KEY, v varchar(5), c char(2), b bit(2), n numeric(4,2), s smallint, u uuid, t timestamptz, e state, d positive,
     name short_name, flag boolean NOT NULL, bytes bytea, j jsonb, a integer[]);
 INSERT INTO strict (id, flag) VALUES (1, true);
@@ -139,7 +139,7 @@ SELECT volguard.conditional_update('strict', '{"id": 1}', '{"id": true}'); :code
 SELECT volguard.conditional_update('strict', '{"id": "one"}', '{"s": 1}'); :code
 SELECT volguard.conditional_update('strict', '{"id": 1}', '{"s": 1}', '{"u": ["00000000-0000-0000-0000-000000000001", "x"]}'); :code
 SELECT volguard.conditional_update('strict', '{"id": 1}', '{"s": 1}', '{"e": {"not": ["error", "gone"]}}'); :code
--- What a column can't hold can still be asked for: it just isn't there.
+-- A condition may have a value that the column can't hold: it just finds no row.
 SELECT outcome, unmet FROM volguard.conditional_update('strict', '{"id": 1}', '{"s": 1}', '{"v": "abcdef", "d": 0, "n": 100, "name": "abcdef"}');
 -- Arithmetic and its errors are those of Postgres.
 SELECT volguard.conditional_update('strict', '{"id": 1}', '{"s": {"div": [1, 0]}}'); :code

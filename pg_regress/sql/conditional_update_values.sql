@@ -1,4 +1,4 @@
--- conditional_update: what columns are set to: joined texts, the clock, cases, lists and objects; SQL of the caller.
+-- conditional_update: values: joined texts, the clock, cases, lists and objects; SQL of the caller.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
@@ -10,21 +10,21 @@ CREATE TABLE things (id integer PRIMARY KEY, status text, previous text, size in
     short varchar(6), n numeric(6,2), flag boolean, tags text[], grid integer[], parts place[], spot place, meta jsonb, plain json, metas jsonb[], names label[]);
 INSERT INTO things (id, status, size, used, flag) VALUES (1, 'in-use', 10, 3, true);
 
--- Joined: everything is text; NULL in, NULL out.
+-- Joined: each part becomes text; NULL in, NULL out.
 SELECT new_row -> 'status' AS status, new_row -> 'previous' AS previous FROM volguard.conditional_update('things', '{"id": 1}',
     '{"status": {"concat": ["error_", {"column": "status"}]}, "previous": {"concat": [{"column": "size"}, "/", 2.50, " ", {"column": "flag"}, " ", {"add": [{"column": "used"}, 1]}]}}');
 SELECT new_row -> 'previous' AS previous FROM volguard.conditional_update('things', '{"id": 1}', '{"previous": {"concat": ["a", {"column": "short"}]}}');
 SELECT volguard.conditional_update('things', '{"id": 1}', '{"short": {"concat": ["much ", "too long"]}}'); :code
 SELECT volguard.conditional_update('things', '{"id": 1}', '{"size": {"concat": [1, 2]}}'); :code
 
--- The clock is the database's, and one for the whole call, in whatever type.
+-- The clock is that of the database, one time for the whole call, in any type.
 SELECT clock_timestamp() AS before \gset
 SELECT outcome FROM volguard.conditional_update('things', '{"id": 1}', '{"at": {"now": true}, "wall": {"now": true}, "day": {"now": true}, "previous": {"concat": [{"now": true}]}}', filter => '{"not": {"where": {"at": {"ge": {"now": true}}}}}');
 SELECT at >= :'before' AND at <= clock_timestamp() AS now, at::timestamp = wall AND at::date = day AND previous = at::text AS the_same FROM things;
 SELECT outcome FROM volguard.conditional_update('things', '{"id": 1}', '{"at": {"add": [{"now": true}, "1 hour"]}}', '{"at": {"le": {"now": true}}}');
 SELECT at > clock_timestamp() + '59 minutes' AS later FROM things;
 
--- Cases: the first that holds.
+-- Cases: the first one that holds.
 SELECT size, answer.new_row -> 'status' AS status, answer.new_row -> 'used' AS used
 FROM unnest(ARRAY[NULL, 3, 30, 300]) AS size, volguard.conditional_update('things', '{"id": 1}', jsonb_build_object('size', size)) AS first,
     volguard.conditional_update('things', jsonb_build_object('id', first.new_row -> 'id'), '{"status": {"case": [{"when": {"where": {"size": {"lt": 10}}}, "then": "small"},
@@ -55,7 +55,7 @@ SELECT volguard.conditional_update('things', '{"id": 1}', '{"parts": {"value": [
 SELECT volguard.conditional_update('things', '{"id": 1}', '{"tags": ["a"]}'); :code
 \set VERBOSITY default
 
--- The row as read is what is expected, whatever is stored in it: nothing of it is a condition.
+-- The row as read can be passed as expected, whatever is stored in it: no part of it is read as a condition.
 SELECT outcome FROM volguard.conditional_update('things', '{"id": 1}', '{"meta": {"value": {"not": null}}, "plain": {"value": {"value": 1}}, "tags": {"value": ["a", null]}, "metas": {"value": [{"ne": 1}]}}');
 SELECT to_jsonb(things) AS as_read FROM things \gset
 SELECT outcome, unmet FROM volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', :'as_read');
@@ -68,17 +68,17 @@ FROM unnest(ARRAY['{"meta": {"not": null}}', '{"meta": {"value": {"any": "thing"
     '{"tags": {"value": ["a"]}}', '{"tags": {"not": [{"value": ["a"]}, {"value": []}]}}', '{"tags": [{"value": ["b"]}, {"value": ["a"]}]}', '{"spot": {"ne": null}}',
     '{"grid": null}']::jsonb[]) WITH ORDINALITY AS t (c, n)
 ORDER BY n;
--- An array takes operators in expected too: no array is an object.
+-- For an array, expected accepts operators too: no array is an object.
 SELECT outcome FROM volguard.conditional_update('things', '{"id": 1}', '{"used": 2}', '{"tags": {"not": {"value": ["b"]}}}');
 
--- SQL of the caller: the row is called target, its columns go by their names; it sees the old row as all values do.
+-- SQL of the caller: the row is called target, and its columns have their names; it sees the old row, as all values do.
 UPDATE things SET size = 10, used = 3, status = 'in-use';
 SELECT new_row -> 'size' AS size, new_row -> 'used' AS used, new_row -> 'status' AS status FROM volguard.conditional_update('things', '{"id": 1}', '{"size": {"column": "used"}}',
     changes_sql => '{"used": "target.size * 2 -- twice", "status": "upper(status) || (SELECT count(*) FROM things)"}', filter_sql => 'size > used AND EXISTS (SELECT FROM things AS t WHERE t.id = target.id)');
 SELECT outcome, unmet FROM volguard.conditional_update('things', '{"id": 1}', '{"used": 2}', '{"used": 5}', filter_sql => 'NULL');
 SELECT outcome, unmet FROM volguard.conditional_update('things', '{"id": 1}', '{"used": 2}', filter_sql => 'used = 5');
 SELECT outcome FROM volguard.conditional_update('things', '{"id": 1}', '{}', changes_sql => '{"used": "$$a)$$::text = ''b'' OR NULL"}'); :code
--- It stays one expression: nothing closes our bracket, opens another statement, adds a clause or sees our parameters.
+-- It stays one expression: it can't close our bracket, start another statement, add a clause or use our parameters.
 \set VERBOSITY terse
 CREATE TABLE attacks (n serial, sql text);
 INSERT INTO attacks (sql) VALUES ('true) OR (true'), ('true) -- '), ('true) /*'), ('true /*'), ('true; DROP TABLE cu_values.things'), ('true); DROP TABLE cu_values.things; --'),
@@ -99,7 +99,7 @@ SELECT volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', changes
 SELECT volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', changes_sql => '{"sise": "2"}'); :code
 SELECT volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', changes_sql => '{"size\" = 1, \"used": "2"}'); :code
 SELECT volguard.conditional_update('things', '{"id": 1}', '{"used": 1}', changes_sql => '[]'); :code
--- The path is the caller's for the caller's SQL.
+-- The caller's search_path applies to the caller's SQL.
 CREATE FUNCTION mine(integer) RETURNS integer LANGUAGE sql AS 'SELECT $1 + 100';
 SELECT new_row -> 'used' AS used FROM volguard.conditional_update('things', '{"id": 2}', '{}', changes_sql => '{"used": "mine(1)"}');
 SET search_path = pg_catalog;

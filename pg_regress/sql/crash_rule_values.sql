@@ -1,4 +1,5 @@
--- Crash rules with every kind of value, and a rule for each status: what conditional_update takes as a value, a rule takes too.
+-- Crash rules with every kind of value, and a rule for each status:
+-- a rule accepts every value that conditional_update accepts.
 CREATE TYPE rule_state AS ENUM ('creating', 'deleting', 'extending', 'error', 'error_deleting', 'available');
 CREATE TABLE rule_values (id integer PRIMARY KEY, state rule_state NOT NULL, before text, note text, size integer, price numeric(8, 2), due timestamptz, spent interval, tags text[], extra jsonb, done boolean);
 CREATE TABLE rule_children (id integer PRIMARY KEY, parent_id integer, state text);
@@ -13,7 +14,7 @@ SELECT volguard.on_crash('rule-value', 'extending', '{
     "before": {"column": "note"}}');
 SELECT status, changes FROM volguard.crash_rules WHERE resource_type = 'rule-value' ORDER BY status;
 
--- Three statuses at once, each with several resources; another service has some of them.
+-- Three statuses at once, each with several resources, which belong to two services.
 SELECT volguard.register_service('node-1', 'volume', 'rule-values') AS one, volguard.register_service('node-2', 'volume', 'rule-values') AS other \gset
 INSERT INTO rule_values (id, state, note, size, price, due)
 SELECT n, (ARRAY['creating', 'deleting', 'extending'])[1 + n % 3]::rule_state, CASE WHEN n < 10 THEN 'note ' || n END, n * 10, n, now() - interval '1 hour' FROM generate_series(1, 12) AS n;
@@ -25,7 +26,7 @@ SELECT id, state, before, note, size, price, tags, extra, done FROM rule_values 
 SELECT id, state, tags, extra, due > now() + interval '23 hours' AS tomorrow, spent >= interval '1 hour' AS an_hour FROM rule_values WHERE id % 3 = 1 ORDER BY id;
 SELECT count(*) FROM volguard.workers WHERE cluster = 'rule-values';
 
--- A value that fits one resource and not another: that one waits.
+-- A value that is valid for one resource and not for another: the other one waits.
 SELECT volguard.on_crash('rule-value', 'creating', '{"state": "error", "price": {"div": [100, {"column": "size"}]}}');
 SELECT volguard.register_service('node-1', 'volume', 'rule-values') AS one \gset
 TRUNCATE rule_values;
@@ -35,7 +36,7 @@ SELECT volguard.deregister_service(:one);
 SELECT state, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :one);
 SELECT id, state, price FROM rule_values ORDER BY id;
 SELECT resource_id FROM volguard.workers WHERE cluster = 'rule-values';
--- A status that the column's type doesn't know is the status of no row.
+-- A status that the type of the column doesn't accept is the status of no row.
 UPDATE volguard.workers SET status = 'no such state' WHERE cluster = 'rule-values';
 SELECT volguard.on_crash('rule-value', 'no such state', '{"state": "error"}');
 SELECT state, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :one);

@@ -1,13 +1,13 @@
--- Crash rules at work: whose rights they have, under which search_path, what they can't do, and what happens when they fail.
+-- Crash rules at work: their privileges, their search_path, what they can't do, and what happens when they fail.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
--- Roles outlive a database, and so a run that was broken off.
+-- Roles outlive their database: an interrupted run may have left some.
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_rule_owner, regress_rule_cleaner;
 RESET client_min_messages;
 CREATE ROLE regress_rule_owner;
 CREATE ROLE regress_rule_cleaner;
 SELECT volguard.grant_usage('regress_rule_owner'), volguard.grant_usage('regress_rule_cleaner');
--- Each role has a path of its own, and on it a function and a view of the same name.
+-- Each role has its own search_path, with a function and a view of the same name.
 CREATE SCHEMA rule_owner AUTHORIZATION regress_rule_owner
     CREATE VIEW whose AS SELECT 'owner' AS name;
 CREATE SCHEMA rule_cleaner AUTHORIZATION regress_rule_cleaner
@@ -17,7 +17,7 @@ GRANT SELECT ON rule_cleaner.whose TO PUBLIC;
 CREATE FUNCTION rule_owner.whose() RETURNS text LANGUAGE sql AS $$SELECT 'owner'$$;
 CREATE FUNCTION rule_cleaner.whose() RETURNS text LANGUAGE sql AS $$SELECT 'cleaner'$$;
 
--- A table whose trigger writes down how it was run and what it was allowed to do.
+-- A table whose trigger records how it was run and what it was allowed to do.
 CREATE TABLE rule_volumes (id text PRIMARY KEY, status text, ran_as text, path text, tried text);
 CREATE FUNCTION rule_try(statement text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -48,7 +48,7 @@ SELECT volguard.on_crash('rule', 'creating', '{"status": "error"}');
 RESET ROLE;
 RESET search_path;
 
--- A service of the cleaner's that died over some volumes.
+-- A dead service of the cleaner's role, with work on some volumes.
 CREATE FUNCTION pg_temp.crashed(ids text[], work_status text DEFAULT 'creating') RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     service bigint := volguard.register_service('node-1', 'volume', 'rule');
@@ -63,7 +63,8 @@ END
 $$;
 CREATE TEMP VIEW left_over AS SELECT resource_id FROM volguard.workers WHERE cluster = 'rule' ORDER BY 1;
 
--- The cleaner has no right to the table; the rule's owner has, and runs the rule: under its own path, in a restricted context.
+-- The cleaner has no privilege on the table; the owner of the rule has, and
+-- runs the rule, under its own search_path and in a restricted context.
 SELECT pg_temp.crashed('{v-1}') AS dead \gset
 SET search_path = rule_cleaner, public;
 SET ROLE regress_rule_cleaner;
@@ -76,7 +77,7 @@ RESET ROLE;
 RESET search_path;
 SELECT * FROM rule_volumes;
 SELECT relname FROM pg_class WHERE relname = 'left_behind' UNION ALL SELECT name FROM pg_prepared_statements UNION ALL SELECT name FROM pg_cursors;
--- The trigger does try: outside of a rule, what was refused above is done.
+-- The trigger does try: outside a rule, what was refused above succeeds.
 SET search_path = rule_owner, public;
 SET ROLE regress_rule_owner;
 BEGIN;
@@ -87,18 +88,18 @@ RESET ROLE;
 RESET search_path;
 DROP TABLE whose;
 
--- Neither is it the right of the extension's owner, or of a superuser who cleans: the same result.
+-- With the extension's owner or a superuser as cleaner, their rights are not used either: the result is the same.
 SELECT pg_temp.crashed('{v-1}') AS dead \gset
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
 SELECT * FROM rule_volumes;
--- By way of somebody else's acquire: the same again.
+-- The same result through the acquire of another service.
 SELECT pg_temp.crashed('{v-1}') AS dead \gset
 SET ROLE regress_rule_cleaner;
 SELECT volguard.acquire(volguard.register_service('node-2', 'volume', 'rule'), 'rule', 'v-1') IS NOT NULL AS got;
 RESET ROLE;
 SELECT ran_as, path FROM rule_volumes;
 
--- What a trigger sets doesn't stay set in the cleaner's session.
+-- A setting that a trigger changes is restored in the cleaner's session.
 CREATE FUNCTION rule_set() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('search_path', 'rule_owner', false), set_config('work_mem', '64kB', false), set_config('volguard.service_down_time', '1', false);
@@ -120,7 +121,8 @@ SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :d
 SELECT current_setting('work_mem') = :'before_work_mem' AS same_memory;
 DROP TRIGGER deferred ON rule_volumes;
 
--- One rule's failure is a warning; that work waits, with its lock, and all else is repaired. What the rule had done by then is undone.
+-- The failure of one rule is a warning; its work waits, with its lock,
+-- and the rest is repaired. Changes of the failed rule are undone.
 CREATE TABLE rule_log (id text);
 GRANT INSERT ON rule_log TO regress_rule_owner;
 CREATE FUNCTION rule_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -141,7 +143,7 @@ SELECT * FROM rule_log ORDER BY id;
 SELECT state FROM volguard.service_status WHERE service_id = :dead;
 DROP TRIGGER refuse ON rule_volumes;
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
--- A cancel is no fault of the rule's: it ends the cleanup, and nothing has happened.
+-- A cancel is not a failure of the rule: it ends the cleanup, and nothing has changed.
 SELECT pg_temp.crashed('{v-1, v-2}') AS dead \gset
 CREATE FUNCTION rule_slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(600); RETURN NEW; END$$;
 CREATE TRIGGER slow BEFORE UPDATE ON rule_volumes FOR EACH ROW EXECUTE FUNCTION rule_slow();
@@ -154,39 +156,39 @@ DROP TRIGGER slow ON rule_volumes;
 SELECT status, count(*) FROM rule_volumes GROUP BY 1;
 SELECT state, held_locks FROM volguard.service_status WHERE service_id = :dead;
 
--- The owner of the rule has lost the right to the table.
+-- The owner of the rule has lost its privilege on the table.
 REVOKE UPDATE ON rule_volumes FROM regress_rule_owner;
 SELECT pg_temp.crashed('{v-1}') AS dead \gset
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
 SELECT status FROM rule_volumes;
 GRANT UPDATE ON rule_volumes TO regress_rule_owner;
--- A row that a policy hides from the rule's role isn't gone.
+-- A row that a policy hides from the rule's role is not treated as gone.
 ALTER TABLE rule_volumes ENABLE ROW LEVEL SECURITY;
 SELECT state, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :dead);
 ALTER TABLE rule_volumes DISABLE ROW LEVEL SECURITY;
--- Two rows of one id: a rule repairs one resource or none.
+-- Two rows with one id: a rule repairs exactly one row or none.
 ALTER TABLE rule_volumes DROP CONSTRAINT rule_volumes_pkey;
 INSERT INTO rule_volumes SELECT * FROM rule_volumes;
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
 SELECT status, count(*) FROM rule_volumes GROUP BY 1;
--- The table under another name is the same table.
+-- A renamed table is the same table.
 SELECT pg_temp.crashed('{v-1}') AS dead \gset
 ALTER TABLE rule_volumes RENAME TO rule_renamed;
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
 ALTER TABLE rule_renamed RENAME TO rule_volumes;
--- A column under another name isn't the same column.
+-- A renamed column isn't the same column.
 SELECT pg_temp.crashed('{v-1}') AS dead \gset
 ALTER TABLE rule_volumes RENAME status TO state;
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
 ALTER TABLE rule_volumes RENAME state TO status;
 SELECT status FROM rule_volumes;
--- The role is gone.
+-- The role of the rule is dropped.
 SELECT pg_temp.crashed('{v-1}') AS dead \gset
 DROP OWNED BY regress_rule_owner CASCADE;
 DROP ROLE regress_rule_owner;
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
 SELECT status FROM rule_volumes;
--- The table is gone. (The warning names its oid.)
+-- The table is dropped. (The warning names its oid.)
 DROP TABLE rule_volumes;
 \set VERBOSITY sqlstate
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);

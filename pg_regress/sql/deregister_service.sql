@@ -2,10 +2,10 @@
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 SELECT volguard.register_service('node-1', 'volume', 'dereg') AS stops, volguard.register_service('node-2', 'volume', 'dereg') AS stays \gset
 
--- Nothing held: the service is gone without a trace.
+-- The service holds nothing: it is gone without a trace.
 SELECT volguard.deregister_service(:stops);
 SELECT service_id = :stays AS stays FROM volguard.services WHERE cluster = 'dereg';
--- Gone is fenced: one error for both.
+-- A service that is gone counts as fenced: one error for both.
 \set VERBOSITY sqlstate
 SELECT volguard.deregister_service(:stops);
 SELECT volguard.heartbeat(:stops);
@@ -21,7 +21,8 @@ SELECT count(*) FROM volguard.workers WHERE cluster = 'dereg';
 SELECT count(*) FROM volguard.services WHERE service_id = :stops;
 SELECT volguard.acquire(:stays, 'volume', 'd-1') AS stays_token \gset
 
--- With work in progress the row stays, fenced, until a cleanup has dealt with the work; the resource stays locked until then.
+-- With work in progress the row stays, fenced, until a cleanup has
+-- finished with the work; the resource stays locked until then.
 SELECT volguard.register_service('node-1', 'volume', 'dereg') AS stops \gset
 SELECT volguard.acquire(:stops, 'volume', 'd-2', status => 'creating') AS work, volguard.acquire(:stops, 'volume', 'd-3', status => 'deleting') AS work2,
        volguard.acquire(:stops, 'volume', 'd-4') AS plain \gset
@@ -37,18 +38,18 @@ SELECT volguard.heartbeat(:stops);
 \set VERBOSITY default
 SELECT count(*) FROM volguard.workers WHERE service_id = :stops;
 
--- A service whose lease is over, but that nobody has fenced, may still stop in order.
+-- A service whose lease is over, but that is not fenced, may still stop in order.
 SELECT volguard.register_service('late', 'volume', 'dereg') AS late \gset
 SELECT volguard.acquire(:late, 'volume', 'd-5') IS NOT NULL AS got;
 UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 day' WHERE service_id = :late;
 SELECT volguard.deregister_service(:late);
 SELECT count(*) FROM volguard.services WHERE service_id = :late;
 
--- NULL and unknown.
+-- NULL and an unknown service.
 SELECT volguard.deregister_service(NULL); :code
 SELECT volguard.deregister_service(-1); :code
 
--- Rolled back, it never stopped: its locks are held, its tokens good.
+-- After a rollback it never stopped: its locks are held, its tokens valid.
 BEGIN;
 SELECT volguard.deregister_service(:stays);
 SELECT count(*) FROM volguard.workers WHERE service_id = :stays;
@@ -63,7 +64,7 @@ SELECT volguard.heartbeat(:stays);
 COMMIT;
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
 
--- Every isolation level will do.
+-- Every isolation level works.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT volguard.deregister_service(:stays);
 ROLLBACK;

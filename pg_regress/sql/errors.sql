@@ -1,5 +1,5 @@
--- Every refusal of the verbs in one place: SQLSTATE, message, hint. Numbers that differ from run to run are masked as N.
--- Roles outlive a database, and so a run that was broken off.
+-- Every refusal of the verbs in one place: SQLSTATE, message, hint. Numbers that differ between runs are masked as N.
+-- Roles outlive their database: an interrupted run may have left some.
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_errors_stranger;
 RESET client_min_messages;
@@ -48,7 +48,7 @@ RESET lock_timeout;
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 :ask(format('SELECT volguard.acquire(%s, ''errors'', ''e-3'', wait => ''1 min'')', :alive));
 ROLLBACK;
--- What a stranger hears.
+-- The messages that a stranger gets.
 SET ROLE regress_errors_stranger;
 :ask(format('SELECT volguard.heartbeat(%s)', :alive));
 :ask(format('SELECT volguard.release(%s)', :plain));

@@ -1,17 +1,17 @@
--- event_log: what happened to services and locks that their holders did not do themselves.
+-- event_log: events of services and locks that their holders did not cause themselves.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
--- Roles outlive a database, and so a run that was broken off.
+-- Roles outlive their database: an interrupted run may have left some.
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_event_reader;
 RESET client_min_messages;
 CREATE ROLE regress_event_reader;
 SELECT volguard.grant_usage('regress_event_reader');
--- The events of this file; its services by their hosts.
+-- The events of this file; its services are named by their hosts.
 CREATE VIEW ours AS
 SELECT e.event_id, kind, e.cluster, s.host AS service, resource_type || ' ' || resource_id || coalesce(' ' || nullif(lock_name, ''), '') AS lock, token IS NOT NULL AS has_token, role = CURRENT_USER AS mine, e.details - 'silent_seconds' AS details
 FROM volguard.event_log AS e LEFT JOIN volguard.services AS s USING (service_id) WHERE e.cluster LIKE 'event%' OR resource_type LIKE 'event%';
 
--- What services do with their own locks leaves none, nor does what was refused or found nothing to do.
+-- A service's calls on its own locks leave no event, nor does a call that was refused or had nothing to do.
 SELECT volguard.register_service('node-1', 'volume', 'event') AS one, volguard.register_service('node-2', 'volume', 'event') AS two \gset
 SELECT volguard.acquire(:one, 'event', 'e-1') AS token \gset
 SELECT volguard.acquire(:two, 'event', 'e-1') AS refused, volguard.set_status(:token, 'creating'), volguard.release(:token), volguard.heartbeat(:one), volguard.reconcile(:one, '{}');
@@ -25,7 +25,7 @@ SELECT volguard.cleanup(service_id => :one);
 SELECT count(*) FROM volguard.cleanup(cluster => 'event');
 SELECT * FROM ours;
 
--- Fenced: by the next incarnation, by itself, by a cleanup, which then tells what it did.
+-- Fenced: by the next incarnation, by itself, by a cleanup, whose event says what it did.
 SELECT volguard.register_service('node-1', 'volume', 'event') \gset
 SELECT volguard.acquire(:two, 'event', 'e-1') AS token, volguard.acquire(:two, 'event', 'e-2', status => 'creating') AS work \gset
 SELECT volguard.deregister_service(:two);
@@ -35,12 +35,12 @@ UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour' WHE
 SELECT locks_released FROM volguard.cleanup(service_id => :three);
 SELECT service, kind, mine, details FROM ours ORDER BY event_id;
 SELECT details->'silent_seconds' > '3600' AS an_hour FROM volguard.event_log WHERE service_id = :three AND kind = 'fenced';
--- That work still waits is no event: a cleanup that is called every second finds the same each time.
+-- Waiting work is no event: a cleanup that runs every second finds the same each time.
 SELECT awaiting FROM volguard.cleanup(cluster => 'event');
 SELECT awaiting FROM volguard.cleanup(cluster => 'event');
 SELECT count(*) FROM ours;
 
--- A rule that failed: with its error, once, however often it is tried, as long as the hour lasts.
+-- A rule that failed: one event with its error per hour, however often it is tried.
 CREATE TABLE event_volumes (id text PRIMARY KEY, status text CHECK (status <> 'error'));
 INSERT INTO event_volumes VALUES ('e-2', 'creating');
 SELECT volguard.track_resource('event', 'event_volumes'), volguard.on_crash('event', 'creating', '{"status": "error"}');
@@ -51,7 +51,7 @@ SELECT kind, lock, mine, details FROM ours WHERE kind = 'rule_failed';
 UPDATE volguard.events SET at = at - interval '1 hour' WHERE kind = 'rule_failed' AND resource_type = 'event';
 SELECT state, awaiting FROM volguard.cleanup(cluster => 'event');
 SELECT count(*) FROM ours WHERE kind = 'rule_failed';
--- One broken rule doesn't crowd out everything else: a hundred of a type in an hour.
+-- One broken rule doesn't fill the log: at most a hundred events of a type in an hour.
 INSERT INTO event_volumes SELECT 'm-' || i, 'creating' FROM generate_series(1, 150) AS i;
 SELECT volguard.register_service('node-4', 'volume', 'event') AS four \gset
 SELECT count(volguard.acquire(:four, 'event', id, status => 'creating')) FROM event_volumes WHERE id LIKE 'm-%';
@@ -64,7 +64,7 @@ SELECT volguard.on_crash('event', 'creating', '{"status": "broken"}');
 SELECT resources_cleaned FROM volguard.cleanup(service_id => :four);
 SELECT service, kind, details FROM ours ORDER BY event_id DESC LIMIT 1;
 
--- What is undone has not happened: no row and no line, neither of a transaction nor of a savepoint in it. Lines come with the commit.
+-- A rolled back transaction or savepoint leaves no row and no line in the server log. Lines are written at the commit.
 SELECT volguard.register_service('node-5', 'volume', 'event') \gset five_
 SET client_min_messages = log;
 UPDATE volguard.clusters SET disabled = false WHERE name = 'event';
@@ -85,7 +85,7 @@ COMMIT;
 RESET client_min_messages;
 SELECT kind, details FROM ours WHERE kind = 'disabled';
 
--- Older ones go, here with a cleanup, though it finds nothing else to do.
+-- Older events are removed, here by a cleanup that has nothing else to do.
 UPDATE volguard.events SET at = at - interval '8 days' WHERE cluster = 'event' AND kind = 'disabled';
 SELECT count(*) FROM volguard.cleanup(cluster => 'no such cluster');
 SELECT count(*) FROM ours WHERE kind = 'disabled';
@@ -94,7 +94,7 @@ SELECT count(*) AS before FROM ours \gset
 UPDATE volguard.events SET at = at - interval '8 days';
 SELECT count(*) FROM volguard.cleanup(cluster => 'no such cluster');
 SELECT count(*) = :before AS all_kept FROM ours;
--- Beyond the number the oldest go, and whoever records one trims.
+-- Beyond the maximum number the oldest events are removed; a call that records an event trims.
 SET volguard.max_events = 10;
 DO $$
 BEGIN
@@ -107,7 +107,7 @@ SELECT count(*) BETWEEN 10 AND 42 AS bounded FROM volguard.event_log;
 SELECT details FROM ours ORDER BY event_id DESC LIMIT 1;
 SELECT count(*) FROM volguard.cleanup(cluster => 'no such cluster');
 SELECT count(*) FROM volguard.event_log;
--- None at all, but still lines.
+-- With a maximum of zero no rows are kept, but log lines are still written.
 SET volguard.event_retention = 0;
 SET client_min_messages = log;
 SELECT volguard.set_cluster_disabled('event', false);
@@ -120,7 +120,7 @@ SELECT volguard.set_cluster_disabled('event', true);
 SELECT count(*) FROM volguard.event_log;
 RESET volguard.max_events;
 
--- Readable with the grant, and for nobody to write.
+-- Readable with the grant, and writable for no user role.
 SET ROLE regress_event_reader;
 SELECT count(*) FROM volguard.event_log;
 SELECT count(*) FROM volguard.events; :code

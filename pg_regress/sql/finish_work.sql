@@ -12,12 +12,12 @@ SELECT volguard.register_service('node-1', 'finish', 'finish') AS one \gset
 CREATE VIEW finish_held AS SELECT resource_id, lock_name, status FROM volguard.lock_status WHERE resource_type = 'finish' ORDER BY 1, 2;
 PREPARE start AS SELECT token FROM volguard.start_work($1, 'finish', $2, '{"status": "extending"}');
 
--- Both at once; the values may look at the row as it was.
+-- Both at once; the values may use the old row.
 EXECUTE start(:one, 'v-1') \gset
 SELECT * FROM volguard.finish_work(:token, '{"status": "available", "size": {"add": [{"column": "size"}, 10]}}');
 SELECT * FROM finish_held;
 SELECT * FROM finish_volumes WHERE id = 'v-1';
--- Once only.
+-- Only once.
 SELECT * FROM volguard.finish_work(:token, '{"status": "error"}');
 SELECT * FROM volguard.finish_work(-1, '{"status": "error"}');
 SELECT status FROM finish_volumes WHERE id = 'v-1';
@@ -26,7 +26,7 @@ SELECT :token AS before \gset
 EXECUTE start(:one, 'v-1') \gset
 SELECT :token > :before AS larger;
 
--- An error changes nothing, and the work can be finished in another way.
+-- An error changes nothing, and the work can be finished with another call.
 SELECT volguard.finish_work(:token, '{"size": 100}'); :code
 SELECT volguard.finish_work(:token, '{"colour": "red"}'); :code
 SELECT volguard.finish_work(:token, '{}'); :code
@@ -38,32 +38,32 @@ BEGIN;
 SELECT outcome FROM volguard.finish_work(:token, '{"status": "available"}');
 ROLLBACK;
 SELECT * FROM finish_held;
--- A row that is gone: the lock is left, for whoever has to decide what that means.
+-- The row is gone: the lock stays, until the caller has decided what that means.
 DELETE FROM finish_volumes WHERE id = 'v-1';
 SELECT * FROM volguard.finish_work(:token, '{"status": "available"}');
 SELECT volguard.assert_held(:token), volguard.release(:token);
 
--- A lock that was taken otherwise will do: the first half and the second needn't be of a kind.
+-- A lock of acquire works too: start and finish may use different calls.
 SELECT volguard.acquire(:one, 'finish', 'v-2') AS token \gset
 SELECT outcome FROM volguard.finish_work(:token, '{"status": "checked"}');
 SELECT volguard.acquire(:one, 'unheard of', 'v-2') AS token \gset
 SELECT volguard.finish_work(:token, '{"status": "checked"}'); :code
 SELECT volguard.release(:token);
 
--- Not another role's.
+-- Another role can't finish it.
 EXECUTE start(:one, 'v-3') \gset
 SET ROLE regress_finish_stranger;
 \set VERBOSITY sqlstate
 SELECT volguard.finish_work(:token, '{"status": "mine"}');
 \set VERBOSITY default
--- Its own service's it may finish, but not change a table that it may not.
+-- The role of the service may finish it, but may not change a table without the privilege.
 SELECT volguard.register_service('node-2', 'finish', 'finish') AS two \gset
 SELECT volguard.acquire(:two, 'finish', 'v-4') AS other \gset
 SELECT volguard.finish_work(:other, '{"status": "mine"}'); :code
 RESET ROLE;
 SELECT * FROM finish_held;
 
--- A service that was fenced finishes nothing; its rule does.
+-- A fenced service finishes nothing; its rule does.
 SELECT volguard.register_service('node-1', 'finish', 'finish') AS next \gset
 SELECT * FROM volguard.finish_work(:token, '{"status": "available"}');
 SELECT status FROM finish_volumes WHERE id = 'v-3';
@@ -71,7 +71,7 @@ SELECT resources_cleaned FROM volguard.cleanup(service_id => :one);
 SELECT * FROM volguard.finish_work(:token, '{"status": "available"}');
 SELECT status FROM finish_volumes WHERE id = 'v-3';
 
--- Start and finish in one transaction, and again.
+-- Start and finish in one transaction, twice.
 BEGIN;
 EXECUTE start(:next, 'v-5') \gset
 SELECT outcome FROM volguard.finish_work(:token, '{"status": "available"}');

@@ -1,6 +1,6 @@
--- force_release: an operator takes one lock away.
+-- force_release: an admin takes one lock away.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
--- Roles outlive a database, and so a run that was broken off.
+-- Roles outlive their database: an interrupted run may have left some.
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_force_operator;
 RESET client_min_messages;
@@ -13,7 +13,8 @@ SELECT volguard.force_release(:plain, 'node-1 hangs');
 SELECT volguard.force_release(token => :work, reason => 'node-1 hangs');
 SELECT volguard.force_release(:plain, 'again') AS gone, volguard.force_release(-1, 'never there') AS never;
 SELECT resource_id FROM volguard.workers WHERE cluster = 'force';
--- The act is logged, and nothing is when nothing was done. (Rows made by hand, for numbers that are the same in every run.)
+-- The call leaves an event, and none if it did nothing. (The rows
+-- are inserted by hand, so that ids are the same in every run.)
 SET client_min_messages = log;
 INSERT INTO volguard.services (service_id, cluster, host, binary_name, lease, registered_by) VALUES (4001, 'force', 'node-4', 'volume', '1 min', 'regress_force_operator');
 INSERT INTO volguard.workers (cluster, resource_type, resource_id, lock_name, token, service_id, acquired_at, updated_at) VALUES ('force', 'volume', 'f-4', '', 42, 4001, now(), now());
@@ -24,7 +25,7 @@ RESET ROLE;
 RESET client_min_messages;
 SELECT kind, service_id, resource_type, resource_id, lock_name, token, role, details FROM volguard.event_log WHERE cluster = 'force' AND token = 42;
 DELETE FROM volguard.services WHERE service_id = 4001;
--- Its holder is told at its next check, and isn't fenced by it.
+-- Its holder learns of it at its next check, and is not fenced by it.
 \set VERBOSITY sqlstate
 SELECT volguard.assert_held(:plain);
 \set VERBOSITY default
@@ -36,7 +37,7 @@ SELECT volguard.force_release(:kept, ''); :code
 SELECT volguard.force_release(:kept, repeat('r', 256)); :code
 SELECT volguard.assert_held(:kept);
 
--- Of a fenced service too: that is when an operator comes.
+-- It works on locks of a fenced service too: that is its usual purpose.
 UPDATE volguard.services SET fenced_at = now() WHERE service_id = :one;
 SELECT volguard.force_release(:kept, 'its node burnt down');
 

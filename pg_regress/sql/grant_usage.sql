@@ -1,6 +1,6 @@
--- grant_usage: what a role can do with it, and nobody without it.
+-- grant_usage: what a role can do with it, and that it can do nothing without it.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
--- Roles outlive a database, and so a run that was broken off.
+-- Roles outlive their database: an interrupted run may have left some.
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_usage_member, "regress_usage Odd ""name""", regress_usage_nobody;
 RESET client_min_messages;
@@ -8,7 +8,7 @@ CREATE ROLE regress_usage_nobody;
 CREATE ROLE "regress_usage Odd ""name""";
 CREATE ROLE regress_usage_member IN ROLE "regress_usage Odd ""name""";
 
--- Nothing is PUBLIC's: not the schema, no function, no table, no view, no sequence.
+-- PUBLIC has no privilege: not on the schema, a function, a table, a view or a sequence.
 SELECT has_schema_privilege('regress_usage_nobody', 'volguard', 'USAGE') AS usage, has_schema_privilege('regress_usage_nobody', 'volguard', 'CREATE') AS "create";
 SELECT count(*) > 0 AS some, count(*) FILTER (WHERE has_function_privilege('regress_usage_nobody', oid, 'EXECUTE')) AS executable FROM pg_proc WHERE pronamespace = 'volguard'::regnamespace;
 SELECT relname FROM pg_class WHERE relnamespace = 'volguard'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f')
@@ -18,7 +18,7 @@ SET ROLE regress_usage_nobody;
 SELECT volguard.heartbeat(1); :code
 SELECT * FROM volguard.lock_status; :code
 RESET ROLE;
--- With the schema alone, each function still says no.
+-- With USAGE on the schema alone, each function still refuses.
 GRANT USAGE ON SCHEMA volguard TO regress_usage_nobody;
 SET ROLE regress_usage_nobody;
 SELECT volguard.heartbeat(1); :code
@@ -27,7 +27,7 @@ SELECT volguard.grant_usage('regress_usage_nobody'); :code
 RESET ROLE;
 REVOKE USAGE ON SCHEMA volguard FROM regress_usage_nobody;
 
--- Granted: every function, the three views, and not one table or sequence.
+-- Granted: every function, the three views, and no table or sequence.
 SELECT volguard.grant_usage(role => 'regress_usage Odd "name"');
 SELECT volguard.grant_usage('regress_usage Odd "name"') AS twice;
 SELECT p.proname FROM pg_proc AS p WHERE p.pronamespace = 'volguard'::regnamespace AND NOT has_function_privilege('regress_usage_member', p.oid, 'EXECUTE') ORDER BY 1;
@@ -36,7 +36,7 @@ FROM pg_class WHERE relnamespace = 'volguard'::regnamespace AND relkind IN ('r',
 SELECT relname FROM pg_class WHERE relnamespace = 'volguard'::regnamespace AND CASE relkind WHEN 'S' THEN has_sequence_privilege('regress_usage_member', oid, 'USAGE, SELECT, UPDATE') END;
 SELECT has_schema_privilege('regress_usage_member', 'volguard', 'CREATE') AS "create";
 
--- It is enough for everything, and the tables are still out of reach.
+-- The grant is enough for everything, and the tables are still out of reach.
 SET ROLE regress_usage_member;
 SELECT volguard.register_service('node-1', 'volume', 'usage') AS mine \gset
 SELECT volguard.acquire(:mine, 'volume', 'u-1', status => 'creating') AS token \gset
@@ -59,12 +59,12 @@ UPDATE volguard.lock_status SET status = NULL; :code
 SELECT nextval('volguard.token_counter'); :code
 SELECT setval('volguard.token_counter', 1); :code
 CREATE TABLE volguard.mine (); :code
--- Whoever may use it can't pass that on, and is told so.
+-- A role with the grant can't pass it on, and gets an error.
 SELECT volguard.grant_usage('regress_usage_nobody'); :code
 RESET ROLE;
 SELECT has_schema_privilege('regress_usage_nobody', 'volguard', 'USAGE') AS usage;
 
--- NULL, empty, unknown. PUBLIC isn't a role, and what is one long name isn't a list.
+-- NULL, empty, unknown. PUBLIC isn't a role, and one long name isn't a list.
 SELECT volguard.grant_usage(NULL); :code
 SELECT volguard.grant_usage(''); :code
 SELECT volguard.grant_usage('regress_usage_none'); :code
@@ -74,18 +74,18 @@ ROLLBACK;
 SELECT volguard.grant_usage('regress_usage_nobody, regress_usage_none'); :code
 SELECT volguard.grant_usage('regress_usage_nobody; DROP TABLE volguard.workers'); :code
 SELECT has_schema_privilege('regress_usage_nobody', 'volguard', 'USAGE') AS usage;
--- With the transaction.
+-- The grant commits with the transaction.
 BEGIN;
 SELECT volguard.grant_usage('regress_usage_nobody');
 ROLLBACK;
 SELECT has_schema_privilege('regress_usage_nobody', 'volguard', 'USAGE') AS usage;
 
--- Taken away again by the usual means.
+-- REVOKE takes it away.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA volguard FROM "regress_usage Odd ""name""";
 SET ROLE regress_usage_member;
 SELECT volguard.heartbeat(1); :code
 RESET ROLE;
--- The lack of a grant is what keeps the tables safe: with one, a role could wake the dead.
+-- The missing grant is what protects the tables: with one, a role could bring a dead service back.
 BEGIN;
 GRANT SELECT, UPDATE ON volguard.services TO regress_usage_member;
 SET LOCAL ROLE regress_usage_member;

@@ -1,4 +1,4 @@
--- heartbeat: the lease starts again, for whoever isn't fenced.
+-- heartbeat: the lease starts again, unless the service is fenced.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 SELECT volguard.register_service('node-1', 'volume', 'beat', '90 s') AS alive, volguard.register_service('node-2', 'volume', 'beat') AS other \gset
 
@@ -7,19 +7,19 @@ UPDATE volguard.services SET heartbeat_at = now() - interval '80 s' WHERE cluste
 SELECT volguard.heartbeat(service_id => :alive);
 SELECT service_id = :alive AS asked, heartbeat_at >= now() - interval '1 s' AS renewed FROM volguard.services WHERE cluster = 'beat' ORDER BY service_id;
 
--- The clock is the database's at the moment of the call, not that of the transaction's start.
+-- The time is that of the database at the moment of the call, not at the start of the transaction.
 BEGIN;
 SELECT volguard.heartbeat(:alive);
 SELECT heartbeat_at > now() AS after_the_start FROM volguard.services WHERE service_id = :alive;
 COMMIT;
 
--- A lease that ran out while nobody fenced the service comes back to life.
+-- A service whose lease ran out is live again after a heartbeat, as long as it is not fenced.
 UPDATE volguard.services SET heartbeat_at = now() - interval '1 hour' WHERE service_id = :alive;
 SELECT state FROM volguard.service_status WHERE service_id = :alive;
 SELECT volguard.heartbeat(:alive);
 SELECT state FROM volguard.service_status WHERE service_id = :alive;
 
--- NULL, unknown, fenced. Dead stays dead: neither the lease nor a heartbeat matters then.
+-- NULL, unknown, fenced. A fenced service stays dead, whatever its lease or its last heartbeat.
 SELECT volguard.heartbeat(NULL); :code
 SELECT volguard.heartbeat(-1); :code
 SELECT volguard.heartbeat(9223372036854775807); :code
@@ -29,13 +29,13 @@ SELECT heartbeat_at AS before FROM volguard.services WHERE service_id = :fenced 
 SELECT volguard.heartbeat(:fenced);
 \set VERBOSITY default
 SELECT heartbeat_at = :'before' AS unchanged, fenced_at IS NULL AS live FROM volguard.services WHERE service_id = :fenced;
--- The mark is what keeps it dead: taken away by force, the zombie would be back.
+-- The mark is what keeps it dead: if it is removed by force, the zombie is back.
 BEGIN;
 UPDATE volguard.services SET fenced_at = NULL, host = 'zombie' WHERE service_id = :fenced;
 SELECT volguard.heartbeat(:fenced);
 ROLLBACK;
 
--- The heartbeat's column is in no index, and the update stays on its page.
+-- No index has the heartbeat column, and the update stays on its page.
 SELECT count(*) FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
 WHERE indrelid = 'volguard.services'::regclass AND attname = 'heartbeat_at';
 BEGIN;
@@ -54,7 +54,7 @@ SELECT volguard.heartbeat(:fenced);
 SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
 COMMIT;
 
--- Every isolation level will do; a read-only transaction won't.
+-- Every isolation level works; a read-only transaction doesn't.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT volguard.heartbeat(:alive);
 COMMIT;

@@ -1,5 +1,5 @@
--- A search_path full of traps: functions, operators, types and tables that catch whatever isn't named with its schema.
--- Roles outlive a database, and so a run that was broken off.
+-- A search_path full of traps: functions, operators, types and tables that catch every name without a schema.
+-- Roles outlive their database: an interrupted run may have left some.
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_hostile;
 RESET client_min_messages;
@@ -10,7 +10,8 @@ INSERT INTO hostile_volumes VALUES ('v-1', 'creating');
 GRANT SELECT, UPDATE ON hostile_volumes TO regress_hostile;
 CREATE SCHEMA hostile AUTHORIZATION regress_hostile;
 SET ROLE regress_hostile;
--- Every function of pg_catalog that our SQL could mean, and every operator: the same arguments, and an error that says as whom.
+-- Every function of pg_catalog that our SQL could use, and every
+-- operator: the same arguments, and an error that names the current role.
 CREATE FUNCTION hostile.trap(what text) RETURNS void LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'trap % as %', what, current_user; END$$;
 DO $$
 DECLARE
@@ -58,7 +59,8 @@ CREATE SEQUENCE hostile.token_counter;
 CREATE SEQUENCE hostile.lineage;
 RESET ROLE;
 
--- A fresh backend, as an ordinary role and then as a superuser; the path, and temporary tables in front of it, are there before the first call.
+-- A new backend, as an ordinary role and then as a superuser; the path,
+-- and temporary tables in front of it, exist before the first call.
 CREATE FUNCTION public.hostile_temporary() RETURNS pg_catalog.void LANGUAGE sql AS $$
     CREATE TEMP TABLE services (service_id bigint);
     CREATE TEMP TABLE workers (token bigint);
@@ -73,14 +75,14 @@ $$;
 SELECT public.hostile_temporary();
 SET SESSION AUTHORIZATION regress_hostile;
 SET search_path = pg_temp, hostile, pg_catalog;
--- The traps are live: what isn't named with its schema is caught.
+-- The traps work: a name without a schema is caught.
 \set VERBOSITY terse
 SELECT 1 = 1;
 SELECT now();
 SELECT count(*) FROM public.hostile_volumes;
 SELECT 'x'::text;
 \set VERBOSITY default
--- Nothing of ours is.
+-- No name of volguard's SQL is caught.
 SELECT volguard.register_service('node-1', 'volume', 'hostile') AS first \gset
 SELECT volguard.acquire(:first, 'hostile', 'h-1') IS NOT NULL AS got, volguard.heartbeat(:first);
 SELECT volguard.register_service('node-1', 'volume', 'hostile', '1 min', '{}') AS service \gset

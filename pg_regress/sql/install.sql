@@ -1,7 +1,7 @@
 -- CREATE EXTENSION and DROP EXTENSION, in a database of its own.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 \set here :DBNAME
--- Roles and databases outlive a run that was broken off.
+-- An interrupted run may have left roles and databases.
 SET client_min_messages = warning;
 DROP DATABASE IF EXISTS regress_volguard_install;
 DROP ROLE IF EXISTS regress_install_stranger;
@@ -10,7 +10,8 @@ CREATE ROLE regress_install_stranger;
 CREATE DATABASE regress_volguard_install OWNER regress_install_stranger;
 \c regress_volguard_install
 
--- A schema that somebody made before us could hold functions that catch our calls: refused, and nothing is left.
+-- A schema that was made before the extension could contain functions
+-- that catch its calls: it is refused, and nothing is left.
 SET ROLE regress_install_stranger;
 CREATE SCHEMA volguard;
 CREATE FUNCTION volguard.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT now()';
@@ -21,31 +22,33 @@ CREATE EXTENSION volguard; :code
 SELECT count(*) FROM pg_extension WHERE extname = 'volguard';
 SELECT count(*) FROM pg_class WHERE relnamespace = 'volguard'::regnamespace;
 DROP SCHEMA volguard CASCADE;
--- The owner of the database is no superuser, and may not.
+-- The owner of the database is no superuser, and may not create the extension.
 SET ROLE regress_install_stranger;
 CREATE EXTENSION volguard; :code
 RESET ROLE;
--- Neither can it live in another schema.
+-- It can't live in another schema either.
 CREATE EXTENSION volguard SCHEMA public; :code
 CREATE EXTENSION volguard;
 ALTER EXTENSION volguard SET SCHEMA public; :code
 SELECT extname, extrelocatable, extnamespace::regnamespace FROM pg_extension WHERE extname = 'volguard';
 
--- It needs no shared_preload_libraries, and all that is in the schema belongs to it.
+-- It needs no shared_preload_libraries, and all objects of the schema belong to it.
 SELECT p.oid::regprocedure FROM pg_proc AS p WHERE pronamespace = 'volguard'::regnamespace AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e');
 SELECT c.oid::regclass FROM pg_class AS c WHERE relnamespace = 'volguard'::regnamespace AND relkind IN ('r', 'v', 'S') AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e');
--- All rows that it has are dumped.
+-- pg_dump dumps all its rows.
 SELECT c.oid::regclass FROM pg_class AS c, pg_extension AS e WHERE e.extname = 'volguard' AND relnamespace = 'volguard'::regnamespace AND relkind IN ('r', 'S') AND c.oid <> ALL (e.extconfig);
 
--- What a function says of itself: VOLATILE, PARALLEL UNSAFE and called on NULL, all but any_of and none_of; every one has a comment.
+-- Attributes of the functions: VOLATILE, PARALLEL UNSAFE and
+-- called on NULL, except any_of and none_of; each has a comment.
 SELECT proname, provolatile, proparallel, proisstrict, prosecdef, obj_description(oid, 'pg_proc') <> '' AS comment FROM pg_proc WHERE pronamespace = 'volguard'::regnamespace ORDER BY proname;
 -- The names of the arguments are a contract.
 SELECT proname || '(' || pg_get_function_arguments(oid) || ') -> ' || pg_get_function_result(oid) AS signature FROM pg_proc WHERE pronamespace = 'volguard'::regnamespace ORDER BY proname;
 
--- Dropped and made again in one session: what the backend remembers of the old tables and services is not used for the new.
+-- Dropped and created again in one session: the backend's caches
+-- of the old tables and services are not used for the new ones.
 CREATE TABLE volumes (id text PRIMARY KEY, status text);
 PREPARE beat AS SELECT volguard.heartbeat($1);
--- Nothing that is ever compared follows the locale, which may change with the operating system.
+-- No compared column uses the default collation, which may change with the operating system.
 SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
 WHERE relnamespace = 'volguard'::regnamespace AND relkind = 'r' AND attcollation = 'pg_catalog."default"'::regcollation
 ORDER BY 1, 2;
@@ -74,11 +77,11 @@ EXECUTE beat(1);
 \set VERBOSITY default
 SELECT volguard.register_service('node-1', 'volume') AS service \gset
 EXECUTE beat(:service);
--- The service of an extension that is gone is unknown to the next one.
+-- A service of the dropped extension is unknown to the new one.
 SELECT volguard.acquire(:service, 'volume', 'v-1') IS NOT NULL AS got;
 DROP EXTENSION volguard;
 EXECUTE beat(:service); :code
--- The schema stays, as Postgres has it, and is empty.
+-- The schema stays, as usual in Postgres, and is empty.
 SELECT count(*) FROM pg_depend WHERE refclassid = 'pg_namespace'::regclass AND refobjid = 'volguard'::regnamespace;
 CREATE EXTENSION volguard;
 \set VERBOSITY sqlstate

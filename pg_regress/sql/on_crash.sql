@@ -1,6 +1,6 @@
--- on_crash: what a crash in a status makes of a resource. What a rule does when it runs is in crash_rules.
+-- on_crash: what a crash in a status makes of a resource. crash_rules has what a rule does when it runs.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
--- Roles outlive a database, and so a run that was broken off.
+-- Roles outlive their database: an interrupted run may have left some.
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_crash_alice, regress_crash_bob;
 RESET client_min_messages;
@@ -10,12 +10,12 @@ SELECT volguard.track_resource('crash-volume', 'crash_volumes');
 SELECT volguard.on_crash('crash-volume', 'creating', '{"status": "error"}');
 SELECT volguard.on_crash(resource_type => 'crash-volume', status => 'deleting', changes => '{"status": "error_deleting", "size": null, "previous_status": {"column": "status"}}');
 SELECT resource_type, status, changes, registered_by = CURRENT_USER::regrole AS mine FROM volguard.crash_rules WHERE resource_type = 'crash-volume' ORDER BY status;
--- Set again: replaced. NULL values: dropped, once or twice.
+-- A second call replaces the rule. NULL for the values drops it, once or twice.
 SELECT volguard.on_crash('crash-volume', 'creating', '{"status": "available", "size": {"mul": [{"column": "size"}, 2]}}');
 SELECT volguard.on_crash('crash-volume', 'deleting', NULL), volguard.on_crash('crash-volume', 'deleting', NULL), volguard.on_crash('crash-volume', 'never', NULL);
 SELECT status, changes FROM volguard.crash_rules WHERE resource_type = 'crash-volume' ORDER BY status;
 
--- NULL, empty, over-long, untracked.
+-- Arguments that are NULL, empty, too long, untracked.
 SELECT volguard.on_crash(NULL, 'creating', '{"status": "error"}'); :code
 SELECT volguard.on_crash('crash-volume', NULL, '{"status": "error"}'); :code
 SELECT volguard.on_crash('', 'creating', '{"status": "error"}'); :code
@@ -25,7 +25,7 @@ SELECT volguard.on_crash('crash-volume', repeat('s', 256), '{"status": "error"}'
 SELECT volguard.on_crash('crash-unknown', 'creating', '{"status": "error"}'); :code
 SELECT volguard.on_crash('crash-unknown', 'creating', NULL); :code
 
--- A rule is checked when it is made, not when something has crashed. SQLSTATE alone: conditional_update has the messages.
+-- A rule is checked when it is made, not after a crash. SQLSTATE alone: conditional_update has the messages.
 \set VERBOSITY sqlstate
 SELECT volguard.on_crash('crash-volume', 'bad', '{}');
 SELECT volguard.on_crash('crash-volume', 'bad', 'null');
@@ -40,7 +40,8 @@ SELECT volguard.on_crash('crash-volume', 'bad', ('{"size": ' || repeat('[', 3000
 \set VERBOSITY default
 SELECT status FROM volguard.crash_rules WHERE resource_type LIKE 'crash-%' OR resource_type = '' ORDER BY status;
 
--- A rule's triggers will run under its registrar's search_path of this moment; the temporary schema never comes first unasked.
+-- The triggers of a rule run under the registrar's search_path of this
+-- moment; the temporary schema comes first only if the path says so.
 SET search_path = public, "odd, ""schema";
 SELECT volguard.on_crash('crash-volume', 'path-1', '{"status": "error"}');
 SET search_path = '';
@@ -50,7 +51,8 @@ SELECT volguard.on_crash('crash-volume', 'path-3', '{"status": "error"}');
 RESET search_path;
 SELECT status, search_path FROM volguard.crash_rules WHERE status LIKE 'path-%' ORDER BY status;
 
--- Who may: members of the role that tracks the type, as long as they can update its table. The rule is then theirs.
+-- Privileges: members of the role that tracks the type, if they
+-- can update its table. The rule then belongs to the caller.
 CREATE ROLE regress_crash_alice;
 CREATE ROLE regress_crash_bob;
 SELECT volguard.grant_usage('regress_crash_alice'), volguard.grant_usage('regress_crash_bob');
@@ -68,7 +70,7 @@ RESET ROLE;
 REVOKE UPDATE ON crash_volumes FROM regress_crash_alice;
 SET ROLE regress_crash_alice;
 SELECT volguard.on_crash('crash-alice', 'extending', '{"status": "error"}'); :code
--- To drop a rule takes no privilege on the table.
+-- Dropping a rule needs no privilege on the table.
 SELECT volguard.on_crash('crash-alice', 'creating', NULL);
 RESET ROLE;
 SELECT resource_type, status, changes, registered_by FROM volguard.crash_rules WHERE resource_type = 'crash-alice' OR changes @> '{"status": "stolen"}';

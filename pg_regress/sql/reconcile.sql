@@ -1,14 +1,14 @@
--- reconcile: what a service holds and doesn't know of is released.
+-- reconcile: locks of a service that are not in its list are released.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 SELECT volguard.register_service('node-1', 'volume', 'recon') AS one, volguard.register_service('node-2', 'volume', 'recon') AS two \gset
 SELECT volguard.acquire(:one, 'volume', 'c-1') AS known, volguard.acquire(:one, 'volume', 'c-2') AS forgotten, volguard.acquire(:one, 'volume', 'c-3', status => 'creating') AS work,
        volguard.acquire(:two, 'volume', 'c-4') AS others \gset
 
--- Another's token, and tokens of nothing, may be in the list and mean nothing.
+-- The list may contain tokens of other services and unknown tokens; they have no effect.
 SELECT volguard.reconcile(:one, ARRAY[:known, :others, -1, :known]);
 SELECT resource_id FROM volguard.workers WHERE cluster = 'recon' ORDER BY 1;
 SELECT volguard.reconcile(service_id => :one, tokens => ARRAY[:known]) AS nothing_more;
--- Knowing nothing, it gives everything back; the others' is the others'.
+-- With an empty list all locks of the service are released; those of other services stay.
 SELECT volguard.reconcile(:one, '{}');
 SELECT resource_id FROM volguard.workers WHERE cluster = 'recon' ORDER BY 1;
 
@@ -22,18 +22,18 @@ UPDATE volguard.services SET fenced_at = now() WHERE service_id = :two;
 SELECT volguard.reconcile(:two, '{}');
 \set VERBOSITY default
 SELECT count(*) FROM volguard.workers WHERE service_id = :two;
--- The mark is what stops it.
+-- The mark is what refuses it.
 BEGIN;
 UPDATE volguard.services SET fenced_at = NULL WHERE service_id = :two;
 SELECT volguard.reconcile(:two, '{}');
 ROLLBACK;
 
--- A lease that is over is no fence.
+-- An expired lease does not fence.
 SELECT volguard.acquire(:one, 'volume', 'c-5') AS known, volguard.acquire(:one, 'volume', 'c-6') AS forgotten \gset
 UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE service_id = :one;
 SELECT volguard.reconcile(:one, ARRAY[:known]);
 
--- Work that it has claimed from a crashed service is not its own to forget: it goes back, unless it is known.
+-- Work that it has claimed from a crashed service is not deleted: it goes back, unless it is in the list.
 UPDATE volguard.workers SET crashed_service_id = -1 WHERE token = :known;
 SELECT volguard.reconcile(:one, ARRAY[:known]);
 BEGIN;

@@ -6,7 +6,7 @@ SELECT service_id = :first AS same_id, cluster, host, binary_name, lease, fenced
 FROM volguard.services WHERE cluster = 'reg';
 SELECT name, disabled, disabled_reason FROM volguard.clusters WHERE name = 'reg';
 
--- The same name again is a new row with a larger id; the earlier incarnation is dead at once, its lease notwithstanding.
+-- The same name again is a new row with a larger id; the earlier incarnation is dead at once, whatever its lease.
 SELECT volguard.acquire(:first, 'volume', 'reg-1') IS NOT NULL AS got;
 SELECT volguard.register_service(host => 'node-1', binary_name => 'backup', cluster => 'reg') AS second \gset
 SELECT :second > :first AS larger;
@@ -15,9 +15,9 @@ SELECT service_id = :second AS newest, fenced_at IS NULL AS live FROM volguard.s
 SELECT volguard.heartbeat(:first);
 SELECT volguard.acquire(:first, 'volume', 'reg-2');
 \set VERBOSITY default
--- What it held waits for a cleanup; it isn't the new incarnation's.
+-- What it held waits for a cleanup; it doesn't pass to the new incarnation.
 SELECT service_id = :first AS of_the_first, alive FROM volguard.lock_status WHERE cluster = 'reg';
--- So is a third, also when the second's lease is over.
+-- A third incarnation does the same, also when the lease of the second is over.
 UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 day' WHERE service_id = :second;
 SELECT volguard.register_service('node-1', 'backup', 'reg') AS third \gset
 SELECT service_id = :third AS newest, fenced_at IS NULL AS live FROM volguard.services WHERE cluster = 'reg' ORDER BY service_id;
@@ -28,17 +28,18 @@ SELECT volguard.register_service('node-2', 'backup', 'reg') > :third AS host,
        volguard.register_service('node-1', 'backup', 'reg-other') > :third AS cluster;
 SELECT cluster, host, binary_name FROM volguard.services WHERE cluster LIKE 'reg%' AND fenced_at IS NULL ORDER BY 1, 2, 3;
 
--- NULL, argument by argument. Names are needed; without a cluster it joins the one named default, and the lease has a setting.
+-- NULL for each argument. Names are required; without a cluster the
+-- service joins the one named default, and the lease has a setting.
 SELECT volguard.register_service(NULL, 'backup', 'reg-null'); :code
 SELECT volguard.register_service('node-1', NULL, 'reg-null'); :code
 SET volguard.service_down_time = '7 s';
 SELECT volguard.register_service('reg-null', 'backup', cluster => NULL, lease => NULL, details => NULL) AS plain \gset
 RESET volguard.service_down_time;
 SELECT cluster, lease, details FROM volguard.services WHERE service_id = :plain;
--- Details nest as deep as jsonb does.
+-- Details may nest as deep as jsonb allows.
 SELECT volguard.register_service('reg-deep', 'backup', details => (repeat('[', 1000) || repeat(']', 1000))::jsonb) IS NOT NULL AS registered;
 
--- Empty and over-long names. The limit is in bytes; what is just short enough is taken as it is.
+-- Names that are empty and too long. The limit is in bytes; a name of the maximum length is accepted.
 SELECT volguard.register_service('', 'backup', 'reg-bad'); :code
 SELECT volguard.register_service('node-1', '', 'reg-bad'); :code
 SELECT volguard.register_service('node-1', 'backup', ''); :code
@@ -50,7 +51,7 @@ SELECT volguard.register_service(repeat('h', 255), repeat('b', 255), 'reg-' || r
 SELECT volguard.register_service(E'it''s; "quoted" \\ \t', 'backup', 'reg ✓') AS odd \gset
 SELECT host = E'it''s; "quoted" \\ \t' AS kept, cluster FROM volguard.services WHERE service_id = :odd;
 
--- A lease must be positive, end, and leave the end of every lease a time that Postgres can tell.
+-- A lease must be positive and finite, and the end of every lease must be a valid timestamp.
 SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '0'); :code
 SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '-1 s'); :code
 SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '-1 day +23 hours'); :code
@@ -59,24 +60,24 @@ SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '178956970 years
 SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '300000 years');
 \set VERBOSITY default
 
--- A transaction that may not write.
+-- A read-only transaction.
 BEGIN READ ONLY;
 \set VERBOSITY sqlstate
 SELECT volguard.register_service('node-1', 'backup', 'reg-bad');
 \set VERBOSITY default
 ROLLBACK;
 
--- None of the refused left anything, neither a service nor its cluster.
+-- No refused call has left a service or its cluster.
 SELECT count(*) FROM volguard.services WHERE cluster IN ('reg-null', 'reg-bad', '', repeat('c', 256));
 SELECT count(*) FROM volguard.clusters WHERE name IN ('reg-null', 'reg-bad', '', repeat('c', 256));
 
--- Rolled back, the new incarnation never was, and the earlier one lives.
+-- After a rollback the new incarnation never existed, and the earlier one lives.
 BEGIN;
 SELECT volguard.register_service('node-1', 'backup', 'reg') > :third AS registered;
 ROLLBACK;
 SELECT volguard.heartbeat(:third);
 
--- At every isolation level; specs/register-meets-register.spec has the case of an old snapshot.
+-- At every isolation level; specs/register-meets-register.spec covers old snapshots.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT volguard.register_service('node-1', 'backup', 'reg-levels') > 0 AS registered;
 COMMIT;
@@ -85,7 +86,7 @@ SELECT volguard.register_service('node-1', 'backup', 'reg-levels') > 0 AS regist
 COMMIT;
 SELECT fenced_at IS NULL AS live FROM volguard.services WHERE cluster = 'reg-levels' ORDER BY service_id;
 
--- The index is what forbids two live incarnations: without it a second row gets in.
+-- The index forbids two live incarnations: without it the second insert succeeds.
 BEGIN;
 INSERT INTO volguard.services (service_id, cluster, host, binary_name, lease, registered_by) VALUES (-1, 'reg', 'node-1', 'backup', '1 min', CURRENT_USER::regrole);
 ROLLBACK;

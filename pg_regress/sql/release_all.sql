@@ -7,26 +7,26 @@ SELECT array_agg(volguard.acquire(service_id, 'volume', 'all-' || i)) AS tokens 
 SELECT volguard.acquire(:two, 'volume', 'all-4', status => 'creating') AS work, volguard.acquire(:two, 'volume', 'all-5') AS kept, volguard.acquire(:fenced, 'volume', 'all-6') AS dead \gset
 UPDATE volguard.services SET fenced_at = now() WHERE service_id = :fenced;
 
--- What is not held doesn't count; what is listed twice counts once; several services, with work or without.
+-- Tokens that are not held don't count; duplicates count once; several services, with work or without.
 SELECT volguard.release_all('{}');
 SELECT volguard.release_all('{-1, 0}');
 SELECT volguard.release_all(tokens => tokens || ARRAY[-1, :work, :work, :dead]) FROM mine;
 SELECT volguard.release_all(tokens || :work::bigint) AS again FROM mine;
 SELECT token = :kept AS kept, token = :dead AS of_the_fenced FROM volguard.workers WHERE cluster = 'relall' ORDER BY 1 DESC;
 
--- NULL, also as one of several: nothing is released then.
+-- NULL, also as one of several: then nothing is released.
 SELECT volguard.release_all(NULL); :code
 SELECT volguard.release_all(ARRAY[:kept, NULL]); :code
 SELECT volguard.release_all('{NULL}'); :code
 SELECT count(*) FROM volguard.workers WHERE token = :kept;
 
--- More than one dimension is read row by row.
+-- An array with more than one dimension is read row by row.
 SELECT volguard.acquire(:two, 'volume', 'all-7') AS more \gset
 BEGIN;
 SELECT volguard.release_all(ARRAY[[:kept, -1], [-1, :more]]);
 ROLLBACK;
 
--- All or nothing with the transaction.
+-- All or nothing, with the transaction.
 BEGIN;
 SELECT volguard.release_all(ARRAY[:kept, :more]);
 ROLLBACK;

@@ -1,10 +1,10 @@
--- reset_resource: forget every lock and all work of a resource.
+-- reset_resource: removes every lock and all work of a resource.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 SELECT volguard.register_service('node-1', 'volume', 'reset') AS one, volguard.register_service('node-2', 'volume', 'reset') AS two, volguard.register_service('node-1', 'volume', 'reset-other') AS elsewhere \gset
 SELECT volguard.acquire(:one, 'reset', 'r-1') AS plain, volguard.acquire(:two, 'reset', 'r-1', 'b', status => 'creating') AS work, volguard.acquire(:elsewhere, 'reset', 'r-1', 'c') AS elsewhere_token,
        volguard.acquire(:one, 'reset', 'r-2') AS other_id, volguard.acquire(:one, 'reset-too', 'r-1') AS other_type \gset
 
--- Each lock that goes leaves an event; nothing does when there was nothing to forget.
+-- Each removed lock leaves an event; a call without effect leaves none.
 SELECT volguard.reset_resource('reset', 'r-1');
 SELECT volguard.reset_resource('reset', 'r-1');
 SELECT kind, cluster, resource_type, resource_id, lock_name, service_id IN (:one, :two, :elsewhere) AS of_theirs, token IN (:plain, :work, :elsewhere_token) AS token, role = CURRENT_USER AS mine, details FROM volguard.event_log WHERE resource_type = 'reset' ORDER BY event_id;
@@ -23,7 +23,7 @@ SELECT volguard.reset_resource(repeat('t', 256), 'r-1'); :code
 SELECT volguard.reset_resource('reset', repeat('r', 1025)); :code
 SELECT resource_type, resource_id FROM volguard.workers WHERE resource_type LIKE 'reset%' ORDER BY 1, 2;
 
--- Of a fenced service, and of one whose row is gone.
+-- Locks of a fenced service, and of a service whose row is gone.
 SELECT volguard.acquire(:two, 'reset', 'r-3') IS NOT NULL AS got, volguard.acquire(:elsewhere, 'reset', 'r-3', 'c') IS NOT NULL AS got;
 UPDATE volguard.services SET fenced_at = now() WHERE service_id = :two;
 DELETE FROM volguard.services WHERE service_id = :elsewhere;

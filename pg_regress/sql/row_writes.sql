@@ -1,4 +1,5 @@
--- acquire and release write by the executor: row triggers, the replica identity of a published table, indexes that can't be used.
+-- acquire and release write through the executor: row triggers,
+-- the replica identity of a published table, unusable indexes.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 SELECT volguard.register_service('node-1', 'volume', 'writes') AS one, volguard.register_service('node-2', 'volume', 'writes') AS two \gset
 CREATE TABLE row_writes_log (what text, role name, resource_id text);
@@ -13,7 +14,8 @@ BEGIN
 END
 $$;
 
--- Each trigger fires once a row, as the tables' owner; one that returns NULL is an error, and nothing is done.
+-- Each trigger fires once for each row, as the tables' owner; a
+-- trigger that returns NULL raises an error, and nothing is done.
 BEGIN;
 CREATE TRIGGER before BEFORE INSERT OR DELETE ON volguard.workers FOR EACH ROW EXECUTE FUNCTION row_writes();
 CREATE TRIGGER after AFTER INSERT OR DELETE ON volguard.workers FOR EACH ROW EXECUTE FUNCTION row_writes();
@@ -37,7 +39,7 @@ SET CONSTRAINTS ALL IMMEDIATE;
 SELECT what, resource_id FROM row_writes_log;
 ROLLBACK;
 
--- A publication that can't name a deleted row refuses the delete, as it refuses DELETE.
+-- A publication without a replica identity refuses the delete, as it refuses DELETE.
 SET client_min_messages = error;
 CREATE PUBLICATION row_writes FOR TABLE volguard.workers;
 RESET client_min_messages;
@@ -52,7 +54,7 @@ SELECT volguard.release(:token);
 ROLLBACK;
 DROP PUBLICATION row_writes;
 
--- An index that is not valid has maybe not all rows: the table is read instead, and the lock is found.
+-- An index that is not valid may lack rows: the table is scanned instead, and the lock is found.
 BEGIN;
 SELECT volguard.acquire(:one, 'writes', 'found', status => 'creating') AS token \gset
 UPDATE pg_index SET indisvalid = false WHERE indrelid = 'volguard.workers'::regclass;

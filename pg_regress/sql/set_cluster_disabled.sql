@@ -1,6 +1,6 @@
--- set_cluster_disabled: a mark that people see and that cleanup selects by; it stops nothing.
+-- set_cluster_disabled: a mark for people and for the filters of cleanup; it stops nothing.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
--- Roles outlive a database, and so a run that was broken off.
+-- Roles outlive their database: an interrupted run may have left some.
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_cluster_member, regress_cluster_team, regress_cluster_stranger;
 RESET client_min_messages;
@@ -15,15 +15,15 @@ SELECT volguard.set_cluster_disabled('disable', true);
 SELECT disabled, disabled_reason FROM volguard.cluster_status WHERE cluster = 'disable';
 SELECT volguard.set_cluster_disabled(cluster => 'disable', disabled => true, reason => 'moving to another hall');
 SELECT state, disabled, disabled_reason FROM volguard.cluster_status WHERE cluster = 'disable';
--- Nothing is refused: services register, beat and lock as before.
+-- Nothing is refused: services register, send heartbeats and lock as before.
 SELECT volguard.heartbeat(:one), volguard.register_service('node-2', 'volume', 'disable') AS two, volguard.acquire(:one, 'disable', 'd-1') AS token \gset
 SELECT volguard.acquire(:two, 'disable', 'd-2', status => 'creating') > :token AS got, volguard.release(:token);
--- In use again, the reason is gone.
+-- When the cluster is enabled again, the reason is gone.
 SELECT volguard.set_cluster_disabled('disable', false, 'moved');
 SELECT disabled, disabled_reason FROM volguard.cluster_status WHERE cluster = 'disable';
 SELECT kind, role, details FROM volguard.event_log WHERE cluster = 'disable' AND kind LIKE '%abled' ORDER BY event_id;
 
--- What changes nothing writes nothing.
+-- A call that changes nothing writes nothing.
 BEGIN;
 SELECT volguard.set_cluster_disabled('disable', false), volguard.set_cluster_disabled('disable', false, 'once more'), pg_current_xact_id_if_assigned() IS NULL AS no_xid;
 COMMIT;
@@ -33,7 +33,7 @@ ROLLBACK;
 SELECT disabled FROM volguard.cluster_status WHERE cluster = 'disable';
 SELECT count(*) FROM volguard.event_log WHERE cluster = 'disable' AND kind LIKE '%abled';
 
--- Who may: members of a role that has services there, and of the extension's owner.
+-- Privileges: members of a role that has services there, and of the extension's owner.
 SET ROLE regress_cluster_member;
 SELECT volguard.set_cluster_disabled('disable', true, 'a member');
 SET ROLE regress_cluster_stranger;
@@ -44,7 +44,7 @@ RESET ROLE;
 SELECT disabled_reason FROM volguard.cluster_status WHERE cluster = 'disable';
 SELECT volguard.set_cluster_disabled('disable', true, 'the owner');
 SELECT disabled_reason FROM volguard.cluster_status WHERE cluster = 'disable';
--- Of a cluster whose services are gone the owner alone.
+-- For a cluster whose services are gone, only the owner.
 DELETE FROM volguard.services WHERE cluster = 'disable';
 SET ROLE regress_cluster_member;
 SELECT volguard.set_cluster_disabled('disable', false); :code

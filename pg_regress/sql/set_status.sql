@@ -1,10 +1,10 @@
--- set_status: how far the work under a lock is, and the work slot that goes with it.
+-- set_status: the progress of the work under a lock, and its work slot.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 SELECT volguard.register_service('node-1', 'volume', 'setst') AS one, volguard.register_service('node-2', 'volume', 'setst') AS two \gset
 CREATE TEMP VIEW locks AS
 SELECT objsubid, mode, count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid > 2 AND pid = pg_backend_pid() GROUP BY 1, 2;
 
--- From one status to the next: only the status and the time of it change.
+-- From one status to the next: only the status and its time change.
 SELECT volguard.acquire(:one, 'volume', 's-1', status => 'creating', details => '{"step": 1}') AS token \gset
 SELECT volguard.set_status(:token, 'downloading');
 SELECT volguard.set_status(token => :token, status => 'downloading');
@@ -24,14 +24,14 @@ SELECT volguard.acquire(:two, 'volume', 's-1', 'other') AS other \gset
 SELECT volguard.set_status(:other, 'deleting'); :code
 SELECT volguard.set_status(:other, NULL);
 
--- NULL, empty, over-long.
+-- NULL, empty, too long.
 SELECT volguard.set_status(NULL, 'creating'); :code
 SELECT volguard.set_status(:token, ''); :code
 SELECT volguard.set_status(:token, repeat('s', 256)); :code
 SELECT volguard.set_status(:token, repeat('s', 255));
 SELECT length(status) FROM volguard.workers WHERE token = :token;
 
--- Nothing held: unknown, released, fenced.
+-- The token holds nothing: unknown, released, fenced.
 SELECT volguard.set_status(-1, 'creating'); :code
 SELECT volguard.release(:other);
 \set VERBOSITY sqlstate
@@ -42,19 +42,20 @@ SELECT volguard.set_status(:token, 'creating');
 SELECT volguard.set_status(:token, NULL);
 \set VERBOSITY default
 SELECT length(status) AS unchanged FROM volguard.workers WHERE token = :token;
--- The mark is what stops it.
+-- The mark is what refuses it.
 BEGIN;
 UPDATE volguard.services SET fenced_at = NULL WHERE service_id = :one;
 SELECT volguard.set_status(:token, 'creating');
 ROLLBACK;
 
--- A lease that is over is no fence: the work goes on.
+-- An expired lease does not fence: the work goes on.
 SELECT volguard.acquire(:two, 'volume', 's-2') AS token \gset
 UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE service_id = :two;
 SELECT volguard.set_status(:token, 'creating');
 SELECT volguard.heartbeat(:two);
 
--- Refused it leaves neither a trace nor a lock; done it keeps its gate and slot to the transaction's end, or the savepoint's.
+-- A refusal leaves neither a row nor a lock; a success keeps the service
+-- lock and the slot until the end of the transaction or savepoint.
 SELECT volguard.acquire(:two, 'volume', 's-2', 'plain') AS plain \gset
 BEGIN;
 SELECT sum(n_tup_upd) AS upd FROM pg_stat_xact_all_tables WHERE schemaname = 'volguard' \gset
@@ -76,7 +77,7 @@ SELECT * FROM locks;
 COMMIT;
 SELECT lock_name, status FROM volguard.workers WHERE resource_id = 's-2' ORDER BY 1;
 
--- Every isolation level will do.
+-- Every isolation level works.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT volguard.set_status(:token, 'extending');
 SELECT volguard.set_status(:token, 'creating');

@@ -1,6 +1,7 @@
--- The settings: names, defaults, units, limits, and who may change them. What they do is in the verbs' own files.
+-- The settings: names, defaults, units, limits, and the roles
+-- that may change them. The files of the verbs show their effect.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
--- Roles outlive a database, and so a run that was broken off.
+-- Roles outlive their database: an interrupted run may have left some.
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_settings_user;
 RESET client_min_messages;
@@ -27,15 +28,15 @@ SET volguard.auto_cleanup = 'perhaps'; :code
 SET volguard.service_retention = -1; :code
 SET volguard.event_retention = -1; :code
 SET volguard.max_events = -1; :code
--- The background worker's are the server's: postgresql.conf, or ALTER SYSTEM.
+-- The settings of the background worker are server settings: postgresql.conf, or ALTER SYSTEM.
 SET volguard.cleanup_interval = '1 min'; :code
 SET volguard.database = 'cloud'; :code
 ALTER SYSTEM SET volguard.cleanup_interval = '99 ms'; :code
--- A misspelt name is an error, not a setting that nobody reads.
+-- A misspelt name is an error, not a setting without effect.
 SET volguard.service_downtime = '2 min'; :code
 SHOW volguard.service_down_time;
 
--- What is kept is the administrator's to say; the other two are anybody's.
+-- Retention is set by the administrator; every role may set the other two.
 CREATE ROLE regress_settings_user;
 SET ROLE regress_settings_user;
 SET volguard.service_retention = 0; :code

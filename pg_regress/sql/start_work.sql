@@ -12,21 +12,22 @@ SELECT volguard.track_resource('work', 'work_volumes'), volguard.on_crash('work'
 SELECT volguard.register_service('node-1', 'work', 'work') AS one, volguard.register_service('node-2', 'work', 'work') AS two \gset
 CREATE VIEW work_held AS SELECT resource_id, lock_name, status, request_id IS NOT NULL AS request FROM volguard.lock_status WHERE resource_type = 'work' ORDER BY 1, 2;
 
--- Everything changes at once; the status of the work is the one that the row has got.
+-- Everything changes at once; the status of the work is the new status of the row.
 SELECT token, token > 0 AS got, outcome, new_row, unmet FROM volguard.start_work(:one, 'work', 'v-1', '{"status": "extending", "size": {"add": [{"column": "size"}, 1]}}', '{"status": "available"}') \gset
 SELECT :'got' AS got, :'outcome' AS outcome, :'new_row'::jsonb AS new_row, :'unmet' AS unmet;
 SELECT * FROM work_held;
 SELECT * FROM work_volumes WHERE id = 'v-1';
--- It is a lock like any other.
+-- It works like any other lock.
 SELECT volguard.assert_held(:token), volguard.acquire(:two, 'work', 'v-1') IS NULL AS refused;
--- Who comes second gets neither.
+-- The second caller gets neither lock nor change.
 SELECT * FROM volguard.start_work(:two, 'work', 'v-1', '{"status": "deleting"}');
--- Another lock of the same resource doesn't help: one operation at a time. A plain lock does not mind.
+-- Another lock of the same resource doesn't help: one operation at a time. Plain locks are not affected.
 SELECT * FROM volguard.start_work(:two, 'work', 'v-1', '{"status": "deleting"}', lock_name => 'other');
 SELECT volguard.release(volguard.acquire(:two, 'work', 'v-1', lock_name => 'other'));
 SELECT volguard.release(:token);
 
--- A refusal names every condition that failed, and neither lock nor row is left with anything, not even a row lock; nor is a token drawn.
+-- A refusal names every condition that failed, and changes
+-- neither lock nor row; it keeps no row lock and draws no token.
 SELECT last_value AS before FROM volguard.token_counter \gset
 SELECT * FROM volguard.start_work(:one, 'work', 'v-2', '{"status": "extending"}', '{"status": ["in-use", "error"], "size": {"ge": 2}, "owner": null}',
                                   '{"exists": {"table": "work_volumes", "where": {"id": "v-0"}}}');
@@ -41,17 +42,17 @@ SELECT count(*) FROM pg_locks WHERE locktype IN ('advisory', 'tuple') OR relatio
 SELECT count(*) FROM work_volumes WHERE id = 'v-2' AND xmax <> 0 AND pg_xact_status(xmax::text::xid8) = 'in progress';
 COMMIT;
 
--- One transaction, one fate.
+-- Lock, row and status commit or roll back together.
 BEGIN;
 SELECT outcome FROM volguard.start_work(:one, 'work', 'v-3', '{"status": "extending"}');
 ROLLBACK;
 SELECT * FROM work_held;
 SELECT status FROM work_volumes WHERE id = 'v-3';
--- A statement that fails later has done nothing.
+-- An error later in the statement undoes everything.
 SELECT 1 / (length(outcome) - 7) FROM volguard.start_work(:one, 'work', 'v-3', '{"status": "extending"}'); :code
 SELECT * FROM work_held;
 
--- The same request again gets the same token, and the row as it is by then; another one is refused.
+-- The same request again returns the same token, and the row as it is then; another request is refused.
 SELECT token AS first FROM volguard.start_work(:one, 'work', 'v-4', '{"status": "extending"}', '{"status": "available"}', request_id => '00000000-0000-0000-0000-000000000004') \gset
 UPDATE work_volumes SET size = 4 WHERE id = 'v-4';
 SELECT token = :first AS same, outcome, new_row FROM volguard.start_work(:one, 'work', 'v-4', '{"status": "extending"}', '{"status": "available"}', request_id => '00000000-0000-0000-0000-000000000004');
@@ -61,14 +62,14 @@ DELETE FROM work_volumes WHERE id = 'v-4';
 SELECT token = :first AS same, outcome, new_row FROM volguard.start_work(:one, 'work', 'v-4', '{"status": "extending"}', request_id => '00000000-0000-0000-0000-000000000004');
 SELECT volguard.release(:first);
 
--- Where the values don't set the status, the row's status is that of the work; a trigger may have the last word.
+-- If the values don't set the status, the work has the row's status; a trigger may still change it.
 SELECT token FROM volguard.start_work(:one, 'work', 'v-5', '{"size": 5}') \gset
 CREATE FUNCTION work_last_word() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.status := NEW.status || '-ish'; RETURN NEW; END$$;
 CREATE TRIGGER last_word BEFORE UPDATE ON work_volumes FOR EACH ROW WHEN (NEW.status = 'extending') EXECUTE FUNCTION work_last_word();
 SELECT token AS other FROM volguard.start_work(:one, 'work', 'v-6', '{"status": "extending"}') \gset
 SELECT * FROM work_held;
 DROP TRIGGER last_word ON work_volumes;
--- A trigger that would have to wait for something, and won't: there is no more to wait for then.
+-- A trigger raises lock_not_available: the call returns at once, because it has nothing to wait for.
 CREATE OR REPLACE FUNCTION work_last_word() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE lock_not_available; END$$;
 CREATE TRIGGER last_word BEFORE UPDATE ON work_volumes FOR EACH ROW EXECUTE FUNCTION work_last_word();
 SET statement_timeout = '10 s';
@@ -76,7 +77,7 @@ SELECT outcome FROM volguard.start_work(:one, 'work', 'v-7', '{"status": "extend
 RESET statement_timeout;
 DROP TRIGGER last_word ON work_volumes;
 SELECT volguard.release_all(ARRAY[:token, :other]);
--- There must be one, and it must do for a crash rule.
+-- A status is required, and a crash rule must be able to use it.
 SELECT volguard.start_work(:one, 'work', 'v-7', '{"status": null}'); :code
 SELECT volguard.start_work(:one, 'work', 'v-7', '{"status": ""}'); :code
 SELECT volguard.start_work(:one, 'work', 'v-7', jsonb_build_object('status', repeat('x', 256))); :code
@@ -105,7 +106,7 @@ SELECT (SELECT status FROM volguard.lock_status WHERE token = :token), volguard.
 SELECT volguard.track_resource('typed', 'work_typed', 'number', 'list');
 SELECT volguard.start_work(:one, 'typed', '17', '{"list": {"value": ["busy"]}}'); :code
 
--- A holder that is dead is cleaned up on the way; the conditions are those of the row as its rule has left it.
+-- A dead holder is cleaned up on the way; the conditions see the row as its rule has left it.
 SELECT volguard.register_service('node-3', 'work', 'work', lease => '1 ms') AS dead \gset
 UPDATE volguard.services SET lease = '1 hour' WHERE service_id = :dead;
 SELECT outcome FROM volguard.start_work(:dead, 'work', 'v-8', '{"status": "extending"}');
@@ -114,7 +115,7 @@ SELECT outcome, unmet FROM volguard.start_work(:one, 'work', 'v-8', '{"status": 
 SELECT status FROM work_volumes WHERE id = 'v-8';
 SELECT * FROM work_held;
 SELECT outcome, new_row ->> 'status' AS status FROM volguard.start_work(:one, 'work', 'v-8', '{"status": "extending"}', '{"status": "error_extending"}');
--- Dead it can start nothing, nor can a stranger for it.
+-- A dead service can start nothing, nor can a stranger for it.
 \set VERBOSITY sqlstate
 SELECT volguard.start_work(:dead, 'work', 'v-9', '{"status": "extending"}');
 SELECT volguard.start_work(-1, 'work', 'v-9', '{"status": "extending"}');
@@ -126,7 +127,7 @@ RESET ROLE;
 \set VERBOSITY default
 SELECT status FROM work_volumes WHERE id = 'v-9';
 
--- On the table the caller's privileges and policies count.
+-- For the table, the caller's privileges and policies apply.
 SET ROLE regress_work_member;
 SELECT volguard.register_service('node-4', 'work', 'work') AS four \gset
 SELECT volguard.start_work(:four, 'work', 'v-9', '{"status": "extending"}'); :code
@@ -142,7 +143,7 @@ SELECT :'outcome' AS outcome, volguard.release(:token);
 RESET ROLE;
 ALTER TABLE work_volumes DISABLE ROW LEVEL SECURITY;
 
--- Waiting: under READ COMMITTED only. Without a wait any level will do.
+-- Waiting works under READ COMMITTED only. Without a wait every level works.
 SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "extending"}', wait => '-1 s'); :code
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "extending"}', wait => '1 s'); :code
@@ -154,7 +155,7 @@ BEGIN READ ONLY;
 SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "extending"}'); :code
 ROLLBACK;
 
--- Every NULL.
+-- NULL for each argument.
 SELECT volguard.start_work(NULL, 'work', 'v-2', '{"status": "x"}'); :code
 SELECT volguard.start_work(:one, NULL, 'v-2', '{"status": "x"}'); :code
 SELECT volguard.start_work(:one, 'work', NULL, '{"status": "x"}'); :code
@@ -162,7 +163,7 @@ SELECT volguard.start_work(:one, 'work', 'v-2', NULL); :code
 SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "x"}', NULL); :code
 SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "x"}', lock_name => NULL); :code
 SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "x"}', wait => NULL); :code
--- Bad input. A mistake in the documents is told whether or not the lock is free.
+-- Bad input. A mistake in the documents is reported whether the lock is free or not.
 SELECT volguard.start_work(:one, '', 'v-2', '{"status": "x"}'); :code
 SELECT volguard.start_work(:one, 'unheard of', 'v-2', '{"status": "x"}'); :code
 SELECT volguard.start_work(:one, 'work', 'v-8', '{}'); :code

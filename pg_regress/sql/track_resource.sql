@@ -1,6 +1,6 @@
--- track_resource: which table holds the resources of a type.
+-- track_resource: the table that holds the resources of a type.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
--- Roles outlive a database, and so a run that was broken off.
+-- Roles outlive their database: an interrupted run may have left some.
 SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_track_alice, regress_track_bob;
 RESET client_min_messages;
@@ -11,14 +11,14 @@ CREATE TABLE track_backups (backup_uuid uuid PRIMARY KEY, state varchar(20));
 SELECT volguard.track_resource('track-volume', 'track_volumes');
 SELECT volguard.track_resource(resource_type => 'track-backup', target => 'public.track_backups', id_column => 'backup_uuid', status_column => 'state');
 SELECT resource_type, target, id_column, status_column, registered_by = CURRENT_USER::regrole AS mine FROM volguard.resources WHERE resource_type LIKE 'track-%' ORDER BY 1;
--- Again: the same, or another table for the same type, whose rules stay.
+-- A second call: the same table, or another one for the same type, which keeps its rules.
 SELECT volguard.on_crash('track-volume', 'creating', '{"status": "error"}');
 SELECT volguard.track_resource('track-volume', 'track_volumes', 'id', 'odd "name');
 SELECT resource_type, target, id_column, status_column FROM volguard.resources WHERE resource_type = 'track-volume';
 SELECT volguard.track_resource('track-volume', 'track_volumes');
 SELECT count(*) FROM volguard.crash_rules WHERE resource_type = 'track-volume';
 
--- NULL, argument by argument.
+-- NULL for each argument.
 SELECT volguard.track_resource(NULL, 'track_volumes'); :code
 SELECT volguard.track_resource('track-bad', NULL); :code
 SELECT volguard.track_resource('track-bad', 'track_volumes', id_column => NULL); :code
@@ -28,13 +28,13 @@ SELECT volguard.track_resource('', 'track_volumes'); :code
 SELECT volguard.track_resource(repeat('t', 256), 'track_volumes'); :code
 SELECT volguard.track_resource('track-bad', 'track_volumes', id_column => ''); :code
 
--- A table without the columns: never there, dropped, or one of the system's. No table at all.
+-- Columns that never existed, were dropped, or are system columns. No table at all.
 SELECT volguard.track_resource('track-bad', 'track_volumes', id_column => 'uuid'); :code
 SELECT volguard.track_resource('track-bad', 'track_backups', 'backup_uuid'); :code
 SELECT volguard.track_resource('track-bad', 'track_volumes', status_column => '........pg.dropped.4........'); :code
 SELECT volguard.track_resource('track-bad', 'track_volumes', id_column => 'ctid'); :code
 SELECT volguard.track_resource('track-bad', 'track_none'); :code
--- An oid of nothing: the same code; the report has nothing but a message and a hint.
+-- An unused oid: the same code; the report has only a message and a hint.
 DO $$
 DECLARE
     target oid;
@@ -52,7 +52,7 @@ BEGIN
 END
 $$;
 
--- What isn't a table.
+-- Relations that are not a table.
 CREATE VIEW track_view AS SELECT * FROM track_volumes;
 CREATE MATERIALIZED VIEW track_matview AS SELECT * FROM track_volumes;
 CREATE SEQUENCE track_sequence;
@@ -60,13 +60,14 @@ SELECT volguard.track_resource('track-bad', 'track_view'); :code
 SELECT volguard.track_resource('track-bad', 'track_matview'); :code
 SELECT volguard.track_resource('track-bad', 'track_volumes_pkey'); :code
 SELECT volguard.track_resource('track-bad', 'track_sequence', 'last_value', 'is_called'); :code
--- A partitioned table is one.
+-- A partitioned table is accepted.
 CREATE TABLE track_parted (id text, status text) PARTITION BY LIST (status);
 SELECT volguard.track_resource('track-parted', 'track_parted');
 
 SELECT count(*) FROM volguard.resources WHERE resource_type NOT IN ('track-volume', 'track-backup', 'track-parted') AND (resource_type LIKE 'track%' OR resource_type = '');
 
--- Who may: the caller needs SELECT and UPDATE, and a type belongs to the role that named it first, and its members.
+-- Privileges: the caller needs SELECT and UPDATE, and a type
+-- belongs to the first role that tracked it, and its members.
 CREATE ROLE regress_track_alice;
 CREATE ROLE regress_track_bob;
 SELECT volguard.grant_usage('regress_track_alice'), volguard.grant_usage('regress_track_bob');
@@ -91,7 +92,7 @@ GRANT regress_track_alice TO regress_track_bob;
 SET ROLE regress_track_bob;
 SELECT volguard.track_resource('track-alice', 'track_volumes', 'odd "name');
 RESET ROLE;
--- Still Alice's, who named it.
+-- The type still belongs to Alice, the first role.
 SELECT resource_type, id_column, registered_by FROM volguard.resources WHERE resource_type = 'track-alice';
 
 DELETE FROM volguard.resources WHERE resource_type LIKE 'track-%';

@@ -21,8 +21,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts what `command` makes of the directory and of two free ports, and waits until it listens on the first. The
-    /// second is for a server that can't do with one.
+    /// Runs the command that `command` makes of the directory and of two free ports, and
+    /// waits until it listens on the first. The second is for a server that needs two.
     ///
     /// # Errors
     /// [`Error::Server`] if it doesn't start; [`Error::NoPlace`] and [`Error::NoPort`].
@@ -59,7 +59,7 @@ impl Daemon {
         Ok(pid.trim().parse().expect("the shell writes a number"))
     }
 
-    /// Servers tell in as many ways as there are servers that they are ready, but all answer then.
+    /// Each server reports in its own way that it is ready, but all answer then.
     fn until_it_listens(&mut self) -> Result<(), Error> {
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
             self.guardian.ask("alive")?;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a private server, a pooler or a command of theirs failed.
+/// Why a private server, a pooler or one of their commands failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,7 +12,7 @@ pub enum Error {
     Spawn {
         /// The program's name or path.
         program: String,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A program ran and reported a failure.
@@ -22,18 +22,18 @@ pub enum Error {
         program: String,
         /// Its exit status, in words.
         status: String,
-        /// What it said on stderr.
+        /// Its output on stderr.
         stderr: String,
     },
     /// A file or directory of a private server could not be made or read.
     #[error("{}: {source}", .path.display())]
     File {
-        /// Which one.
+        /// The path.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A server or pooler did not do what it was told to.
+    /// A server or pooler did not do what it was asked for.
     #[error("the private {name} did not {verb}; the end of {}:\n{tail}", .log.display())]
     Server {
         /// `postgres` or `pgbouncer`.

@@ -1,4 +1,4 @@
-//! A child process that outlives its owner for as long as it takes to stop a server.
+//! A child process that outlives its owner until it has stopped a server.
 //!
 //! A `Drop` does not run when the owner is killed, and `PR_SET_PDEATHSIG` is tied to the thread that started the
 //! child, which in a test ends before the test does. A pipe has neither flaw: the guardian reads verbs from its
@@ -50,7 +50,7 @@ impl Guardian {
             .current_dir(&dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // A Ctrl-C at the terminal is for the command that uses the server, not for the server.
+            // A Ctrl-C at the terminal is meant for the command that uses the server, not for the server.
             .process_group(0)
             .spawn()
             .map_err(|source| Error::Spawn { program: "sh".into(), source })?;
@@ -67,12 +67,12 @@ impl Guardian {
         self.dir.join("log")
     }
 
-    /// Leaves the log behind for somebody to read.
+    /// Keeps the log for a reader.
     pub(crate) fn keep_log(&mut self) {
         self.keep_log = true;
     }
 
-    /// Tells the guardian to do something and waits until it is done.
+    /// Sends the guardian a verb and waits until it is done.
     pub(crate) fn ask(&mut self, verb: &str) -> Result<(), Error> {
         if self.exchange(verb).is_ok_and(|reply| reply == "ok\n") {
             return Ok(());
@@ -93,13 +93,13 @@ impl Guardian {
 
 impl Drop for Guardian {
     fn drop(&mut self) {
-        // An owner that dies without a word leaves the log too: that is the guardian's default.
+        // If an owner dies without a message, the log stays too: that is the guardian's default.
         if !self.keep_log && !thread::panicking() {
-            // A guardian that is gone has nothing left to forget.
+            // A guardian that is gone has no log to delete.
             let _ = self.exchange("forget");
         }
         self.verbs = None;
-        // Nobody is left to tell, and the guardian has logged what went wrong.
+        // There is no caller left to tell, and the guardian has logged what went wrong.
         let _ = self.child.wait();
     }
 }

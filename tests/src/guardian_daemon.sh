@@ -22,7 +22,7 @@ done
 
 if [ -n "$pid" ]; then
     kill -TERM "$pid" 2>>log
-    # The shell would tell the terminal that it was terminated.
+    # The shell would print on the terminal that it was terminated.
     wait "$pid" 2>>log
 fi
 if [ "$keep_log" = yes ]; then

@@ -3,7 +3,7 @@ dir=$1 bin=$2
 keep_log=yes
 pid=
 
-# PgBouncer tells nobody when it is ready, so it is asked until it answers, or is gone.
+# PgBouncer does not report when it is ready, so it is asked until it answers, or is gone.
 start() {
     pgbouncer -q pgbouncer.ini >>log 2>&1 &
     pid=$!

@@ -1,5 +1,5 @@
-# Owns one private Postgres; run by guardian.rs. It obeys the verbs on stdin, one at a time, and when
-# stdin ends, however that came about, it stops the server and removes the data.
+# Owns one private Postgres; run by guardian.rs. It obeys the verbs on stdin, one at a
+# time, and when stdin ends, for any reason, it stops the server and removes the data.
 dir=$1 bin=$2 lib=$3 share=$4
 keep_log=yes
 
@@ -10,9 +10,9 @@ link() {
     mkdir -p "$to" && find "$from" -mindepth 1 -maxdepth 1 "$@" -exec ln -s -t "$to" {} +
 }
 
-# The server runs from a copy of the installation, so that it sees no volguard but that of the package, whatever
-# `make install` has put into the installation. A program looks for its other files from where it is itself, links
-# resolved: those that look are copied.
+# The server runs from a copy of the installation, so that it sees only the volguard of the
+# package, whatever `make install` has put into the installation. A program searches its
+# other files from its own place, with links resolved: programs that search are copied.
 lay_out() {
     link "$bin" "$bin" &&
         link "$lib" "$lib" ! -name 'volguard*' &&
@@ -24,7 +24,7 @@ lay_out() {
     if [ -n "$1" ]; then
         link "$1$lib" "$lib" && link "$1$share/extension" "$share/extension" || return
     fi
-    # Builds that are not the system's may look for libraries, too, from where they are.
+    # Builds that are not the system's may search libraries, too, from their own place.
     LD_LIBRARY_PATH=$(ldd "$bin/postgres" "$bin/initdb" | sed -n 's|.* => \(/.*\)/[^/]* .*|\1|p' | sort -u | tr '\n' ':')
     export LD_LIBRARY_PATH
     bin=$dir/installation$bin

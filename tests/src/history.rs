@@ -1,8 +1,8 @@
-//! What happened, told by both sides, and a judge.
+//! What happened, recorded by clients and database, and a judge.
 //!
-//! Clients write down what they ask and what they are answered ([`Log`], one file a process). What took effect, and
-//! in which order, is read from the database's own log ([`journal`]), or from the journal of a storage, which is kept
-//! in the same terms. [`check()`] compares the two and knows nothing of servers.
+//! Clients record their questions and answers ([`Log`], one file for each process). The effects,
+//! and their order, are read from the database's own log ([`journal`]), or from the journal of a
+//! storage, which has the same form. [`check()`] compares the two and knows nothing of servers.
 
 mod call;
 mod check;
@@ -19,13 +19,13 @@ pub use entry::{Change, Entry};
 pub use log::{Log, Question, calls};
 pub use offence::{Offence, Rule};
 
-/// What both sides told.
+/// The two records, and the end.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// By the clients, in any order.
+    /// Recorded by the clients, in any order.
     pub calls: Vec<Call>,
-    /// By the database or the storage, in its order.
+    /// Recorded by the database or the storage, in its order.
     pub journal: Vec<Entry>,
-    /// What was found when everything was over.
+    /// What was found at the end.
     pub endings: Vec<Ending>,
 }

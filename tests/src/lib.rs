@@ -1,10 +1,9 @@
 //! A private Postgres for the demo, the tests and the benchmarks, and the tests that need a real server.
 //!
-//! [`PrivateServer`] is a throw-away cluster with the volguard extension of this working tree in it, and
-//! [`PgBouncer`] a pooler in front of any server; [`Daemon`] is a server of any other kind. All run as user `postgres`
-//! when the owner is root, and are gone when their owner is, in whatever way it ends. The binary `with-postgres` runs a
-//! command under the first two. [`scenario`] has what tests of faults are made of, [`history`] judges what happened in long
-//! ones, and [`soak`] plays these.
+//! [`PrivateServer`] is a throw-away cluster with the volguard extension of this working tree in it, and [`PgBouncer`]
+//! a pooler in front of any server; [`Daemon`] is a server of any other kind. All run as user `postgres` if the owner
+//! is root, and end when their owner ends, in any way. The binary `with-postgres` runs a command under the first two.
+//! [`scenario`] has the parts of fault tests, [`history`] judges long runs, and [`soak`] plays them.
 
 mod daemon;
 mod error;

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::Error;
 
-/// Who runs the servers: `postgres` when we are root, whom Postgres and PgBouncer refuse, else ourselves.
+/// The user that runs the servers: `postgres` if we are root, which Postgres and PgBouncer refuse, else our own user.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OsUser {
     Ourselves,

@@ -14,7 +14,7 @@ pub enum Profile {
     /// Quickly, with checks: for tests and the demo.
     #[default]
     Debug,
-    /// As `Debug`, with the setting `volguard.sabotage` that takes single guards away: for negative tests.
+    /// As `Debug`, with the setting `volguard.sabotage`, which removes single guards: for negative tests.
     Sabotage,
     /// Optimised: for benchmarks.
     Release,
@@ -29,7 +29,7 @@ impl Profile {
         }
     }
 
-    /// The variable that names a package built before.
+    /// The variable that names a finished package.
     fn variable(self) -> &'static str {
         match self {
             Self::Debug | Self::Release => "VOLGUARD_PACKAGE",
@@ -57,7 +57,7 @@ impl Package {
         }
     }
 
-    /// Builds the extension; what cargo says is shown only if it fails.
+    /// Builds the extension; cargo's output is shown only if it fails.
     ///
     /// # Errors
     /// [`Error::Failed`] if the extension does not compile, or there is no cargo pgrx.
@@ -68,7 +68,7 @@ impl Package {
         Ok(Self { root: workspace::target().join("pgrx-package").join(profile.name()), profile })
     }
 
-    /// Where it is.
+    /// The path of the package.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
@@ -80,14 +80,14 @@ impl Package {
         (self.profile.variable(), &self.root)
     }
 
-    /// This package, or a copy in `dir` if `user` can't read it where it is.
+    /// This package, or a copy in `dir` if `user` can't read it.
     pub(crate) fn readable_by(&self, user: OsUser, dir: &Path) -> Result<PathBuf, Error> {
         if user.can("-r", &self.root) {
             return Ok(self.root.clone());
         }
         let copy = dir.join("package");
         run(Command::new("cp").arg("-r").arg(&self.root).arg(&copy))?;
-        // The server's guardian is to remove it.
+        // The server's guardian removes it.
         run(Command::new("chown").arg("-R").arg(reference(dir)).arg(&copy))?;
         Ok(copy)
     }

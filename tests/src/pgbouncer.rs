@@ -26,7 +26,8 @@ impl PgBouncer {
     /// Starts a pooler in front of the server of `url`, for all its databases.
     ///
     /// # Errors
-    /// [`Error::Url`] if the URL names no host, user, password or database; [`Error::Server`] if PgBouncer does not start.
+    /// [`Error::Url`] if the URL names no host, user, password or database.
+    /// [`Error::Server`] if PgBouncer does not start.
     pub fn in_front_of(url: &str) -> Result<Self, Error> {
         let server: Config = url.parse().map_err(|error| Error::Url(format!("{error}")))?;
         let install = PostgresInstall::find()?;

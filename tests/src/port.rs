@@ -9,7 +9,7 @@ use crate::Error;
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 10_000;
 
-/// A port that nobody listens on now.
+/// A port that no process listens on now.
 ///
 /// It lies below the range the kernel gives to outgoing connections: a port from that range could be taken by
 /// any connection of the tests while its server is down.

@@ -12,7 +12,7 @@ mod builder;
 pub use builder::PrivateServerBuilder;
 
 const DATABASE: &str = "volguard";
-/// Another process can take the chosen port before the server does.
+/// How often to try again: another process can take the chosen port before the server does.
 const PORT_ATTEMPTS: usize = 5;
 
 /// A private Postgres, stopped and removed when this value is dropped or its process ends, however it ends.
@@ -33,12 +33,12 @@ impl PrivateServer {
     /// A server with the usual settings; see [`PrivateServer::builder`] for others.
     ///
     /// # Errors
-    /// What stands in its way: Postgres not installed, an extension that does not compile, no place, no port.
+    /// Postgres is not installed, the extension does not compile, there is no place or no port.
     pub fn start() -> Result<Self, Error> {
         Self::builder().start()
     }
 
-    /// A server with settings of your own.
+    /// A builder for a server with other settings.
     #[must_use]
     pub fn builder() -> PrivateServerBuilder {
         PrivateServerBuilder::default()
@@ -81,7 +81,7 @@ impl PrivateServer {
         &self.package
     }
 
-    /// Leaves the log behind when the server goes, as a failed step or a panic does by itself.
+    /// Keeps the log when the server ends, as a failed step or a panic does by itself.
     pub fn keep_log(&mut self) {
         self.guardian.keep_log();
     }
@@ -116,10 +116,10 @@ impl PrivateServer {
         self.psql_in(database, &format!("\\i '{}'", file.display()))
     }
 
-    /// Dumps a database with `pg_dump` and options of its, into a file that goes with the server.
+    /// Dumps a database with `pg_dump` and its options, into a file that is removed with the server.
     ///
     /// # Errors
-    /// [`Error::Failed`] with what it reported.
+    /// [`Error::Failed`] with the output of pg_dump.
     pub fn dump(&self, database: &str, options: &[&str]) -> Result<PathBuf, Error> {
         let file = self.guardian.dir().join(format!("{database}.dump"));
         let mut pg_dump = self.tool("pg_dump", database);
@@ -128,10 +128,10 @@ impl PrivateServer {
         Ok(file)
     }
 
-    /// Restores a dump into a database with `pg_restore` and options of its; stops at the first error.
+    /// Restores a dump into a database with `pg_restore` and its options; stops at the first error.
     ///
     /// # Errors
-    /// [`Error::Failed`] with what it reported.
+    /// [`Error::Failed`] with the output of pg_restore.
     pub fn restore(&self, dump: &Path, database: &str, options: &[&str]) -> Result<(), Error> {
         let mut pg_restore = self.tool("pg_restore", database);
         run(pg_restore.arg("--exit-on-error").args(options).arg(dump)).map(drop)

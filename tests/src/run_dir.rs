@@ -14,7 +14,7 @@ use crate::{Error, workspace};
 
 /// A Unix socket's path has 107 bytes; `/socket/.s.PGSQL.12345.lock` takes some of them.
 const LONGEST: usize = 75;
-/// More than one whole test run leaves.
+/// More logs than one whole test run leaves.
 const KEEP_LOGS: usize = 30;
 
 /// Makes a directory that only `user` (and root) can enter: below `target/`, or in the temporary directory if the
@@ -48,7 +48,7 @@ fn unique_name() -> String {
     format!("volguard-{}-{}", process::id(), &random[..8])
 }
 
-/// Removes what finished runs left, but for the newest: directories with nothing but a log in them.
+/// Removes the leftovers of finished runs, except the newest: directories with only a log in them.
 fn remove_old_logs(base: &Path) {
     let Ok(entries) = fs::read_dir(base) else {
         return;
@@ -60,7 +60,7 @@ fn remove_old_logs(base: &Path) {
         .collect();
     finished.sort_by(|one, other| other.cmp(one));
     for (_, dir) in finished.into_iter().skip(KEEP_LOGS) {
-        // Another run may be doing the same at this moment, and a leftover harms nobody.
+        // Another run may do the same at this moment, and a leftover does no harm.
         let _ = fs::remove_file(dir.join("log")).and_then(|()| fs::remove_dir(dir));
     }
 }
@@ -71,7 +71,7 @@ fn end_of_run(dir: &Path) -> Option<SystemTime> {
     alone.then_some(modified)
 }
 
-/// A name as [`unique_name`] makes them: the temporary directory holds other people's too.
+/// A name as [`unique_name`] makes them: the temporary directory has files of other programs too.
 fn is_ours(name: &OsStr) -> bool {
     let parts: Vec<&str> = name.to_str().unwrap_or_default().split('-').collect();
     matches!(parts[..], ["volguard", pid, random]

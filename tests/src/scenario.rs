@@ -1,7 +1,7 @@
-//! What fault scenarios are made of.
+//! The parts of fault scenarios.
 //!
-//! A scenario plays on a [`Site`], a database of its own, and fails with a [`Violation`] when it sees what must never
-//! happen. The same scenario is played where every guard stands, and where one was taken away: there it has to fail.
+//! A scenario runs on a [`Site`], a database of its own, and fails with a [`Violation`] when it sees what must
+//! never happen. The same scenario runs with every guard, and with one guard removed: there it has to fail.
 
 mod disk;
 mod ledger;

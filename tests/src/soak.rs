@@ -1,7 +1,7 @@
-//! Dozens of client processes at work on few keys while everything around them breaks, and a verdict on what came of it.
+//! Dozens of client processes at work on few keys while everything around them fails, and a verdict on the result.
 //!
-//! [`play`] starts a server, proxies and clients (`src/bin/soak_client.rs`), lets it storm, waits for the calm, and
-//! has [`history`](crate::history) judge what clients and database have written down.
+//! [`play`] starts a server, proxies and clients (`src/bin/soak_client.rs`), runs the storm, waits
+//! for the calm, and lets [`history`](crate::history) judge the records of clients and database.
 
 mod client;
 mod deck;

@@ -16,7 +16,7 @@ const NO_SUCH_EXTENSION: [&str; 2] = ["58P01", "0A000"];
 pub fn require_extension(install: &PostgresInstall, url: &str) -> Result<(), Error> {
     let mut psql = Command::new(install.bin_dir().join("psql"));
     psql.args(["-XAtq", "-v", "VERBOSITY=verbose", "-d", url]);
-    // Trying is the only way to know: pg_available_extensions does not look into Debian's extension_destdir.
+    // Only a try can tell: pg_available_extensions does not read Debian's extension_destdir.
     psql.args(["-c", "CREATE EXTENSION IF NOT EXISTS volguard"]);
     match run(&mut psql) {
         Err(Error::Failed { stderr, .. }) if NO_SUCH_EXTENSION.iter().any(|code| stderr.contains(code)) => {

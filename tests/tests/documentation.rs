@@ -22,11 +22,11 @@ const DOCUMENTS: [(&str, usize); 13] = [
     ("docs/reference/views.md", 7),
 ];
 
-/// What stands in the output behind a statement's rows.
+/// The text in the output after a statement's rows.
 const MARK: &str = "end of statement";
 
-/// A document as a script for `psql`, whose lines have the numbers that they have in the document, and what it promises
-/// of each statement.
+/// A document as a script for `psql`, whose lines have the numbers that
+/// they have in the document, and the expected result of each statement.
 #[derive(Debug, PartialEq)]
 struct Script {
     text: String,
@@ -72,8 +72,8 @@ fn as_written(output: &str) -> String {
     }
 }
 
-/// The statements of the ` ```sql ` blocks; each ends with a line whose last word, but for a comment, is a semicolon or a
-/// `\gset`.
+/// The statements of the ` ```sql ` blocks. Each ends with a line whose last word, except in a comment,
+/// is a semicolon or a `\gset`.
 fn script(markdown: &str) -> Script {
     let mut text = String::new();
     let mut statements: Vec<Statement> = Vec::new();

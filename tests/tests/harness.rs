@@ -1,4 +1,4 @@
-//! The harness itself: a server that survives crashes, and none that survives its owner.
+//! The harness itself: a server survives crashes, and does not survive its owner.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read};
@@ -119,7 +119,7 @@ fn a_daemon_listens_and_leaves_nothing_behind() -> Result {
 fn a_daemon_that_ends_at_once_is_an_error_with_its_last_words() {
     let words = ["sh", "-c", "echo no such luck; exit 1"];
     let daemon = Daemon::start("daemon", |_, _| words.map(Into::into).to_vec());
-    let error = daemon.expect_err("nobody listens").to_string();
+    let error = daemon.expect_err("no process listens").to_string();
     assert!(error.contains("no such luck"), "{error}");
 }
 
@@ -135,7 +135,7 @@ fn the_server_dies_with_a_killed_owner() -> Result {
     let (mut owner, mut stdout, postmaster) = running_server()?;
     owner.kill()?;
     owner.wait()?;
-    // The command outlives its parent; only the server is ours to stop.
+    // The command outlives its parent; only the server has to be stopped.
     wait_until_gone(&postmaster);
     stdout.read_to_end(&mut Vec::new())?;
     Ok(())
@@ -150,7 +150,7 @@ fn a_signal_reaches_the_command_and_then_the_server_stops() -> Result {
     Ok(())
 }
 
-/// The kernel reports the end of a process only to its parent, which we are not.
+/// The kernel reports the end of a process only to its parent, which this test is not.
 fn wait_until_gone(process: &str) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while Path::new(process).exists() {
@@ -199,8 +199,8 @@ fn a_server_without_the_extension_is_refused_with_a_hint() -> Result {
     Ok(())
 }
 
-/// An installation with another volguard in it, as `make install` may have put it there some day: `sh -c OTHER sh DIR
-/// PACKAGE`. It is made of links to the real one; its `pg_config` lies beside it, and the package, moved to its place.
+/// An installation with another volguard in it, as `make install` may have put it there before: `sh -c OTHER sh DIR
+/// PACKAGE`. It consists of links to the real one; its `pg_config` lies beside it, and the package, moved to its place.
 const OTHER: &str = r#"
     set -e
     dir=$1 package=$2 config=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}

@@ -67,7 +67,7 @@ async fn keys_and_sub_queries_use_indexes() -> anyhow::Result<()> {
         notices.try_iter().for_each(drop);
         let call = format!("SELECT outcome FROM volguard.conditional_update('volumes', {arguments})");
         client.query_one(&call, &[]).await.context(call)?;
-        // Notices come before the answer that they belong to. The last plan is that of the call itself.
+        // Notices come before their answer. The last plan is that of the call itself.
         let plans: Vec<String> = notices.try_iter().collect();
         let plans = plans.join("\n");
         for index in indexes {

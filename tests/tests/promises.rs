@@ -1,4 +1,4 @@
-//! The pages that name a test behind each promise: the tests are there.
+//! The pages that name a test for each promise: the tests exist.
 
 use std::path::{Path, PathBuf};
 

@@ -10,7 +10,7 @@ use volguard_tests::PrivateServer;
 struct Made {
     kind: &'static str,
     name: String,
-    /// What stands behind the kind, up to the end of what a caller sees, with single blanks.
+    /// The text after the kind, up to the end of what a caller sees, with single blanks.
     declared: String,
 }
 

@@ -1,5 +1,5 @@
--- $1 rows of the services $2, as acquire would have written them: half of them plain locks, a quarter work on
--- volumes, a quarter work on snapshots. Beside each resource in work stands one that is in order.
+-- $1 rows of the services $2, as acquire would have written them: half of them plain locks, a quarter
+-- work on volumes, a quarter work on snapshots. For each resource in work there is one that is in order.
 WITH
 rows AS (
     SELECT number, gen_random_uuid() AS id,

@@ -1,4 +1,4 @@
--- Two tables of resources, and what a crash makes of them. `repairs` counts how often a resource was repaired.
+-- Two tables of resources, and their crash rules. `repairs` counts how often a resource was repaired.
 CREATE TABLE volumes (
     id uuid PRIMARY KEY,
     status text NOT NULL,

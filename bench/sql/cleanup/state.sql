@@ -1,4 +1,4 @@
--- What is left over, and what was repaired, and how often.
+-- What is left, what was repaired, and how often.
 SELECT (SELECT count(*) FROM volguard.workers),
        (SELECT count(*) FROM volguard.services WHERE fenced_at IS NULL),
        (SELECT count(*) FROM volumes WHERE status = 'error' AND previous_status = 'creating' AND repairs = 1),

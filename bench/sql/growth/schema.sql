@@ -1,5 +1,5 @@
--- Takes locks and gives them back, each in a transaction of its own as clients do, without what clients would cost.
--- The keys are a hundred that are others after a while.
+-- Takes locks and releases them, each in its own transaction as clients do,
+-- without the cost of clients. It uses a hundred keys, which change after a while.
 CREATE PROCEDURE cycles(service bigint, times bigint) LANGUAGE plpgsql AS $$
 DECLARE
     keys text[];
@@ -19,7 +19,7 @@ BEGIN
 END
 $$;
 
--- How large volguard's tables are, and how they were used.
+-- The size of volguard's tables, and how they were used.
 CREATE VIEW sizes AS
 SELECT relname AS name, pg_catalog.pg_table_size(relid) AS bytes, pg_catalog.pg_indexes_size(relid) AS index_bytes,
        seq_scan AS scans, n_dead_tup AS dead, autovacuum_count AS vacuums

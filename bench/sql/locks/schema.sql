@@ -1,5 +1,5 @@
--- What a careful person would write by hand for locks: the columns and the key of volguard.workers, as far as a lock
--- needs them; one unique index, tokens from a sequence, and vacuumed as that table is.
+-- Locks as usually written by hand, with care: the columns and the key of volguard.workers, as far as
+-- a lock needs them; one unique index, tokens from a sequence, and the vacuum settings of that table.
 CREATE SEQUENCE lock_tokens;
 CREATE TABLE locks (
     resource_id   text COLLATE "C" NOT NULL,
@@ -15,7 +15,7 @@ CREATE TABLE locks (
 GRANT SELECT, INSERT, DELETE ON locks TO bench;
 GRANT USAGE ON SEQUENCE lock_tokens TO bench;
 
--- As many as stand in volguard.workers.
+-- The same number of rows as in volguard.workers.
 INSERT INTO locks (cluster, resource_type, resource_id, lock_name, service_id)
 SELECT 'bench', 'volume', pg_catalog.gen_random_uuid()::text, '', 0
 FROM pg_catalog.generate_series(1, 1000);

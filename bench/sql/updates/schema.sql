@@ -7,7 +7,7 @@ CREATE TABLE volumes (
     migration_status text,
     size integer NOT NULL
 )
--- Room for each page's next versions, so that a long run updates in place and doesn't measure the table's growth.
+-- Room for new versions on each page, so that a long run updates in place and doesn't measure the growth of the table.
 WITH (fillfactor = 50);
 
 CREATE TABLE snapshots (
@@ -21,14 +21,13 @@ INSERT INTO volumes
 SELECT pg_catalog.md5(number::text)::uuid, 'available', NULL, CASE number % 2 WHEN 0 THEN 'detached' END, NULL, 10
 FROM pg_catalog.generate_series(1, 32000) AS number;
 
--- Two for each volume, all of them deleted: an `exists` looks at them and goes on.
+-- Two for each volume, all of them deleted: an `exists` reads them and goes on.
 INSERT INTO snapshots
 SELECT pg_catalog.gen_random_uuid(), id, true
 FROM volumes, pg_catalog.generate_series(1, 2);
 
--- By hand, but as exact as conditional_update: the row's lock comes first, in a statement of its own, so that the one
--- that looks at the snapshots sees all that was committed before it. Two round trips less than a transaction of the
--- client's.
+-- By hand, but as exact as conditional_update: the row is locked first, in its own statement, so that the statement
+-- that reads the snapshots sees all that was committed before. Two round trips less than a transaction of the client.
 CREATE FUNCTION update_under_lock(volume uuid, new_status text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     changed jsonb;

@@ -1,10 +1,10 @@
--- The volumes that are worked on.
+-- The volumes of the operations.
 CREATE TABLE volumes (
     id uuid PRIMARY KEY,
     status text NOT NULL,
     size integer NOT NULL
 )
--- Room for each page's next versions, so that a long run updates in place and doesn't measure the table's growth.
+-- Room for new versions on each page, so that a long run updates in place and doesn't measure the growth of the table.
 WITH (fillfactor = 50);
 
 INSERT INTO volumes

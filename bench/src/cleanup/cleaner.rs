@@ -10,11 +10,11 @@ use crate::database::Database;
 pub enum Cleaner {
     /// `volguard.cleanup`, as a role with `grant_usage` only.
     Ours,
-    /// The same DELETEs and UPDATEs in one transaction, and no more: acquires go on meanwhile, no waiter is woken,
-    /// and one resource that fails stops everything.
+    /// The same DELETEs and UPDATEs in one transaction, and no more: acquires are not
+    /// blocked, no waiter is woken, and one resource that fails stops everything.
     Bare,
-    /// As Cinder does it: reads all rows, and for each of them claims it by compare-and-swap, updates its resource and
-    /// deletes it, in statements and commits of their own.
+    /// As Cinder does it: reads all rows, and for each of them claims it by compare-and-swap,
+    /// updates its resource and deletes it, in statements and commits of their own.
     Rows,
 }
 
@@ -29,7 +29,7 @@ impl Cleaner {
         }
     }
 
-    /// How many of so many rows it is given: what takes a hundred times as long needs no more for a figure a row.
+    /// The part of `rows` that this cleaner gets: one that takes a hundred times as long needs fewer rows for a figure.
     pub fn share(self, rows: u32) -> u32 {
         const FIFTIETH_OF_FOURS: u32 = 200;
         match self {
@@ -61,7 +61,7 @@ async fn bare(client: &Client) -> Result<()> {
     client.batch_execute("BEGIN").await?;
     let fenced = client.query(include_str!("../../sql/cleanup/bare/fence.sql"), &[]);
     let services: Result<Vec<i64>, _> = fenced.await?.iter().map(|row| row.try_get(0)).collect();
-    // The services as a parameter: the planner sees how many they are, where in a join it would guess.
+    // The services are a parameter: the planner sees their number, which it would have to guess in a join.
     let services = services?;
     for statement in [
         include_str!("../../sql/cleanup/bare/locks.sql"),
@@ -75,7 +75,7 @@ async fn bare(client: &Client) -> Result<()> {
 }
 
 async fn row_by_row(client: &Client) -> Result<()> {
-    /// What claims a row: the id of no service, so that no other cleaner takes it for its own.
+    /// The claim of a row: the id of no service, so that no other cleaner considers it its own.
     const CLEANER: i64 = -1;
     client.batch_execute(include_str!("../../sql/cleanup/rows/fence.sql")).await?;
     let prepare = async |sql: &str| client.prepare(sql).await;

@@ -1,21 +1,21 @@
-//! What grows.
+//! The cases of growth.
 
-/// A database as it could be.
+/// One state of a database.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
-    /// In `workers`, before the clients come.
+    /// Rows in `workers` before the clients start.
     pub rows: u32,
     pub services: u32,
     /// Whether all services heartbeat while the clients work.
     pub heartbeats: bool,
-    /// How many locks were taken and given back before.
+    /// The number of locks that were taken and released before.
     pub cycles: u64,
-    /// Whether the clients' backends made their plans when there was one row, and no vacuum had the plans made anew.
+    /// Whether the clients' backends made their plans with one row, and no vacuum has had them made again.
     pub planned_for_one: bool,
 }
 
 impl Case {
-    /// One thing is larger in each than in the first.
+    /// Each case is larger than the first in one thing.
     pub fn all(most_rows: u32, cycles: u64) -> Vec<Case> {
         const MILLION: u32 = 1_000_000;
         let small = Case { rows: 1000, services: 100, heartbeats: false, cycles: 0, planned_for_one: false };

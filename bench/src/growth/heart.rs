@@ -9,7 +9,7 @@ use crate::connection::Connection;
 use crate::database::Database;
 use crate::turn::{Piece, Player};
 
-/// A third of the lease of a minute that services have unless told otherwise.
+/// A third of a lease of one minute, the default.
 const EVERY: Duration = Duration::from_secs(20);
 const CONNECTIONS: usize = 4;
 
@@ -22,7 +22,7 @@ pub struct Heart {
 }
 
 impl Heart {
-    /// The connections over which these services heartbeat, evenly spread.
+    /// The connections of these services' heartbeats, evenly spread.
     pub async fn team(services: &[i64], database: &Database) -> Result<Vec<Heart>> {
         let mut team = Vec::new();
         for services in services.chunks(services.len().div_ceil(CONNECTIONS).max(1)) {

@@ -1,4 +1,4 @@
-//! A database with one case's rows in it, and the clients that work there.
+//! A database with the rows of one case, and the clients that work there.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const TABLES: &str = "volguard.workers, volguard.services";
 pub struct Site {
     database: Database,
     team: Vec<Holder>,
-    /// Of the services that heartbeat meanwhile.
+    /// The tasks of the services that send heartbeats meanwhile.
     hearts: Vec<Heart>,
     beats_per_second: Vec<f64>,
 }
@@ -34,7 +34,7 @@ impl Site {
         if case.planned_for_one {
             database.fill_workers(1, &services).await?;
             database.vacuum(TABLES).await?;
-            // A vacuum would have the plans made anew.
+            // A vacuum would have the plans made again.
             let off = "ALTER TABLE volguard.workers SET (autovacuum_enabled = off)";
             database.superuser.batch_execute(off).await?;
             Holder::warm_up(&mut team).await?;
@@ -60,7 +60,7 @@ impl Site {
         Ok(turn)
     }
 
-    /// A row for each of volguard's tables.
+    /// One row for each of volguard's tables.
     pub async fn sizes(&self, case: &str) -> Result<Vec<Vec<Field>>> {
         let sql = include_str!("../../sql/growth/sizes.sql");
         let tables = self.database.superuser.query(sql, &[]).await?;
@@ -76,7 +76,7 @@ impl Site {
     }
 }
 
-/// Does the cycles that are to have been before, in a few backends.
+/// Runs the cycles before the measurement, in a few backends.
 async fn wear(database: &Database, cycles: u64, services: &[i64]) -> Result<()> {
     const WEARERS: usize = 8;
     let share = cycles.div_ceil(WEARERS as u64);

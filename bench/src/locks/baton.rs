@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-/// Its holder, and the client that gave it back last.
+/// Its holder, and the client that released it last.
 #[derive(Debug, Default)]
 pub struct Baton(Mutex<State>);
 
@@ -16,8 +16,8 @@ struct State {
 }
 
 impl Baton {
-    /// The client has the lock now. Returns when the one before began to give it back, if that was another client. An
-    /// error if another client has it still: then it isn't a lock that is being measured.
+    /// The client has the lock now. Returns when the previous holder began to release it, if that was
+    /// another client. It is an error if another client still has it: then the measured thing isn't a lock.
     pub fn take(&self, client: usize) -> Result<Option<Instant>> {
         let mut state = self.state();
         if let Some(holder) = state.holder.replace(client) {
@@ -27,7 +27,7 @@ impl Baton {
         Ok(other.map(|(_, when)| when))
     }
 
-    /// The holder begins to give it back.
+    /// The holder begins to release it.
     pub fn give(&self) {
         let mut state = self.state();
         state.given = state.holder.take().map(|client| (client, Instant::now()));

@@ -41,9 +41,9 @@ struct LockResponse {
 pub struct Etcd {
     pub server_pid: i32,
     grpc: Grpc<Channel>,
-    /// Who the client is: a lock is its lease's.
+    /// The client's identity: a lock belongs to its lease.
     lease: i64,
-    /// What stands for the lock that it holds.
+    /// The key that etcd returned for the lock that it holds.
     held: Vec<u8>,
 }
 

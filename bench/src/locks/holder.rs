@@ -1,4 +1,4 @@
-//! A client that takes one lock after the other and gives each back at once.
+//! A client that takes one lock after the other and releases each at once.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::database::Database;
 use crate::stage::Stage;
 use crate::turn::{Piece, Player};
 
-/// Own keys are many, and lie far from each other, as the volumes of a volume manager do.
+/// Own keys are many and random, like the volumes of a volume manager.
 const OWN_KEYS: usize = 100;
 
 #[derive(Debug)]
@@ -22,12 +22,12 @@ pub struct Holder {
     number: usize,
     keys: Vec<String>,
     done: usize,
-    /// Of the hot key.
+    /// The baton of the hot key.
     baton: Option<Arc<Baton>>,
 }
 
 impl Holder {
-    /// So many clients of one provider.
+    /// This many clients of one provider.
     pub async fn team(provider: Provider, stage: &Stage, database: &Database, clients: usize) -> Result<Vec<Holder>> {
         let mut team = Vec::new();
         for number in 0..clients {
@@ -42,7 +42,7 @@ impl Holder {
         Ok(team)
     }
 
-    /// Keys for one turn, which no turn before had: many for each, or the same one for all.
+    /// Keys for one turn, which no earlier turn had: many for each, or the same one for all.
     pub fn give_keys(team: &mut [Holder], hot: bool) {
         let new = || Uuid::new_v4().to_string();
         let (hot_key, baton) = (new(), Arc::new(Baton::default()));
@@ -54,10 +54,10 @@ impl Holder {
         }
     }
 
-    /// Has each backend make all its plans.
+    /// Makes each backend create all its plans.
     pub async fn warm_up(team: &mut [Holder]) -> Result<()> {
         for Holder { locker, .. } in team {
-            // Beyond the fifth execution Postgres decides whether to go on with one plan.
+            // After the fifth execution Postgres decides whether to keep one generic plan.
             for _ in 0..10 {
                 locker.acquire("warm-up").await?;
                 locker.release("warm-up").await?;

@@ -1,4 +1,4 @@
-//! Takes and gives back one lock at a time, over a connection of its own.
+//! Takes and releases one lock at a time, over its own connection.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::redis::Redis;
 use crate::database::Database;
 use crate::stage::Stage;
 
-/// How soon a contender that can't wait for a lock asks again.
+/// The polling interval of a contender that can't wait for a lock.
 pub const POLL: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Locker {
         }
     }
 
-    /// Takes the lock, however long that lasts.
+    /// Takes the lock, and waits as long as necessary.
     pub async fn acquire(&mut self, key: &str) -> Result<()> {
         match self {
             Locker::Postgres(locker) => locker.acquire(key).await,
@@ -51,7 +51,7 @@ impl Locker {
         }
     }
 
-    /// Gives the lock back that it took last. An error if it did not hold it any more.
+    /// Releases the last lock. It is an error if it is not held any more.
     pub async fn release(&mut self, key: &str) -> Result<()> {
         match self {
             Locker::Postgres(locker) => locker.release(key).await,

@@ -19,7 +19,7 @@ pub struct Postgres {
     provider: Provider,
     connection: Connection,
     service_id: i64,
-    /// Of the lock held.
+    /// The token of the held lock.
     token: i64,
 }
 

@@ -1,4 +1,4 @@
-//! What offers locks.
+//! The providers of locks.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provider {

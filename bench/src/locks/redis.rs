@@ -1,5 +1,4 @@
-//! Redis, the way its documentation says: a key that is set if it isn't there, with a value that only its
-//! holder knows.
+//! Redis, as its documentation says: a key that is set if it doesn't exist, with a value that only its holder knows.
 
 use anyhow::{Result, ensure};
 use redis::aio::MultiplexedConnection;
@@ -25,11 +24,11 @@ pub struct Redis {
 
 impl Redis {
     pub async fn connect(server: &Server) -> Result<Redis> {
-        // What tokio-postgres and tonic do by themselves.
+        // As tokio-postgres and tonic do by default.
         let tcp = TcpSettings::default().set_nodelay(true);
         let url = format!("redis://{}", server.address()).into_connection_info()?;
         let client = redis::Client::open(url.set_tcp_settings(tcp))?;
-        // The disk may take its time.
+        // The disk may be slow.
         let patient = AsyncConnectionConfig::new().set_response_timeout(None);
         Ok(Redis {
             server_pid: server.pid(),

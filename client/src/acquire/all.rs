@@ -1,4 +1,4 @@
-//! Asking for several locks at once.
+//! Acquiring several locks at once.
 
 use std::future::IntoFuture;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::lock_set::LockSet;
 use crate::session::Session;
 
-/// Several locks about to be asked for, all or none. Made by [`Session::acquire_all`]; `.await` it, or call
+/// A request for several locks, all or none. Made by [`Session::acquire_all`]; `.await` it, or call
 /// [`run`](AcquireAll::run).
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
@@ -27,30 +27,30 @@ impl AcquireAll {
         AcquireAll { session, wanted, wait: Duration::ZERO, request_id: None }
     }
 
-    /// How long to wait for all of them to become free; not at all unless told. See [`Acquire::wait`](crate::Acquire::wait).
+    /// How long to wait until all of them are free. Default: not at all. See [`Acquire::wait`](crate::Acquire::wait).
     ///
-    /// While it waits for one of them it holds none, and keeps none from other processes. Others in this session that
-    /// want one of them wait behind it.
+    /// While it waits for one of them it holds none and blocks no other process. Other requests of this session for one
+    /// of them wait behind it.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
 
-    /// Identifies this request; a random one unless told. See [`Acquire::request_id`](crate::Acquire::request_id).
+    /// Identifies this request. Default: a random id. See [`Acquire::request_id`](crate::Acquire::request_id).
     pub fn request_id(mut self, id: Uuid) -> Self {
         self.request_id = Some(id);
         self
     }
 
-    /// Takes all the locks in one commit, or says `None` if not all of them were free in time: then none is held.
+    /// Takes all the locks in one commit. Returns `None`, and holds none, if not all of them were free in time.
     ///
-    /// Callers that want the same locks never wait for each other in a circle, in whatever order they name them. A
-    /// connection that breaks is replaced as for [`Acquire::run`](crate::Acquire::run).
+    /// Requests for the same locks never wait for each other in a circle, in whatever order they name them. A broken
+    /// connection is replaced as for [`Acquire::run`](crate::Acquire::run).
     ///
     /// # Errors
-    /// Those of [`Acquire::run`](crate::Acquire::run), and [`Error::MalformedDocument`] for a list that can't be: an empty
-    /// one, a lock in it twice, an empty or over-long name, two statuses for one resource, more locks than the server's
-    /// lock table allows. 22023 says that the request id has got a part of these locks before.
+    /// Those of [`Acquire::run`](crate::Acquire::run), and [`Error::MalformedDocument`] for an invalid list: an empty
+    /// one, a lock named twice, an empty or over-long name, two statuses for one resource, more locks than the server's
+    /// lock table allows. 22023 means that the request id has got a part of these locks before.
     ///
     /// # Cancel safety
     /// Dropping the future leaves no lock behind, as for [`Acquire::run`](crate::Acquire::run).

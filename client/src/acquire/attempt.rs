@@ -1,8 +1,7 @@
-//! Asking the database, in a task that outlives the caller's future.
+//! Acquiring in the database, in a task that outlives the caller's future.
 //!
-//! Once the statement is sent somebody has to learn what became of it. So the task owns the connection, listens to
-//! the end, and hands the lock over; a lock that nobody takes delivery of is dropped, which releases it, or leaves its work to
-//! cleanup.
+//! Once the statement is sent, its outcome must be learnt. So the task owns the connection, waits for the answer, and
+//! hands the lock over. If the caller is gone, the lock is dropped: that releases it, or leaves its work to cleanup.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,37 +23,38 @@ type Answer = Result<Result<Vec<Lock>, Refused>, Error>;
 /// How much later than the end of the wait the server may answer.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Between two requests to cancel a statement that goes on.
+/// Pause between two requests to cancel a statement that still runs.
 const CANCEL_AGAIN: Duration = Duration::from_millis(250);
 
-/// Between two tries whose connection broke.
+/// Pause between two tries whose connection broke.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// A request at the head of its lines.
+/// A request at the head of its queues in this process.
 pub(super) struct Attempt {
     session: Session,
     request: Request,
     deadline: Instant,
-    /// Taken by the first answer; what comes later is undone.
+    /// Taken by the first answer. A lock that comes later is dropped.
     reply: Option<oneshot::Sender<Answer>>,
-    /// If a statement of this request met an unknown fate: when it will certainly be over on the server.
+    /// Set if the outcome of a statement of this request is unknown: when the statement will certainly be over on the
+    /// server.
     doubt: Option<Instant>,
 }
 
-/// Why not to wait any longer.
+/// Why the wait ends early.
 enum Interruption {
     CallerGone,
     SessionLost(Loss),
     NoReply,
 }
 
-/// What one statement came to.
+/// The outcome of one statement.
 enum Outcome {
     Granted(Vec<Granted>),
     Refused(Refused),
     /// Nothing is held.
     Failed(Error),
-    /// Locks may be held, now or as soon as the statement gets through.
+    /// Locks may be held, now or when the statement gets through.
     Unknown(Error),
 }
 
@@ -70,8 +70,7 @@ impl Attempt {
 
     pub(super) async fn run(mut self, places: Places) {
         let core = Arc::clone(self.session.core());
-        // Whoever asks again under the id of an unsettled request takes over what that request got, and the
-        // doubt.
+        // A request with the id of an unsettled one takes over its locks and its doubt.
         let inherited = core.unsettled().remove(&self.request.id);
         self.doubt = inherited.map(|unsettled| unsettled.until);
         let answer = self.drive(places).await;
@@ -88,7 +87,7 @@ impl Attempt {
         self.answer(answer);
     }
 
-    /// What nobody takes delivery of is dropped.
+    /// Locks that the caller doesn't receive are dropped.
     fn answer(&mut self, answer: Answer) {
         if let Some(reply) = self.reply.take() {
             let _ = reply.send(answer);
@@ -110,7 +109,7 @@ impl Attempt {
             let error = match self.ask(seat.is_some()).await {
                 Outcome::Granted(granted) => {
                     let locks = self.guard(granted, places);
-                    // What comes too late is dropped, which releases it.
+                    // Locks that come too late are dropped, which releases them.
                     core.lease.check().map_err(Error::SessionLost)?;
                     return Ok(Ok(locks));
                 }
@@ -119,7 +118,7 @@ impl Attempt {
                 Outcome::Unknown(error) => error,
             };
             core.lease.check().map_err(Error::SessionLost)?;
-            if self.nobody_listens() || (again && Instant::now() >= self.deadline) {
+            if self.caller_gone() || (again && Instant::now() >= self.deadline) {
                 return Err(error);
             }
             tracing::debug!(request_id = %self.request.id, %error, "acquire is repeated");
@@ -140,11 +139,11 @@ impl Attempt {
             .collect()
     }
 
-    fn nobody_listens(&self) -> bool {
+    fn caller_gone(&self) -> bool {
         self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    /// Leave to wait in the database. Without it by the deadline, the server is asked once, without waiting.
+    /// A permit to wait in the database. If there is none by the deadline, the server is asked once, without waiting.
     async fn seat(&mut self) -> Result<Option<OwnedSemaphorePermit>, Interruption> {
         let deadline = self.deadline;
         if deadline <= Instant::now() {
@@ -158,7 +157,7 @@ impl Attempt {
         }
     }
 
-    /// Asks the server once, and learns what became of the question if it can be learnt.
+    /// Asks the server once. The outcome is unknown only if it can't be learnt.
     async fn ask(&mut self, seated: bool) -> Outcome {
         let volguard = self.session.core().volguard.clone();
         let client = tokio::select! {
@@ -185,17 +184,17 @@ impl Attempt {
         if let Outcome::Unknown(_) = outcome {
             let over_by = overdue.max(Instant::now() + GRACE);
             self.doubt = self.doubt.max(Some(over_by));
-            // The backend may not notice that nobody listens, and keep its place in the line.
+            // The backend may not notice that the client is gone, and keep its place in the wait queue.
             self.call_off(client);
         } else if self.reply.is_none() && volguard.cancels() {
-            // Not for others: our cancel request may arrive late.
+            // Not back into the pool: the cancel request may arrive late.
             drop(Object::take(client));
         }
         outcome
     }
 
-    /// The server's answer, or nothing if there was none long after it was due. Whoever asked is answered as soon as the
-    /// server's answer doesn't matter any more; it is waited for all the same.
+    /// The server's answer, or `None` if there was none long after it was due. The caller is answered as soon as the
+    /// server's answer makes no difference to it; the server's answer is awaited all the same.
     async fn send(
         &mut self,
         client: &Object,
@@ -213,7 +212,7 @@ impl Attempt {
         self.answer(interruption.answer());
         let volguard = core.volguard.clone();
         let statement_of = client.cancel_token();
-        // A request that overtakes the statement finds nothing to cancel, so it is repeated.
+        // A cancel request that overtakes the statement finds nothing to cancel, so it is repeated.
         let call_off = async {
             loop {
                 volguard.cancel(&statement_of).await;
@@ -258,7 +257,7 @@ impl Attempt {
 impl Interruption {
     fn answer(self) -> Answer {
         match self {
-            // Nobody hears it.
+            // This answer reaches no caller.
             Interruption::CallerGone => Ok(Err(Refused::NotFree)),
             Interruption::SessionLost(loss) => Err(Error::SessionLost(loss)),
             Interruption::NoReply => Err(Error::NoReply),

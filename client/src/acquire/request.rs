@@ -1,4 +1,4 @@
-//! What is asked of the server, which stays the same however often it is asked.
+//! A request to the server, which stays the same when it is repeated.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::session::Core;
 use crate::statements::{self, Params};
 use crate::update::{Documents, UpdatedRow};
 
-/// One of the locks that [`Session::acquire_all`](crate::Session::acquire_all) asks for.
+/// One of the locks of a request by [`Session::acquire_all`](crate::Session::acquire_all).
 ///
 /// ```
 /// use volguard::Wanted;
@@ -87,7 +87,7 @@ impl From<(&str, &str)> for Wanted {
     }
 }
 
-/// One request, which keeps its id however often it is sent.
+/// One request. It keeps its id when it is sent again.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) id: Uuid,
@@ -101,19 +101,19 @@ enum What {
     Work(Arc<Key>, Arc<Documents>),
 }
 
-/// A lock that the server has given.
+/// A lock that the server has granted.
 #[derive(Debug)]
 pub(crate) struct Granted {
     pub(crate) key: Arc<Key>,
     pub(crate) token: i64,
-    /// The row of the resource, if its work was started with it.
+    /// The row of the resource, if the request started work.
     pub(crate) row: Option<UpdatedRow>,
 }
 
 /// Why nothing is held.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// Not in time.
+    /// Not free in time.
     NotFree,
     /// Conditions of the work did not hold.
     Unmet(Vec<String>),
@@ -121,7 +121,7 @@ pub(crate) enum Refused {
     NotFound,
 }
 
-/// What the server says: all that was asked for, in that order, or nothing.
+/// The server's answer: all requested locks, in the order of the request, or none.
 pub(crate) type Reply = Result<Vec<Granted>, Refused>;
 
 impl Request {
@@ -140,7 +140,7 @@ impl Request {
         Request { id, what }
     }
 
-    /// What it gets must not be released without a final state.
+    /// Whether it starts work. Then its lock must not be released without a final state of the row.
     pub(super) fn is_work(&self) -> bool {
         matches!(self.what, What::Work(..))
     }

@@ -15,13 +15,13 @@ use crate::session::{Session, finish};
 /// Work of a crashed service that this service has taken over. Made by [`Session::claim_cleanup`] and handed to the
 /// handlers of [`Session::cleanups`].
 ///
-/// It is a [`Lock`] on the resource, under a token larger than the crashed service's, which is dead: pass it to
-/// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by), and watch [`lost`](Lock::lost). Bring the
-/// resource to a state it can stay in, then [`finish_cleanup`](Self::finish_cleanup). A guard that is dropped gives
-/// the work back in the background, for this or another service to claim.
+/// It is a [`Lock`] on the resource, under a token larger than that of the crashed service: pass it to
+/// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by), and check [`lost`](Lock::lost). Bring the
+/// resource to a state that it can stay in, then call [`finish_cleanup`](Self::finish_cleanup). A guard that is dropped
+/// gives the work back in the background, so that this or another service can claim it.
 #[must_use = "claimed work that is dropped is given back"]
 pub struct ClaimedCleanup {
-    /// Never released: the work ends by one of the two verbs here.
+    /// Never released: `finish_cleanup` or `abandon_cleanup` ends the work.
     lock: Lock,
     session: Session,
     status: String,
@@ -48,48 +48,48 @@ impl ClaimedCleanup {
         &self.status
     }
 
-    /// The service that crashed: the first, if others have claimed this work since and crashed in turn.
+    /// The service that crashed: the first one, if others have claimed this work since and crashed in turn.
     pub fn crashed_service_id(&self) -> i64 {
         self.crashed_service_id
     }
 
-    /// What the crashed service had said about it.
+    /// The details that the crashed service gave with its lock.
     pub fn details(&self) -> Option<&Value> {
         self.details.as_ref()
     }
 
-    /// Says how far the cleanup is, for whoever has to go on with it. Crash rules go by it, and expect the resource's own
-    /// status to be the same.
+    /// Sets the status: how far the cleanup is, for the service that may have to continue it. Crash rules go by this
+    /// status, and expect the resource's own status to be the same.
     ///
     /// # Errors
     /// Those of [`Lock::set_status`].
     ///
     /// # Cancel safety
-    /// When the future is dropped the status may have been set or not; setting it again is safe.
+    /// When the future is dropped, the status may have been set or not; setting it again is safe.
     pub async fn set_status(&self, status: &str) -> Result<(), Error> {
         self.lock.set_status(Some(status)).await
     }
 
-    /// The resource is cleaned up: forgets the work and frees the lock. `false` says that it was not held any more,
-    /// and somebody else may do it again.
+    /// Ends the work of a resource that is cleaned up, and frees its lock. Returns `false` if the lock was not held any
+    /// more: another service may repeat the cleanup.
     ///
     /// # Errors
-    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: it is then given back in the background, as if the guard
-    /// had been dropped, unless it was finished all the same.
+    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the work is then given back in the background, as if
+    /// the guard had been dropped, unless it was finished all the same.
     ///
     /// # Cancel safety
-    /// Goes on in the background when the future is dropped.
+    /// Continues in the background when the future is dropped.
     pub async fn finish_cleanup(self) -> Result<bool, Error> {
         finish(async move { self.finish().await }).await
     }
 
-    /// Gives the work back unchanged, for another to claim. `false` says that it was not held any more.
+    /// Gives the work back unchanged, for another service to claim. Returns `false` if it was not held any more.
     ///
     /// # Errors
-    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: it is then repeated in the background.
+    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the call is then repeated in the background.
     ///
     /// # Cancel safety
-    /// Goes on in the background when the future is dropped.
+    /// Continues in the background when the future is dropped.
     pub async fn abandon_cleanup(self) -> Result<bool, Error> {
         finish(async move {
             let held = self.session.core().abandon_cleanup(self.token()).await?;
@@ -99,7 +99,7 @@ impl ClaimedCleanup {
         .await
     }
 
-    /// Until the answer is there the guard is armed.
+    /// The guard stays armed until the answer is there.
     pub(super) async fn finish(&self) -> Result<bool, Error> {
         let held = self.session.core().finish_cleanup(self.token()).await?;
         self.note_ended();

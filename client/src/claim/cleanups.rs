@@ -1,4 +1,4 @@
-//! Handing claimed work to a handler, as long as there is any.
+//! Handing claimed work to a handler.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::error::Error;
 use crate::session::{Loss, Session};
 use crate::statements;
 
-/// How often to look for work unless told.
+/// How often to ask for work by default.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// The work that crashed services leave, piece by piece. Made by [`Session::cleanups`].
+/// The work that crashed services have left, piece by piece. Made by [`Session::cleanups`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before `for_each` or `after_restart`"]
 pub struct Cleanups {
@@ -34,7 +34,7 @@ pub struct Restarted {
     pub resources_cleaned: u64,
     /// Pieces of work that the handler has cleaned up.
     pub finished: u64,
-    /// Pieces of work on which it failed, or was too late: they were given back.
+    /// Pieces of work on which the handler failed or was too late: they were given back.
     pub abandoned: u64,
 }
 
@@ -49,23 +49,23 @@ impl Cleanups {
         self
     }
 
-    /// How many handlers may run at once; one unless told.
+    /// How many handlers may run at once. Default: one.
     pub fn concurrency(mut self, handlers: usize) -> Self {
         self.concurrency = handlers.max(1);
         self
     }
 
-    /// How long to wait before looking again when there was no work, or when a handler failed; five seconds unless
-    /// told.
+    /// How long to wait before asking again when there was no work, or when a handler failed. Default: five seconds.
     pub fn every(mut self, pause: Duration) -> Self {
         self.every = pause;
         self
     }
 
-    /// Claims work and hands each piece to `handler`, until the session is lost. What the handler answers `Ok` to is
-    /// finished; on an `Err` or a panic it is given back, to be claimed again after all other work.
+    /// Claims work and hands each piece to `handler`, until the session is lost. If the handler returns `Ok`, the work
+    /// is finished. On an `Err` or a panic the work is given back, and is claimed again after all other work.
     ///
-    /// Handlers run in tasks of their own, each by [`Lock::run`](crate::Lock::run): when the session is lost they are cancelled.
+    /// Each handler runs in a task of its own, by [`Lock::run`](crate::Lock::run): when the session is lost it is
+    /// cancelled.
     ///
     /// ```no_run
     /// # async fn run(volguard: volguard::Volguard, session: volguard::Session) -> Result<(), volguard::Error> {
@@ -90,11 +90,11 @@ impl Cleanups {
     ///
     /// # Errors
     /// [`Error::SessionLost`] when the session is lost, but `Ok` if it was [stopped](Session::stop).
-    /// [`Error::Database`] if the server refuses the claims: 22023 for an empty resource type. Passing
-    /// errors are logged, and the claim is repeated.
+    /// [`Error::Database`] if the server refuses the claims: 22023 for an empty resource type. Passing errors are
+    /// logged, and the claim is repeated.
     ///
     /// # Cancel safety
-    /// When the future is dropped, handlers are cancelled and what they were at is given back.
+    /// When the future is dropped, handlers are cancelled and their work is given back.
     pub async fn for_each<H, F, E>(self, handler: H) -> Result<(), Error>
     where
         H: Fn(Arc<ClaimedCleanup>) -> F,
@@ -117,7 +117,7 @@ impl Cleanups {
                     }
                     Err(Error::SessionLost(loss)) => return ending(loss),
                     Err(error) if error.is_retryable() => {
-                        tracing::debug!(%error, "work is claimed later");
+                        tracing::debug!(%error, "a claim failed and is repeated later");
                         not_before = Instant::now() + self.every;
                     }
                     Err(error) => return Err(error),
@@ -127,7 +127,7 @@ impl Cleanups {
                 loss = self.session.lost() => return ending(loss),
                 Some(done) = running.join_next() => {
                     if !matches!(done, Ok(Handled::Finished)) {
-                        // It comes back at the end of the line, which may consist of nothing else.
+                        // The work comes back at the end of the queue, which may consist of nothing else.
                         not_before = not_before.max(Instant::now() + self.every);
                     }
                 }
@@ -136,18 +136,19 @@ impl Cleanups {
         }
     }
 
-    /// Cleans up after the earlier incarnations of this service, and returns when that is done: for the start of a program,
-    /// before it takes up new work. First by the crash rules, then by `handler`, as [`for_each`](Self::for_each) does; what
-    /// it fails on is given back at the end.
+    /// Cleans up after the earlier incarnations of this service, and returns when that is done. For the start of a
+    /// program, before it takes new work. The crash rules come first, then `handler`, as in
+    /// [`for_each`](Self::for_each). Work on which it fails is given back at the end.
     ///
-    /// From the registration on, nobody else takes that work for as long as the earlier incarnation's lease was.
+    /// From the registration on, no other service takes that work for as long as the lease of the earlier incarnation
+    /// was.
     ///
     /// # Errors
-    /// [`Error::SessionLost`], [`Error::ServiceFenced`], [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]. Handlers under way are
-    /// cancelled then.
+    /// [`Error::SessionLost`], [`Error::ServiceFenced`], [`Error::Pool`], [`Error::Database`], [`Error::NoReply`].
+    /// Running handlers are then cancelled.
     ///
     /// # Cancel safety
-    /// When the future is dropped, handlers are cancelled and what they were at is given back.
+    /// When the future is dropped, handlers are cancelled and their work is given back.
     pub async fn after_restart<H, F, E>(self, handler: H) -> Result<Restarted, Error>
     where
         H: Fn(Arc<ClaimedCleanup>) -> F,
@@ -162,7 +163,7 @@ impl Cleanups {
             awaiting += service.awaiting as usize;
         }
         let mut running = JoinSet::new();
-        // All until the end, so that a claim doesn't bring them back before the others.
+        // All guards are kept until the end, so that a claim doesn't return failed work before the rest.
         let mut kept = Vec::new();
         loop {
             let free = self.concurrency.saturating_sub(running.len()).min(awaiting);
@@ -170,7 +171,7 @@ impl Cleanups {
                 0 => Vec::new(),
                 _ => self.claim(free).await?,
             };
-            // Its own comes first, so there is none left.
+            // The service's own work comes first, so none is left.
             awaiting = if claimed.is_empty() && free > 0 { 0 } else { awaiting - claimed.len() };
             for work in claimed {
                 let work = Arc::new(work);
@@ -196,7 +197,7 @@ impl Cleanups {
         }
     }
 
-    /// What is left of this service's earlier incarnations.
+    /// Selects what this service's earlier incarnations have left.
     async fn own(&self) -> Result<Cleanup, Error> {
         let core = self.session.core();
         let row = core.volguard.row(&statements::SERVICE_NAMES, &[&core.service_id]).await?;
@@ -208,10 +209,10 @@ impl Cleanups {
     }
 }
 
-/// What came of one piece of work.
+/// The outcome of one piece of work.
 enum Handled {
     Finished,
-    /// To be given back, which the guard's drop does, or gone already.
+    /// The work has to be given back, which the drop of the guard does, or is not held any more.
     Failed,
 }
 
@@ -224,7 +225,7 @@ async fn handle<E: Display>(work: Arc<ClaimedCleanup>, handler: impl Future<Outp
             return Handled::Failed;
         }
         Err(loss) => {
-            tracing::warn!(resource_type, resource_id, %loss, "a cleanup has been given up");
+            tracing::warn!(resource_type, resource_id, %loss, "a cleanup was cancelled");
             return Handled::Failed;
         }
     }

@@ -1,4 +1,4 @@
-//! The clusters that the sessions of one handle look after: each is looked after by one of them.
+//! The clusters that the sessions of one handle clean: each cluster is cleaned by one of them.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ pub(crate) struct Clusters {
     taken: Arc<Mutex<HashSet<String>>>,
 }
 
-/// A cluster to look after, until this is dropped.
+/// The right to clean a cluster, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Mine {
     clusters: Clusters,
@@ -16,7 +16,7 @@ pub(crate) struct Mine {
 }
 
 impl Clusters {
-    /// `None` if somebody looks after it.
+    /// `None` if another session of the handle has it.
     pub(crate) fn take(&self, name: &str) -> Option<Mine> {
         let name = name.to_owned();
         self.lock().insert(name.clone()).then(|| Mine { clusters: self.clone(), name })

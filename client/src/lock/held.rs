@@ -1,4 +1,4 @@
-//! What is known of a lock, for its guard and for the fences that outlive the guard's borrow.
+//! The state of a held lock, for its guard and for fences that outlive the guard's borrow.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ pub(crate) struct Held {
     pub(super) key: Arc<Key>,
     pub(super) token: i64,
     pub(super) request_id: Uuid,
-    /// The end of the work is under way, or done.
+    /// The end of the work is under way or done.
     finishing: AtomicBool,
     /// The server has said that the token is not held.
     gone: watch::Sender<bool>,
@@ -49,12 +49,13 @@ impl Held {
         self.token
     }
 
-    /// Says whether the end of the work is under way or done.
+    /// Notes whether the end of the work is under way or done.
     pub(crate) fn set_finishing(&self, finishing: bool) {
         self.finishing.store(finishing, Ordering::Release);
     }
 
-    /// The guard of unfinished work is gone. The session goes on knowing the token, so that no reconcile takes it for a stray.
+    /// The guard of unfinished work was dropped. The token stays known to the session, so that no reconcile releases
+    /// it.
     pub(super) fn leave(&self) {
         if self.finishing.load(Ordering::Acquire) {
             return;
@@ -69,12 +70,12 @@ impl Held {
         );
     }
 
-    /// Refuses to go on under a session that is lost.
+    /// Fails if the session is lost.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.core().lease.check().map_err(Error::SessionLost)
     }
 
-    /// By this very moment's clock.
+    /// Why the lock is lost, if it is, by the clock at this moment.
     pub(crate) fn loss(&self) -> Option<Loss> {
         let gone = || self.gone.borrow().then_some(Loss::TokenNotHeld);
         self.session.loss().or_else(gone)

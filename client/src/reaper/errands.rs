@@ -1,4 +1,4 @@
-//! What the reaper does: one release, one look at the unsettled requests and the lost claims.
+//! What the reaper does: one batch of releases, one check of the unsettled requests and the lost claims.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::session::{Core, REPLY_LIMIT};
 use crate::statements;
 
-/// Releases a batch, and hands back what the server has not answered for.
+/// Releases a batch. Returns what the server has not answered for.
 pub(super) async fn release(core: Arc<Core>, batch: Vec<Release>) -> Vec<Release> {
     match release_now(&core, &batch).await {
         Ok(()) => Vec::new(),
@@ -21,7 +21,7 @@ pub(super) async fn release(core: Arc<Core>, batch: Vec<Release>) -> Vec<Release
             tracing::debug!(service_id = core.service_id, %error, "releases are repeated");
             batch
         }
-        // One that the server refuses must not keep the others.
+        // A release that the server refuses must not stop the others.
         Err(_) if batch.len() > 1 => {
             let mut left = Vec::new();
             for one in batch {
@@ -51,7 +51,7 @@ async fn release_now(core: &Core, batch: &[Release]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Gives back what the server says that this session has claimed, and of which it doesn't know.
+/// Gives back claims that the server has recorded for this session and the session doesn't know of.
 async fn settle_claims(core: &Core) -> Result<(), Error> {
     let Some(until) = *core.doubted_claims() else {
         return Ok(());
@@ -73,7 +73,7 @@ async fn settle_claims(core: &Core) -> Result<(), Error> {
     Ok(())
 }
 
-/// Asks again for each unsettled request, without waiting, and releases what it got.
+/// Repeats each unsettled request, without waiting, and releases what it gets.
 pub(super) async fn settle(core: Arc<Core>) -> Vec<Release> {
     if let Err(error) = settle_claims(&core).await {
         core.heed(&error);
@@ -88,10 +88,10 @@ pub(super) async fn settle(core: Arc<Core>) -> Vec<Release> {
     left
 }
 
-/// Returns what could not be released. The request stays on the list until a look that begins when its statement is
+/// Returns what could not be released. The request stays on the list until a check that begins when its statement is
 /// certainly over.
 async fn settle_one(core: &Arc<Core>, id: Uuid, unsettled: Unsettled) -> Vec<Release> {
-    // Whoever holds or wants the key in this process is not to be robbed of it; there will be another round.
+    // A task of this process that holds or wants the key must not lose it; the reaper comes back later.
     let Some(mut places) = core.lines.try_join_all(&unsettled.keys) else {
         return Vec::new();
     };
@@ -106,7 +106,7 @@ async fn settle_one(core: &Arc<Core>, id: Uuid, unsettled: Unsettled) -> Vec<Rel
     }
     let mut found = Vec::new();
     let mut all_asked = true;
-    // One by one: of a request for several locks an operator may have taken some away.
+    // One by one: of a request for several locks, an administrator may have taken some away.
     for key in unsettled.keys {
         let request = Request::one(id, Wanted::of(key));
         match ask(core, &request).await {
@@ -125,7 +125,7 @@ async fn settle_one(core: &Arc<Core>, id: Uuid, unsettled: Unsettled) -> Vec<Rel
     if found.is_empty() {
         return Vec::new();
     }
-    // Each place goes with its token: nobody here gets the key before the release is answered.
+    // Each place goes with its token: no task here gets the key before the release is answered.
     let mut batch = Vec::with_capacity(found.len());
     for Granted { key, token, .. } in found {
         tracing::info!(service_id = core.service_id, request_id = %id, token, "releasing what a lost answer left behind");
@@ -136,8 +136,8 @@ async fn settle_one(core: &Arc<Core>, id: Uuid, unsettled: Unsettled) -> Vec<Rel
     release(Arc::clone(core), batch).await
 }
 
-/// Looks for work that was started by a request whose answer was lost. It stays, for cleanup or for whoever asks under the
-/// same id.
+/// Finds work that was started by a request whose answer was lost. The work stays, for cleanup or for a request with
+/// the same id.
 async fn settle_work(core: &Core, id: Uuid, certainly_over: bool) {
     let answer = core.volguard.rows_within(REPLY_LIMIT, &statements::STARTED_WORK, &[&core.service_id, &id]).await;
     let token = match answer.and_then(|rows| Ok(rows.first().map(|row| row.try_get(0)).transpose()?)) {

@@ -1,7 +1,8 @@
-//! The clock that leases are counted on, which goes on while the machine is suspended.
+//! The clock of leases, which continues while the machine is suspended.
 //!
-//! The runtime's own clock is `CLOCK_MONOTONIC`: it stands still during a suspension, while the server's goes on. So a moment is
-//! kept on that clock and on `CLOCK_BOOTTIME`, and has passed when it has on either. The wall clock is never asked.
+//! The runtime's clock is `CLOCK_MONOTONIC`, which stops during a suspension while the server's clock continues. So a
+//! moment is kept on that clock and on `CLOCK_BOOTTIME`, and has passed when it has passed on either. The wall clock is
+//! never used.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     awake: Instant,
-    /// Since the machine was started; unknown where there is no such clock.
+    /// Time since boot; unknown where that clock doesn't exist.
     since_boot: Option<Duration>,
 }
 
@@ -34,12 +35,13 @@ impl Moment {
         Instant::now() >= self.awake || matches!((self.since_boot, boottime::now()), (Some(at), Some(now)) if now >= at)
     }
 
-    /// On the runtime's clock: right unless the machine is suspended before.
+    /// The moment on the runtime's clock: right unless the machine is suspended before.
     pub(crate) fn awake(self) -> Instant {
         self.awake
     }
 
-    /// Blocks this thread until then, but no longer than `most`. A suspension counts: the thread wakes up with the machine.
+    /// Blocks this thread until the moment, but no longer than `most`. A suspension counts: the thread wakes up with
+    /// the machine.
     pub(super) fn block(self, most: Duration) {
         match (self.since_boot, boottime::now()) {
             (Some(at), Some(now)) => boottime::block(at.min(now + most)),
@@ -66,7 +68,7 @@ mod boottime {
 
     pub(super) fn block(until: Duration) {
         if let Ok(until) = Timespec::try_from(until) {
-            // A signal ends it early, after which the caller looks at the clock as always.
+            // A signal ends the sleep early; the caller checks the clock again.
             let _ = clock_nanosleep_absolute(ClockId::Boottime, &until);
         }
     }
@@ -92,7 +94,7 @@ pub(super) mod tests {
         static SUSPENDED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     }
 
-    /// What a suspension does to the clocks of this thread: one goes on, the other doesn't.
+    /// Simulates a suspension for this thread: `CLOCK_BOOTTIME` continues, `CLOCK_MONOTONIC` doesn't.
     pub(in super::super) fn suspend(time: Duration) {
         SUSPENDED.set(SUSPENDED.get() + time);
     }

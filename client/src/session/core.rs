@@ -1,4 +1,4 @@
-//! What all parts of a session share: its identity, its lease, its lines, and what it knows to hold.
+//! What all parts of a session share: its identity, its lease, its wait queues, and the tokens that it knows.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use crate::queue::Lines;
 use crate::reaper::Unsettled;
 use crate::statements::{self, Statement};
 
-/// How long the server may take to answer a statement that waits for nothing but rows.
+/// How long the server may take to answer a statement that waits for row locks at most.
 pub(crate) const REPLY_LIMIT: Duration = Duration::from_secs(30);
 
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -27,16 +27,16 @@ pub(crate) struct Core {
     pub(crate) service_id: i64,
     pub(crate) lease: Arc<Lease>,
     pub(crate) lines: Arc<Lines>,
-    /// Held for reading by acquires under way, whose tokens nobody knows yet; for writing by `reconcile`.
+    /// Held for reading by acquires under way, whose tokens aren't known yet; for writing by `reconcile`.
     pub(crate) gate: Arc<RwLock<()>>,
     pub(crate) guarded: Guarded,
-    /// Held while work is claimed, whose tokens nobody knows yet, and while lost claims are looked for.
+    /// Held while work is claimed, because its tokens aren't known yet, and during the search for lost claims.
     pub(crate) claiming: AsyncMutex<()>,
     /// Wakes the heartbeat before its time.
     pub(crate) beat_now: Notify,
     known: Mutex<HashSet<i64>>,
     unsettled: Mutex<HashMap<Uuid, Unsettled>>,
-    /// Until when a claim of which nobody has heard may be under way on the server.
+    /// Until when a claim whose answer was lost may be under way on the server.
     doubted_claims: Mutex<Option<Instant>>,
 }
 
@@ -57,17 +57,17 @@ impl Core {
         }
     }
 
-    /// Tokens that this session holds, or still has to release.
+    /// Tokens that this session holds or still has to release.
     pub(crate) fn known(&self) -> MutexGuard<'_, HashSet<i64>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Acquires of which nobody knows whether they left a lock behind.
+    /// Acquires whose answer was lost: they may have left a lock.
     pub(crate) fn unsettled(&self) -> MutexGuard<'_, HashMap<Uuid, Unsettled>> {
         self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that the server may have handed out work of which nobody knows.
+    /// Notes that the server may have granted a claim whose answer was lost.
     pub(crate) fn doubt_claims(&self, until: Instant) {
         let mut doubt = self.doubted_claims();
         *doubt = (*doubt).max(Some(until));
@@ -77,22 +77,22 @@ impl Core {
         self.doubted_claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether something may be held on the server of which nobody knows.
+    /// Whether the server may hold a lock or a claim for this session that the session doesn't know of.
     pub(crate) fn in_doubt(&self) -> bool {
         !self.unsettled().is_empty() || self.doubted_claims().is_some()
     }
 
-    /// The server frees all of it with the service.
+    /// Clears all doubts: the server frees everything with the service.
     pub(crate) fn forget_doubts(&self) {
         self.unsettled().clear();
         *self.doubted_claims() = None;
     }
 
-    /// Notes a verdict of the server's on the whole service.
+    /// Notes what an error says about the service as a whole.
     pub(crate) fn heed(&self, error: &Error) {
         match error {
             Error::ServiceFenced(_) => self.lease.lose(Loss::Fenced),
-            // The server's clock is ahead of what this one says; there may be time yet.
+            // The server counts the lease as expired, this clock does not yet. A heartbeat may still be in time.
             Error::LeaseExpired(_) => self.beat_now.notify_one(),
             _ => {}
         }
@@ -140,8 +140,8 @@ impl Core {
     }
 
     pub(super) async fn reconcile(&self) -> Result<u64, Error> {
-        // Kept shut until the server has answered: a reconcile that is still under way must not meet a token
-        // that was acquired after it was sent.
+        // Held until the server has answered: a reconcile that is still under way must not meet a token that was
+        // acquired after it was sent.
         let _gate = tokio::select! {
             gate = self.gate.write() => gate,
             loss = self.lease.lost() => return Err(Error::SessionLost(loss)),

@@ -14,13 +14,13 @@ pub(crate) struct Guarded {
     running: watch::Sender<usize>,
 }
 
-/// One of them.
+/// One running future.
 struct Running<'a>(&'a Guarded);
 
 impl Guarded {
-    /// Runs `work` until it is done or lost, and drops it before it tells of the loss.
+    /// Runs `work` until it is done or its guard is lost. On a loss, `work` is dropped before the loss is returned.
     ///
-    /// `verdict` is asked before and after each step of `work`, and looks at the clock: `lost` is there to be woken by, but a
+    /// `verdict` checks the clock, and is called before and after each step of `work`. `lost` only wakes the task: a
     /// timer may be late.
     pub(crate) async fn run<T>(
         &self,
@@ -28,8 +28,8 @@ impl Guarded {
         lost: impl Future<Output = Loss>,
         work: impl Future<Output = T>,
     ) -> Result<T, Loss> {
-        // Before the first look: either that sees the end of the session, or the session's end sees this. And before `work`, so
-        // that it is dropped after it.
+        // Entered before the first check: either the check sees the end of the session, or the end of the session sees
+        // this entry. Declared before `work`, so that it is dropped after it.
         let _running = self.enter();
         let mut lost = pin!(lost);
         let mut work = pin!(work);
@@ -75,7 +75,7 @@ mod tests {
     use std::cell::Cell;
     use std::future::{pending, ready};
 
-    /// Says what has become of it.
+    /// Records that it was dropped.
     struct Work<'a>(&'a Cell<&'static str>);
 
     impl Drop for Work<'_> {
@@ -117,7 +117,7 @@ mod tests {
         guarded.none_left().await;
     }
 
-    /// The timer that should have woken it is late.
+    /// The timer that should wake the task is late.
     #[tokio::test]
     async fn no_step_begins_after_the_deadline_whatever_the_timers_do() {
         let (guarded, steps) = (Guarded::default(), Cell::new(0));
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!((loss, steps.get()), (Err(Loss::LeaseRanOut), 3));
     }
 
-    /// Whoever is told "done" may rely on the lock having been held all the time.
+    /// A result means that the lock was held all the time.
     #[tokio::test]
     async fn a_result_that_came_too_late_is_none() {
         let (guarded, done) = (Guarded::default(), Cell::new(false));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_the_end_waits_for_the_work_to_be_dropped() {
+    async fn the_end_waits_for_the_work_to_be_dropped() {
         let (guarded, state) = (Guarded::default(), Cell::new("not begun"));
         let mut run = Box::pin(guarded.run(|| None, pending(), async {
             let _work = Work(&state);

@@ -14,13 +14,13 @@ use crate::error::Error;
 use crate::interval::ShortestInterval;
 use crate::statements;
 
-/// With a lease of hours, half of the time left would be too patient with a dead connection.
+/// Limit of one try. With a lease of hours, half of the time left would be too long to wait on a dead connection.
 const LONGEST_TRY: Duration = Duration::from_secs(30);
 
-/// Between a failed try and the next.
+/// Pause between a failed try and the next.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Beats on a connection of its own, so that neither an exhausted pool nor a slow statement delays it.
+/// Sends heartbeats on a connection of its own, so that neither an exhausted pool nor a slow statement delays them.
 pub(super) struct Heartbeat {
     core: Arc<Core>,
     connection: Option<ClientWrapper>,
@@ -32,7 +32,7 @@ impl Heartbeat {
         Heartbeat { core, connection: Some(connection), last_sent }
     }
 
-    /// Until the session is lost, or its last handle is dropped.
+    /// Runs until the session is lost or its last handle is dropped.
     pub(super) async fn run(mut self, gone: oneshot::Receiver<()>) {
         let core = Arc::clone(&self.core);
         let service_id = core.service_id;
@@ -61,8 +61,8 @@ impl Heartbeat {
         }
     }
 
-    /// One try. It takes half of the time left, so that a connection that swallows everything leaves room for
-    /// another try.
+    /// One try. It may take half of the time left: after a connection that answers nothing there is time for another
+    /// try.
     async fn beat_in_time(&mut self) -> Result<(), Error> {
         let left = self.core.lease.lost_at().saturating_duration_since(Instant::now());
         let limit = (left / 2).max(self.core.lease.length() / 20);
@@ -75,12 +75,12 @@ impl Heartbeat {
             _ => self.core.volguard.open_beside_pool().await?,
         };
         let connection = self.connection.insert(connection);
-        // Before it is sent: the server counts from when it arrives.
+        // Taken before sending: the server counts from the arrival.
         let sent_at = Moment::now();
         let row = statements::HEARTBEAT.row(connection, self.core.volguard.mode(), &[&self.core.service_id]).await?;
         let ShortestInterval(lease) = row.try_get(0)?;
         self.last_sent = sent_at;
-        // A reply too late has nobody to tell: `run` sees the loss by itself.
+        // A reply that comes too late changes nothing: `run` sees the loss by itself.
         let _ = self.core.lease.renew(sent_at, lease);
         tracing::trace!(service_id = self.core.service_id, "heartbeat");
         Ok(())

@@ -1,4 +1,4 @@
-//! One session after the other, for a program that goes on when one is lost.
+//! One session after the other, for a program that continues when a session is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use super::lease::Loss;
 use super::{Core, Registration, Session};
 use crate::error::Error;
 
-/// Before a server is asked again that could not be reached.
+/// Pause before a server that could not be reached is asked again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The incarnations of one process, one after the other. Made by [`Registration::incarnations`].
 ///
-/// Each is a [`Session`] of its own, with a service id of its own. What the one before held is lost to this process: its
-/// [`Lock`](crate::Lock)s stay lost, whatever was done under them is the business of cleanup.
+/// Each is a [`Session`] with a service id of its own. What the previous one held is lost to this process: its
+/// [`Lock`](crate::Lock)s stay lost, and cleanup repairs what was done under them.
 ///
 /// ```no_run
 /// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {
@@ -44,22 +44,23 @@ impl Incarnations {
         Incarnations { registration, current: None }
     }
 
-    /// Waits until the session that it has returned last is lost, and registers anew. `None` if that session was
+    /// Waits until the session that it returned last is lost, and registers again. Returns `None` if that session was
     /// [stopped](Session::stop).
     ///
-    /// What runs under the guards of the lost session ([`Session::run`], [`Lock::run`](crate::Lock::run)) has ended before:
-    /// registering fences it, and with that gives away what it held. A server that can't be reached is asked until it
-    /// answers.
+    /// What runs under the guards of the lost session ([`Session::run`], [`Lock::run`](crate::Lock::run)) has ended
+    /// before: registering fences that session, which frees its locks for others. A server that can't be reached is
+    /// asked again until it answers.
     ///
-    /// A session all of whose handles were dropped is lost when its lease has run out.
+    /// A session whose handles were all dropped is lost when its lease expires.
     ///
     /// # Errors
-    /// [`Error::Superseded`] if another process that lives has registered under the same name since: to register again would
-    /// fence that one, which would fence this one in turn. Otherwise those of [`Registration::start`], except for those
-    /// that pass. Calling it again tries again.
+    /// [`Error::Superseded`] if another live process has registered under the same name since. Registering again would
+    /// fence that process, which would then fence this one in turn. Otherwise the errors of [`Registration::start`],
+    /// except for passing ones. Calling it again tries again.
     ///
     /// # Cancel safety
-    /// As [`Registration::start`]: no incarnation is returned twice, and one that was under way is fenced by the next.
+    /// As [`Registration::start`]. No incarnation is returned twice. One whose registration was under way is fenced by
+    /// the next.
     pub async fn next(&mut self) -> Result<Option<Session>, Error> {
         let mut previous = None;
         if let Some(core) = self.current.clone() {
@@ -68,8 +69,8 @@ impl Incarnations {
             if loss == Loss::Stopped {
                 return Ok(None);
             }
-            tracing::info!(service_id = core.service_id, %loss, "registering anew");
-            // Those that lie idle have been silent for a lease: they may be dead and not know.
+            tracing::info!(service_id = core.service_id, %loss, "registering again");
+            // Idle connections of the pool have been silent for a lease: they may be dead, unnoticed by the pool.
             core.volguard.pool().retain(|_, _| false);
             previous = Some(core.service_id);
         }
@@ -91,7 +92,7 @@ impl Incarnations {
     }
 }
 
-/// The answers to a registration may come so late that its lease has run out.
+/// Whether to try again: also if the answers to a registration come so late that its lease has expired.
 fn passes(error: &Error) -> bool {
     error.is_retryable() || matches!(error, Error::SessionLost(_))
 }

@@ -1,4 +1,4 @@
-//! The judge of a session's life: one deadline, moved by heartbeats, and a verdict that is never taken back.
+//! The lease of a session: one deadline, which heartbeats move, and a loss, which is final.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use super::clock::Moment;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Loss {
-    /// No heartbeat succeeded in time: the lease may run out on the server, and others may clean up.
+    /// No heartbeat succeeded in time: the lease may expire on the server, and other services may clean up.
     LeaseRanOut,
     /// The server said that the service is fenced, or unknown.
     Fenced,
     /// [`Session::stop`](crate::Session::stop) was called.
     Stopped,
-    /// This one lock is not held any more although its session lives: an operator released it, or reset the
+    /// This lock is not held any more although its session lives: an administrator has released it, or has reset the
     /// resource.
     TokenNotHeld,
 }
@@ -37,21 +37,20 @@ impl fmt::Display for Loss {
 
 impl std::error::Error for Loss {}
 
-/// The share of the lease that is given away, so that work protected by a lock stops before the server lets it
-/// go.
+/// The margin is this fraction of the lease: work protected by a lock stops before the server frees the lock.
 const MARGIN: u32 = 10;
 
-/// Stands for a lease that the clock can't count.
+/// Used for a lease longer than the clock can count.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// One session's lease, as this process may count on it.
 ///
-/// Every question compares the clocks with the deadline, none relies on a timer task having run: a process that
-/// was stopped (SIGSTOP) or suspended beyond its lease finds itself lost at its first look.
+/// Every check compares the clocks with the deadline, none relies on a timer task: a process that was stopped (SIGSTOP)
+/// or suspended beyond its lease finds its session lost at the first check.
 #[derive(Debug)]
 pub(crate) struct Lease {
     state: watch::Sender<State>,
-    /// Cancelled when the loss is written down.
+    /// Cancelled when the loss is recorded.
     over: CancellationToken,
 }
 
@@ -67,13 +66,13 @@ impl Lease {
         Lease { state: watch::Sender::new(held(sent_at, lease)), over: CancellationToken::new() }
     }
 
-    /// A heartbeat succeeded that was sent at `sent_at` or later. In vain if the deadline has passed meanwhile:
-    /// somebody may have acted upon it.
+    /// Records a successful heartbeat that was sent at `sent_at` or later. It fails if the deadline has passed
+    /// meanwhile: the program may have acted on the loss.
     pub(crate) fn renew(&self, sent_at: Moment, lease: Duration) -> Result<(), Loss> {
         self.update(|state| *state = held(sent_at, lease))
     }
 
-    /// The session is over, unless it already was for another reason.
+    /// Records the loss, unless the session is already lost for another reason.
     pub(crate) fn lose(&self, loss: Loss) {
         let _ = self.update(|state| {
             *state = State::Lost { since: Instant::now(), loss, lease: state.lease() };
@@ -81,7 +80,8 @@ impl Lease {
     }
 
     pub(crate) fn check(&self) -> Result<(), Loss> {
-        // Read-locked on the way that almost every call takes; only a deadline just passed is written down.
+        // Almost every call comes here, so a live lease takes the read lock only. A deadline that has just passed is
+        // recorded.
         match *self.state.borrow() {
             State::Held { lost_at, .. } if !lost_at.has_passed() => return Ok(()),
             State::Lost { loss, .. } => return Err(loss),
@@ -90,7 +90,7 @@ impl Lease {
         self.update(|_| {})
     }
 
-    /// When the session is lost unless a heartbeat succeeds before; when it was lost, if it is.
+    /// When the session will be lost unless a heartbeat succeeds before; when it was lost, if it is.
     pub(crate) fn lost_at(&self) -> Instant {
         match *self.state.borrow() {
             State::Held { lost_at, .. } => lost_at.awake(),
@@ -98,7 +98,7 @@ impl Lease {
         }
     }
 
-    /// The deadline as it stands, as long as there is one.
+    /// The current deadline, unless the session is lost.
     pub(super) fn deadline(&self) -> Option<Moment> {
         match *self.state.borrow() {
             State::Held { lost_at, .. } => Some(lost_at),
@@ -130,7 +130,7 @@ impl Lease {
         }
     }
 
-    /// Applies `change` to a lease that is held, and writes down the loss of one whose deadline has passed.
+    /// Applies `change` to a live lease, and records the loss of a lease whose deadline has passed.
     fn update(&self, change: impl FnOnce(&mut State)) -> Result<(), Loss> {
         let mut verdict = Ok(());
         let mut over = false;
@@ -153,7 +153,7 @@ impl Lease {
             over = matches!(state, State::Lost { .. });
             modified
         });
-        // Not under the lock: it wakes whoever waits.
+        // Not under the lock, because it wakes the waiters.
         if over {
             self.over.cancel();
         }

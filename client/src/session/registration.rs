@@ -1,4 +1,4 @@
-//! How a session begins.
+//! Registering a service, which begins a session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use crate::janitor::Janitor;
 use crate::reaper::Reaper;
 use crate::statements;
 
-/// How long the way to a registered service may take.
+/// How long connecting and registering may take together.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// The server's name for the cluster of those that name none.
+/// The cluster of services that name none, as the server calls it.
 const DEFAULT_CLUSTER: &str = "default";
 
 /// A service about to be registered. Made by [`Volguard::register`].
@@ -52,54 +52,56 @@ impl Registration {
         }
     }
 
-    /// The cluster to join; services of one cluster contend for the same locks and clean up after each other.
-    /// `default` unless told.
+    /// The cluster of the service, a label: claims and the janitor stay within a cluster, and
+    /// [`Cleanup`](crate::Cleanup) can select by it. It is not part of a lock's key: services of all clusters contend
+    /// for the same locks. Default: `default`.
     pub fn cluster(mut self, cluster: &str) -> Self {
         self.cluster = Some(cluster.to_owned());
         self
     }
 
-    /// How long the server waits for a heartbeat before the service counts as dead; the setting
-    /// `volguard.service_down_time` unless told. Heartbeats go out at a third of it.
+    /// How long the server waits for a heartbeat before the service counts as dead. Default: the setting
+    /// `volguard.service_down_time`. Heartbeats are sent at a third of it.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);
         self
     }
 
-    /// Whatever people should see beside the service in the view `service_status`.
+    /// Details for people to read, shown with the service in the view `service_status`.
     pub fn details(mut self, details: Value) -> Self {
         self.details = Some(details);
         self
     }
 
-    /// Who cleans up, by itself, after other services of the cluster that die: the session, every 10 seconds or so, unless told.
-    /// `None` leaves it to others, to the extension's background worker, and to whoever waits for a lock of a dead service.
+    /// The janitor, which cleans up after other dead services of the cluster. Default: one that runs about every 10
+    /// seconds. With `None`, this is left to other sessions, to the extension's background worker, and to acquires that
+    /// wait for a lock of a dead service.
     pub fn janitor(mut self, janitor: impl Into<Option<Janitor>>) -> Self {
         self.janitor = janitor.into();
         self
     }
 
-    /// Registers the service and starts its heartbeats. An earlier incarnation (same cluster, host, binary
-    /// name) is fenced at once.
+    /// Registers the service and starts its heartbeats. An earlier incarnation (same cluster, host and binary name) is
+    /// fenced at once.
     ///
     /// # Errors
-    /// [`Error::Pool`] or [`Error::NoReply`] if the server can't be reached in 30 seconds, [`Error::Database`]
-    /// if it refuses (22023 for an empty name or a lease out of range, 42501 without the privilege),
-    /// [`Error::Configuration`] if the pool has room for one connection only, [`Error::SessionLost`] if the server took so long
-    /// to answer that the lease may have run out meanwhile.
+    /// [`Error::Pool`] or [`Error::NoReply`] if the server can't be reached in 30 seconds, [`Error::Database`] if it
+    /// refuses (22023 for an empty name or a lease out of range, 42501 without the privilege), [`Error::Configuration`]
+    /// if the pool has room for one connection only, [`Error::SessionLost`] if the server answered so late that the
+    /// lease may have expired.
     ///
     /// # Cancel safety
-    /// Dropping the future may leave a service that never heartbeats: registering again fences it, and so does
-    /// the end of its lease.
+    /// Dropping the future may leave a service that never sends heartbeats. It ends with the next registration or with
+    /// its lease.
     pub async fn start(self) -> Result<Session, Error> {
         self.start_after(None).await
     }
 
-    /// Unless a later incarnation than `previous` lives.
+    /// Starts the session, unless a later incarnation than `previous` lives.
     pub(super) async fn start_after(self, previous: Option<i64>) -> Result<Session, Error> {
         if self.volguard.pool().status().max_size < 2 {
             return Err(Error::Configuration(
-                "the pool has room for less than two connections; one is needed to release while another waits"
+                "the pool has room for fewer than two connections; one is needed to release while another waits"
                     .to_owned(),
             ));
         }
@@ -123,7 +125,7 @@ impl Registration {
             .await?;
         let service_id: i64 = row.try_get(0)?;
 
-        // The first heartbeat tells the lease that the server has settled on.
+        // The first heartbeat returns the lease that the server has chosen.
         let sent_at = Moment::now();
         let row = statements::HEARTBEAT.row(&connection, mode, &[&service_id]).await?;
         let ShortestInterval(lease) = row.try_get(0)?;

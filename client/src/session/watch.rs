@@ -1,7 +1,7 @@
-//! A thread that writes down the loss of a session when it is due.
+//! A thread that records the loss of a session when its deadline passes.
 //!
-//! Whoever asks looks at the clocks himself. This is for those who wait to be told: the runtime's timers don't count a
-//! suspension of the machine, and are late when all its threads are busy.
+//! Calls check the clocks themselves. This thread is for tasks that wait for the loss: the runtime's timers don't count
+//! a suspension of the machine, and are late when all its threads are busy.
 
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use super::lease::Lease;
 
-/// A thread outlives its session for that long at most.
+/// A thread outlives its session by this time at most.
 const LONGEST_NAP: Duration = Duration::from_secs(60);
 
-/// Until the lease is lost, or dropped.
+/// Watches until the lease is lost or dropped.
 pub(super) fn keep(lease: &Arc<Lease>) {
     let lease = Arc::downgrade(lease);
     let thread = thread::Builder::new().name("volguard-lease".to_owned()).spawn(move || watch(&lease));
     if let Err(error) = thread {
-        tracing::warn!(%error, "no thread to watch over the lease; the runtime's timers have to do");
+        tracing::warn!(%error, "can't start the thread that watches the lease; only the runtime's timers watch it");
     }
 }
 

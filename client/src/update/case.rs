@@ -6,19 +6,19 @@ use super::document::Part;
 use super::expression::{Expression, IntoExpression};
 use super::filter::Filter;
 
-/// The value of the first filter that holds, `NULL` if none does. Made by [`when`]; [`otherwise`](Case::otherwise)
-/// says what it is if none does.
+/// The value of the first filter that holds, or `NULL` if none does. Made by [`when`]; [`otherwise`](Case::otherwise)
+/// replaces that `NULL`.
 #[derive(Debug, Clone)]
 pub struct Case(Vec<(Filter, Expression)>);
 
 impl Case {
-    /// If none of the filters before holds, but this one: this value.
+    /// The value if this filter holds, and none of the filters before does.
     pub fn when(mut self, filter: impl Into<Filter>, then: impl IntoExpression) -> Case {
         self.0.push((filter.into(), then.into_expression()));
         self
     }
 
-    /// If none of them holds: this value.
+    /// The value if no filter holds.
     pub fn otherwise(self, value: impl IntoExpression) -> Expression {
         let value = value.into_expression();
         Expression::new(self.branches().and_then(|mut case| {

@@ -1,4 +1,4 @@
-//! Comparisons of a column with a value, another column, or what is computed of them.
+//! Comparisons of a column with a value, another column, or a value computed from them.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +11,7 @@ use super::expression::IntoExpression;
 pub struct Comparison(Result<Map<String, Value>, String>);
 
 impl Comparison {
-    /// Demands another comparison of the same column: a range.
+    /// Adds another comparison of the same column: a range.
     ///
     /// ```
     /// use volguard::{column, ge, lt};
@@ -42,7 +42,7 @@ impl IntoCondition for Comparison {
     }
 }
 
-/// The column is less than this. Doesn't hold if either is `NULL`, as none of the four that order.
+/// The column is less than this. Like the other three that order, it doesn't hold if either is `NULL`.
 pub fn lt(operand: impl IntoExpression) -> Comparison {
     Comparison::new("lt", operand)
 }

@@ -1,4 +1,4 @@
-//! What a column must be like: one of some values, or none of them.
+//! Conditions on a column: one of some values, or none of them.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -8,13 +8,12 @@ use super::exists::Exists;
 use super::filter::Filter;
 use super::literal::{IntoLiteral, Literal};
 
-/// A demand on a column. See [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect).
+/// A condition on a column. See [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect).
 #[derive(Debug, Clone)]
 pub struct Condition(Part);
 
-/// What can be demanded of a column: a literal ([`IntoLiteral`]), [`one_of`] several, [`not()`], or a comparison
-/// ([`lt`](crate::lt), [`le`](crate::le), [`gt`](crate::gt), [`ge`](crate::ge), [`eq`](crate::eq),
-/// [`ne`](crate::ne)).
+/// What can be a condition on a column: a literal ([`IntoLiteral`]), [`one_of`] several, [`not()`], or a comparison
+/// ([`lt`](crate::lt), [`le`](crate::le), [`gt`](crate::gt), [`ge`](crate::ge), [`eq`](crate::eq), [`ne`](crate::ne)).
 pub trait IntoCondition {
     /// Makes the condition.
     fn into_condition(self) -> Condition;
@@ -79,9 +78,9 @@ pub struct Negation {
 }
 
 impl Negation {
-    /// Whether a column that is `NULL` matches. It does unless told, or unless `NULL` is among the excluded: to
-    /// Python, and to whoever doesn't think of `NULL`, nothing is not "attached". To SQL it isn't known:
-    /// `not("attached").nulls_match(false)` is `attach_status <> 'attached'`.
+    /// Whether a column that is `NULL` matches. Default: it does, unless `NULL` is among the excluded values: as in
+    /// Python, `NULL` is not "attached". In SQL the result is unknown: `not("attached").nulls_match(false)` is
+    /// `attach_status <> 'attached'`.
     pub fn nulls_match(self, matches: bool) -> Negation {
         Negation { nulls_match: Some(matches), ..self }
     }
@@ -150,8 +149,8 @@ impl Negate for Exists {
 
 /// Holds if the column is none of these (a literal, or [`one_of`] several), or if a [`Filter`] doesn't hold.
 ///
-/// A column that is `NULL` matches, unless `NULL` is among what is excluded, or [`Negation::nulls_match`] says no. Of a
-/// filter it is the plain opposite: one that is unknown to SQL doesn't hold, so its negation does.
+/// A column that is `NULL` matches, unless `NULL` is among the excluded values, or [`Negation::nulls_match`] says no.
+/// The negation of a filter is its plain opposite: a filter that is unknown in SQL doesn't hold, so its negation does.
 ///
 /// ```
 /// use volguard::{is, not, one_of};
@@ -161,7 +160,7 @@ impl Negate for Exists {
 /// not(is("status", "in-use"));
 /// ```
 ///
-/// A negation is no value, so it can't be negated once more:
+/// A negation is not a value, so it can't be negated again:
 ///
 /// ```compile_fail
 /// volguard::not(volguard::not("attached"));

@@ -1,14 +1,15 @@
-//! How documents come about.
+//! Building documents.
 
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
 
-/// A part of a document, or what is wrong with it: told when the update is executed, so that building it needs no `?`.
+/// A part of a document, or what is wrong with it. The error is returned when the update is executed, so that building
+/// needs no `?`.
 pub(super) type Part = Result<Value, String>;
 
-/// An object of one entry a column. Two for one column would leave only the last.
+/// An object with one entry per column. A second entry for a column is refused, because only the last would be left.
 pub(crate) fn document<T>(
     entries: Vec<(String, T)>,
     into_json: impl Fn(T) -> Result<Value, String>,

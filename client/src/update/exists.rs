@@ -8,7 +8,7 @@ use super::document::{Part, nested, operator};
 use super::expression::{Expression, IntoExpression};
 use super::filter::{Filter, together};
 
-/// There is such a row in a table. Made by [`exists`]; a [`Filter`].
+/// Requires such a row in a table. Made by [`exists`]; a [`Filter`].
 #[derive(Debug, Clone)]
 pub struct Exists {
     table: String,
@@ -17,20 +17,20 @@ pub struct Exists {
 }
 
 impl Exists {
-    /// Its column equals a literal, or an expression: of [`column`](crate::column)s of its own, and of
-    /// [`outer`] ones. `None` is `NULL`.
+    /// One of its columns equals a literal or an expression over its own [`column`](crate::column)s and [`outer`] ones.
+    /// `None` is `NULL`.
     pub fn where_eq(self, column: &str, value: impl IntoExpression) -> Exists {
         self.where_is(column, eq(value))
     }
 
-    /// Its column is so.
+    /// One of its columns meets a condition.
     pub fn where_is(mut self, column: &str, condition: impl IntoCondition) -> Exists {
         let condition = condition.into_condition().into_json();
         self.conditions.push((column.to_owned(), condition));
         self
     }
 
-    /// A filter holds of it: of columns of that table, and of [`outer`] ones.
+    /// A filter over its own columns and [`outer`] ones holds.
     pub fn where_filter(mut self, filter: impl Into<Filter>) -> Exists {
         self.filters.push(filter.into());
         self
@@ -54,7 +54,7 @@ impl From<Exists> for Filter {
     }
 }
 
-/// Holds if there is a row in `table`, a name as SQL takes it, for which all that is demanded of it holds.
+/// Holds if `table`, a name as in SQL, has a row that meets all conditions.
 ///
 /// ```
 /// use volguard::{exists, not, one_of, outer};

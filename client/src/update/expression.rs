@@ -1,4 +1,4 @@
-//! What a column is set to.
+//! Values that a column is set to.
 
 use std::ops;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::document::{Part, operator};
 use super::literal::{IntoLiteral, Literal};
 
-/// A value computed by the server, of what the row held before the update. See
+/// A value that the server computes from the row before the update. See
 /// [`ConditionalUpdate::set`](crate::ConditionalUpdate::set).
 ///
 /// Made by [`column()`], [`now`], [`concat()`], [`when`](crate::when), and by arithmetic, as functions or as operators:
@@ -71,7 +71,7 @@ pub fn now() -> Expression {
     Expression::operator("now", Value::Bool(true))
 }
 
-/// The texts of `a` and `b`, joined. More are joined by doing it again: `concat(concat(a, b), c)`.
+/// The texts of `a` and `b`, joined. To join more, nest it: `concat(concat(a, b), c)`.
 ///
 /// ```
 /// use volguard::{column, concat};
@@ -83,7 +83,7 @@ pub fn concat(a: impl IntoExpression, b: impl IntoExpression) -> Expression {
     Expression(both.map(|parts| operator("concat", parts)))
 }
 
-/// What is joined already is a list of parts in the one list that they all get into.
+/// The parts of one value for the common list: those of a `concat` go into it one by one.
 fn joined(part: Value) -> Vec<Value> {
     match part {
         Value::Object(mut object) if object.contains_key("concat") => match object.remove("concat") {

@@ -1,4 +1,4 @@
-//! Conditions on several columns and on other tables, put together.
+//! Conditions on several columns and on other tables, combined.
 
 use std::ops;
 
@@ -8,9 +8,9 @@ use super::condition::IntoCondition;
 use super::document::{Part, nested, operator};
 use super::exists::Exists;
 
-/// Holds of the row or doesn't. Made by [`is`], [`exists`](crate::exists()), [`all`], [`any`] and [`not`](crate::not()); given to
-/// [`only_if`](crate::ConditionalUpdate::only_if), [`unless`](crate::ConditionalUpdate::unless) and
-/// [`when`](crate::when).
+/// A condition that the row as a whole meets or not. Made by [`is`], [`exists`](crate::exists()), [`all`], [`any`] and
+/// [`not`](crate::not()); passed to [`only_if`](crate::ConditionalUpdate::only_if),
+/// [`unless`](crate::ConditionalUpdate::unless) and [`when`](crate::when).
 ///
 /// `a & b`, `a | b` and `!a` say the same as [`all`], [`any`] and [`not`](crate::not()):
 ///
@@ -37,7 +37,8 @@ impl Filter {
     }
 }
 
-/// The column is so: a literal, [`one_of`](crate::one_of) several, [`not`](crate::not()) them, or a comparison.
+/// The column meets a condition: a literal, [`one_of`](crate::one_of) several, [`not`](crate::not()) them, or a
+/// comparison.
 ///
 /// ```
 /// use volguard::{column, is, lt};
@@ -50,7 +51,7 @@ pub fn is(column: &str, condition: impl IntoCondition) -> Filter {
     Filter(column.map(|column| operator("where", column)))
 }
 
-/// All of them hold; none at all hold as well.
+/// All of them hold. An empty list holds.
 ///
 /// ```
 /// use volguard::{all, exists, is, not, outer};
@@ -70,7 +71,7 @@ pub fn any<F: Into<Filter>>(filters: impl IntoIterator<Item = F>) -> Filter {
     several("any", filters)
 }
 
-/// All of them as one; nothing for none.
+/// All of them as one, or `None` if there is none.
 pub(super) fn together(mut filters: Vec<Filter>) -> Option<Part> {
     match filters.len() {
         0 => None,

@@ -1,4 +1,4 @@
-//! What stands for itself.
+//! Literals.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use super::document::{Part, operator};
 #[derive(Debug, Clone)]
 pub struct Literal(Part);
 
-/// What stands for itself: anything that serializes to a JSON scalar, or a [`value()`].
+/// A literal: anything that serializes to a JSON scalar, or a [`value()`].
 ///
 /// Objects and arrays are refused when the update is executed, so that data from outside can't pose as a condition.
 /// Floating-point numbers that JSON doesn't have (NaN, infinities) serialize to `null`.
@@ -38,7 +38,7 @@ impl Literal {
 
 /// Any JSON as a literal: for columns that hold json, jsonb, an array or a composite type.
 ///
-/// The `null` of JSON is one, too: `value(None::<i32>)` is not `NULL` where a column holds JSON.
+/// JSON's `null` is a literal, too: `value(None::<i32>)` is not `NULL` where a column holds JSON.
 ///
 /// ```
 /// use serde_json::json;

@@ -1,4 +1,4 @@
-//! What became of an update.
+//! The outcome of an update.
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
@@ -6,16 +6,16 @@ use tokio_postgres::Row;
 
 use crate::error::Error;
 
-/// What a [`ConditionalUpdate`](crate::ConditionalUpdate) came to. Only [`Updated`](UpdateOutcome::Updated) has
+/// The outcome of a [`ConditionalUpdate`](crate::ConditionalUpdate). Only [`Updated`](UpdateOutcome::Updated) has
 /// changed anything.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "a refusal is an outcome, not an error"]
 #[non_exhaustive]
 pub enum UpdateOutcome {
-    /// The row was changed; this is what it is now.
+    /// The row was changed; this is the new row.
     Updated(UpdatedRow),
-    /// The row is not as expected: the columns of which something else was expected, all of them, then `filter` and
-    /// `filter_sql` if those don't hold. Judged under the row's lock, so it was true together.
+    /// The row is not as expected. Lists all columns whose condition fails, then `filter` and `filter_sql` if those
+    /// don't hold. All were checked together, under the row's lock.
     Unmet(Vec<String>),
     /// The key matches no row.
     NotFound,
@@ -56,10 +56,10 @@ impl UpdateOutcome {
 pub struct UpdatedRow(Value);
 
 impl UpdatedRow {
-    /// Where there is none.
+    /// No row.
     pub(crate) const NONE: UpdatedRow = UpdatedRow(Value::Null);
 
-    /// Without a row, as for work that was started before on a row that is gone by now, it is `null`.
+    /// Reads the row. It is `null` if there is none, as for work that was started before on a row that is gone by now.
     pub(crate) fn read(row: &Row) -> Result<UpdatedRow, tokio_postgres::Error> {
         let json: Option<Value> = row.try_get("new_row")?;
         Ok(json.map_or(UpdatedRow::NONE, UpdatedRow))

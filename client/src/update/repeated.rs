@@ -1,5 +1,5 @@
-//! Conditions that come again and again, which are written into a statement of their own: a prepared statement with
-//! constants in it spares the server receiving and reading them each time.
+//! Conditions that are repeated often are written into a statement of their own. A prepared statement with constants in
+//! it saves the server receiving and reading them each time.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -7,14 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
-/// So many texts are remembered, and so many statements of this kind are prepared on a connection at most.
+/// How many texts are remembered, and how many statements of this kind are prepared on a connection at most.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(64).unwrap();
-/// Documents that came so often come again: those that change with each call never get here.
+/// After how many uses a text counts as repeated: documents that change with each call never get here.
 const OFTEN: u32 = 3;
-/// Longer texts are not kept, in bytes.
+/// Longer texts are not kept. In bytes.
 const LONGEST: usize = 8192;
 
-/// How often which text came of late.
+/// How often each text was used lately.
 pub(crate) struct Repeated {
     seen: Mutex<LruCache<String, u32>>,
 }
@@ -22,9 +22,9 @@ pub(crate) struct Repeated {
 /// What is to be done with a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Advice {
-    /// To prepare it, because it is one of those that come often.
+    /// Whether to prepare it, because it is used often.
     pub(super) prepare: bool,
-    /// What was prepared and has not come for the longest time: it makes room.
+    /// A prepared text that has not been used for the longest time: it makes room.
     pub(super) forget: Option<String>,
 }
 
@@ -53,7 +53,7 @@ impl Repeated {
     }
 
     fn seen(&self) -> MutexGuard<'_, LruCache<String, u32>> {
-        // Nothing panics while it is held, and any state of it is a good one.
+        // No code panics while it is held, and any state of it is valid.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -101,7 +101,7 @@ mod tests {
             forgotten.extend(repeated.note(&number.to_string()).forget);
             assert!(prepares(&repeated, "used"));
         }
-        // The numbers came once each, so there is nothing of them to take back.
+        // Each number was used once, so no prepared statement has to be forgotten.
         assert_eq!(forgotten, ["old"]);
         assert_eq!(repeated.seen().len(), REMEMBERED.get());
     }

@@ -1,4 +1,4 @@
-//! What an update asks for, and the documents that say so to the server.
+//! A requested update, and its documents for the server.
 
 use postgres_protocol::escape::escape_literal;
 use serde::Serialize;
@@ -23,7 +23,7 @@ pub(crate) struct Request {
     pub(super) changes_sql: Vec<(String, &'static str)>,
 }
 
-/// The arguments of `conditional_update`, and of others like it.
+/// The arguments of `conditional_update` and similar functions.
 #[derive(Debug)]
 pub(crate) struct Documents {
     pub(super) key: Value,
@@ -70,7 +70,7 @@ impl Request {
         together(self.filters.clone()).transpose().map_err(|problem| invalid("filter", problem))
     }
 
-    /// Texts can't be put together safely: one may hold a comment that swallows the rest.
+    /// One text only: joined texts are unsafe, because a comment in one may swallow the rest.
     fn filter_sql(&self) -> Result<Option<&'static str>, Error> {
         match self.filters_sql[..] {
             [] => Ok(None),
@@ -86,7 +86,7 @@ impl Documents {
         [&self.key, &self.values, fence, table, &self.expected, &self.filter, &self.filter_sql, &self.changes_sql]
     }
 
-    /// A statement that takes the first of these as parameters, and has the others in it.
+    /// A statement that takes the first of these as parameters and has the others as literals in it.
     pub(super) fn written(&self, table: &str) -> String {
         let mut arguments = vec![("expected", self.expected.to_string())];
         arguments.extend(self.filter.as_ref().map(|json| ("filter", json.to_string())));

@@ -1,4 +1,4 @@
-//! The documents of the contract, and what doesn't become one.
+//! The documents of the contract, and what is refused.
 
 use deadpool_postgres::{Manager, Pool};
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::condition::Condition;
 
-/// A condition a column, as it stands: the server takes for a value what a column of its type reads as.
+/// One condition per column, unchanged: the server takes it for a value if a column of its type can hold it.
 pub(super) fn columns(row: impl Serialize) -> Vec<(String, Condition)> {
     let problem = match serde_json::to_value(row) {
         Ok(Value::Object(columns)) => {

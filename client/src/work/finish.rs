@@ -15,10 +15,10 @@ use crate::session::{REPLY_LIMIT, finish};
 use crate::statements::{self, Params};
 use crate::update::{Expression, IntoExpression, UpdateOutcome, document};
 
-/// Between two tries whose connection broke.
+/// Pause between two tries whose connection broke.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// Work about to be finished. Made by [`Work::finish`]; `.await` it, or call [`run`](FinishWork::run).
+/// A request to finish work. Made by [`Work::finish`]; `.await` it, or call [`run`](FinishWork::run).
 #[derive(Debug)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct FinishWork<'w> {
@@ -39,20 +39,21 @@ impl<'w> FinishWork<'w> {
 
     /// Writes the final state and frees the lock in one commit, if the lock is held.
     ///
-    /// [`UpdateOutcome::Updated`]: done. [`UpdateOutcome::Fenced`]: the lock is not held any more, and nothing was written.
-    /// [`UpdateOutcome::NotFound`]: the row is gone; the lock is still held, and [`Work::into_lock`] lets go of it.
+    /// [`UpdateOutcome::Updated`]: the work is finished. [`UpdateOutcome::Fenced`]: the lock is not held any more, and
+    /// nothing was written. [`UpdateOutcome::NotFound`]: the row is gone and the lock still held; release it by
+    /// [`Work::into_lock`].
     ///
-    /// A connection that breaks is replaced and the request repeated, until the server has answered or the session is lost.
+    /// A broken connection is replaced and the request repeated, until the server has answered or the session is lost.
     ///
     /// # Errors
     /// - [`Error::InvalidDocument`] and [`Error::SessionLost`] without asking the server;
-    /// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses the values: the work goes on, and can be
-    ///   finished in another way;
-    /// - the error of the connection, if it broke and the lock is not held any more when the request is repeated: either the
-    ///   first one finished the work, or the lock had been taken away before. Read the row.
+    /// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses the values: the work continues, and
+    ///   can be finished in another way;
+    /// - the error of the connection, if it broke and the lock is not held any more when the request is repeated:
+    ///   either the first request finished the work, or the lock had been taken away before. Read the row.
     ///
     /// # Cancel safety
-    /// Goes on in the background when the future is dropped.
+    /// Continues in the background when the future is dropped.
     pub async fn run(self) -> Result<UpdateOutcome, Error> {
         let FinishWork { work, values } = self;
         let values = Value::Object(document(values, Expression::into_json)?);
@@ -65,7 +66,7 @@ impl<'w> FinishWork<'w> {
     }
 }
 
-/// While this is under way nobody has to be told that the guard was dropped.
+/// While the end is under way, a dropped guard is no reason for a warning.
 async fn end(held: &Held, values: &Value) -> Result<UpdateOutcome, Error> {
     held.set_finishing(true);
     let outcome = ask(held, values).await;
@@ -79,7 +80,7 @@ async fn end(held: &Held, values: &Value) -> Result<UpdateOutcome, Error> {
 
 async fn ask(held: &Held, values: &Value) -> Result<UpdateOutcome, Error> {
     let params: Params<'_> = &[&held.token(), values];
-    // Of an earlier try that may have gone through.
+    // The error of an earlier try that may have succeeded.
     let mut doubt = None;
     loop {
         held.check()?;
@@ -106,7 +107,7 @@ async fn ask(held: &Held, values: &Value) -> Result<UpdateOutcome, Error> {
     }
 }
 
-/// Whether the server may have done it.
+/// Whether the server may have finished the work.
 fn is_unknown(error: &Error) -> bool {
     match error {
         Error::NoReply => true,

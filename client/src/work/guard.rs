@@ -12,10 +12,10 @@ use crate::update::UpdatedRow;
 ///
 /// [`finish`](Work::finish) it with the final state of the row, which frees the lock in the same commit.
 ///
-/// A guard that is dropped before leaves everything as it is, and says so in the log: the row in the status of the work, and
-/// the lock with it, because nobody but the program knows what the row would have to become. They stay until the session ends,
-/// however it does; then the work is one that has crashed, and cleanup repairs it by its rule. Before that,
-/// [`StartWork::request_id`](crate::StartWork::request_id) with the id of this one gets hold of it again.
+/// A guard that is dropped before that leaves everything as it is, and logs a warning: the row keeps the status of the
+/// work, and the lock stays held, because only the program knows the final state of the row. Both stay until the
+/// session ends, in whatever way. The work then counts as crashed, and cleanup repairs it by its rule. Before that, a
+/// request with the same [`StartWork::request_id`](crate::StartWork::request_id) returns the work again.
 #[must_use = "work that is dropped stays unfinished"]
 pub struct Work {
     lock: Lock,
@@ -28,20 +28,20 @@ impl Work {
         Work { lock, row }
     }
 
-    /// The row as the start of the work left it. Work that an earlier request with the same id had started has the row as it
-    /// was when it was asked for again, and `null` if that was gone.
+    /// The row as the start of the work left it. If an earlier request with the same id had started the work, it is the
+    /// row at the time of the later request, or `null` if the row was gone.
     pub fn row(&self) -> &UpdatedRow {
         &self.row
     }
 
-    /// Prepares to write the final state and free the lock, both or neither. Nothing happens before the result is awaited. If
-    /// it is refused the work goes on, and can be finished in another way.
+    /// Prepares to write the final state and free the lock, both or neither. Nothing happens before the result is
+    /// awaited. If it is refused, the work continues and can be finished in another way.
     pub fn finish(&mut self) -> FinishWork<'_> {
         FinishWork::new(self)
     }
 
-    /// The lock alone, which is released when it is dropped, whatever the row is like: for work that has no row any more, or
-    /// whose final state was written otherwise.
+    /// The lock alone, which is released when it is dropped, whatever the state of the row. For work that has no row
+    /// any more, or whose final state was written otherwise.
     pub fn into_lock(self) -> Lock {
         self.lock.without_work()
     }

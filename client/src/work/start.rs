@@ -1,4 +1,4 @@
-//! Asking to start work.
+//! Starting work.
 
 use std::future::IntoFuture;
 use std::pin::Pin;
@@ -15,10 +15,10 @@ use crate::queue::Key;
 use crate::session::Session;
 use crate::update::{Filter, IntoCondition, IntoExpression, Request};
 
-/// Work about to be started: a lock on a tracked resource and a change of its row, both or neither, in one commit. Made by
-/// [`Session::start_work`]; `.await` it, or call [`run`](StartWork::run).
+/// A request to start work: a lock on a tracked resource and a change of its row, both or neither, in one commit. Made
+/// by [`Session::start_work`]; `.await` it, or call [`run`](StartWork::run).
 ///
-/// The status that the row has got becomes the status of the lock. If this process dies before it has
+/// The new status of the row becomes the status of the lock. If this process dies before it has
 /// [finished](Work::finish) the work, cleanup repairs the row by the crash rule of that status.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
@@ -30,15 +30,14 @@ pub struct StartWork {
     request_id: Option<Uuid>,
 }
 
-/// What a [`StartWork`] came to. Only [`Started`](WorkOutcome::Started) has changed anything.
+/// The outcome of a [`StartWork`]. Only [`Started`](WorkOutcome::Started) has changed anything.
 #[derive(Debug)]
 #[must_use = "a refusal is an outcome, not an error"]
 #[non_exhaustive]
 pub enum WorkOutcome {
     /// The lock is held and the row changed.
     Started(Work),
-    /// The row is not as expected: the columns of which something else was expected, all of them, then `filter` if that doesn't
-    /// hold.
+    /// The row is not as expected. Lists all columns whose condition fails, then `filter` if the filter doesn't hold.
     Unmet(Vec<String>),
     /// The resource has no row, or none that the role may see.
     NotFound,
@@ -71,77 +70,77 @@ impl StartWork {
         }
     }
 
-    /// Demands something of a column, as [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect) does.
+    /// Adds a condition on a column, as [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect) does.
     pub fn expect(mut self, column: &str, condition: impl IntoCondition) -> Self {
         self.change.expect(column, condition);
         self
     }
 
-    /// Demands that the columns of `row` are what they were when it was read, as
+    /// Requires that the columns of `row` are still what they were when it was read, as
     /// [`ConditionalUpdate::expect_unchanged`](crate::ConditionalUpdate::expect_unchanged) does.
     pub fn expect_unchanged(mut self, row: impl Serialize) -> Self {
         self.change.expect_unchanged(row);
         self
     }
 
-    /// Demands that a filter holds, as [`ConditionalUpdate::only_if`](crate::ConditionalUpdate::only_if) does.
+    /// Requires that a filter holds, as [`ConditionalUpdate::only_if`](crate::ConditionalUpdate::only_if) does.
     pub fn only_if(mut self, filter: impl Into<Filter>) -> Self {
         self.change.only_if(filter);
         self
     }
 
-    /// Demands that a filter doesn't hold: [`only_if`](Self::only_if) of its [`not`](crate::not()).
+    /// Requires that a filter doesn't hold: [`only_if`](Self::only_if) of its [`not`](crate::not()).
     pub fn unless(self, filter: impl Into<Filter>) -> Self {
         self.only_if(!filter.into())
     }
 
-    /// Sets a column, as [`ConditionalUpdate::set`](crate::ConditionalUpdate::set) does. At the end the status column must have a
-    /// status: set it to what is being done.
+    /// Sets a column, as [`ConditionalUpdate::set`](crate::ConditionalUpdate::set) does. The new row must have a status
+    /// in its status column: set it to what is being done.
     pub fn set(mut self, column: &str, value: impl IntoExpression) -> Self {
         self.change.set(column, value);
         self
     }
 
-    /// Which lock of the resource; empty unless told. Whatever its name, there is one piece of work at most per resource.
+    /// The name of the lock. Default: empty. Whatever the name, a resource has one piece of work at most.
     pub fn lock_name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.key.lock_name);
         self
     }
 
-    /// How long to wait for lock, work slot and row; not at all unless told. See [`Acquire::wait`](crate::Acquire::wait). The
-    /// conditions are those of the row as it is after the wait.
+    /// How long to wait for the lock, the work slot and the row. Default: not at all. See
+    /// [`Acquire::wait`](crate::Acquire::wait). The conditions are checked on the row after the wait.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
 
-    /// Identifies this request; a random one unless told. Asking again with the id of a request whose answer was lost, or whose
-    /// [`Work`] was dropped, yields the work that the request started, if it did.
+    /// Identifies this request. Default: a random id. A second request with the id of one whose answer was lost, or
+    /// whose [`Work`] was dropped, returns the work that the first one started, if it did.
     pub fn request_id(mut self, id: Uuid) -> Self {
         self.request_id = Some(id);
         self
     }
 
-    /// Takes the lock and changes the row, or says why not.
+    /// Takes the lock and changes the row, or returns why not.
     ///
-    /// A connection that breaks is replaced and the request repeated under the same id, as for
+    /// A broken connection is replaced and the request repeated under the same id, as for
     /// [`Acquire::run`](crate::Acquire::run).
     ///
     /// # Errors
     /// - those of [`Acquire::run`](crate::Acquire::run);
     /// - [`Error::InvalidDocument`] without asking the server, as for
     ///   [`ConditionalUpdate::execute`](crate::ConditionalUpdate::execute);
-    /// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses: 42704 for a type that isn't tracked, 22023
-    ///   where no status is left in the status column, and what it says of documents that don't fit the table.
+    /// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses: 42704 for a type that isn't tracked,
+    ///   22023 if the new row has no status, and errors for documents that don't fit the table.
     ///
-    /// After an error that leaves open what became of the request, the session looks for work that was started all the same,
-    /// and leaves it as a dropped [`Work`] is left.
+    /// After an error that leaves the outcome unknown, the session searches for work that was started all the same, and
+    /// leaves it as a dropped [`Work`] is left.
     ///
     /// # Cancel safety
-    /// The server is asked to end the wait when the future is dropped. Work that was started all the same is left as a dropped
-    /// [`Work`] is: ask again with the same [`request_id`](Self::request_id) to get hold of it.
+    /// When the future is dropped, the server is asked to end the wait. Work that was started all the same is left as a
+    /// dropped [`Work`] is: a request with the same [`request_id`](Self::request_id) returns it.
     pub async fn run(self) -> Result<WorkOutcome, Error> {
-        // All that identifies the request is settled before the first await.
+        // The request is complete, with its id, before the first await.
         let id = self.request_id.unwrap_or_else(Uuid::new_v4);
         let documents = self.change.documents()?;
         let request = acquire::Request::work(id, Arc::new(self.key), documents);

@@ -53,14 +53,14 @@ async fn a_lock_whose_answer_was_lost_for_good_is_released() {
 }
 
 #[tokio::test]
-async fn whoever_asks_again_under_the_id_gets_the_lock_and_keeps_it() {
+async fn a_repeated_request_id_gets_the_lock_and_keeps_it() {
     let (proxy, _volguard, session, observer) = behind_a_proxy().await;
     let id = Uuid::new_v4();
     proxy.inject(ACQUIRE, Fault::LoseReply, 2);
     let request = session.acquire("volume", "1").request_id(id);
     request.clone().await.unwrap_err();
     let lock = request.wait(LONG).await.unwrap().unwrap();
-    // The background has rounds to spare to take it away.
+    // The reaper would have enough rounds to release it.
     sleep(MOMENT * 3).await;
     assert_eq!(observer.locks_of(&session).await, 1);
     lock.assert_held().await.unwrap();
@@ -79,14 +79,14 @@ async fn no_reconnect_no_lock_left_behind() {
 }
 
 #[tokio::test]
-async fn a_wait_that_nobody_hears_of_any_more_wins_nothing() {
+async fn a_wait_without_a_client_wins_nothing() {
     let (proxy, cluster) = (Proxy::start().await, unique("cluster"));
     let observer = Observer::new().await;
     let elsewhere = session_in(&connect().await, &cluster).await;
     let volguard = proxy.builder().connect().await.unwrap();
     let session = session_in(&volguard, &cluster).await;
     let held = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
-    // The backend goes on waiting; the repeated request stands behind it.
+    // The backend still waits; the repeated request waits behind it.
     proxy.inject(ACQUIRE, Fault::CutWhileRunning, 1);
     let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG).run());
     observer.until(1, async |_| i64::from(proxy.struck())).await;
@@ -116,7 +116,7 @@ async fn asking_again_in_vain_forgets_no_wait_under_way() {
     sleep(MOMENT).await;
     proxy.refuse(false);
     assert!(request.wait(MOMENT).await.unwrap().is_none());
-    // The backend of the first request still stands in the line, and nobody listens to it.
+    // The backend of the first request is still in the wait queue, without a client.
     held.release().await.unwrap();
     sleep(MOMENT).await;
     observer.until(0, async |o| o.locks_of(&session).await).await;

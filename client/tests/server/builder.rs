@@ -1,4 +1,4 @@
-//! What the builder of updates can say, the server takes and means the same by.
+//! The server accepts what the builder of updates makes, and gives it the same meaning.
 
 use serde_json::{Value, json};
 use volguard::{

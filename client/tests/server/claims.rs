@@ -26,7 +26,7 @@ async fn crashed(observer: &Observer, host: &str, cluster: &str, ids: &[&str]) -
     service_id
 }
 
-/// How much of a service's work nobody has claimed.
+/// How much of a service's work is unclaimed.
 async fn waiting(observer: &Observer, service_id: i64) -> i64 {
     const WAITING: &str = "SELECT count(*) FROM volguard.lock_status WHERE service_id = $1";
     observer.number(WAITING, &[&service_id]).await
@@ -58,7 +58,7 @@ async fn claimed_work_is_a_lock_until_it_is_finished() {
     work.set_status("wiping").await.unwrap();
     assert!(session.claim_cleanup().max_rows(10).await.unwrap().is_empty());
     assert!(session.acquire("volume", "v").await.unwrap().is_none());
-    // It survives a reconcile, for the session knows of it.
+    // It survives a reconcile, because the session knows it.
     assert_eq!(session.reconcile().await.unwrap(), 0);
     let update = volguard.update(&table).key("id", "v").set("status", "error").fenced_by(&work);
     assert!(matches!(update.clone().execute().await.unwrap(), UpdateOutcome::Updated(_)));
@@ -78,7 +78,8 @@ async fn what_is_dropped_or_abandoned_is_given_back() {
     let token = work.token();
     assert!(work.abandon_cleanup().await.unwrap());
     assert_eq!(waiting(&observer, dead).await, 1);
-    // A future that is dropped leaves nothing with the session: what its statement got comes back, under another token.
+    // A dropped future leaves nothing with the session: the work that its statement got comes back, under another
+    // token.
     const TOKEN: &str = "SELECT coalesce(max(token), 0) FROM volguard.lock_status WHERE service_id = $1";
     let before = observer.number(TOKEN, &[&dead]).await;
     let claim = session.claim_cleanup().run();
@@ -87,7 +88,7 @@ async fn what_is_dropped_or_abandoned_is_given_back() {
     observer.until(1, came_back).await;
     let work = one(&session).await;
     assert!(work.token() > token);
-    // Taken away by an operator, it is neither finished nor given back.
+    // Work taken away by an administrator is neither finished nor given back.
     const RESET: &str = "SELECT volguard.force_release($1, 'test')::int::bigint";
     assert_eq!(observer.number(RESET, &[&work.token()]).await, 1);
     assert!(!work.finish_cleanup().await.unwrap());
@@ -95,7 +96,7 @@ async fn what_is_dropped_or_abandoned_is_given_back() {
 }
 
 #[tokio::test]
-async fn claims_are_refused_to_who_can_not_have_them() {
+async fn claims_of_bad_requests_and_fenced_services_are_refused() {
     let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
     let session = session_in(&volguard, &cluster).await;
     let refused = session.claim_cleanup().max_rows(0).await.unwrap_err();
@@ -173,7 +174,7 @@ async fn when_the_loop_is_dropped_or_the_session_lost_handlers_end() {
     begun.notified().await;
     session.stop().await.unwrap();
     running.await.unwrap().unwrap();
-    // What it was at can be claimed by others, given back or left behind.
+    // The work of its handlers can be claimed by others, whether it was given back or left.
     let heir = session_in(&volguard, &cluster).await;
     let heirs = heir.cleanups().every(SOON);
     let done = Arc::new(Notify::new());
@@ -212,7 +213,7 @@ async fn a_service_cleans_up_after_its_earlier_incarnation() {
     let cleanups = session.cleanups().concurrency(2);
     let restarted = cleanups.clone().after_restart(handler).await.unwrap();
     assert_eq!((restarted.resources_cleaned, restarted.finished, restarted.abandoned), (0, 3, 1));
-    // What it gave back is its own still, and the only thing left.
+    // What it gave back is still its own, and the only work left.
     const LEFT: &str = "SELECT count(*) FROM volguard.lock_status WHERE cluster = $1 AND NOT alive";
     observer.until(2, async |o| o.number(LEFT, &[&cluster]).await).await;
     let restarted = cleanups.after_restart(handler).await.unwrap();
@@ -231,7 +232,7 @@ async fn a_claim_whose_answer_is_lost_is_given_back() {
     assert!(lost.is_retryable(), "{lost}");
     assert!(proxy.struck());
     observer.until(1, async |o| waiting(o, dead).await).await;
-    // What is known of is kept.
+    // Known claims are kept.
     tokio::time::sleep(MOMENT).await;
     kept.assert_held().await.unwrap();
     assert_eq!(observer.locks_of(&session).await, 1);
@@ -247,7 +248,7 @@ async fn what_was_not_answered_is_repeated_in_the_background() {
     one(&session).await.abandon_cleanup().await.unwrap_err();
     assert!(proxy.struck());
     observer.until(1, async |o| waiting(o, dead).await).await;
-    // Of a finish nobody knows whether it was heard; if it was not, somebody does it again.
+    // Whether a finish arrived is unknown; if it did not, the work is done again.
     proxy.inject("finish_cleanup", Fault::LoseStatement, 1);
     one(&session).await.finish_cleanup().await.unwrap_err();
     observer.until(1, async |o| waiting(o, dead).await).await;

@@ -1,4 +1,4 @@
-//! What happens to what a dead service leaves.
+//! Cleanup after dead services.
 
 use volguard::{CleanedService, Cleanup, CleanupState, Error};
 
@@ -75,7 +75,7 @@ async fn a_live_service_is_not_cleaned() {
 }
 
 #[tokio::test]
-async fn whoever_waits_gets_the_lock_of_the_dead() {
+async fn a_waiter_gets_the_lock_of_a_dead_service() {
     let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
     crashed(&observer, &cluster, &[("volume", "1", None)]).await;
     let session = session_in(&volguard, &cluster).await;

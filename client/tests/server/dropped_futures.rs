@@ -78,7 +78,7 @@ async fn a_dropped_wait_ends_on_the_server() {
     let (cluster, name) = (unique("cluster"), unique("app"));
     let observer = Observer::new().await;
     let elsewhere = session_in(&connect().await, &cluster).await;
-    // Past any pooler, through which nothing can be called off.
+    // Directly to the server: through a pooler no wait can be cancelled.
     let mut config = direct();
     config.application_name(&name);
     let volguard = Volguard::builder().config(config).connect().await.unwrap();
@@ -127,7 +127,7 @@ async fn a_wait_dropped_as_it_is_served_leaves_no_lock() {
         let release = tokio::spawn(held.release());
         sleep(Duration::from_micros(step * 100)).await;
         waiter.abort();
-        // Served or not: whatever it got goes with it.
+        // Served or not: a lock that it got is released with it.
         drop(waiter.await);
         release.await.unwrap().unwrap();
     }

@@ -1,4 +1,4 @@
-//! How a session ends in order, or is left, and what it sweeps up.
+//! How a session ends, by `stop` or without a handle, and what reconcile releases.
 
 use tokio::time::timeout;
 use volguard::{Error, Loss};
@@ -20,7 +20,7 @@ async fn stopping_leaves_only_the_work_to_cleanup() {
 }
 
 #[tokio::test]
-async fn stopping_calls_off_who_waits() {
+async fn stopping_cancels_waits() {
     let (volguard, cluster) = (connect().await, unique("cluster"));
     let other = session_in(&volguard, &cluster).await;
     let session = session_in(&volguard, &cluster).await;

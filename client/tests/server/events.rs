@@ -1,4 +1,4 @@
-//! What an operator does, and reads.
+//! Calls for administrators, and the event log.
 
 use volguard::{EventKind, EventLog};
 
@@ -60,5 +60,5 @@ async fn a_cluster_is_disabled_and_enabled() {
 fn session_id(event: &volguard::Event) -> i64 {
     assert_eq!(event.kind, EventKind::Fenced);
     assert_eq!(event.details["by"], "deregister_service");
-    event.service_id.expect("whom")
+    event.service_id.expect("a service id")
 }

@@ -10,7 +10,7 @@ use volguard::{CancellationToken, Error, Loss, Session};
 
 use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, session, unique};
 
-/// Says when it is dropped.
+/// Records when it is dropped.
 struct Work(Arc<OnceLock<SystemTime>>);
 
 impl Work {
@@ -47,7 +47,7 @@ async fn work_that_ends_in_time_has_its_result() {
     assert_eq!(set.run(async { 8 }).await, Ok(8));
 }
 
-/// By every guard at once, and before the server would give the lock to anybody.
+/// Every guard drops its work, and does so before the server would give the lock to another session.
 #[tokio::test]
 async fn work_is_dropped_before_the_lease_ends_on_the_server() {
     let (proxy, observer, cluster) = (Proxy::start().await, Observer::new().await, unique("cluster"));
@@ -94,7 +94,7 @@ async fn work_ends_with_its_own_lock() {
 }
 
 #[tokio::test]
-async fn whoever_looks_at_a_locks_token_is_told_before_it_is_released() {
+async fn a_locks_cancellation_token_is_cancelled_before_its_release() {
     let session = session(&connect().await).await;
     let lock = session.acquire("volume", "1").await.unwrap().unwrap();
     let told = lock.cancellation_token();
@@ -106,7 +106,7 @@ async fn whoever_looks_at_a_locks_token_is_told_before_it_is_released() {
     assert!(told.is_cancelled() && !session.cancellation_token().is_cancelled());
 }
 
-/// The work holds on for a moment when it is told to end, as one does that is in the middle of a step.
+/// The work takes a moment to end, like work in the middle of a step.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_gives_no_lock_away_before_the_work_under_it_has_ended() {
     struct Slow(Arc<AtomicU32>, tokio::runtime::Handle, Arc<Observer>, i64);
@@ -143,7 +143,7 @@ async fn stopping_gives_no_lock_away_before_the_work_under_it_has_ended() {
     drop(lock);
 }
 
-/// The thread stands still beyond the lease, and with it every timer; then the work would go on.
+/// The thread is blocked beyond the lease, and with it every timer; then the work would continue.
 #[tokio::test]
 async fn no_step_begins_after_the_loss_however_late_the_timers_are() {
     let session = short_lived(&Proxy::start().await, &unique("cluster")).await;
@@ -160,7 +160,7 @@ async fn no_step_begins_after_the_loss_however_late_the_timers_are() {
     assert_eq!(steps.load(Ordering::SeqCst), 1);
 }
 
-/// Its answer says what was, and comes when it says nothing any more.
+/// The answer describes the past, and comes when the session is lost already.
 #[tokio::test]
 async fn an_assertion_that_is_answered_too_late_is_none() {
     let (proxy, cluster) = (Proxy::start().await, unique("cluster"));
@@ -171,7 +171,7 @@ async fn an_assertion_that_is_answered_too_late_is_none() {
     assert!(matches!(answer, Err(Error::SessionLost(Loss::LeaseRanOut))), "{answer:?}");
 }
 
-/// The runtime's only thread is busy, and nobody looks at the clock.
+/// The runtime's only thread is busy, and no task checks the clock.
 #[tokio::test]
 async fn a_cancellation_token_needs_no_runtime() {
     let session = short_lived(&Proxy::start().await, &unique("cluster")).await;

@@ -1,4 +1,4 @@
-//! A process goes on under a new service when its session is lost.
+//! A process continues under a new service when its session is lost.
 
 use std::future::pending;
 use tokio::time::timeout;
@@ -32,7 +32,7 @@ async fn a_lost_session_is_followed_by_a_new_one() {
     assert_eq!(observer.up(first.service_id()).await, 0);
     assert_eq!(observer.up(second.service_id()).await, 1);
 
-    // What the first held is cleaned up after it, and free.
+    // What the first held has been cleaned up, and is free.
     let wait = second.acquire("volume", "1").wait(LONG);
     let again = wait.await.unwrap().unwrap();
     assert!(again.token() > lock.token());
@@ -40,7 +40,7 @@ async fn a_lost_session_is_followed_by_a_new_one() {
     assert!(matches!(refused, Error::SessionLost(_)), "{refused}");
 }
 
-/// Registering fences the old service, and so gives away what it held.
+/// Registering fences the old service, which frees its locks.
 #[tokio::test]
 async fn work_under_the_old_session_has_ended_before_a_new_one_is_registered() {
     let (proxy, observer) = (Proxy::start().await, Observer::new().await);
@@ -52,7 +52,7 @@ async fn work_under_the_old_session_has_ended_before_a_new_one_is_registered() {
         first.run(pending::<()>()).await.unwrap_err();
     });
     let mut work = Some(work);
-    // It is begun, and not polled any more: as if its thread were busy elsewhere.
+    // It has begun and is not polled any more, as if its thread were busy elsewhere.
     assert!(timeout(MOMENT, work.as_mut().unwrap()).await.is_err());
     proxy.freeze_open();
     proxy.refuse(true);
@@ -78,7 +78,7 @@ async fn there_is_none_after_one_that_was_stopped() {
 
 /// Two processes of one name would fence each other for ever.
 #[tokio::test]
-async fn whoever_was_replaced_stays_away() {
+async fn a_replaced_process_stays_away() {
     let (volguard, observer) = (connect().await, Observer::new().await);
     let registration = volguard.register(&unique("host"), "test").lease(LEASE);
     let mut incarnations = registration.clone().incarnations();
@@ -91,7 +91,7 @@ async fn whoever_was_replaced_stays_away() {
     assert!(!other.is_lost());
     assert_eq!(observer.up(replaced_by).await, 1);
 
-    // The other one leaves, and there is room again.
+    // The other one leaves, so the name is free again.
     other.stop().await.unwrap();
     let next = incarnations.next().await.unwrap().unwrap();
     assert!(next.service_id() > replaced_by);
@@ -107,7 +107,8 @@ async fn a_refusal_is_told() {
     }
 }
 
-/// The answers to the registration come when its lease may be over: a session that is lost from the start is none.
+/// The answers to the registration come when its lease may be over: a session that is lost from the start is not
+/// returned.
 #[tokio::test]
 async fn a_registration_that_takes_longer_than_its_lease_fails() {
     let proxy = Proxy::start().await;

@@ -1,4 +1,4 @@
-//! Services that die are cleaned up after by the sessions that live on.
+//! Live sessions clean up after dead services.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -74,7 +74,7 @@ async fn the_dead_of_its_cluster_are_cleaned_up() {
     assert_eq!(reports.errors(), 0);
 }
 
-/// Of several sessions of one handle one looks; when it ends, in whatever way, another goes on.
+/// Of several sessions of one handle, one cleans; when it ends, in whatever way, another continues.
 #[tokio::test]
 async fn one_session_of_a_handle_looks_after_a_cluster() {
     let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
@@ -89,9 +89,9 @@ async fn one_session_of_a_handle_looks_after_a_cluster() {
         until_cleaned(&observer, dead).await;
         let next = doomed(&observer, &cluster).await;
         until_cleaned(&observer, next).await;
-        // Told right after the commit that was seen.
+        // Reported right after the commit that was seen.
         observer.until(1, async |_| reports.iter().filter(|r| r.services().contains(&next)).count() as i64).await;
-        let looker = reports.iter().position(|r| r.services().contains(&dead)).expect("somebody has cleaned");
+        let looker = reports.iter().position(|r| r.services().contains(&dead)).expect("one session has cleaned");
         assert!(reports[looker].services().contains(&next), "the same has cleaned both times");
         lookers.push(looker);
         let session =
@@ -128,7 +128,7 @@ async fn a_pool_full_of_waiters_does_not_keep_it_from_its_work() {
     assert_eq!(reports.services(), [dead]);
 }
 
-/// A look that fails is reported, and the next one does the work.
+/// A call that fails is reported, and the next one does the work.
 #[tokio::test]
 async fn errors_are_reported_and_the_next_look_goes_on() {
     let (observer, cluster, reports) = (Observer::new().await, unique("cluster"), Reports::default());

@@ -1,4 +1,4 @@
-//! The line inside the process: one connection per contended key, and none kept from those who free.
+//! The queue inside the process: one connection per contended key, and always one left for releases.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,10 +50,10 @@ async fn waiters_leave_a_connection_to_release_with() {
         theirs.push(elsewhere.acquire("volume", id).await.unwrap().unwrap());
         waiters.push(tokio::spawn(session.acquire("volume", id).wait(LONG).run()));
     }
-    // Both seats are taken by now, and four waiters more want one.
+    // Both permits to wait are taken by now, and four more waiters want one.
     assert!(timeout(MOMENT, session.lost()).await.is_err());
     assert!(timeout(LONG / 4, mine.release()).await.unwrap().unwrap());
-    // Whoever gets no seat in time has asked all the same.
+    // A waiter without a permit in time has asked the server all the same.
     let free = session.acquire("volume", "free").wait(MOMENT);
     assert!(timeout(LONG / 4, free.run()).await.unwrap().unwrap().is_some());
     elsewhere.release_all(theirs).await.unwrap();

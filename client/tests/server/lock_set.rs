@@ -83,7 +83,7 @@ async fn each_lock_has_a_name_a_status_and_details_of_its_own() {
 
 /// Tasks of two processes that name the same locks in different orders.
 #[tokio::test]
-async fn nobody_waits_in_a_circle() {
+async fn waits_form_no_circle() {
     let (one, two) = two_sessions().await;
     let mut tasks = JoinSet::new();
     for turn in 0..8 {
@@ -153,7 +153,7 @@ async fn a_list_that_cant_be_is_refused() {
         assert!(matches!(refused, Error::MalformedDocument(_)), "{list}: {refused}");
     }
     assert_eq!(observer.locks_of(&session).await, 0);
-    // What was refused keeps nobody waiting.
+    // A refused request blocks no other.
     assert!(session.acquire("volume", "1").await.unwrap().is_some());
 }
 
@@ -188,7 +188,7 @@ async fn cut_after_the_commit_the_same_request_gets_the_same_locks() {
     observer.until(0, async |o| o.locks_of(&session).await).await;
 }
 
-/// Locks that nobody knows of are found one by one: the request as a whole would be refused by now.
+/// Locks of a lost answer are found one by one: the request as a whole would be refused by now.
 #[tokio::test]
 async fn what_an_operator_has_left_of_a_lost_answer_is_released() {
     let proxy = Proxy::start().await;

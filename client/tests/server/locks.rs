@@ -115,7 +115,7 @@ async fn a_dropped_guard_is_released() {
     let (one, two) = two_sessions().await;
     drop(take(&one, "1").await);
     drop(take(&two, "1").await);
-    // In the same process the line leads from the dropped guard to the next.
+    // Within one process, the queue leads from the dropped guard to the next task.
     drop(take(&two, "1").await);
 }
 

@@ -1,4 +1,4 @@
-//! Updates whose conditions come again and again, and get a statement of their own.
+//! Updates whose conditions are repeated, and get a statement of their own.
 
 use serde_json::{Value, json};
 use volguard::{ConditionalUpdate, UpdateOutcome, Volguard, column, exists, not, one_of, outer};
@@ -8,7 +8,7 @@ use crate::support::{Observer, direct, unique};
 /// Everything that ends a literal somewhere.
 const HOSTILE: &str = r#"'); DROP TABLE "x"; -- \' \\ $1 $$ E'\x27' {"not": null} "#;
 
-/// One connection does it all, past any pooler: it is its prepared statements that are looked at.
+/// One connection, directly to the server, because the tests read its prepared statements.
 async fn connect(settings: &str) -> Volguard {
     let mut config = direct();
     config.options(settings);

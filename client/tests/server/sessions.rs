@@ -78,7 +78,7 @@ async fn a_dead_connection_is_replaced_in_time() {
     let volguard = proxy.builder().pool_size(2).connect().await.unwrap();
     let registration = volguard.register(&unique("host"), "test").lease(LEASE);
     let session = registration.start().await.unwrap();
-    // No replacement is to be had from the pool.
+    // The pool has no replacement.
     let _all = (volguard.pool().get().await.unwrap(), volguard.pool().get().await.unwrap());
     proxy.freeze_open();
     outlives_its_lease(&session).await;
@@ -113,7 +113,7 @@ async fn slow_replies_make_the_lease_no_longer() {
     let volguard = proxy.builder().connect().await.unwrap();
     let registration = volguard.register(&unique("host"), "test").lease(LEASE);
     let session = registration.start().await.unwrap();
-    // More than the tenth that it gives away, which would hide it.
+    // More than the tenth of the lease that is the margin, which would hide it.
     proxy.delay_replies(LEASE / 6);
     let first = session.lost_at();
     observer.until(1, async |_| i64::from(session.lost_at() > first)).await;
@@ -141,7 +141,7 @@ async fn a_stopped_process_finds_itself_lost_at_its_first_look() {
     assert_eq!(session.loss(), Some(Loss::LeaseRanOut));
     let refused = session.acquire("volume", "2").await;
     assert!(matches!(refused, Err(Error::SessionLost(_))));
-    // The server would take a heartbeat yet; the verdict stays.
+    // The server would still accept a heartbeat; the loss stays.
     assert!(timeout(LONG, session.lost()).await.is_ok() && session.is_lost());
 }
 
@@ -152,7 +152,7 @@ async fn a_lock_won_while_the_process_stood_still_is_given_back() {
     let cluster = unique("cluster");
     let registration = volguard.register(&unique("host"), "test").lease(LEASE);
     let session = registration.cluster(&cluster).start().await.unwrap();
-    // Who holds it lives in a thread of its own, and releases while this one is stopped.
+    // The holder lives in a thread of its own, and releases while this one is stopped.
     let (held, is_held) = std::sync::mpsc::channel();
     let (stopping, is_stopping) = std::sync::mpsc::channel();
     let holder = std::thread::spawn(move || {
@@ -193,7 +193,7 @@ async fn a_new_incarnation_fences_the_old_one() {
     assert!(!new.is_lost());
 }
 
-/// Otherwise its lease would run out.
+/// Otherwise its lease would expire.
 #[tokio::test]
 async fn the_heartbeat_alone_notices_the_fence() {
     let (volguard, host) = (connect().await, unique("host"));

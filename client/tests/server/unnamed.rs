@@ -4,7 +4,7 @@ use volguard::{Cleanup, StatementMode, UpdateOutcome, Volguard};
 
 use crate::support::{LONG, Observer, direct, session, unique};
 
-/// Past any pooler: whose connection it would be, and what is prepared there, is the pooler's affair.
+/// Directly to the server: behind a pooler, connections and their prepared statements are the pooler's.
 async fn connect(mode: StatementMode) -> Volguard {
     let builder = Volguard::builder().config(direct()).pool_size(2);
     builder.statement_mode(mode).connect().await.unwrap()

@@ -100,7 +100,7 @@ async fn lock_and_row_come_and_go_together() {
     let row = end.set("size", column("size") + 1).await.unwrap();
     assert_eq!(row.updated().unwrap().get::<i64>("size").unwrap(), 3);
     stage.assert_untouched(&session).await;
-    // The guard is still there, and keeps nobody from the next.
+    // The guard still exists, and blocks no other work.
     drop(stage.started(&session).await.into_lock());
     drop(work);
 }
@@ -125,7 +125,7 @@ async fn a_refusal_says_why_and_holds_nothing() {
 }
 
 #[tokio::test]
-async fn who_comes_second_waits_for_the_final_state() {
+async fn the_second_waits_for_the_final_state() {
     let (volguard, stage) = (connect().await, Stage::new().await);
     let cluster = unique("cluster");
     let (one, two) = (session_in(&volguard, &cluster).await, session_in(&volguard, &cluster).await);
@@ -135,7 +135,7 @@ async fn who_comes_second_waits_for_the_final_state() {
     }
     let waiting = [&one, &two].map(|session| {
         let start = stage.start(session).wait(LONG);
-        // Each finishes for the next.
+        // Each one finishes, and so lets the next one begin.
         tokio::spawn(async move {
             let mut work = start.await.unwrap().started().unwrap();
             work.finish().set("status", "available").await.unwrap()
@@ -231,7 +231,7 @@ async fn a_start_whose_answer_was_lost_for_good_is_found_and_kept() {
     let failed = start.clone().await.unwrap_err();
     assert!(matches!(failed, Error::Database(_)) && failed.is_retryable(), "{failed}");
     assert!(proxy.struck());
-    // The background has rounds to spare to take it away, and then it is known: no stray to be released.
+    // The reaper has enough rounds to find the work. From then on the token is known, and no reconcile releases it.
     sleep(MOMENT * 3).await;
     assert_eq!(session.reconcile().await.unwrap(), 0);
     stage.assert_status("extending").await;
@@ -251,7 +251,7 @@ async fn an_end_that_was_lost_is_repeated() {
     stage.assert_untouched(&session).await;
 }
 
-/// Somebody could have taken the lock away instead: so it is an error, and the row tells.
+/// The lock could have been taken away instead. So it is an error, and the row shows the outcome.
 #[tokio::test]
 async fn an_end_whose_answer_was_lost_is_no_success_and_no_fence() {
     let (proxy, _volguard, session, stage) = behind_a_proxy().await;
@@ -283,7 +283,7 @@ async fn a_start_dropped_at_every_await_is_all_or_nothing() {
             assert_eq!(stage.observer.number(&apart, &[&service]).await, 0);
         }
         let is_done = done.is_some();
-        // Whatever the server did, or still does, the same request comes to the same work.
+        // Whatever the server did, or still does, the same request returns the same work.
         let outcome = match done {
             Some(outcome) => outcome,
             None => start.wait(LONG).await,
@@ -331,7 +331,7 @@ async fn an_end_dropped_at_every_await_goes_on() {
         if done {
             break;
         }
-        // Nothing of it lingers: there is no other end to come.
+        // No second end may follow.
         sleep(Duration::from_millis(5)).await;
     }
 }

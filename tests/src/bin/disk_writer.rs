@@ -1,5 +1,5 @@
-//! A process that writes to a disk without a fence: `disk-writer OPTIONS`, in JSON. It tells its news on stdout, obeys
-//! `date` and `freeze` on stdin, and leaves when stdin ends.
+//! A process that writes to a disk without a fence: `disk-writer OPTIONS`, in JSON. It
+//! reports on stdout, obeys `date` and `freeze` on stdin, and leaves when stdin ends.
 
 use std::env;
 use std::io::{Write, stdin, stdout};
@@ -16,13 +16,13 @@ use tokio::time::sleep;
 use volguard::{Lock, Session, Volguard};
 use volguard_tests::scenario::{Conduct, Disk, News, Sql, WriterOptions};
 
-/// Between two writes.
+/// The pause between two writes.
 const PAUSE: Duration = Duration::from_millis(4);
 /// How long it waits for the lock at a time.
 const WAIT: Duration = Duration::from_secs(2);
-/// A server that can't be reached is not to be asked all the time.
+/// The pause before it asks an unreachable server again.
 const AFTER_AN_ERROR: Duration = Duration::from_millis(50);
-/// Shorter than a lease: a connection that leads nowhere must not keep it from finding another.
+/// Shorter than a lease: a stranded connection must not keep it from another one.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -32,7 +32,7 @@ async fn main() -> anyhow::Result<()> {
     let disk = Disk::open(&options.disk)?;
     let mut orders = obey_stdin();
     match options.conduct {
-        // It leaves in order.
+        // It stops in order.
         Conduct::Guarded => guarded(&options, &disk, orders).await,
         _ => tokio::select! {
             done = unguarded(&options, &disk) => done,
@@ -92,7 +92,7 @@ async fn guarded(options: &WriterOptions, disk: &Disk, orders: Orders) -> anyhow
     let mut incarnations = registration.lease(options.lease).incarnations();
     while !*end.borrow() {
         let session = tokio::select! {
-            session = incarnations.next() => session?.context("nobody has stopped it")?,
+            session = incarnations.next() => session?.context("the session ended by itself")?,
             _ = end.wait_for(|end| *end) => return Ok(()),
         };
         tell(News::Registered(session.service_id()))?;
@@ -104,7 +104,7 @@ async fn guarded(options: &WriterOptions, disk: &Disk, orders: Orders) -> anyhow
         let done: Result<anyhow::Result<()>, _> = tokio::select! {
             done = work => done,
             _ = end.wait_for(|end| *end) => {
-                // In vain if the session is lost.
+                // Without effect if the session is lost.
                 let _ = session.stop().await;
                 return Ok(());
             }
@@ -117,7 +117,7 @@ async fn guarded(options: &WriterOptions, disk: &Disk, orders: Orders) -> anyhow
     Ok(())
 }
 
-/// One that never ends by itself.
+/// A future that never ends by itself.
 async fn guarded_turn(session: &Session, disk: &Disk, freeze: &AtomicBool) -> anyhow::Result<()> {
     let Some(lock) = acquire(session).await else {
         return Ok(());
@@ -128,7 +128,7 @@ async fn guarded_turn(session: &Session, disk: &Disk, freeze: &AtomicBool) -> an
             disk.write(lock.token())?;
             if freeze.swap(false, Ordering::SeqCst) {
                 kill_process(getpid(), Signal::STOP)?;
-                // No timer is due: the write that comes next would be at once.
+                // No timer is due: the next write would come at once.
                 yield_now().await;
             } else {
                 sleep(PAUSE).await;
@@ -184,7 +184,7 @@ async fn by_wall_clock(options: &WriterOptions, disk: &Disk) -> anyhow::Result<(
     });
     loop {
         let renewed_at = *renewed_at.lock().unwrap_or_else(PoisonError::into_inner);
-        // A date before the heartbeat: none of the lease seems to have passed.
+        // A date before the heartbeat: no part of the lease seems to have passed.
         let passed = renewed_at.elapsed().unwrap_or_default();
         if passed >= lease * 9 / 10 {
             return tell(News::Lost);

@@ -1,5 +1,5 @@
-//! A lock holder in a process of its own, for tests that kill or stop it: `lock-worker URL MODE HOST LEASE_MS JANITOR_MS`,
-//! 0 for no janitor.
+//! A lock holder in its own process, for tests that kill or stop it:
+//! `lock-worker URL MODE HOST LEASE_MS JANITOR_MS`, with 0 for no janitor.
 //!
 //! It registers a session through the client crate, then obeys one verb a line on stdin and answers each with a line
 //! on stdout, `ok RESULT` or `failed WHY`, until stdin ends. See `scenario/worker.rs`.
@@ -18,9 +18,9 @@ struct Worker {
     url: String,
     volguard: Volguard,
     session: Session,
-    /// How many dead services its janitor has cleaned up after.
+    /// The number of dead services that its janitor has cleaned up.
     cleaned: Arc<AtomicUsize>,
-    /// Plain SQL, which the client's own checks don't hold back.
+    /// Plain SQL, which the client's own checks don't block.
     sql: Sql,
     lock: Option<Lock>,
     work: Option<Work>,
@@ -139,7 +139,7 @@ impl Worker {
         self.lock.as_ref().context("holds nothing")
     }
 
-    /// Grows the volume that it holds, as long as it holds it.
+    /// Grows the volume of its lock, as long as it holds the lock.
     async fn update(&self) -> anyhow::Result<String> {
         let lock = self.held()?;
         let outcome = self
@@ -158,11 +158,11 @@ impl Worker {
             .start_work("volume", key)
             .expect("status", "available")
             .set("status", "extending")
-            // Nobody else wants it, but an autovacuum that gives pages back may lock the table for a moment.
+            // No other worker wants it, but an autovacuum that truncates the table may lock it for a moment.
             .wait(Duration::from_secs(5))
     }
 
-    /// What `work KEY` does without end, in four steps.
+    /// Like `work KEY` without an end, in four steps.
     async fn steps(&self, key: &str) -> anyhow::Result<String> {
         loop {
             let lock = self.session.acquire("volume", key).status("extending");
@@ -187,7 +187,7 @@ impl Worker {
         Ok(rounds.to_string())
     }
 
-    /// `clean [unfenced]`: takes work of crashed services over and repairs the volumes, as long as it can.
+    /// `clean [unfenced]`: claims work of crashed services and repairs the volumes, as long as it can.
     async fn clean(&self, fenced: bool) -> anyhow::Result<String> {
         let sql = Arc::new(Sql::connect(&self.url).await?);
         let cleanups = self.session.cleanups().concurrency(2).every(NO_WORK);
@@ -199,11 +199,11 @@ impl Worker {
     }
 }
 
-/// Between two looks for work.
+/// The pause between two searches for work.
 const NO_WORK: Duration = Duration::from_millis(50);
 
-/// Repairs a volume without a look at the clock: only the server holds it back. The pause is most of it, so that it is in
-/// the pause that it is killed or stopped.
+/// Repairs a volume without a check of the lease: only the server can refuse it.
+/// The pause is most of the time, so a kill or a stop usually hits the pause.
 async fn repair(sql: &Sql, work: &ClaimedCleanup, fenced: bool) -> anyhow::Result<()> {
     let pause = Duration::from_millis(fastrand::u64(50..350));
     tokio::task::block_in_place(|| std::thread::sleep(pause));

@@ -1,4 +1,5 @@
-//! `soak`: fairness in lines of many lengths, then a storm of faults and a verdict; exit code 1 if a promise was broken.
+//! `soak`: fairness in wait queues of many lengths, then a storm
+//! of faults and a verdict; exit code 1 if a promise was broken.
 
 use std::env;
 use std::process::ExitCode;
@@ -12,18 +13,18 @@ use volguard_tests::soak::{Options, Order, play, take_turns};
 const USAGE: &str = "\
 usage: soak [options]
 
-Lets clients take turns in lines of 2, 8, 32, 100 and 250; then lets two dozen client processes acquire, write and release
-while clients are killed and stopped, sessions ended, connections cut and the server crashed, and checks what clients and
-database have written down about it.
+Lets clients take turns in wait queues of 2, 8, 32, 100 and 250; then lets two dozen client processes acquire, write
+and release while clients are killed and stopped, sessions ended, connections cut and the server crashed, and checks
+the records of clients and database.
 
-  --seconds N   how long it storms (300)
+  --seconds N   the length of the storm (300)
   --clients N   how many processes (24)
-  --turns N     hand-overs in each line; 0 leaves the lines out (5000)
-  --seed N      makes the choices of an earlier run; what depends on the machine still differs
+  --turns N     hand-overs in each wait queue; 0 skips them (5000)
+  --seed N      repeats the choices of an earlier run; the timing of the machine still differs
   --help        this text";
 
-/// How long the lines are.
-const LINES: [usize; 5] = [2, 8, 32, 100, 250];
+/// The lengths of the wait queues.
+const LENGTHS: [usize; 5] = [2, 8, 32, 100, 250];
 
 struct Arguments {
     storm: Options,
@@ -38,7 +39,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     };
     let mut sound = true;
     if arguments.turns > 0 {
-        sound &= lines(arguments.turns).await?;
+        sound &= wait_queues(arguments.turns).await?;
     }
     let storm = &arguments.storm;
     println!(
@@ -76,13 +77,13 @@ fn parse() -> anyhow::Result<Option<Arguments>> {
     Ok(Some(Arguments { storm, turns }))
 }
 
-async fn lines(turns: usize) -> anyhow::Result<bool> {
+async fn wait_queues(turns: usize) -> anyhow::Result<bool> {
     let server = PrivateServer::builder().setting("max_connections", "300").start()?;
     furnish(&server)?;
     let url = url("manager", server.port(), "volguard");
     let mut fair = true;
-    for waiters in LINES {
-        let key = format!("line-{waiters}");
+    for waiters in LENGTHS {
+        let key = format!("queue-{waiters}");
         let served = take_turns(&url, &key, waiters, turns, Order::Line).await?;
         let verdict = if served.is_fair() { "" } else { ": NOT FAIR" };
         println!("{served}{verdict}");

@@ -50,7 +50,7 @@ fn run() -> Result<ExitCode, Failure> {
         println!("{USAGE}");
         return Ok(ExitCode::SUCCESS);
     };
-    // From here on a signal has to wait until there is a command to pass it to, or nothing to stop any more.
+    // From here on a signal waits until there is a command to pass it to, or nothing is left to stop.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD])?;
     let Some((program, arguments)) = options.command.split_first() else {
         return Err(USAGE.into());
@@ -144,7 +144,7 @@ fn variables(url: &str) -> Result<Vec<(&'static str, String)>, Failure> {
 /// Waits for the command, passing on the signals meant for it.
 fn supervise(mut child: Child, signals: &mut Signals) -> Result<ExitStatus, Failure> {
     let pid = Pid::from_child(&child);
-    // The command may have ended before anybody listened for SIGCHLD.
+    // The command may have ended before the process listened for SIGCHLD.
     if let Some(status) = child.try_wait()? {
         return Ok(status);
     }

@@ -1,4 +1,4 @@
-//! One call of a client, from question to answer.
+//! One call of a client, from the question to the answer.
 
 use std::fmt;
 
@@ -8,62 +8,63 @@ use uuid::Uuid;
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
-    /// A lock. A request for several is as many of these.
+    /// A lock. A request for several locks is one of these for each.
     Acquire {
-        /// Of which resource.
+        /// The resource.
         key: String,
-        /// The request's id, the same for all that it asks for.
+        /// The id of the request, the same for all its locks.
         request: Uuid,
-        /// On behalf of which service.
+        /// The service that the lock is for.
         service: i64,
     },
     /// A write to the resource, fenced by a token.
     Write {
-        /// Which resource.
+        /// The resource.
         key: String,
         /// The token.
         token: i64,
-        /// What the row will show of this write.
+        /// The value that the row shows after this write.
         write: Uuid,
     },
-    /// To give a lock back.
+    /// The release of a lock.
     Release {
-        /// Of which resource.
+        /// The resource.
         key: String,
         /// Its token.
         token: i64,
     },
 }
 
-/// What it is told.
+/// The answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    /// The lock is yours.
+    /// The lock was taken.
     Token(i64),
-    /// Not free in time.
+    /// The lock was not free in time.
     NotFree,
     /// Written.
     Written,
-    /// Not written, because the token isn't held or for another reason; in any case not written.
+    /// Not written, because the token isn't held or for another reason.
     Refused,
     /// Released.
     Released,
     /// The token held nothing.
     NotHeld,
-    /// Nothing: the connection broke, the client hung up or was killed. It may have taken effect or not, or may yet.
+    /// No answer: the connection broke, or the client hung up or was
+    /// killed. The call may have an effect, now or later, or none.
     Nothing,
 }
 
 /// One call. Times are nanoseconds of `CLOCK_MONOTONIC`, which all processes of a machine share.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// Which process called.
+    /// The process that called.
     pub client: String,
-    /// What it asked for.
+    /// The question.
     pub act: Act,
-    /// Before the question was sent.
+    /// The time before the question was sent.
     pub asked: u64,
-    /// After the answer had come; `None` if none came.
+    /// The time after the answer had come; `None` if none came.
     pub answered: Option<u64>,
     /// The answer.
     pub answer: Answer,

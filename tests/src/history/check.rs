@@ -16,7 +16,7 @@ use uuid::Uuid;
 use self::time::Frontier;
 use super::{Act, Answer, Call, Change, Entry, History, Offence};
 
-/// What is wrong with a history; nothing, if it is as it should be.
+/// The violations in a history; empty if there are none.
 #[must_use]
 pub fn check(history: &History) -> Vec<Offence> {
     let index = Index::of(&history.journal);
@@ -30,10 +30,10 @@ pub fn check(history: &History) -> Vec<Offence> {
     offences
 }
 
-/// Where to find what a call brought about.
+/// Where to find the effects of a call.
 struct Index<'a> {
-    /// More than one for a request that was sent again when its connection broke: the first sending may still wait in
-    /// line when the second has been served, and then be served itself.
+    /// More than one for a request that was sent again when its connection broke: the first sending
+    /// may still wait in the queue when the second has been served, and then be served itself.
     taken: HashMap<(Uuid, &'a str), Vec<&'a Entry>>,
     freed: HashMap<i64, &'a Entry>,
     written: HashMap<Uuid, &'a Entry>,
@@ -56,8 +56,8 @@ impl<'a> Index<'a> {
         Self { taken, freed, written }
     }
 
-    /// What the call brought about, if anything. A lock that was freed counts for a release only if that was confirmed:
-    /// somebody else may have freed it.
+    /// The effect of the call, if any. A freed lock counts for a release only
+    /// if the release was confirmed: otherwise another call may have freed it.
     fn effect(&self, call: &Call) -> Option<&'a Entry> {
         match &call.act {
             Act::Acquire { request, key, .. } => self.won(*request, key, call.answer),
@@ -67,7 +67,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// The lock that the request was told to have won, else the first that it did win.
+    /// The lock that the request was told of, or else the first that it took.
     fn won(&self, request: Uuid, key: &str, answer: Answer) -> Option<&'a Entry> {
         let taken = self.taken.get(&(request, key))?;
         let told = taken.iter().find(|entry| match entry.change {

@@ -1,18 +1,18 @@
-//! The state that something is left in.
+//! The state of a resource at the end.
 
 use std::fmt;
 
-/// A resource when everything is over: what the record says, and what is found where it really is.
+/// A resource at the end: the recorded state, and the state that is found where the resource really is.
 ///
-/// Both are told in words of the caller's choice. They have to be the same: the size of a volume in the database and
-/// on disk, the locks that should be left (none) and those that are.
+/// The caller chooses the words for both. They must be equal: the size of a volume in
+/// the database and on disk, the locks that should be left (none) and those that are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
-    /// Of what.
+    /// The resource.
     pub key: String,
-    /// What it should be like.
+    /// The recorded state.
     pub recorded: String,
-    /// What it is like.
+    /// The state that was found.
     pub found: String,
 }
 

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What took effect. A storage that keeps a journal of its own has one of these a line; its locks are the tokens that
-/// it has let in.
+/// An effect. A storage with its own journal writes one of these
+/// on each line; its locks are the tokens that it has accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// A row of `workers` was inserted.
@@ -31,16 +31,16 @@ pub enum Change {
     Wrote {
         /// The resource.
         key: String,
-        /// The token in whose name.
+        /// The token of the write.
         token: i64,
-        /// Which write it was.
+        /// The number of the write.
         write: Uuid,
-        /// How often the resource has been written by now.
+        /// The number of writes to the resource so far.
         version: i64,
     },
-    /// A service was fenced, or has left in order.
+    /// A service was fenced, or has stopped in order.
     Ended {
-        /// Which one.
+        /// The service.
         service: i64,
     },
 }

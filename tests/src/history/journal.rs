@@ -1,7 +1,7 @@
 //! The database's side of a history: its log, decoded.
 //!
-//! Transactions come in the order of their commits, which is the order in which they took effect. Nothing is added to the
-//! tables, so that what is tested takes the paths that it takes elsewhere.
+//! Transactions come in the order of their commits, which is the order in which they took
+//! effect. Nothing is added to the tables, so the tested code takes its usual paths.
 
 use std::collections::HashSet;
 
@@ -10,8 +10,8 @@ use anyhow::{Context, bail};
 use super::{Change, Entry};
 use crate::scenario::Sql;
 
-/// Makes a database of a server with `wal_level = logical` keep its journal from now on, and adds the table `app.resources`
-/// to write to. For a superuser, in a database that has been furnished for scenarios.
+/// Makes a database of a server with `wal_level = logical` keep its journal from now on, and adds the
+/// table `app.resources` to write to. Needs a superuser and a database that is set up for scenarios.
 pub const SETUP: [&str; 2] = [
     "CREATE TABLE app.resources (id text PRIMARY KEY, version bigint NOT NULL DEFAULT 0, token bigint, write uuid);
      ALTER TABLE app.resources OWNER TO manager;
@@ -22,10 +22,10 @@ pub const SETUP: [&str; 2] = [
 
 const READ: &str = "SELECT data FROM pg_logical_slot_peek_changes('history', NULL, NULL, 'include-timestamp', 'on')";
 
-/// Reads the journal. For a superuser.
+/// Reads the journal. Needs a superuser.
 ///
 /// # Errors
-/// The server's; for a change that makes no sense.
+/// An error of the server, or a change that makes no sense.
 pub async fn read(sql: &Sql) -> anyhow::Result<Vec<Entry>> {
     let mut reader = Reader::default();
     for row in sql.rows(READ).await? {
@@ -38,7 +38,7 @@ pub async fn read(sql: &Sql) -> anyhow::Result<Vec<Entry>> {
 #[derive(Default)]
 struct Reader {
     journal: Vec<Entry>,
-    /// Where the changes of the transaction at hand begin.
+    /// The first change of the current transaction.
     begun: usize,
     ended: HashSet<i64>,
 }
@@ -94,13 +94,13 @@ impl Reader {
         })
     }
 
-    /// A fenced service is changed again, or removed, without any meaning.
+    /// A fenced service that is changed again, or removed, has no meaning here.
     fn ended(&mut self, service: i64) -> Option<Change> {
         self.ended.insert(service).then_some(Change::Ended { service })
     }
 }
 
-/// The value of a column in `name[type]:value name[type]:'value'`. None of ours has a quote in it.
+/// The value of a column in `name[type]:value name[type]:'value'`. No value contains a quote.
 fn field<'a>(row: &'a str, column: &str) -> Option<&'a str> {
     let start = row.find(&format!("{column}["))?;
     let (_, value) = row[start..].split_once("]:")?;

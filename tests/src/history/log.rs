@@ -1,4 +1,4 @@
-//! A client's log: a file to which lines are only ever added, so that it is worth something after a SIGKILL.
+//! A client's log: a file to which lines are only added, so that it stays readable after a SIGKILL.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use super::{Act, Answer, Call};
 use crate::time::now;
 
-/// A line: a question or the answer to one, which has its number.
+/// A line: a question, or the answer to the question with that number.
 #[derive(Debug, Serialize, Deserialize)]
 enum Line {
     Asked { number: u64, at: u64, act: Act },
     Answered { number: u64, at: u64, answer: Answer },
 }
 
-/// The log of one process. Each line is written in one go, before the call it announces.
+/// The log of one process. Each line is written by one call, before the question that it announces is sent.
 #[derive(Debug)]
 pub struct Log {
     file: File,
@@ -35,19 +35,19 @@ pub struct Question<'a> {
 }
 
 impl Log {
-    /// A new one.
+    /// Creates a log.
     ///
     /// # Errors
-    /// The operating system's; if the file exists.
+    /// An error of the operating system; an error if the file exists.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         let file = OpenOptions::new().append(true).create_new(true).open(path);
         Ok(Self { file: file.with_context(|| path.display().to_string())?, next: AtomicU64::new(1) })
     }
 
-    /// To be called before the question is sent.
+    /// Must be called before the question is sent.
     ///
     /// # Errors
-    /// The operating system's.
+    /// An error of the operating system.
     pub fn ask(&self, act: Act) -> anyhow::Result<Question<'_>> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let at = now();
@@ -63,20 +63,20 @@ impl Log {
 }
 
 impl Question<'_> {
-    /// To be called after the answer has come. [`Answer::Nothing`] needs no call.
+    /// Must be called after the answer has come. [`Answer::Nothing`] needs no call.
     ///
     /// # Errors
-    /// The operating system's.
+    /// An error of the operating system.
     pub fn answer(self, answer: Answer) -> anyhow::Result<()> {
         let (number, at) = (self.number, now());
         self.log.add(&Line::Answered { number, at, answer })
     }
 }
 
-/// Reads the log of the process `client`. A last line that was cut short was not followed by a call.
+/// Reads the log of the process `client`. An incomplete last line is skipped: its call was never sent.
 ///
 /// # Errors
-/// The operating system's; for a line that makes no sense.
+/// An error of the operating system, or a line that makes no sense.
 pub fn calls(client: &str, path: &Path) -> anyhow::Result<Vec<Call>> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let mut calls = Vec::new();

@@ -1,43 +1,43 @@
-//! A rule, and what broke it.
+//! A rule, and the event that broke it.
 
 use std::fmt;
 
 /// What must hold of every history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rule {
-    /// Of one key there is one holder at most.
+    /// A key has at most one holder.
     OneHolder,
     /// The tokens of a key strictly grow.
     TokensGrow,
-    /// What is freed was held.
+    /// A lock that is freed was held.
     FreedOnce,
     /// A resource is written only with a token that is held at that moment.
     WritesUnderLock,
-    /// And only with a token of its own.
+    /// A resource is written only with a token of its own key.
     WritesWithOwnToken,
-    /// The tokens of a key's writes never fall: what a fence in the storage is for.
+    /// The tokens of a key's writes never decrease: a fence in the storage ensures that.
     NewestTokenWrites,
-    /// Each write builds on the one before.
+    /// Each write builds on the one before it.
     NoLostUpdate,
     /// No write takes effect twice.
     WrittenOnce,
-    /// What was refused did not take effect.
+    /// A refused call has no effect.
     RefusedIsNotDone,
-    /// What was confirmed took effect, as it was confirmed.
+    /// A confirmed call has the effect that was confirmed.
     ConfirmedIsDone,
     /// Every lock is released or cleaned in the end.
     ReleasedOrCleaned,
-    /// Who didn't give a lock back loses it only if its service has ended.
+    /// A service loses a lock that it did not give back only if the service has ended.
     OnlyTheDeadLoseLocks,
-    /// Of several locks that were asked for at once, all are taken or none.
+    /// Of several locks requested at once, all are taken or none.
     AllOrNone,
     /// A service that has ended takes no lock and writes nothing.
     DeadStayDead,
-    /// What was answered before something else was asked comes before it in the database's order.
+    /// A call that was answered before another one was sent comes before it in the database's order.
     OrderOfTime,
-    /// Nothing happens that nobody asked for.
+    /// Nothing happens without a request.
     OnlyWhatWasAsked,
-    /// In the end each resource is in the state that is on record.
+    /// In the end each resource is in the recorded state.
     EndsAsRecorded,
 }
 
@@ -59,7 +59,7 @@ impl fmt::Display for Rule {
             Self::AllOrNone => "a part was taken of locks that were asked for at once",
             Self::DeadStayDead => "a dead service has acted",
             Self::OrderOfTime => "what was over came after what was asked later",
-            Self::OnlyWhatWasAsked => "something happened that nobody had asked for",
+            Self::OnlyWhatWasAsked => "something happened without a request",
             Self::EndsAsRecorded => "a resource is not in the state that is on record",
         })
     }

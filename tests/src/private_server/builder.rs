@@ -1,4 +1,4 @@
-//! What a private server is to be like, and making one.
+//! The settings of a private server, and its start.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::guardian::Guardian;
 use crate::os_user::OsUser;
 use crate::{Error, Package, PostgresInstall, Profile, run_dir};
 
-/// What a [`PrivateServer`] is to be like.
+/// The settings of a [`PrivateServer`].
 #[derive(Debug, Clone, Default)]
 pub struct PrivateServerBuilder {
     settings: Vec<(String, String)>,
@@ -19,34 +19,34 @@ pub struct PrivateServerBuilder {
 }
 
 impl PrivateServerBuilder {
-    /// Adds a line to `postgresql.conf`; a later one of the same name wins.
+    /// Adds a line to `postgresql.conf`; a later one with the same name wins.
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Whether commits wait for the disk. They do unless told otherwise: durability is part of what is tested.
+    /// Whether commits wait for the disk. They do by default: durability is part of what is tested.
     #[must_use]
     pub fn durable(self, durable: bool) -> Self {
         self.setting("fsync", if durable { "on" } else { "off" })
     }
 
-    /// How the extension is compiled, if it has to be.
+    /// The profile of the extension, if it has to be compiled.
     #[must_use]
     pub fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
         self
     }
 
-    /// Without the extension: neither in its database nor to be had.
+    /// Without the extension: its database doesn't have it, and can't create it.
     #[must_use]
     pub fn bare(mut self) -> Self {
         self.bare = true;
         self
     }
 
-    /// Makes and starts the server.
+    /// Creates and starts the server.
     ///
     /// # Errors
     /// As [`PrivateServer::start`].
@@ -62,23 +62,23 @@ impl PrivateServerBuilder {
         Ok(server)
     }
 
-    /// Stops a server, and makes and starts one with all that was in it, by `pg_upgrade`: to the same version, which it does as it
-    /// does any other.
+    /// Stops a server, and starts a new one with all its data, by
+    /// `pg_upgrade`: to the same version, which works like any other upgrade.
     ///
     /// # Errors
-    /// As [`PrivateServer::start`], and what `pg_upgrade` says.
+    /// As [`PrivateServer::start`], and the error of `pg_upgrade`.
     pub fn start_upgraded(self, old: &mut PrivateServer) -> Result<PrivateServer, Error> {
         let mut server = self.prepare()?;
         old.stop()?;
         let data = old.guardian.dir().join("data");
         server.guardian.ask(&format!("upgrade {}", data.display()))?;
-        // It brings the passwords along.
+        // The upgrade copies the passwords.
         server.password.clone_from(&old.password);
         server.start_on_free_port()?;
         Ok(server)
     }
 
-    /// All but the start.
+    /// Everything except the start.
     fn prepare(self) -> Result<PrivateServer, Error> {
         let install = PostgresInstall::find()?;
         let package = Package::from_env_or_build(&install, self.profile)?;

@@ -1,4 +1,4 @@
-//! A storage that no fence guards: it takes every write, from whoever believes to hold the lock.
+//! A storage without a fence: it accepts every write, from every process that believes to hold the lock.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -12,7 +12,7 @@ use super::Violation;
 use crate::time::now;
 use crate::workspace;
 
-/// A file to which writers only add lines, each with its token and the time by a clock that all processes share.
+/// A file to which writers only add lines, each with its token and the time of a clock that all processes share.
 #[derive(Debug)]
 pub struct Disk {
     path: PathBuf,
@@ -31,69 +31,69 @@ struct Entry {
 pub struct Turn {
     /// The token.
     pub token: i64,
-    /// How many writes.
+    /// The number of writes.
     pub writes: usize,
     began: u64,
     ended: u64,
 }
 
 impl Disk {
-    /// A new one, which goes with [`remove`](Self::remove).
+    /// Creates a disk; [`remove`](Self::remove) removes it.
     ///
     /// # Errors
-    /// The operating system's.
+    /// An error of the operating system.
     pub fn create() -> anyhow::Result<Self> {
         let dir = workspace::target().join("disks");
         fs::create_dir_all(&dir)?;
         Self::open(&dir.join(Uuid::new_v4().to_string()))
     }
 
-    /// One that may be there already.
+    /// Opens a disk, which may exist already.
     ///
     /// # Errors
-    /// The operating system's.
+    /// An error of the operating system.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path);
         Ok(Self { path: path.to_owned(), file: file.with_context(|| path.display().to_string())? })
     }
 
-    /// Where it is.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes, without a look at anything.
+    /// Writes, without any check.
     ///
     /// # Errors
-    /// The operating system's.
+    /// An error of the operating system.
     pub fn write(&self, token: i64) -> std::io::Result<()> {
         let mut line = String::new();
         let _ = writeln!(line, "{token} {}", now());
-        // In one go: lines of several processes don't mix.
+        // By one call, so that lines of several processes don't mix.
         (&self.file).write_all(line.as_bytes())
     }
 
     /// The token of the last write.
     ///
     /// # Errors
-    /// As [`audit`](Self::audit), but for violations.
+    /// As [`audit`](Self::audit), except for violations.
     pub fn last(&self) -> anyhow::Result<Option<i64>> {
         Ok(self.read()?.last().map(|entry| entry.token))
     }
 
-    /// Whose turns there were, if they were one after the other.
+    /// The turns of the writers, if they came one after the other.
     ///
     /// # Errors
-    /// [`Violation::TokenWentBack`], [`Violation::TwoHolders`]; the operating system's.
+    /// [`Violation::TokenWentBack`], [`Violation::TwoHolders`], or an error of the operating system.
     pub fn audit(&self) -> anyhow::Result<Vec<Turn>> {
         Ok(turns(&self.read()?)?)
     }
 
-    /// Throws it away.
+    /// Removes it.
     ///
     /// # Errors
-    /// The operating system's.
+    /// An error of the operating system.
     pub fn remove(self) -> anyhow::Result<()> {
         Ok(fs::remove_file(self.path)?)
     }
@@ -117,7 +117,7 @@ fn turns(entries: &[Entry]) -> Result<Vec<Turn>, Violation> {
         match turns.last_mut() {
             Some(last) if last.token == entry.token => {
                 last.writes += 1;
-                // Two tasks of one writer may look at the clock in one order and write in the other.
+                // Two tasks of one writer may read the clock in one order and write in the other.
                 last.began = last.began.min(entry.at);
                 last.ended = last.ended.max(entry.at);
             }
@@ -161,7 +161,7 @@ mod tests {
         assert!(matches!(broken, Violation::TokenWentBack { earlier: 2, later: 1, .. }));
     }
 
-    /// By the disk's order all would be well: the first writer may have looked at its lock after the second had got it.
+    /// In the disk's order alone all is well: the first writer may have checked its lock after the second had got it.
     #[test]
     fn a_write_that_began_before_the_last_of_the_earlier_holder_is_seen() {
         let broken = turns(&entries(&[(1, 10), (1, 30), (2, 25)])).unwrap_err();

@@ -1,5 +1,5 @@
--- A schema of the role manager, in front of everything on his search_path, in which the operators and functions of
--- Postgres do what they should for whoever calls them himself, and fail when a statement of an extension catches them.
+-- A schema of the role manager, in front of everything on its search_path, in which the operators and functions of
+-- Postgres work normally for a client's own statements, and fail when a statement of an extension catches them.
 CREATE SCHEMA evil AUTHORIZATION manager;
 GRANT USAGE ON SCHEMA evil TO PUBLIC;
 
@@ -8,7 +8,8 @@ DECLARE
     stack text;
 BEGIN
     GET DIAGNOSTICS stack = PG_CONTEXT;
-    -- What is left is whoever called: nobody if a client did. SPI, by which an extension runs its statements, is there.
+    -- What is left is the caller: nothing for a client's statement.
+    -- SPI, which runs an extension's statements, is there.
     stack := regexp_replace(stack, '^(SQL statement "SELECT evil\.hijack\(\)"|PL/pgSQL function evil\..*)$', '', 'gn');
     IF stack ~ '\S' THEN
         RAISE EXCEPTION 'hijacked as %: %', current_user, stack USING ERRCODE = 'EV111';
@@ -37,7 +38,7 @@ BEGIN
              CREATE OPERATOR evil.%5$s (FUNCTION = evil.o%1$s, LEFTARG = %2$s, RIGHTARG = %3$s)',
             number, operator.l, operator.r, operator.result, operator.name);
     END LOOP;
-    -- Operators that Postgres does not have and gets along without by a cast: an exact match wins, wherever it is.
+    -- Operators that Postgres lacks and replaces by a cast: an exact match wins, wherever it is.
     FOR operator IN
         SELECT * FROM (VALUES ('*', 'int8', 'interval', 'interval'), ('*', 'numeric', 'int4', 'numeric'), ('*', 'int4', 'interval', 'interval'),
                               ('=', 'regrole', 'oid', 'bool'), ('=', 'oid', 'regrole', 'bool'), ('=', 'regclass', 'oid', 'bool')) AS o (name, l, r, result)
@@ -64,7 +65,7 @@ BEGIN
 END
 $$;
 
--- Relations and types that nobody may take for ours.
+-- Relations and types that no statement may confuse with ours.
 CREATE TABLE evil.services (service_id text);
 CREATE TABLE evil.workers (token text);
 CREATE TABLE evil.clusters (name boolean);

@@ -1,11 +1,11 @@
-//! A row that only the holder of a lock may touch, and that shows when two did.
+//! A row that only the holder of a lock may touch, and that shows when two holders did.
 
 use super::{Sql, Violation};
 
-/// The rows of `app.ledger`, one a key, visited over one connection by whoever holds the key's lock.
+/// The rows of `app.ledger`, one for each key, visited over one connection by the holder of the key's lock.
 ///
-/// A visit reads, writes what it read plus one, and looks in between whether it is alone: three statements, each with
-/// a commit of its own, so that nothing but the lock keeps two visits apart.
+/// A visit reads, checks that it is alone, and writes what it read plus one: three
+/// statements with a commit of their own, so that only the lock keeps two visits apart.
 #[derive(Debug)]
 pub struct Ledger {
     sql: Sql,
@@ -15,7 +15,7 @@ impl Ledger {
     /// Opens it.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn open(url: &str) -> anyhow::Result<Self> {
         Ok(Self { sql: Sql::connect(url).await? })
     }
@@ -23,7 +23,7 @@ impl Ledger {
     /// Adds rows for these keys.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn add(&self, keys: &[String]) -> anyhow::Result<()> {
         for key in keys {
             let add = format!("INSERT INTO app.ledger (key) VALUES ('{key}')");
@@ -32,10 +32,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// A visit under the lock that has this token.
+    /// A visit under the lock with this token.
     ///
     /// # Errors
-    /// [`Violation::TwoHolders`] if somebody else is inside; the server's.
+    /// [`Violation::TwoHolders`] if another visit is in progress; an error of the server.
     pub async fn visit(&self, key: &str, token: i64) -> anyhow::Result<()> {
         let (owner, visits) = self.read(key).await?;
         if let Some(other) = owner {
@@ -65,10 +65,10 @@ impl Ledger {
         Ok((owner, number()?.unwrap_or_default()))
     }
 
-    /// Compares what was written with who visited: no visit overwritten, and tokens growing from visit to visit.
+    /// Compares the rows with the visits: no visit was overwritten, and tokens grow from visit to visit.
     ///
     /// # Errors
-    /// [`Violation::LostUpdate`], [`Violation::TokenWentBack`]; the server's.
+    /// [`Violation::LostUpdate`], [`Violation::TokenWentBack`]; an error of the server.
     pub async fn audit(&self) -> anyhow::Result<u64> {
         let lost = "SELECT key, count(turn), visits FROM app.ledger LEFT JOIN app.history USING (key)
                     GROUP BY key, visits HAVING count(turn) <> visits";

@@ -1,4 +1,4 @@
-//! What the server says about itself while a scenario runs.
+//! What the server reports about itself while a scenario runs.
 
 mod endings;
 
@@ -8,29 +8,29 @@ use tokio::time::{Instant, sleep};
 
 use super::{Sql, Violation, until};
 
-/// Waiting lines, gates and incarnations: `extension/src/wait/tag.rs`.
+/// Wait queues, service locks and incarnations: `extension/src/wait/tag.rs`.
 const OURS: &str = "locktype = 'advisory' AND objsubid BETWEEN 22087 AND 22092
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
-/// What the client crate calls itself.
+/// The application name of the client crate.
 const CLIENT: &str = "volguard";
 
-/// Asleep at the head of a line, or queued behind.
-const IN_LINE: &str = "wait_event_type IN ('Extension', 'Lock')";
+/// Asleep at the head of a wait queue, or queued behind it.
+const IN_QUEUE: &str = "wait_event_type IN ('Extension', 'Lock')";
 
-/// A superuser who only looks, unless told otherwise.
+/// A superuser that only reads, unless it is told otherwise.
 #[derive(Debug)]
 pub struct Observer {
     sql: Sql,
-    /// To PgBouncer's own database, where the route leads through it.
+    /// A connection to PgBouncer's own database, if the route leads through it.
     pooler: Option<Sql>,
 }
 
 impl Observer {
-    /// Of the database of this URL, which must be a superuser's, where no client goes through a pooler.
+    /// An observer of the database of this URL, which must be a superuser's, if no client uses a pooler.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn of(url: &str) -> Result<Self, tokio_postgres::Error> {
         Ok(Self { sql: Sql::connect(url).await?, pooler: None })
     }
@@ -39,51 +39,53 @@ impl Observer {
         Self { pooler: Some(pooler), ..self }
     }
 
-    /// The connection, for acts that only a superuser may do.
+    /// The connection, for calls that only a superuser may make.
     #[must_use]
     pub fn sql(&self) -> &Sql {
         &self.sql
     }
 
-    /// Resolves when this many heads of lines sleep until somebody wakes them.
+    /// Resolves when this many heads of wait queues sleep until a wake-up.
     ///
     /// # Errors
-    /// If it does not come to that.
+    /// If this state is not reached in time.
     pub async fn until_asleep(&self, heads: i64) -> anyhow::Result<()> {
         self.until_waiting("heads asleep", "wait_event_type = 'Extension'", heads).await
     }
 
-    /// Resolves when this many sessions wait for a lock: for their turn in a line, a gate, a row, a transaction.
+    /// Resolves when this many sessions wait for a lock: for their
+    /// turn in a wait queue, a service lock, a row, a transaction.
     ///
     /// # Errors
-    /// If it does not come to that.
+    /// If this state is not reached in time.
     pub async fn until_queued(&self, sessions: i64) -> anyhow::Result<()> {
         self.until_waiting("sessions queued", "wait_event_type = 'Lock'", sessions).await
     }
 
-    /// Resolves when this many sessions are either.
+    /// Resolves when this many sessions wait in either way.
     ///
     /// # Errors
-    /// If it does not come to that.
-    pub async fn until_in_line(&self, sessions: i64) -> anyhow::Result<()> {
-        self.until_waiting("sessions in line", IN_LINE, sessions).await
+    /// If this state is not reached in time.
+    pub async fn until_in_queue(&self, sessions: i64) -> anyhow::Result<()> {
+        self.until_waiting("sessions in the wait queue", IN_QUEUE, sessions).await
     }
 
-    /// Waits until no session runs an acquire. A head that looks at its row for a moment isn't asleep, but it is there.
+    /// Waits until no session runs an acquire. A head that checks
+    /// its row for a moment isn't asleep, but still runs one.
     ///
     /// # Errors
-    /// If it does not come to that.
-    pub async fn until_nobody_acquires(&self) -> anyhow::Result<()> {
+    /// If this state is not reached in time.
+    pub async fn until_no_acquire_runs(&self) -> anyhow::Result<()> {
         let how = "state = 'active' AND query LIKE '%volguard.acquire%' AND pid <> pg_backend_pid()";
         self.until_waiting("sessions that acquire", how, 0).await
     }
 
-    /// How many sessions wait in a line, at its head or behind.
+    /// The number of sessions in a wait queue, at its head or behind it.
     ///
     /// # Errors
-    /// The server's.
+    /// An error of the server.
     pub async fn in_line(&self) -> anyhow::Result<i64> {
-        self.waiting(IN_LINE).await
+        self.waiting(IN_QUEUE).await
     }
 
     async fn waiting(&self, how: &str) -> anyhow::Result<i64> {
@@ -100,17 +102,17 @@ impl Observer {
         }
     }
 
-    /// What everybody does, for whoever wants to know why nothing happens.
+    /// What every session does, to explain why nothing happens.
     async fn sessions(&self) -> anyhow::Result<String> {
         let look = "SELECT string_agg(concat_ws(' ', pid, state, wait_event_type, wait_event, left(query, 200)), E'\n')
                     FROM pg_stat_activity WHERE datname = current_database()";
         Ok(self.sql.text(look).await?.unwrap_or_default())
     }
 
-    /// Resolves when nothing is held in `workers` and nobody stands in a line.
+    /// Resolves when `workers` has no lock and no session is in a wait queue.
     ///
     /// # Errors
-    /// [`Violation::LeftBehind`] if that is not so within `limit`.
+    /// [`Violation::LeftBehind`] if this is not reached within `limit`.
     pub async fn until_settled(&self, limit: Duration) -> anyhow::Result<()> {
         let look = format!(
             "SELECT concat_ws('; ',
@@ -131,10 +133,10 @@ impl Observer {
         }
     }
 
-    /// How many connections the client crate has to this database, or to the pooler for it.
+    /// The number of connections of the client crate to this database, or to the pooler for it.
     ///
     /// # Errors
-    /// The server's.
+    /// An error of the server.
     pub async fn connections(&self) -> anyhow::Result<i64> {
         if let Some(pooler) = &self.pooler {
             let clients = self.clients(pooler).await?;

@@ -1,4 +1,4 @@
-//! Somebody who wants a lock, by whatever way.
+//! A contestant for a lock, by SQL or by the client crate.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use volguard::{Lock, Session};
 
 use super::{Ledger, Sql};
 
-/// How long a contestant waits for its turn; none of the contests takes that long.
+/// How long a contestant waits for its turn; every contest is shorter.
 const WAIT: Duration = Duration::from_secs(60);
 
 /// A contestant.
@@ -22,18 +22,18 @@ pub enum Party {
     },
     /// One that uses the client crate.
     Client(Session),
-    /// One that takes no lock at all but makes up tokens from this number on: whoever watches the others must catch it.
+    /// One that takes no lock at all but makes up tokens from this number on: the check of the others must find it.
     Reckless(i64),
 }
 
-/// A lock of one of them.
+/// A lock of a contestant.
 #[derive(Debug)]
 pub enum Held {
     /// By SQL.
     Plain(i64),
     /// By the client crate.
     Client(Lock),
-    /// Not at all.
+    /// No lock at all.
     Nothing(i64),
 }
 
@@ -49,10 +49,10 @@ impl Held {
 }
 
 impl Party {
-    /// Takes the lock, waiting that long at most.
+    /// Takes the lock, with this wait at most.
     ///
     /// # Errors
-    /// The server's, or the client's.
+    /// An error of the server or of the client.
     pub async fn acquire(&mut self, key: &str, wait: Duration) -> anyhow::Result<Option<Held>> {
         Ok(match self {
             Party::Plain { sql, service } => sql.acquire(*service, key, wait).await?.map(Held::Plain),
@@ -67,10 +67,10 @@ impl Party {
         })
     }
 
-    /// Gives it back.
+    /// Releases it.
     ///
     /// # Errors
-    /// The server's, or the client's.
+    /// An error of the server or of the client.
     pub async fn release(&self, held: Held) -> anyhow::Result<bool> {
         Ok(match (self, held) {
             (Party::Plain { sql, .. }, Held::Plain(token)) => sql.release(token).await?,
@@ -82,7 +82,7 @@ impl Party {
     /// Visits the keys one after the other, from the `start`th on.
     ///
     /// # Errors
-    /// What [`Ledger::visit`] sees, and what acquire and release fail with.
+    /// Errors of [`Ledger::visit`], of acquire and of release.
     pub async fn contest(
         &mut self,
         ledger: &Ledger,

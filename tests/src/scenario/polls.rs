@@ -1,4 +1,4 @@
-//! Dropping a future at a place of one's choice.
+//! Drops a future at a chosen point.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,13 +6,13 @@ use std::task::{Context, Poll};
 /// When a future is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
-    /// As soon as it has been polled this often in vain.
+    /// When it has been polled this often without a result.
     AfterPoll(usize),
-    /// When it is to be polled once more after that: what it waited for has come, but it never learns of it.
+    /// When it would be polled once more after that: the event that it waited for has come, but it never learns of it.
     BeforePollAfter(usize),
 }
 
-/// A future that is polled so often at most. It resolves to `None` once the inner one has been dropped.
+/// A future that is polled at most this often. It resolves to `None` once the inner one has been dropped.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Polls<F> {
@@ -22,7 +22,7 @@ pub struct Polls<F> {
 }
 
 impl<F: Future> Polls<F> {
-    /// Will drop `future` at that moment, unless it has come to its end.
+    /// Will drop `future` at that moment, unless it has ended before.
     pub fn of(future: F, when: When) -> Self {
         Self { future: Some(Box::pin(future)), when, polled: 0 }
     }

@@ -1,4 +1,4 @@
-//! A TCP proxy that loses what it is told to lose.
+//! A TCP proxy that loses messages on demand.
 
 mod accident;
 mod road;
@@ -21,8 +21,8 @@ use self::road::Roads;
 
 /// A proxy on a port of 127.0.0.1 that passes everything on, except for one accident at a time.
 ///
-/// What one side sends in one go counts as one message: a client that waits for its replies sends one message a
-/// request, and the server flushes its reply in one go unless that has more than 8 kB.
+/// Data that one side sends at once counts as one message: a client that waits for its replies sends
+/// one message for each request, and the server flushes its reply at once unless it has more than 8 kB.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
@@ -34,7 +34,7 @@ pub struct Proxy {
 struct Control {
     plan: Mutex<Plan>,
     cuts: AtomicU64,
-    /// What has happened to the plan, for those who wait for it.
+    /// The progress of the plan, for tasks that wait for it.
     news: watch::Sender<News>,
     roads: Roads,
 }
@@ -53,10 +53,10 @@ struct News {
 }
 
 impl Proxy {
-    /// In front of a server on a port of 127.0.0.1.
+    /// Starts a proxy in front of a server on a port of 127.0.0.1.
     ///
     /// # Errors
-    /// The operating system's.
+    /// An error of the operating system.
     pub async fn in_front_of(server_port: u16) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
@@ -70,19 +70,19 @@ impl Proxy {
         Ok(Self { port, control, accepting })
     }
 
-    /// Where it listens.
+    /// The port that it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Plans a cut at a request: the next one, or the one after `after` more. It replaces what was planned before.
+    /// Plans a cut at a request: the next one, or the one after `after` more. It replaces the plan before.
     pub fn cut(&self, after: usize, cut: Cut) {
         self.plan(Accident::Request { after, cut });
     }
 
-    /// Plans so many cuts, each after that many more bytes that go that way, on whatever connection the last of them is. It
-    /// replaces what was planned before.
+    /// Plans this many cuts, each after this many more bytes in this
+    /// direction, on any connection. It replaces the plan before.
     pub fn cut_within(&self, direction: Direction, after: usize, times: usize) {
         if let Some(times) = times.checked_sub(1) {
             self.plan(Accident::Bytes { direction, after, again: Again { after, times } });
@@ -94,12 +94,13 @@ impl Proxy {
         self.plan(Accident::Hold { after });
     }
 
-    /// From now on that direction of all connections, old and new, is like that.
+    /// Sets this direction of all connections, old and new, to this state from now on.
     pub fn set_road(&self, direction: Direction, road: Road) {
         self.control.roads.set(direction, road);
     }
 
-    /// The connections that are open carry nothing any more, either way and for ever, and neither end is told. New ones work.
+    /// Open connections carry nothing any more, in either direction,
+    /// and neither end gets an error. New connections work.
     pub fn strand(&self) {
         let connections = self.control.plan().connections;
         self.control.roads.strand(connections);
@@ -121,7 +122,7 @@ impl Proxy {
         self.control.news.borrow().struck
     }
 
-    /// How many cuts have been made.
+    /// The number of cuts so far.
     #[must_use]
     pub fn cuts(&self) -> u64 {
         self.control.cuts.load(Ordering::Relaxed)
@@ -141,7 +142,7 @@ impl Proxy {
         let _ = news.wait_for(|news| news.holding).await;
     }
 
-    /// Forgets the plan, and passes on what was held back.
+    /// Drops the plan, and passes on what was held back.
     pub fn resume(&self) {
         self.control.plan().accident = None;
         self.control.news.send_modify(|news| {
@@ -164,7 +165,7 @@ async fn accept(listener: TcpListener, server_port: u16, control: Arc<Control>) 
         }
         let control = Arc::clone(&control);
         tokio::spawn(async move {
-            // A server that is down refuses, and so does the proxy then.
+            // A server that is down refuses connections, and so does the proxy then.
             if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server_port)).await {
                 serve(client, server, &control).await;
             }
@@ -172,7 +173,7 @@ async fn accept(listener: TcpListener, server_port: u16, control: Arc<Control>) 
     }
 }
 
-/// Until either side, or an accident, ends the connection; then both sockets close.
+/// Runs until either side, or an accident, ends the connection; then both sockets close.
 async fn serve(client: TcpStream, server: TcpStream, control: &Control) {
     // A small message must not wait for the next one to fill a packet.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));

@@ -9,7 +9,8 @@ use super::stand::Stand;
 use super::{Observer, Sql};
 use crate::{Error, PgBouncer, PrivateServer};
 
-/// Roles that log in with their own name as password. `manager` runs the scenarios, `stranger` wants what is not his.
+/// Roles that log in with their own name as password. `manager`
+/// runs the scenarios, `stranger` tries what it may not do.
 const ROLES: &str = "
     CREATE ROLE manager LOGIN PASSWORD 'manager';
     CREATE ROLE stranger LOGIN PASSWORD 'stranger';";
@@ -19,19 +20,19 @@ pub(crate) fn add_roles(server: &PrivateServer) -> Result<(), Error> {
     server.psql(ROLES).map(drop)
 }
 
-/// Makes the database `volguard` of a server of one's own a site, for scenarios that crash it.
+/// Makes the database `volguard` of a server a site, for scenarios that crash their own server.
 ///
 /// # Errors
-/// The server's.
+/// An error of the server.
 pub fn furnish(server: &PrivateServer) -> Result<(), Error> {
     add_roles(server)?;
     server.psql(include_str!("site.sql")).map(drop)
 }
 
-/// The way to the server.
+/// The route to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// Straight.
+    /// A direct connection.
     Direct,
     /// Through PgBouncer in transaction mode.
     Pooled,
@@ -47,10 +48,10 @@ pub struct Site {
 }
 
 impl Site {
-    /// A site where every guard stands.
+    /// A site with every guard.
     ///
     /// # Errors
-    /// What [`PrivateServer::start`] and the database say.
+    /// Errors of [`PrivateServer::start`] and of the database.
     pub fn new(route: Route) -> Result<Self, Error> {
         Self::on(Stand::sound()?, route)
     }
@@ -77,7 +78,7 @@ impl Site {
         Ok(site)
     }
 
-    /// The server below it.
+    /// The server of this site.
     #[must_use]
     pub fn server(&self) -> &PrivateServer {
         &self.stand.server
@@ -109,7 +110,7 @@ impl Site {
         url(role, self.port(), &self.database)
     }
 
-    /// The URL of the role `manager` by another port, such as that of a proxy.
+    /// The URL of the role `manager` with another port, such as that of a proxy.
     #[must_use]
     pub fn url_by_port(&self, port: u16) -> String {
         url("manager", port, &self.database)
@@ -134,15 +135,15 @@ impl Site {
     /// Connects as `manager`.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn sql(&self) -> Result<Sql, tokio_postgres::Error> {
         Sql::connect(&self.url()).await
     }
 
-    /// Somebody who sees everything, straight from the server.
+    /// An observer as superuser, connected directly to the server.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn observer(&self) -> Result<Observer, tokio_postgres::Error> {
         let observer = Observer::of(&self.stand.server.url_of(&self.database)).await?;
         match self.route {
@@ -151,7 +152,7 @@ impl Site {
         }
     }
 
-    /// How statements have to be sent by this route.
+    /// The statement mode that this route needs.
     #[must_use]
     pub fn statement_mode(&self) -> StatementMode {
         match self.route {
@@ -168,7 +169,7 @@ impl Site {
     /// The client crate with its usual settings, connected as `manager`.
     ///
     /// # Errors
-    /// The client's.
+    /// An error of the client.
     pub async fn volguard(&self) -> Result<Volguard, volguard::Error> {
         self.builder().connect().await
     }
@@ -180,7 +181,7 @@ pub fn url(role: &str, port: u16, database: &str) -> String {
     format!("postgresql://{role}:{role}@127.0.0.1:{port}/{database}")
 }
 
-/// Named after the running test, for whoever reads the server's log.
+/// Named after the running test, so that the server's log is readable.
 fn unique_name() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(1);
     const LONGEST: usize = 55;

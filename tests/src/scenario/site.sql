@@ -1,4 +1,4 @@
--- What the scenarios work on: the tables of an application of the role manager, which owns nothing else.
+-- The tables of the scenarios: those of an application of the role manager, which owns nothing else.
 SELECT volguard.grant_usage('manager');
 SELECT volguard.grant_usage('stranger');
 CREATE SCHEMA app AUTHORIZATION manager;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_postgres::{CancelToken, Client, Error, NoTls, SimpleQueryMessage};
 
-/// One connection. Everything goes by the simple protocol, which any pooler passes on and which leaves no state behind.
+/// One connection. Every statement uses the simple protocol,
+/// which any pooler passes on and which leaves no state behind.
 #[derive(Debug)]
 pub struct Sql {
     client: Client,
@@ -17,16 +18,16 @@ impl Sql {
     /// Connects.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
         Ok(Self { client, connection: tokio::spawn(connection) })
     }
 
-    /// Runs statements whose results nobody wants.
+    /// Runs statements and ignores their results.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn run(&self, sql: &str) -> Result<(), Error> {
         self.client.batch_execute(sql).await
     }
@@ -34,7 +35,7 @@ impl Sql {
     /// The rows of a query, as text.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn rows(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
         let messages = self.client.simple_query(sql).await?;
         Ok(messages
@@ -48,10 +49,10 @@ impl Sql {
             .collect())
     }
 
-    /// The rows of a query, as text by the names of their columns, without what is NULL.
+    /// The rows of a query, as text by the names of their columns, without NULLs.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn named_rows(&self, sql: &str) -> Result<Vec<HashMap<String, String>>, Error> {
         let messages = self.client.simple_query(sql).await?;
         let rows = messages.iter().filter_map(|message| match message {
@@ -70,7 +71,7 @@ impl Sql {
     /// The first column of the first row; `None` if that is NULL or there is no row.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn text(&self, sql: &str) -> Result<Option<String>, Error> {
         let rows = self.rows(sql).await?;
         Ok(rows.into_iter().next().and_then(|row| row.into_iter().next().flatten()))
@@ -82,7 +83,7 @@ impl Sql {
     /// As [`text`](Self::text).
     ///
     /// # Panics
-    /// If it is no number.
+    /// If it is not a number.
     pub async fn number(&self, sql: &str) -> Result<Option<i64>, Error> {
         let text = self.text(sql).await?;
         Ok(text.map(|text| text.parse().expect("a number")))
@@ -99,7 +100,7 @@ impl Sql {
     /// Registers a service of the cluster `default` and returns its id.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn register(&self, host: &str, lease: Duration) -> Result<i64, Error> {
         let lease = lease.as_millis();
         let id =
@@ -107,18 +108,19 @@ impl Sql {
         Ok(id.expect("register_service returns an id or raises"))
     }
 
-    /// Takes the lock of a resource of the type `volume`, waiting that long at most.
+    /// Takes the lock of a resource of the type `volume`, with this wait at most.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn acquire(&self, service: i64, key: &str, wait: Duration) -> Result<Option<i64>, Error> {
         self.number(&acquire(service, key, wait)).await
     }
 
-    /// Takes the locks of several resources of the type `volume`, all or none: their ids and tokens, in the order asked.
+    /// Takes the locks of several resources of the type `volume`, all
+    /// or none: their ids and tokens, in the order of the request.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn acquire_all(
         &self,
         service: i64,
@@ -135,30 +137,30 @@ impl Sql {
         Ok(rows.into_iter().map(lock).collect())
     }
 
-    /// Gives a lock back.
+    /// Releases a lock.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn release(&self, token: i64) -> Result<bool, Error> {
         self.holds(&format!("SELECT volguard.release({token})")).await
     }
 
-    /// The process that serves this connection. A pooler may have given it to somebody else by now.
+    /// The process that serves this connection. A pooler may have given it to another client by now.
     ///
     /// # Errors
-    /// The server's, or the network's.
+    /// An error of the server or of the network.
     pub async fn pid(&self) -> Result<i64, Error> {
         let pid = self.number("SELECT pg_backend_pid()").await?;
         Ok(pid.expect("never NULL"))
     }
 
-    /// What ends a statement of this connection from outside.
+    /// A handle that ends a statement of this connection from outside.
     #[must_use]
     pub fn cancel_token(&self) -> CancelToken {
         self.client.cancel_token()
     }
 
-    /// What closes the socket without a word, whatever is under way, as the end of a process does.
+    /// A handle that closes the socket without a message, at any point, as the end of a process does.
     #[must_use]
     pub fn plug(&self) -> AbortHandle {
         self.connection.abort_handle()
@@ -183,7 +185,7 @@ pub fn acquire_all(service: i64, keys: &[String], wait: Duration) -> String {
     )
 }
 
-/// The SQLSTATE that the server refused with; the error itself, in words, if there is none.
+/// The SQLSTATE of the server's refusal, or the text of the error if it has none.
 #[must_use]
 pub fn sqlstate(error: &Error) -> String {
     error.code().map_or_else(|| error.to_string(), |state| state.code().to_owned())

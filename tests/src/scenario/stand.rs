@@ -5,9 +5,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::site::add_roles;
 use crate::{Error, PgBouncer, PrivateServer, Profile};
 
-/// A server, and a pooler in front of it once somebody asks for one.
+/// A server, and a pooler in front of it from the first time that one is needed.
 ///
-/// It lives in a static, which nobody drops; its guardian stops it when the process ends.
+/// It lives in a static, which is never dropped; its guardian stops it when the process ends.
 #[derive(Debug)]
 pub(crate) struct Stand {
     pub(crate) server: PrivateServer,
@@ -15,13 +15,13 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    /// With the extension as it is.
+    /// With the extension as it is built by default.
     pub(crate) fn sound() -> Result<&'static Self, Error> {
         static STAND: Once<Stand> = Once::new();
         STAND.get_or_make(|| Self::start(Profile::Debug))
     }
 
-    /// With guards that can be taken away.
+    /// With guards that can be removed.
     pub(crate) fn sabotaged() -> Result<&'static Self, Error> {
         static STAND: Once<Stand> = Once::new();
         STAND.get_or_make(|| Self::start(Profile::Sabotage))
@@ -30,7 +30,7 @@ impl Stand {
     fn start(profile: Profile) -> Result<Self, Error> {
         let server = PrivateServer::builder()
             .profile(profile)
-            // What a crash leaves is tested on servers of its own; here it would only cost time.
+            // Crashes are tested on servers of their own; durability would only cost time here.
             .durable(false)
             // The pooler keeps its connections to one test's database while the next ones run.
             .setting("max_connections", "600")
@@ -45,7 +45,7 @@ impl Stand {
     }
 }
 
-/// A cell that is filled once, by the first who succeeds: `OnceLock::get_or_try_init`, which is not stable yet.
+/// A cell that is filled once, by the first call that succeeds: `OnceLock::get_or_try_init`, which is not stable yet.
 #[derive(Debug)]
 struct Once<T> {
     cell: OnceLock<T>,

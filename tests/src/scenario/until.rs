@@ -1,19 +1,19 @@
-//! Waiting for a state that announces itself by no event.
+//! Waiting for a state that no event announces.
 
 use std::time::Duration;
 
 use anyhow::bail;
 use tokio::time::{Instant, sleep};
 
-/// Between two looks.
+/// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(3);
-/// Long enough for a machine that is busy with something else; a state that comes takes milliseconds.
+/// Long enough for a busy machine; a state that is reached takes milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Looks until `look` finds something.
+/// Calls `look` until it finds something.
 ///
 /// # Errors
-/// What `look` fails with, and an error that names `what` if it does not come about within [`PATIENCE`].
+/// An error of `look`, or one that names `what` if it does not come about within [`PATIENCE`].
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {

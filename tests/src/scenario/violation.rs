@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// A broken promise that a test scenario has seen. A scenario that could not be played to its end fails otherwise.
+/// A broken promise that a test scenario has seen. A scenario that could not run to its end returns another error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// Two were inside at once.
+    /// Two holders at once.
     #[error("two hold {key} at once: {tokens:?}")]
     TwoHolders {
         /// The key.
@@ -14,7 +14,7 @@ pub enum Violation {
         /// Their tokens.
         tokens: [i64; 2],
     },
-    /// Somebody's read-then-write under the lock was overwritten.
+    /// A read-then-write under the lock was overwritten.
     #[error("{key} was visited {visits} times, but {counted} were counted")]
     LostUpdate {
         /// The key.
@@ -29,18 +29,18 @@ pub enum Violation {
     TokenWentBack {
         /// The key.
         key: String,
-        /// The token that was first.
+        /// The earlier token.
         earlier: i64,
         /// The token that came after it.
         later: i64,
     },
-    /// What must not wait has waited, or the other way round.
+    /// A call waited that must not wait, or the opposite.
     #[error("{0}")]
     Waiting(&'static str),
-    /// Callers waited for each other in a circle.
+    /// Calls waited for each other in a circle.
     #[error("a deadlock: {0}")]
     Deadlock(String),
-    /// One hardly had a turn while others had many.
+    /// One waiter was rarely served while others were served often.
     #[error("served {served} times, while others were served {others} times each")]
     Starved {
         /// How often it was served.
@@ -51,51 +51,51 @@ pub enum Violation {
     /// Later than promised.
     #[error("{what} took {took:?} of {limit:?} at most")]
     Late {
-        /// What was waited for.
+        /// The event that was expected.
         what: &'static str,
         /// How long it took.
         took: Duration,
         /// How long it may take.
         limit: Duration,
     },
-    /// Before its time.
+    /// Earlier than allowed.
     #[error("{0}")]
     Early(String),
-    /// The line was not served in order.
+    /// The wait queue was not served in order.
     #[error("served in the order {0:?}")]
     OutOfTurn(Vec<usize>),
-    /// The lock of a resource and its status, which change together.
+    /// The lock of a resource and its status did not change together.
     #[error("lock and status are apart: {0}")]
     Apart(String),
-    /// A lock, a wait or a connection that nobody knows of any more.
+    /// A lock, a wait or a connection without an owner.
     #[error("left behind: {0}")]
     LeftBehind(String),
     /// A lock that was handed out is gone.
     #[error("{0}")]
     Forgotten(String),
-    /// Somebody did what a dead service, or a stranger, can't do.
+    /// A call succeeded that a dead service, or a stranger, must not make.
     #[error("{act}: expected {expected}, got {got}")]
     Trespass {
-        /// What was tried.
+        /// The call.
         act: String,
-        /// How it should have been answered.
+        /// The expected answer.
         expected: String,
-        /// How it was.
+        /// The actual answer.
         got: String,
     },
     /// Work of a crashed service was repaired more than once, or never.
     #[error("{0}")]
     NotOnce(String),
-    /// A change slipped between a check and the commit that it guards.
+    /// A change was committed between a check and the commit that it guards.
     #[error("{0}")]
     SlippedThrough(&'static str),
 }
 
 impl Violation {
-    /// What a scenario came to, as a negative test wants it.
+    /// The violation that a scenario has found, for a negative test.
     ///
     /// # Panics
-    /// If the scenario saw nothing wrong, or did not get to its end.
+    /// If the scenario found no violation, or did not run to its end.
     #[must_use]
     pub fn expected_in(result: anyhow::Result<()>) -> Self {
         match result {

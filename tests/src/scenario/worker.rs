@@ -1,4 +1,4 @@
-//! A lock holder in a process of its own, which can be killed or put to sleep.
+//! A lock holder in its own process, which can be killed or stopped.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -14,18 +14,18 @@ use volguard::StatementMode;
 
 use super::Observer;
 
-/// A running `lock-worker`: one session of the client crate, which does what it is told. It ends with this value.
+/// A running `lock-worker`: one session of the client crate, which obeys commands. It ends with this value.
 #[derive(Debug)]
 pub struct Worker {
     child: Child,
     verbs: ChildStdin,
     replies: Lines<BufReader<ChildStdout>>,
     service_id: i64,
-    /// The application name of its connections, which no other process has: hosts come again.
+    /// The application name of its connections, which no other process has: host names are used again.
     name: String,
 }
 
-/// How a worker introduces itself.
+/// The options of a worker.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions<'a> {
     /// The database.
@@ -36,15 +36,15 @@ pub struct WorkerOptions<'a> {
     pub host: &'a str,
     /// Its lease.
     pub lease: Duration,
-    /// How often its janitor looks, if it has one.
+    /// The interval of its janitor, if it has one.
     pub janitor: Option<Duration>,
 }
 
-/// No answer takes longer, unless the worker was stopped.
+/// Every answer is faster than this, unless the worker is stopped.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 impl Worker {
-    /// Starts one and has it register. `program` is what cargo built of `src/bin/lock_worker.rs`.
+    /// Starts one and has it register. `program` is the binary that cargo built of `src/bin/lock_worker.rs`.
     ///
     /// # Errors
     /// If it does not start, or does not get its session.
@@ -77,16 +77,16 @@ impl Worker {
         self.service_id
     }
 
-    /// Tells it to do something, and returns what came of it.
+    /// Sends it a command, and returns the result.
     ///
     /// # Errors
-    /// What it could not do, in words; or if it is gone.
+    /// The failure, as text; or an error if the worker is gone.
     pub async fn ask(&mut self, verb: &str) -> anyhow::Result<String> {
         self.tell(verb).await?;
         self.reply().await
     }
 
-    /// Tells it to do something; [`reply`](Self::reply) says what came of it.
+    /// Sends it a command; [`reply`](Self::reply) returns the result.
     ///
     /// # Errors
     /// If it is gone.
@@ -95,7 +95,7 @@ impl Worker {
         Ok(())
     }
 
-    /// What came of the last verb.
+    /// The result of the last command.
     ///
     /// # Errors
     /// As [`ask`](Self::ask).
@@ -111,35 +111,35 @@ impl Worker {
         }
     }
 
-    /// Ends it as a power failure does: SIGKILL. Resolves when the server is done with what it had sent before.
+    /// Ends it as a power failure does: SIGKILL. Resolves when the server has finished what it had sent before.
     ///
     /// # Errors
-    /// The operating system's; if the server is never done.
+    /// An error of the operating system; an error if the server does not finish.
     pub async fn kill(&mut self, observer: &Observer) -> anyhow::Result<()> {
         self.child.kill().await?;
         observer.until_gone(&self.name).await
     }
 
-    /// As [`kill`](Self::kill), without waiting for the server: where that must not make a difference.
+    /// As [`kill`](Self::kill), without waiting for the server, for tests where that must make no difference.
     ///
     /// # Errors
-    /// The operating system's.
+    /// An error of the operating system.
     pub async fn kill_at_once(&mut self) -> anyhow::Result<()> {
         Ok(self.child.kill().await?)
     }
 
-    /// Stops its clock hand: SIGSTOP. It does nothing until [`wake`](Self::wake).
+    /// Stops it by SIGSTOP. It does nothing until [`wake`](Self::wake).
     ///
     /// # Errors
-    /// The operating system's.
+    /// An error of the operating system.
     pub fn freeze(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)
     }
 
-    /// Lets it go on: SIGCONT.
+    /// Continues it by SIGCONT.
     ///
     /// # Errors
-    /// The operating system's.
+    /// An error of the operating system.
     pub fn wake(&self) -> anyhow::Result<()> {
         self.signal(Signal::CONT)
     }

@@ -13,10 +13,10 @@ use tokio::time::timeout;
 
 use super::until;
 
-/// No news takes longer.
+/// Every report is faster than this.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a writer is told.
+/// The options of a writer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WriterOptions {
     /// The database.
@@ -38,16 +38,16 @@ pub enum Conduct {
     Guarded,
     /// It has a lock of the client and never asks whether that is lost.
     Heedless,
-    /// Written by hand, with a lease of its own that it counts by the date.
+    /// Written by hand, with a lease of its own that it measures by the date.
     ByWallClock,
 }
 
-/// What a writer tells of itself.
+/// A report of a writer about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum News {
     /// It has registered this service.
     Registered(i64),
-    /// It has got the lock, by this token.
+    /// It has got the lock, with this token.
     Holds(i64),
     /// It has noticed that it does not hold it any more.
     Lost,
@@ -64,10 +64,11 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts one. `program` is what cargo built of `src/bin/disk_writer.rs`; `environment` is added to ours.
+    /// Starts one. `program` is the binary that cargo built of
+    /// `src/bin/disk_writer.rs`; `environment` is added to ours.
     ///
     /// # Errors
-    /// The operating system's.
+    /// An error of the operating system.
     pub fn start(program: &Path, options: &WriterOptions, environment: &[(&str, String)]) -> anyhow::Result<Self> {
         let mut child = Command::new(program)
             .arg(serde_json::to_string(options)?)
@@ -82,10 +83,10 @@ impl Writer {
         Ok(Self { child, stdin, news: BufReader::new(stdout).lines() })
     }
 
-    /// What it tells next.
+    /// Its next report.
     ///
     /// # Errors
-    /// If it has ended, or tells nothing.
+    /// If it has ended, or reports nothing in time.
     pub async fn news(&mut self) -> anyhow::Result<News> {
         let line = timeout(PATIENCE, self.news.next_line())
             .await
@@ -94,7 +95,7 @@ impl Writer {
         Ok(serde_json::from_str(&line)?)
     }
 
-    /// Waits until it has registered, and returns the service. To get a lock before that is an error.
+    /// Waits until it has registered, and returns the service. A lock before that is an error.
     ///
     /// # Errors
     /// As [`news`](Self::news).
@@ -117,7 +118,7 @@ impl Writer {
         }
     }
 
-    /// Waits until it has noticed that it has lost the lock. To get another before that is an error.
+    /// Waits until it has noticed that it has lost the lock. Another lock before that is an error.
     ///
     /// # Errors
     /// As [`news`](Self::news).
@@ -140,7 +141,7 @@ impl Writer {
         }
     }
 
-    /// Has it leave in order.
+    /// Makes it stop in order.
     ///
     /// # Errors
     /// If it fails.
@@ -153,11 +154,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Has a guarded writer stop itself by SIGSTOP after one write and before the next; resolves when it has. (Stopped in the
-    /// middle of a write it would do that write when it is woken: nothing but a fence prevents that.)
+    /// Makes a guarded writer stop itself by SIGSTOP between two writes; resolves when it has. (If it stopped
+    /// in the middle of a write, it would finish that write when it continues: only a fence prevents that.)
     ///
     /// # Errors
-    /// The operating system's.
+    /// An error of the operating system.
     pub async fn freeze(&mut self) -> anyhow::Result<()> {
         self.stdin.write_all(b"freeze\n").await?;
         let stat = format!("/proc/{}/stat", self.child.id().context("the writer has ended")?);
@@ -169,10 +170,10 @@ impl Writer {
         .await
     }
 
-    /// Lets it go on: SIGCONT.
+    /// Continues it by SIGCONT.
     ///
     /// # Errors
-    /// The operating system's.
+    /// An error of the operating system.
     pub fn wake(&self) -> anyhow::Result<()> {
         let pid = self.child.id().context("the writer has ended")?;
         let pid = Pid::from_raw(i32::try_from(pid)?).context("a process has a number")?;

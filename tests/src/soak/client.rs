@@ -15,15 +15,15 @@ use super::ClientOptions;
 use super::visit::Visitor;
 use crate::history::Log;
 
-/// Before it asks again a server that is down.
+/// The pause before it asks a server again that is down.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-/// How long it may take to get a connection, and to leave in order.
+/// The time limit for getting a connection, and for an orderly stop.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Registers a session, works under it, and registers again when it is lost.
 ///
 /// # Errors
-/// Those of its log; those of calls are what it writes there.
+/// Errors of its log; errors of calls are written to the log.
 pub async fn run_client(options: ClientOptions) -> anyhow::Result<()> {
     let log = Arc::new(Log::create(&options.log)?);
     let mut stop = stop_at_end_of_stdin();
@@ -51,7 +51,7 @@ pub async fn run_client(options: ClientOptions) -> anyhow::Result<()> {
         while let Some(visitor) = visitors.join_next().await {
             visitor??;
         }
-        // What could not be told to the server ends with the lease.
+        // What the server could not be told ends with the lease.
         let _ = timeout(LIMIT, session.stop()).await;
     }
     Ok(())
@@ -75,7 +75,7 @@ async fn register(options: &ClientOptions) -> Result<(Volguard, Session), volgua
 
 fn stop_at_end_of_stdin() -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
-    // Not the runtime's blocking pool: it would be waited for at the end.
+    // Not the runtime's blocking pool, because the end would wait for it.
     thread::spawn(move || {
         let _ = stdin().read_to_end(&mut Vec::new());
         sender.send_replace(true);

@@ -1,15 +1,15 @@
-//! The faults, and in which order they come.
+//! The faults, and their order.
 
 use std::fmt;
 
 use fastrand::Rng;
 
-/// Something that breaks.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// A client is killed by SIGKILL, and another one takes its place.
     Kill,
-    /// A client is stopped by SIGSTOP, for a part of its lease or beyond, and continued.
+    /// A client is stopped by SIGSTOP, for less or more than its lease, and continued.
     Freeze,
     /// A session is ended by `pg_terminate_backend`.
     Terminate,
@@ -17,11 +17,11 @@ pub enum Fault {
     Cancel,
     /// A connection breaks at a request or in a reply.
     Cut,
-    /// The network between some clients and the server stands still.
+    /// The network between some clients and the server stops.
     Stall,
-    /// The server stops at once, and recovers.
+    /// The server crashes, and recovers.
     Crash,
-    /// Somebody calls `volguard.cleanup()`, as any manager may at any time.
+    /// `volguard.cleanup()` is called, as any manager may do at any time.
     Cleanup,
 }
 
@@ -73,7 +73,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Deals the cards in a random order, all of them before any comes again.
+/// Deals the cards in random order; each comes once before any comes again.
 pub(super) struct Deck<'a> {
     cards: &'a [Fault],
     left: Vec<Fault>,

@@ -1,4 +1,4 @@
-//! Many who want one key, again and again: how often does each get it?
+//! Many waiters that ask for one key again and again: how often does each get it?
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,32 +12,32 @@ use tokio::time::Instant;
 use crate::scenario::{Sql, sqlstate};
 
 const LEASE: Duration = Duration::from_secs(3600);
-/// Nobody waits that long.
+/// Every wait is shorter than this.
 const WAIT: Duration = Duration::from_secs(120);
 
-/// How often each was served, and how long it took.
+/// How often each waiter was served, and how long it took.
 #[derive(Debug, Clone)]
 pub struct Turns {
-    /// One number for each who waited.
+    /// One number for each waiter.
     pub served: Vec<usize>,
     /// From the first hand-over to the last.
     pub took: Duration,
 }
 
 impl Turns {
-    /// How often whoever was served least got the lock.
+    /// How often the waiter with the fewest turns got the lock.
     #[must_use]
     pub fn least(&self) -> usize {
         self.served.iter().min().copied().unwrap_or_default()
     }
 
-    /// How often whoever was served most did.
+    /// How often the waiter with the most turns got it.
     #[must_use]
     pub fn most(&self) -> usize {
         self.served.iter().max().copied().unwrap_or_default()
     }
 
-    /// Whether nobody was served twice as often as another.
+    /// Whether no waiter was served twice as often as another.
     #[must_use]
     pub fn is_fair(&self) -> bool {
         self.most() < 2 * self.least()
@@ -58,12 +58,12 @@ impl fmt::Display for Turns {
     }
 }
 
-/// What decides who is next.
+/// What decides which waiter is next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// The extension's waiting line.
+    /// The extension's wait queue.
     Line,
-    /// Nothing, where the line was taken away: the primary key refuses whoever comes at the same moment, and he asks again.
+    /// Nothing, because the wait queue is removed: the primary key refuses concurrent callers, and they ask again.
     Chance,
 }
 
@@ -78,10 +78,10 @@ impl Order {
     }
 }
 
-/// Lets so many connections take turns at `key` until there have been that many hand-overs. They start when all are in line.
+/// Lets this many connections take turns at `key` for that many hand-overs. They start when all are in the queue.
 ///
 /// # Errors
-/// The server's; if one waits in vain.
+/// An error of the server; an error if one waits in vain.
 pub async fn take_turns(
     url: &str,
     key: &str,
@@ -97,7 +97,7 @@ pub async fn take_turns(
     for number in 0..waiters {
         let sql = Sql::connect(url).await?;
         let service = sql.register(&format!("{key}-{number}"), LEASE).await?;
-        // The first call of a session plans its statements, which is not what is measured.
+        // The first call of a session plans its statements, which is not measured.
         let own = format!("{key}-{number}");
         let token = sql.acquire(service, &own, WAIT).await?.context("free")?;
         sql.release(token).await?;
@@ -126,12 +126,12 @@ pub async fn take_turns(
 }
 
 async fn until_all_wait(sql: &Sql, key: &str, waiters: usize) -> anyhow::Result<()> {
-    // Without a superuser's rights: it is the same role that waits.
+    // Without superuser rights: the waiters have the same role.
     let waiting = format!(
         "SELECT count(*) FROM pg_stat_activity
          WHERE datname = current_database() AND wait_event_type IN ('Extension', 'Lock') AND query LIKE '%acquire%''{key}''%' AND pid <> pg_backend_pid()"
     );
-    crate::scenario::until("all waiters in line", async || {
+    crate::scenario::until("all waiters in the wait queue", async || {
         let in_line = sql.number(&waiting).await?.unwrap_or_default();
         Ok((in_line == waiters as i64).then_some(()))
     })

@@ -17,14 +17,14 @@ use super::{ClientOptions, Options};
 use crate::history::{Call, calls};
 use crate::workspace;
 
-/// How long a client may take to end its last visits, with waits and retries.
+/// The time limit for a client to end its last visits, with waits and retries.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 pub(super) struct Fleet<'a> {
     options: &'a Options,
     dir: PathBuf,
     members: Vec<Member>,
-    /// Name and log of everyone who ever took part.
+    /// Name and log of every client of the run.
     logs: Vec<(String, PathBuf)>,
     rng: Rng,
 }
@@ -49,7 +49,7 @@ impl<'a> Fleet<'a> {
 
     fn enlist(&mut self, stage: &Stage, number: usize, incarnation: u32) -> anyhow::Result<Member> {
         let name = format!("node-{number}.{incarnation}");
-        // One that comes back under its old name ends its old service; under a new one it leaves that to the lease.
+        // A client that restarts under its old name ends its old service; under a new name it leaves that to the lease.
         let offset = self.options.clients * (incarnation as usize % 2);
         let options = ClientOptions {
             url: stage.url(number, &name),
@@ -87,12 +87,12 @@ impl<'a> Fleet<'a> {
         self.members[number].signal(Signal::STOP)
     }
 
-    /// Nothing happens to one that is awake.
+    /// A client that is not stopped is left alone.
     pub(super) fn wake(&mut self, number: usize) -> anyhow::Result<()> {
         self.members[number].signal(Signal::CONT)
     }
 
-    /// Tells all to end, and waits until they have.
+    /// Tells all clients to end, and waits until they have.
     pub(super) async fn recall(&mut self) -> anyhow::Result<()> {
         for member in &mut self.members {
             member.must_be_alive()?;
@@ -110,11 +110,11 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// What everyone has written down.
+    /// The logs of all clients.
     pub(super) fn calls(&self) -> anyhow::Result<Vec<Call>> {
         let mut all = Vec::new();
         for (name, log) in &self.logs {
-            // One that was killed at once has none.
+            // A client that was killed at once has none.
             if log.exists() {
                 all.extend(calls(name, log)?);
             }
@@ -136,7 +136,7 @@ impl<'a> Fleet<'a> {
 }
 
 impl Member {
-    /// Nobody but us may end a client: it copes with everything else.
+    /// Only the storm may end a client: a client survives every other fault.
     fn must_be_alive(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! What a visitor holds: a lock, or several that it got at once.
+//! The locks of a visitor: one, or several that it got at once.
 
 use std::slice;
 
@@ -19,7 +19,7 @@ impl Hold {
         }
     }
 
-    /// What every one of its locks is answered.
+    /// The answer for each of its locks.
     pub(super) async fn release(self) -> Result<Answer, Error> {
         let asked = self.locks().len() as u64;
         let released = match self {
@@ -29,7 +29,7 @@ impl Hold {
         Ok(match released {
             all if all == asked => Answer::Released,
             0 => Answer::NotHeld,
-            // It does not say which.
+            // The answer does not say which.
             _ => Answer::Nothing,
         })
     }

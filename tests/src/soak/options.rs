@@ -1,4 +1,4 @@
-//! What is played.
+//! The options of a run.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,55 +9,55 @@ use super::Fault;
 use super::deck::DECK;
 use crate::Profile;
 
-/// What a run is to be like.
+/// The options of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What cargo built of `src/bin/soak_client.rs`.
+    /// The binary that cargo built of `src/bin/soak_client.rs`.
     pub program: PathBuf,
-    /// How long it storms.
+    /// The length of the storm.
     pub duration: Duration,
-    /// What every choice of the clients and of the weather depends on. When a choice meets what is up to the machine.
+    /// The seed of every choice of clients and faults. The machine decides when these choices meet.
     pub seed: u64,
-    /// How many processes work at the same time.
+    /// The number of client processes at the same time.
     pub clients: usize,
     /// The lease of their services.
     pub lease: Duration,
     /// How they work.
     pub habits: Habits,
-    /// The faults, each as often as it is listed, in any order; then again.
+    /// The faults, each as often as it is listed, in random order; then again.
     pub deck: Vec<Fault>,
-    /// Between two faults, on the average.
+    /// The average time between two faults.
     pub gap: Duration,
-    /// How many leases a client stays stopped, or a network still: at least, at most.
+    /// How many leases a client or a network stays stopped: at least, at most.
     pub standstill: [f64; 2],
-    /// How long what is left afterwards may take to end by itself: waits, leases.
+    /// The time limit for what is left to end by itself: waits, leases.
     pub calm: Duration,
     /// How the extension is compiled.
     pub profile: Profile,
-    /// SQL that a superuser runs before: it takes guards away.
+    /// SQL that a superuser runs first: it removes guards.
     pub prepare: String,
 }
 
 /// How a client works.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Habits {
-    /// How many keys all want.
+    /// The number of keys that all clients use.
     pub hot_keys: usize,
-    /// How many tasks a process has.
+    /// The number of tasks of a process.
     pub visitors: usize,
-    /// How often it writes under one lock, at most.
+    /// The largest number of writes under one lock.
     pub writes: u8,
-    /// The longest pause between two acts under a lock.
+    /// The longest pause between two calls under a lock.
     pub pause: Duration,
-    /// In how many of a hundred writes the client hangs up before the answer can come.
+    /// The percentage of writes in which the client hangs up before the answer can come.
     pub abandoned: u8,
-    /// In how many of a hundred visits it takes several locks at once.
+    /// The percentage of visits that take several locks at once.
     pub several: u8,
-    /// Whether writes name their token as a fence.
+    /// Whether writes have their token as a fence.
     pub fenced: bool,
 }
 
-/// What one client process is told.
+/// The options of one client process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClientOptions {
     /// The database.
@@ -66,7 +66,7 @@ pub struct ClientOptions {
     pub host: String,
     /// Its log.
     pub log: PathBuf,
-    /// What its choices depend on.
+    /// The seed of its choices.
     pub seed: u64,
     /// Its lease.
     pub lease: Duration,

@@ -1,4 +1,4 @@
-//! What a run came to, for people.
+//! The outcome of a run, for people.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -7,43 +7,43 @@ use std::{fmt, fs};
 use super::storm::Faults;
 use crate::history::{Act, Answer, Change, History, Offence, Rule};
 
-/// Offences beyond these are only counted: one lost guard breaks every rule a thousand times.
+/// Offences beyond this number are only counted: one lost guard breaks every rule a thousand times.
 const SHOWN: usize = 10;
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Debug)]
 pub struct Outcome {
     pub(super) seed: u64,
     pub(super) processes: usize,
-    /// What was done.
+    /// The calls and events, by kind.
     pub tally: Tally,
     pub(super) faults: Faults,
-    /// What the judge found.
+    /// The offences that the judge found.
     pub offences: Vec<Offence>,
-    /// Where the clients' logs are, if there is something to find in them.
+    /// The directory of the clients' logs, if there are offences.
     pub(super) logs: Option<PathBuf>,
 }
 
-/// How often what was done.
+/// The number of calls and events, by kind.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tally {
     /// All calls.
     pub calls: usize,
-    /// Acquires that got the lock, and were told so.
+    /// Acquires with the answer that the lock was taken.
     pub acquired: usize,
-    /// Acquires that were told that it was not free.
+    /// Acquires with the answer that it was not free.
     pub not_free: usize,
     /// Confirmed writes.
     pub written: usize,
     /// Refused writes.
     pub refused: usize,
-    /// Requests that were told to have got several locks.
+    /// Requests with the answer that several locks were taken.
     pub sets: usize,
     /// Confirmed releases.
     pub released: usize,
-    /// Calls that nobody was told the end of.
+    /// Calls without an answer.
     pub unanswered: usize,
-    /// Services that were fenced or have left.
+    /// Services that were fenced or have stopped.
     pub ended: usize,
     /// Entries of the journal.
     pub entries: usize,
@@ -63,7 +63,7 @@ impl Tally {
             refused: count(|answer| *answer == Answer::Refused),
             sets: sets(history),
             released: count(|answer| *answer == Answer::Released),
-            // A lock that is only dropped asks for no answer, but is not counted out: most of these are releases.
+            // A dropped lock is released without an answer, but its question is counted: most of these are releases.
             unanswered: (history.calls.iter())
                 .filter(|call| call.answer == Answer::Nothing)
                 .filter(|call| !matches!(call.act, Act::Release { .. }))
@@ -85,10 +85,10 @@ fn sets(history: &History) -> usize {
 }
 
 impl Outcome {
-    /// Removes what was kept for whoever wants to find out why, for those who know.
+    /// Removes what was kept for an analysis, when the caller knows the reason.
     ///
     /// # Errors
-    /// The operating system's.
+    /// An error of the operating system.
     pub fn forget(self) -> anyhow::Result<()> {
         match self.logs {
             Some(logs) => Ok(fs::remove_dir_all(logs)?),
@@ -96,7 +96,7 @@ impl Outcome {
         }
     }
 
-    /// How often the judge found this rule broken.
+    /// How often this rule was broken.
     #[must_use]
     pub fn breaches(&self, rule: Rule) -> usize {
         let of_rule = |offence: &&Offence| offence.rule == rule;

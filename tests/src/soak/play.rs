@@ -6,11 +6,11 @@ use super::storm::storm;
 use super::{Options, Outcome, Tally};
 use crate::history::{History, check};
 
-/// Plays it.
+/// Plays a run.
 ///
 /// # Errors
-/// If it could not be played to its end: a server that does not start, a client that ends by itself or hangs. What the
-/// judge finds is in the outcome.
+/// If it could not run to its end: a server that does not start, a client that
+/// ends by itself or hangs. The outcome has the offences that the judge finds.
 pub async fn play(options: &Options) -> anyhow::Result<Outcome> {
     let mut stage = Stage::build(options).await?;
     let mut fleet = Fleet::start(options, &stage)?;

@@ -12,7 +12,7 @@ use crate::scenario::{Cut, Proxy, Sql, furnish, until, url};
 use crate::{PrivateServer, Profile};
 
 const PROXIES: usize = 4;
-/// What the clients call themselves begins with this.
+/// The prefix of the clients' names.
 const CLIENTS: &str = "node-";
 
 #[derive(Debug)]
@@ -27,8 +27,8 @@ impl Stage {
             .profile(options.profile)
             .setting("max_connections", "600")
             .setting("wal_level", "logical")
-            // A connection that has not said anything yet, because its client or its network stands still, survives an
-            // immediate shutdown for so long, and the shutdown waits for it: a minute unless told.
+            // A connection that has not sent anything yet, because its client or its network is stopped,
+            // survives an immediate shutdown for this time, and the shutdown waits for it: a minute by default.
             .setting("authentication_timeout", "5s")
             .start()?;
         furnish(&server)?;
@@ -46,7 +46,7 @@ impl Stage {
         Ok(Self { server, proxies })
     }
 
-    /// The way of the client with this number: through one of the proxies, or straight.
+    /// The route of the client with this number: through one of the proxies, or direct.
     pub(super) fn url(&self, number: usize, name: &str) -> String {
         let proxy = self.proxies.get(number % (PROXIES + 1));
         let port = proxy.map_or(self.server.port(), Proxy::port);
@@ -54,7 +54,7 @@ impl Stage {
         format!("{url}?application_name={name}")
     }
 
-    /// Resolves when so many clients have registered.
+    /// Resolves when this many clients have registered.
     pub(super) async fn until_at_work(&self, clients: usize) -> anyhow::Result<()> {
         let sql = self.superuser().await?;
         let registered = "SELECT count(*) FROM volguard.services";
@@ -70,7 +70,7 @@ impl Stage {
         Ok(Sql::connect(&url).await?)
     }
 
-    /// Runs a function on the process of a random session of the clients that runs a statement.
+    /// Runs a function on the process of a random client session that runs a statement.
     pub(super) async fn signal(&self, function: &str) -> anyhow::Result<bool> {
         let signal = format!(
             "SELECT {function}(pid) FROM (SELECT pid FROM pg_stat_activity
@@ -79,18 +79,18 @@ impl Stage {
         Ok(self.superuser().await?.holds(&signal).await?)
     }
 
-    /// Plans a cut at one of the next requests through a proxy. It replaces one that has not come yet.
+    /// Plans a cut at one of the next requests through a proxy. It replaces one that is still planned.
     pub(super) fn cut(&self, rng: &mut Rng) {
         let cut = if rng.bool() { Cut::Request } else { Cut::Reply { keep: rng.usize(0..40) } };
         self.proxies[rng.usize(0..PROXIES)].cut(rng.usize(0..20), cut);
     }
 
-    /// How many cuts have been made.
+    /// The number of cuts so far.
     pub(super) fn cuts(&self) -> u64 {
         self.proxies.iter().map(Proxy::cuts).sum()
     }
 
-    /// Holds up everything that goes through a proxy, and says which.
+    /// Stops all traffic through a proxy, and returns which proxy.
     pub(super) fn stall(&self, rng: &mut Rng) -> usize {
         let number = rng.usize(0..PROXIES);
         self.proxies[number].hold(0);
@@ -114,8 +114,8 @@ impl Stage {
         Ok(sql.run("SELECT FROM volguard.cleanup()").await?)
     }
 
-    /// When the clients are gone: waits until their sessions are, and has cleaned up what they left. What is still there at
-    /// the end is for the judge.
+    /// After the clients have ended: waits until their sessions have, and cleans
+    /// up what they left. The judge checks that nothing is left at the end.
     pub(super) async fn calm_down(&self, limit: Duration) -> anyhow::Result<()> {
         let sql = self.superuser().await?;
         let busy = format!(
@@ -137,7 +137,7 @@ impl Stage {
 }
 
 impl Options {
-    /// Takes guards of the extension's `sabotage.rs` away, by name, separated by commas.
+    /// Removes guards of the extension's `sabotage.rs`, by name, separated by commas.
     #[must_use]
     pub fn without(mut self, guards: &str) -> Self {
         self.profile = Profile::Sabotage;

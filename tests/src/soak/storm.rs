@@ -1,4 +1,4 @@
-//! Faults, one after the other, and what ends them.
+//! Faults, one after the other, and their ends.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::{Fault, Options};
 /// How often each kind of fault came.
 pub(super) type Faults = BTreeMap<Fault, u64>;
 
-/// What a fault leaves to be put right later.
+/// A fault that has to be ended later.
 #[derive(Debug, Clone, Copy)]
 enum Remedy {
     Wake(usize),
@@ -29,7 +29,7 @@ struct Storm<'a, 'b> {
     rng: Rng,
 }
 
-/// Lets it storm, and puts everything right at the end.
+/// Runs the storm, and ends every fault at its end.
 pub(super) async fn storm<'a>(
     options: &'a Options,
     stage: &mut Stage,
@@ -66,7 +66,7 @@ pub(super) async fn storm<'a>(
 }
 
 impl Storm<'_, '_> {
-    /// False if there was nothing to strike.
+    /// False if there was nothing to hit.
     async fn strike(&mut self, fault: Fault) -> anyhow::Result<bool> {
         let number = self.rng.usize(0..self.fleet.len());
         match fault {
@@ -79,7 +79,7 @@ impl Storm<'_, '_> {
             Fault::Cancel => return self.stage.signal("pg_cancel_backend").await,
             Fault::Cut => {
                 self.stage.cut(&mut self.rng);
-                // Counted when it has been made.
+                // It is counted when it has been made.
                 return Ok(false);
             }
             Fault::Stall => {

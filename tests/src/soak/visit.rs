@@ -1,4 +1,4 @@
-//! One visit to a key, or to several: acquire, write, release, and every question and answer of it in the log.
+//! One visit to a key, or to several: acquire, write, release, with every question and answer in the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use super::options::Habits;
 use crate::history::{Act, Answer, Log};
 use crate::scenario::Sql;
 
-/// A client that hangs up does so within this: before, while or after the server does what it was asked.
+/// A client hangs up within this time: before, while or after the server does what it was asked for.
 const HANGS_UP_WITHIN: Duration = Duration::from_millis(8);
-/// A server that is down is not to be asked all the time.
+/// The pause before it asks a server again that is down.
 const AFTER_AN_ERROR: Duration = Duration::from_millis(50);
-/// Of ten visits so many are to a key that all want.
+/// Of ten visits this many are to a key that all clients use.
 const HOT_OF_TEN: u8 = 7;
 
 pub(super) struct Visitor {
@@ -29,7 +29,7 @@ pub(super) struct Visitor {
     habits: Habits,
     host: String,
     url: String,
-    /// Plain SQL, which the client's own checks don't hold back.
+    /// Plain SQL, which the client's own checks don't block.
     sql: Option<Sql>,
     rng: Rng,
 }
@@ -98,7 +98,7 @@ impl Visitor {
         }
     }
 
-    /// Mostly one; in any order if several.
+    /// Mostly one key; several keys come in any order.
     fn keys(&mut self) -> Vec<String> {
         if self.rng.u8(0..100) >= self.habits.several {
             return vec![self.key()];
@@ -114,7 +114,7 @@ impl Visitor {
         if self.rng.u8(0..10) < HOT_OF_TEN { hot(self.rng.usize(0..self.habits.hot_keys)) } else { self.host.clone() }
     }
 
-    /// Whether or not the session is lost: it is the server that has to say no.
+    /// Whether or not the session is lost: the server has to refuse.
     async fn write(&mut self, lock: &Lock) -> anyhow::Result<()> {
         let write = Uuid::new_v4();
         let log = Arc::clone(&self.log);
@@ -184,7 +184,7 @@ impl Visitor {
         for lock in hold.locks() {
             questions.push(log.ask(Act::Release { key: lock.resource_id().to_owned(), token: lock.token() })?);
         }
-        // One in ten is only dropped, and released behind the scenes.
+        // One in ten is only dropped, and released in the background.
         if self.rng.u8(0..10) == 0 {
             return Ok(());
         }
@@ -194,7 +194,7 @@ impl Visitor {
         }
     }
 
-    /// Where nobody else waits it may be long, so that somebody who is stopped holds something more often than not.
+    /// With no other waiter the pause may be long, so that a stopped client usually holds a lock.
     async fn pause(&mut self, lock: &Lock) {
         let long = lock.resource_id() == self.host && self.rng.u8(0..4) == 0;
         let most = if long { self.session.lease() / 2 } else { self.habits.pause };
@@ -206,7 +206,8 @@ fn hot(number: usize) -> String {
     format!("hot-{number}")
 }
 
-/// An error that leaves the session alive has undone its statement. One that ends it, or a broken connection, says nothing.
+/// An error that leaves the session alive has undone its statement.
+/// An error that ends it, or a broken connection, says nothing.
 fn refused(error: Option<&DbError>) -> Answer {
     match error.and_then(DbError::parsed_severity) {
         Some(Severity::Error) => Answer::Refused,

@@ -1,5 +1,5 @@
-//! The background worker: dead services are cleaned up without any client, whatever happens to the worker or its database.
-//! Each test has a server of its own, which loads the library when it starts.
+//! The background worker: dead services are cleaned up without any client, whatever happens to the
+//! worker or its database. Each test has its own server, which loads the library when it starts.
 
 mod endings;
 mod presence;
@@ -16,7 +16,7 @@ use volguard_tests::{PrivateServer, PrivateServerBuilder};
 const LEASE: Duration = Duration::from_secs(3);
 const LONG: Duration = Duration::from_secs(60);
 const INTERVAL: Duration = Duration::from_millis(200);
-/// Beyond lease and interval: starting the process that cleans, on a machine that does other things too.
+/// In addition to lease and interval: the start of the process that cleans, on a busy machine.
 const SLACK: Duration = Duration::from_secs(3);
 
 /// With a worker, and with the start of each of its processes in the log.
@@ -39,15 +39,15 @@ fn logged(server: &PrivateServer, text: &str) -> anyhow::Result<usize> {
     Ok(fs::read_to_string(server.log())?.matches(text).count())
 }
 
-/// Resolves when this many more cleanings than now have come to their end, however they ended.
+/// Resolves when this many more cleaning processes than now have ended, in any way.
 async fn ticks(server: &PrivateServer, count: usize) -> anyhow::Result<()> {
-    // The server writes it when the next process is started, which is after the end of the last.
+    // The server logs the start of the next process, which comes after the end of the last.
     let started = "starting background worker process \"volguard cleanup worker\"";
     let goal = logged(server, started)? + count + 1;
     until("ticks of the worker", async || Ok((logged(server, started)? >= goal).then_some(()))).await
 }
 
-/// Volumes as the role `manager` has them, which write down who changes them; `extending` ones become `error`.
+/// Volumes of the role `manager`, which record the role that changes them; `extending` ones become `error`.
 async fn volumes(server: &PrivateServer) -> anyhow::Result<Sql> {
     let sql = Sql::connect(&url("manager", server.port(), "volguard")).await?;
     sql.run(
@@ -62,7 +62,7 @@ async fn volumes(server: &PrivateServer) -> anyhow::Result<Sql> {
     Ok(sql)
 }
 
-/// A service that has worked on a volume, and whose lease is over.
+/// A service with work on a volume, whose lease is over.
 async fn crashed(server: &PrivateServer, sql: &Sql, volume: &str) -> anyhow::Result<i64> {
     let service = sql.register(volume, LONG).await?;
     sql.run(&format!(
@@ -129,7 +129,7 @@ async fn a_killed_service_is_cleaned_up_without_any_client() -> anyhow::Result<(
     Ok(())
 }
 
-/// The setting counts as the database has it, and a new one counts from the next tick on.
+/// The value of the setting in the database counts, and a new value counts from the next tick on.
 #[tokio::test]
 async fn nothing_is_cleaned_up_without_auto_cleanup() -> anyhow::Result<()> {
     let server = server()?;
@@ -143,7 +143,7 @@ async fn nothing_is_cleaned_up_without_auto_cleanup() -> anyhow::Result<()> {
     until_cleaned(&server, dead).await
 }
 
-/// A changed configuration is heeded at once, even by a worker that rests for an hour.
+/// A changed configuration takes effect at once, even for a worker that sleeps for an hour.
 #[tokio::test]
 async fn a_reload_changes_interval_and_database() -> anyhow::Result<()> {
     let server =

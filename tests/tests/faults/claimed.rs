@@ -1,4 +1,4 @@
-//! Work of a crashed service that others take over, who crash and fall asleep in turn.
+//! Work of a crashed service that other services take over, which crash and stop in turn.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -18,9 +18,9 @@ const PIECES: u32 = 150;
 const CLAIMERS: usize = 3;
 const ACCIDENTS: usize = 14;
 
-by_both_routes!(all_work_is_done_once_whoever_is_killed, a_claimer_that_was_too_late_can_do_nothing,);
+by_both_routes!(all_work_is_done_once_whichever_service_dies, a_claimer_that_was_too_late_can_do_nothing,);
 
-/// A service that left in the middle of work on these volumes, which no rule repairs.
+/// A service that stopped in the middle of work on these volumes, which no rule repairs.
 async fn crash(sql: &Sql, numbers: RangeInclusive<u32>, status: &str) -> anyhow::Result<()> {
     let (first, last) = numbers.into_inner();
     sql.run(&format!(
@@ -37,7 +37,7 @@ async fn crash(sql: &Sql, numbers: RangeInclusive<u32>, status: &str) -> anyhow:
     Ok(())
 }
 
-/// A process that does what `verb` says: takes work over as long as there is any.
+/// A process that runs `verb`: it takes work over as long as there is any.
 async fn claimer(site: &Site, verb: &str, host: usize) -> anyhow::Result<Worker> {
     let options = WorkerOptions {
         url: site.url(),
@@ -51,12 +51,12 @@ async fn claimer(site: &Site, verb: &str, host: usize) -> anyhow::Result<Worker>
     Ok(worker)
 }
 
-async fn all_work_is_done_once_whoever_is_killed(site: &Site) -> anyhow::Result<()> {
+async fn all_work_is_done_once_whichever_service_dies(site: &Site) -> anyhow::Result<()> {
     accidents(site, "clean", 50).await
 }
 
-/// Each volume is repaired by one write, after a while; a second one would show. Of a hundred accidents so many are kills, the
-/// others are naps that are longer than a lease.
+/// Each volume is repaired by one write, after a while; a second one would show. Of a
+/// hundred faults this many are kills, the others are stops that are longer than a lease.
 async fn accidents(site: &Site, verb: &str, kills: u8) -> anyhow::Result<()> {
     let sql = site.sql().await?;
     crash(&sql, 1..=PIECES, "deleting").await?;
@@ -75,14 +75,14 @@ async fn accidents(site: &Site, verb: &str, kills: u8) -> anyhow::Result<()> {
         } else {
             claimers[victim].freeze()?;
         }
-        // The next incarnation of one that was killed, or another host.
+        // The next incarnation of a killed process, or another host.
         let host = if killed && fastrand::bool() { victim } else { CLAIMERS + accident };
         let mut victim = std::mem::replace(&mut claimers[victim], claimer(site, verb, host).await?);
         if !killed {
             sleepers.spawn(async move {
                 sleep(LEASE * 2).await;
                 victim.wake()?;
-                // It goes on where it was, and ends when it finds itself lost.
+                // It continues, and ends when it finds itself lost.
                 victim.reply().await?;
                 anyhow::Ok(victim)
             });
@@ -109,7 +109,7 @@ async fn judge(sql: &Sql) -> anyhow::Result<()> {
     let twice = "SELECT string_agg(format('%s %s times', id, size - 1), ', ') FROM app.volumes WHERE size > 2";
     if let Some(twice) = sql.text(twice).await? {
         return Err(Violation::Trespass {
-            act: "a repair under a token that somebody else has taken over".to_owned(),
+            act: "a repair under a token that another service has taken over".to_owned(),
             expected: "once".to_owned(),
             got: twice,
         }
@@ -125,7 +125,7 @@ async fn claim(sql: &Sql, service: i64) -> anyhow::Result<Option<i64>> {
     Ok(sql.number(&claim).await?)
 }
 
-/// Its lease is over, and its work with somebody else, when it comes back to finish it.
+/// Its lease is over, and its work is claimed by another service, when it comes back to finish it.
 async fn a_claimer_that_was_too_late_can_do_nothing(site: &Site) -> anyhow::Result<()> {
     let late = site.sql().await?;
     crash(&late, 0..=0, "in-use").await?;
@@ -160,7 +160,7 @@ async fn without_a_new_token_the_late_claimer_goes_on() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same storm without kills, and what the claimers write is not fenced.
+/// The same storm without kills, and the writes of the claimers are not fenced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_fence_sleepers_do_it_again() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;

@@ -1,6 +1,6 @@
-//! Cleanups of what many services have left: several at once, and one that is broken off in the middle.
+//! Cleanups of the rows of many services: several at once, and one that is interrupted in the middle.
 //!
-//! The rule counts, and leaves the status as it is: whoever ran it again on a resource would be seen.
+//! The rule counts, and keeps the status: a second run on a resource would be seen.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::server;
 const SERVICES: i64 = 20;
 const CLEANERS: usize = 8;
 
-/// How the cleaners say what they are about: all of it, together; no two choices are the same.
+/// The filters of the cleaners: together they cover everything; no two are the same.
 const FILTERS: [&str; CLEANERS] = [
     "",
     "cluster => 'default'",
@@ -28,7 +28,7 @@ const FILTERS: [&str; CLEANERS] = [
     "cluster => 'default', resource_type => 'volume', disabled => false",
 ];
 
-/// Lets services die over so many rows: half of them plain locks, half work on volumes that a rule repairs.
+/// Makes services die with this many rows: half of them plain locks, half work on volumes that a rule repairs.
 async fn crashed(manager: &Sql, superuser: &Sql, rows: i64) -> anyhow::Result<()> {
     manager.run("SELECT volguard.track_resource('volume', 'app.volumes')").await?;
     manager
@@ -66,7 +66,7 @@ async fn cleaned_once(superuser: &Sql, rows: i64) -> anyhow::Result<()> {
     }
 }
 
-/// What a cleaner says that it did: locks released, resources cleaned, and those stale or awaiting.
+/// The result of a cleaner: locks released, resources cleaned, and those stale or awaiting.
 type Report = [i64; 3];
 
 async fn cleanup(sql: Sql, filter: &str) -> anyhow::Result<Report> {
@@ -77,7 +77,7 @@ async fn cleanup(sql: Sql, filter: &str) -> anyhow::Result<Report> {
     Ok([number(0)?, number(1)?, number(2)?])
 }
 
-/// What anybody would write: read what there is, repair it, forget it.
+/// The obvious way: read the rows, repair them, delete them.
 async fn naive_cleanup(sql: Sql, all_have_read: Arc<Barrier>) -> anyhow::Result<()> {
     let read = "CREATE TEMPORARY TABLE seen AS SELECT token, resource_id, status FROM volguard.workers";
     sql.run(read).await?;
@@ -150,7 +150,7 @@ enum End {
     ServerCrash,
 }
 
-/// A cleanup is held up in the middle, where it has deleted locks and repaired resources, and broken off there.
+/// A cleanup is stopped in the middle, where it has deleted locks and repaired resources, and interrupted there.
 async fn broken_off(server: &mut PrivateServer, end: End) -> anyhow::Result<()> {
     let (manager, root) = (server::manager(server), server.url());
     let superuser = Sql::connect(&root).await?;
@@ -204,7 +204,7 @@ async fn a_cleanup_that_a_crash_ends_leaves_all_to_the_next() -> anyhow::Result<
     broken_off(&mut server::server(Profile::Debug)?, End::ServerCrash).await
 }
 
-/// Whoever repairs in one transaction and forgets in another repairs again after a crash between the two.
+/// A repair in one transaction and a delete in another: after a crash between the two the repair is done again.
 #[tokio::test]
 async fn in_two_transactions_a_crash_between_them_repairs_again() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;

@@ -12,7 +12,7 @@ const LEASE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(30);
 const SETTLED: Duration = Duration::from_secs(20);
 
-/// A reply to `acquire` has some 50 bytes: lost whole, cut in its head, cut in the row.
+/// A reply to `acquire` has some 50 bytes: lost completely, cut in its header, cut in the row.
 const CUTS: [Cut; 4] = [Cut::Request, Cut::Reply { keep: 0 }, Cut::Reply { keep: 3 }, Cut::Reply { keep: 40 }];
 
 by_both_routes!(an_acquire_is_repeated_by_its_request_id, a_repeated_acquire_that_still_waits, a_release_is_repeated,);
@@ -28,7 +28,7 @@ fn acquire(service: i64, request: Uuid, wait: Duration) -> String {
     format!("SELECT volguard.acquire({service}, 'volume', 'v0', wait => '{wait} ms', request_id => '{request}')")
 }
 
-/// As any program that has lost its connection would: connect, and say the same again.
+/// As any program that has lost its connection does: connect, and send the same again.
 async fn an_acquire_is_repeated_by_its_request_id(site: &Site) -> anyhow::Result<()> {
     let proxy = Proxy::in_front_of(site.port()).await?;
     let url = site.url_by_port(proxy.port());
@@ -65,7 +65,7 @@ async fn without_the_request_id_a_repeated_acquire_finds_nothing() -> anyhow::Re
     Ok(())
 }
 
-/// The first try is still in line on the server, where nobody has noticed that its client is gone; it will win.
+/// The first try is still in the wait queue, since the server has not noticed that its client is gone; it will win.
 async fn a_repeated_acquire_that_still_waits(site: &Site) -> anyhow::Result<()> {
     let proxy = Proxy::in_front_of(site.port()).await?;
     let unlucky = Sql::connect(&site.url_by_port(proxy.port())).await?;
@@ -110,9 +110,9 @@ async fn a_release_is_repeated(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// That the look for leftovers finds one.
+/// Shows that the check for leftovers finds one.
 #[tokio::test]
-async fn a_lock_that_nobody_knows_of_is_noticed() -> anyhow::Result<()> {
+async fn a_lock_left_behind_is_noticed() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
     let proxy = Proxy::in_front_of(site.port()).await?;
     let sql = site.sql().await?;

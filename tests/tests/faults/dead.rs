@@ -1,4 +1,4 @@
-//! What is dead stays dead.
+//! A dead service stays dead.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 by_both_routes!(a_dead_service_can_do_nothing);
 
-/// What a service may not do any more once it was cleaned up, and how each is answered.
+/// The calls that a service may not make any more after it was cleaned up, and the answer to each.
 pub fn what_the_dead_may_not(service: i64, token: i64) -> Vec<(String, &'static str)> {
     let acquire = acquire(service, "elsewhere", Duration::ZERO);
     vec![
@@ -29,7 +29,7 @@ pub fn what_the_dead_may_not(service: i64, token: i64) -> Vec<(String, &'static 
     ]
 }
 
-/// A volume that work could be started on.
+/// A volume for work to be started on.
 pub const TRACKED: &str = "
     INSERT INTO app.volumes (id, status) VALUES ('v1', 'available');
     SELECT volguard.track_resource('volume', 'app.volumes');";
@@ -50,7 +50,7 @@ pub async fn answers(sql: &Sql, statement: &str, expected: &str) -> anyhow::Resu
     Err(Violation::Trespass { act: statement.to_owned(), expected: expected.to_owned(), got }.into())
 }
 
-/// Its lock has passed on to somebody else when it comes back.
+/// Its lock has gone to another service when it comes back.
 pub async fn a_dead_service_can_do_nothing(site: &Site) -> anyhow::Result<()> {
     let zombie = Doomed::start(site).await?;
     site.observer().await?.end_lease(zombie.service).await?;
@@ -75,7 +75,7 @@ async fn without_the_fence_the_dead_come_back() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The table alone can't know: a zombie that writes without its token does damage, which is what fencing is for.
+/// The table alone can't know: a zombie that writes without its token does damage, which fencing prevents.
 #[tokio::test]
 async fn without_a_token_a_zombies_write_takes_effect() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;

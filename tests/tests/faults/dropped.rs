@@ -1,5 +1,5 @@
-//! Futures of the client that are dropped, at every await and at every message: no lock, no place in a line and no
-//! connection stays behind.
+//! Futures of the client that are dropped, at every await and at every
+//! message: no lock, no place in a wait queue and no connection stays behind.
 
 mod broken;
 mod stage;
@@ -35,7 +35,7 @@ async fn acquire(site: &Site) -> anyhow::Result<()> {
         let lock = stage.run(place, stage.session.acquire("volume", "v0").run()).await;
         let ended = lock.is_some();
         if let Some(lock) = lock {
-            lock?.context("nobody else wants it")?.release().await?;
+            lock?.context("no other session wants it")?.release().await?;
         }
         stage.is_clean().await?;
         Ok(ended)
@@ -48,14 +48,14 @@ async fn acquire_that_waits_in_the_database(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     let wait = || stage.session.acquire("volume", "v0").wait(LONG).run();
 
-    // Before it is in line.
+    // Before it is in the wait queue.
     let token = stage.other_acquires().await?;
     assert!(Polls::of(wait(), When::AfterPoll(1)).await.is_none());
     leaves_the_line(site, &stage).await?;
     stage.other.release(token).await?;
     stage.is_clean().await?;
 
-    // In line, which it leaves at once and not only when it would have been served.
+    // In the wait queue, which it leaves at once and not only when it would have been served.
     let token = stage.other_acquires().await?;
     tokio::select! {
         _ = wait() => anyhow::bail!("v0 is not free"),
@@ -75,11 +75,12 @@ async fn acquire_that_waits_in_the_database(site: &Site) -> anyhow::Result<()> {
     stage.end().await
 }
 
-/// Direct, the client has the wait cancelled. Through a pooler it can't, and releases what the wait wins in the end.
+/// By a direct connection, the client cancels the wait. Through a
+/// pooler it can't, and releases what the wait wins in the end.
 async fn leaves_the_line(site: &Site, stage: &Stage) -> anyhow::Result<()> {
     match site.statement_mode() {
         StatementMode::Unnamed => Ok(()),
-        _ => stage.observer.until_nobody_acquires().await,
+        _ => stage.observer.until_no_acquire_runs().await,
     }
 }
 
@@ -88,7 +89,7 @@ async fn acquire_that_waits_in_the_process(site: &Site) -> anyhow::Result<()> {
     for when in [When::AfterPoll(1), When::BeforePollAfter(1)] {
         let held = stage.session.acquire("volume", "v0").await?.context("free")?;
         let waiting = stage.session.acquire("volume", "v0").wait(LONG).run();
-        // A task of its own, which is polled only when its future was woken.
+        // A task of its own, which is polled only after its future was woken.
         let waiting = tokio::spawn(Polls::of(waiting, when));
         tokio::task::yield_now().await;
         assert!(held.release().await?);
@@ -105,7 +106,7 @@ async fn acquire_all(site: &Site) -> anyhow::Result<()> {
         let set = stage.run(place, stage.session.acquire_all(keys).run()).await;
         let ended = set.is_some();
         if let Some(set) = set {
-            set?.context("nobody else wants them")?.release().await?;
+            set?.context("no other session wants them")?.release().await?;
         }
         stage.is_clean().await?;
         Ok(ended)
@@ -156,7 +157,7 @@ async fn set_status(site: &Site) -> anyhow::Result<()> {
     stage.end().await
 }
 
-/// Goes on in the background: what nobody knows of is released, what is known stays.
+/// It goes on in the background: a lock that the client doesn't know is released, a lock that it knows stays.
 async fn reconcile(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     let service = stage.session.service_id();
@@ -178,7 +179,7 @@ async fn reconcile(site: &Site) -> anyhow::Result<()> {
     stage.end().await
 }
 
-/// Leaves a service at most, which never heartbeats, and which the next start fences.
+/// It leaves at most a service, which never sends a heartbeat, and which the next start fences.
 async fn start(site: &Site) -> anyhow::Result<()> {
     let observer = site.observer().await?;
     let proxy = Proxy::in_front_of(site.port()).await?;
@@ -198,7 +199,7 @@ async fn start(site: &Site) -> anyhow::Result<()> {
     observer.until_settled(SETTLED).await
 }
 
-/// Goes on in the background: the service is gone, and with it its lock.
+/// It goes on in the background: the service is gone, and with it its lock.
 async fn stop(site: &Site) -> anyhow::Result<()> {
     let observer = site.observer().await?;
     let proxy = Proxy::in_front_of(site.port()).await?;
@@ -220,7 +221,7 @@ async fn stop(site: &Site) -> anyhow::Result<()> {
     .await
 }
 
-/// What the client saves its users from: a statement that was sent, and whose answer nobody reads.
+/// The case that the client prevents: a statement that was sent, and whose answer is never read.
 #[tokio::test]
 async fn without_the_client_a_dropped_acquire_leaves_its_lock() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
@@ -228,7 +229,7 @@ async fn without_the_client_a_dropped_acquire_leaves_its_lock() -> anyhow::Resul
     let service = sql.register("a", LEASE).await?;
     let sent = Polls::of(sql.acquire(service, "v0", Duration::ZERO), When::AfterPoll(1));
     assert!(sent.await.is_none());
-    // The answer to this comes after the answer to that.
+    // The answer to this statement comes after the answer to the dropped one.
     sql.run("SELECT 1").await?;
     let settled = site.observer().await?.until_settled(Duration::from_millis(500)).await;
     assert!(matches!(Violation::expected_in(settled), Violation::LeftBehind(_)));

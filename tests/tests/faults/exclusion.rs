@@ -16,7 +16,7 @@ fn keys() -> Vec<String> {
     (0..KEYS).map(|number| format!("v{number}")).collect()
 }
 
-/// Lets every party visit the keys in turn, all at once, and looks at what the ledger says afterwards.
+/// Lets every party visit the keys in turn, all at once, and checks the ledger afterwards.
 async fn contest(site: &Site, parties: Vec<Party>, rounds: usize) -> anyhow::Result<()> {
     let ledger = Ledger::open(&site.url()).await?;
     ledger.add(&keys()).await?;
@@ -59,7 +59,7 @@ async fn plain(site: &Site, count: usize) -> anyhow::Result<Vec<Party>> {
 }
 
 #[tokio::test]
-async fn somebody_who_takes_no_lock_is_noticed() -> anyhow::Result<()> {
+async fn a_party_without_a_lock_is_noticed() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
     let mut parties = plain(&site, 2).await?;
     parties.push(Party::Reckless(1 << 60));
@@ -72,7 +72,7 @@ async fn somebody_who_takes_no_lock_is_noticed() -> anyhow::Result<()> {
 async fn processes(site: &Site) -> anyhow::Result<()> {
     const PROCESSES: usize = 4;
     const ROUNDS: usize = 40;
-    // With polls of a second instead of wake-ups it would take that for each hand-over.
+    // With polls of a second instead of wake-ups each hand-over would take that long.
     const LIMIT: Duration = Duration::from_secs(30);
     let ledger = Ledger::open(&site.url()).await?;
     ledger.add(&keys()).await?;
@@ -121,7 +121,7 @@ async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is held is in the table and nowhere else: thousands of locks need no more connections than one.
+/// Locks are in the table and nowhere else: thousands of them need no more connections than one.
 async fn many_locks_on_few_connections(site: &Site) -> anyhow::Result<()> {
     const LOCKS: usize = 3000;
     const TASKS: usize = 3;
@@ -134,7 +134,7 @@ async fn many_locks_on_few_connections(site: &Site) -> anyhow::Result<()> {
             let mut locks = Vec::new();
             for number in 0..LOCKS / TASKS {
                 let key = format!("{task}-{number}");
-                locks.push(session.acquire("volume", &key).await?.expect("nobody else wants it"));
+                locks.push(session.acquire("volume", &key).await?.expect("no other session wants it"));
             }
             Ok::<_, volguard::Error>(locks)
         });
@@ -146,7 +146,7 @@ async fn many_locks_on_few_connections(site: &Site) -> anyhow::Result<()> {
     let observer = site.observer().await?;
     let held = observer.sql().number("SELECT count(*) FROM volguard.lock_status WHERE alive").await?;
     assert_eq!(held, Some(LOCKS as i64));
-    // The pool's, and the one for heartbeats.
+    // The pool's connection, and the one for heartbeats.
     assert!(observer.connections().await? <= 5);
     assert_eq!(session.release_all(locks).await?, LOCKS as u64);
     observer.until_settled(SETTLED).await

@@ -9,7 +9,7 @@ use volguard_tests::scenario::{Site, Sql, Violation, acquire};
 use crate::dead;
 
 const LONG: Duration = Duration::from_secs(60);
-/// Longer than anything takes that does not wait.
+/// Longer than any call without a wait takes.
 const PROMPTLY: Duration = Duration::from_secs(5);
 
 by_both_routes!(
@@ -38,7 +38,7 @@ impl Doomed {
     }
 }
 
-/// Starts `statement` on a connection of its own, and expects it to wait until `open` commits, but no longer.
+/// Starts `statement` on its own connection, and expects it to wait until `open` commits, but no longer.
 async fn must_wait_for(
     site: &Site,
     open: &Sql,
@@ -108,7 +108,7 @@ pub async fn cleanup_waits_for_a_fenced_update(site: &Site) -> anyhow::Result<()
     Ok(())
 }
 
-/// A lock that gets a status while cleanup looks at it is work, which cleanup must not drop like a plain lock.
+/// A lock that gets a status while a cleanup runs is work, which the cleanup must not drop like a plain lock.
 async fn cleanup_waits_for_a_change_of_status(site: &Site) -> anyhow::Result<()> {
     let Doomed { sql, service, token } = Doomed::start(site).await?;
     sql.run("BEGIN").await?;
@@ -124,7 +124,7 @@ async fn cleanup_waits_for_a_change_of_status(site: &Site) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Without either of the two guards the other one still keeps cleanup out: it waits for the gate, or for the row.
+/// Without one of the two guards the other one still blocks the cleanup: it waits for the service lock, or for the row.
 #[tokio::test]
 async fn without_gate_and_hold_cleanup_slips_past_an_assertion() -> anyhow::Result<()> {
     for guard in ["ServiceLock", "Hold"] {
@@ -136,7 +136,7 @@ async fn without_gate_and_hold_cleanup_slips_past_an_assertion() -> anyhow::Resu
     Ok(())
 }
 
-/// As [`cleanup_waits_for_an_assertion`], without asking the token afterwards, which is another guard's business.
+/// As [`cleanup_waits_for_an_assertion`], without a check of the token afterwards, which tests another guard.
 async fn cleanup_waits_for_an_assertion_alone(site: &Site) -> anyhow::Result<()> {
     let Doomed { sql, service, token } = Doomed::start(site).await?;
     sql.run("BEGIN").await?;
@@ -154,7 +154,7 @@ pub fn fenced_update(token: i64) -> String {
     )
 }
 
-/// The holder's own release, and an operator's, wait until the checking transaction has ended.
+/// The holder's own release, and an admin's, wait until the checking transaction has ended.
 async fn release_waits_for(site: &Site, check: impl Fn(i64) -> String) -> anyhow::Result<()> {
     for release in ["volguard.release({})", "volguard.force_release({}, 'test')"] {
         let Doomed { sql, token, .. } = Doomed::start(site).await?;

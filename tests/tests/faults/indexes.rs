@@ -8,12 +8,12 @@ use tokio::time::timeout;
 use volguard_tests::scenario::{Site, Violation};
 
 const LEASE: Duration = Duration::from_secs(60);
-/// Longer than anything takes that does not wait.
+/// Longer than any call without a wait takes.
 const PROMPTLY: Duration = Duration::from_secs(5);
 
 by_both_routes!(two_open_transactions, two_works_on_one_resource, registering_again, a_counter_that_fell_back,);
 
-/// The second one asks while the first one's insert is not committed: refused at once, and in no case served.
+/// The second one asks while the first one's insert is not committed: refused at once, and never served.
 async fn two_open_transactions(site: &Site) -> anyhow::Result<()> {
     let (one, other) = (site.sql().await?, site.sql().await?);
     let (first, second) = (one.register("a", LEASE).await?, other.register("b", LEASE).await?);
@@ -31,7 +31,7 @@ async fn two_open_transactions(site: &Site) -> anyhow::Result<()> {
     }
 }
 
-/// The line keeps the second insert away from the uncommitted first one, for which it would wait.
+/// The wait queue keeps the second insert away from the uncommitted first one, which it would wait for.
 #[tokio::test]
 async fn without_the_line_a_refusal_waits() -> anyhow::Result<()> {
     let site = Site::without("WaitQueue")?;
@@ -49,7 +49,7 @@ async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Locks of different names don't exclude each other, but only one of them may have work in it.
+/// Locks with different names don't exclude each other, but only one of them may have work in it.
 pub async fn two_works_on_one_resource(site: &Site) -> anyhow::Result<()> {
     let (one, other) = (site.sql().await?, site.sql().await?);
     let (first, second) = (one.register("a", LEASE).await?, other.register("b", LEASE).await?);
@@ -81,7 +81,7 @@ async fn without_the_line_and_the_work_index_two_work() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Of one (cluster, host, binary) only the latest incarnation lives, also if several register at once.
+/// Only the latest incarnation of a (cluster, host, binary) lives, also if several register at once.
 pub async fn registering_again(site: &Site) -> anyhow::Result<()> {
     let mut registrations = JoinSet::new();
     for _ in 0..6 {
@@ -117,7 +117,8 @@ fn has_fallen_back(error: &tokio_postgres::Error) -> bool {
     report.is_some_and(|report| report.message().ends_with("has fallen back"))
 }
 
-/// An operator has reset the sequence, say by a restore: a number that is in use is refused, and nobody gets it twice.
+/// An admin has reset the sequence, for example by a restore: a
+/// number that is in use is refused, and is never given out twice.
 async fn a_counter_that_fell_back(site: &Site) -> anyhow::Result<()> {
     let sql = site.sql().await?;
     let service = sql.register("a", LEASE).await?;
@@ -128,7 +129,7 @@ async fn a_counter_that_fell_back(site: &Site) -> anyhow::Result<()> {
         let key = format!("v{number}");
         match sql.acquire(service, &key, LEASE).await {
             Ok(token) => drop(token.context("free")?),
-            // Each try draws a number, so that it is over some day even if nobody sets the sequence right.
+            // Each try draws a number, so the refusals end after some tries even if the sequence is not corrected.
             Err(error) if number >= 10 && has_fallen_back(&error) => {}
             Err(error) => return Err(error.into()),
         }

@@ -1,14 +1,14 @@
-//! Several processes, each with a janitor, some of which are killed: each crash is cleaned up after once, by one of those left.
+//! Several processes, each with a janitor, some of which are killed: the survivors clean up each crash once.
 
 use std::time::Duration;
 
 use volguard_tests::scenario::{Observer, Site, Worker, WorkerOptions, until};
 
-/// Of those who are killed: long enough that none is lost before, on a busy machine.
+/// The lease of the killed ones: long enough that none is lost before, on a busy machine.
 const LEASE: Duration = Duration::from_millis(3000);
-/// Of the others, who would clean up after each other if one of them were lost.
+/// The lease of the others, which would clean each other up if one of them were lost.
 const LONG: Duration = Duration::from_secs(60);
-/// All look several times in the second that follows the end of a lease.
+/// All check several times in the second after the end of a lease.
 const LOOKS: Duration = Duration::from_millis(300);
 const PROCESSES: usize = 5;
 
@@ -25,7 +25,7 @@ async fn process(site: &Site, host: &str, janitor: Option<Duration>) -> anyhow::
     Worker::start(super::LOCK_WORKER.as_ref(), &options).await
 }
 
-/// By how many reports of a cleaned service the survivors have been told.
+/// The number of reports of a cleaned service that the survivors have received.
 async fn reports(survivors: &mut [Worker]) -> anyhow::Result<usize> {
     let mut reports = 0;
     for process in survivors {
@@ -65,7 +65,7 @@ async fn each_crash_is_cleaned_up_after_once(site: &Site) -> anyhow::Result<()> 
         for number in 0..crashes {
             until_repaired(&observer, &format!("v{number}")).await?;
         }
-        // A janitor is told right after the commit that was seen.
+        // A janitor gets its report right after the commit that was seen.
         until("the reports of the janitors", async || Ok((reports(&mut survivors).await? >= crashes).then_some(())))
             .await?;
     }

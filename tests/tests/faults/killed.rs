@@ -1,4 +1,4 @@
-//! A holder that is killed: its lock is free when its lease ends, not before, and without anybody's help.
+//! A holder that is killed: its lock is free when its lease ends, not before, and without other help.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use volguard_tests::scenario::{Site, Sql, Violation, Worker, WorkerOptions, unti
 const LEASE: Duration = Duration::from_millis(3000);
 const LONG: Duration = Duration::from_secs(60);
 const SETTLED: Duration = Duration::from_secs(10);
-/// How much later than the end of the lease somebody who waits may have the lock, on a machine that does other things too.
+/// The limit for the time from the end of the lease until a waiter has the lock, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(3);
 
 by_both_routes!(
     a_plain_lock_is_free_at_the_end_of_the_lease,
-    a_lock_is_free_for_whoever_comes_later,
+    a_lock_is_free_for_a_later_caller,
     work_is_repaired_by_its_rule,
     work_without_a_rule_keeps_its_lock,
     nothing_is_freed_without_auto_cleanup,
@@ -38,7 +38,7 @@ async fn heir(site: &Site) -> anyhow::Result<(Sql, i64)> {
     Ok((sql, service))
 }
 
-/// Compares, by the database's clock, when the heir got its lock with when the dead one's lease was over.
+/// Compares, by the database's clock, the time when the heir got its lock with the end of the dead holder's lease.
 async fn in_time(site: &Site, dead: i64, token: i64) -> anyhow::Result<()> {
     let took = site.observer().await?.lateness(dead, token).await?;
     if took > LIMIT {
@@ -57,8 +57,8 @@ async fn a_plain_lock_is_free_at_the_end_of_the_lease(site: &Site) -> anyhow::Re
     site.observer().await?.until_settled(SETTLED).await
 }
 
-/// Even with a wait of zero, which finds the service dead and cleans it up on the way.
-async fn a_lock_is_free_for_whoever_comes_later(site: &Site) -> anyhow::Result<()> {
+/// Even with a wait of zero: the call finds the service dead and cleans it up on the way.
+async fn a_lock_is_free_for_a_later_caller(site: &Site) -> anyhow::Result<()> {
     let (sql, service) = heir(site).await?;
     let dead = killed(site, None).await?;
     let token =
@@ -66,7 +66,7 @@ async fn a_lock_is_free_for_whoever_comes_later(site: &Site) -> anyhow::Result<(
     in_time(site, dead, token).await
 }
 
-/// A volume that is being extended, with a rule for what a crash makes of it.
+/// A volume that is being extended, with a rule for a crash.
 async fn volume(site: &Site, rule: bool) -> anyhow::Result<()> {
     let sql = site.sql().await?;
     sql.run("INSERT INTO app.volumes (id, status) VALUES ('v0', 'extending')").await?;
@@ -91,7 +91,7 @@ pub async fn work_is_repaired_by_its_rule(site: &Site) -> anyhow::Result<()> {
     in_time(site, dead, token).await
 }
 
-/// Nobody may touch the volume before somebody has looked at it.
+/// No service may touch the volume before an admin has examined it.
 async fn work_without_a_rule_keeps_its_lock(site: &Site) -> anyhow::Result<()> {
     volume(site, false).await?;
     let (sql, service) = heir(site).await?;
@@ -103,7 +103,7 @@ async fn work_without_a_rule_keeps_its_lock(site: &Site) -> anyhow::Result<()> {
     }
     let cleanup = format!("SELECT state FROM volguard.cleanup(service_id => {dead})");
     assert_eq!(sql.text(&cleanup).await?.as_deref(), Some("unavailable"));
-    // Somebody has looked at it, and says so.
+    // The admin has examined it, and resets the resource.
     sql.run("SELECT volguard.reset_resource('volume', 'v0')").await?;
     sql.acquire(service, "v0", Duration::ZERO).await?.context("free")?;
     assert_eq!(status(&sql).await?.as_deref(), Some("extending"));
@@ -113,7 +113,7 @@ async fn work_without_a_rule_keeps_its_lock(site: &Site) -> anyhow::Result<()> {
 async fn nothing_is_freed_without_auto_cleanup(site: &Site) -> anyhow::Result<()> {
     let (sql, service) = heir(site).await?;
     let dead = killed(site, None).await?;
-    // In one transaction, because a pooler gives the connection to others afterwards.
+    // In one transaction, because a pooler gives the connection to other clients afterwards.
     sql.run("BEGIN; SET LOCAL volguard.auto_cleanup = off").await?;
     let token = sql.acquire(service, "v0", LEASE + Duration::from_secs(1)).await?;
     sql.run("COMMIT").await?;

@@ -1,8 +1,8 @@
-//! Two processes, one storage that no fence guards, and a network between one of them and the server that does everything
-//! networks do: never do both write, because whoever may have lost its lock stops in time.
+//! Two processes, one storage without a fence, and a network between one of them and the server with every kind
+//! of network fault: the two never both write, because a process that may have lost its lock stops in time.
 //!
-//! What they write is judged afterwards: by the tokens in the order in which the storage took them, and by the times of a clock
-//! that both share.
+//! Their writes are judged afterwards: by the tokens in the order of
+//! the storage, and by the times of a clock that both processes share.
 
 mod clock;
 mod stage;
@@ -16,7 +16,7 @@ use volguard_tests::scenario::{Conduct, Cut, Direction, Proxy, Road, Route, Site
 use self::stage::Stage;
 
 const LEASE: Duration = Duration::from_secs(3);
-/// Where a session has to survive by a part of it: what is left is enough for a busy machine.
+/// For a session that has to survive by a part of its lease: the rest is enough for a busy machine.
 const LONG_LEASE: Duration = Duration::from_secs(6);
 
 fn block(proxy: &Proxy, directions: &[Direction]) {
@@ -31,7 +31,8 @@ fn mend(proxy: &Proxy) {
     proxy.refuse(false);
 }
 
-/// The first writer can't go on, the second takes over, and when the network is well again the first comes back as another.
+/// The first writer can't go on, the second takes over, and when
+/// the network works again the first comes back as another.
 async fn is_handed_over(strike: impl Fn(&Proxy)) -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
     let mut stage = Stage::set(&site, LEASE, Conduct::Guarded, &[]).await?;
@@ -101,7 +102,7 @@ async fn a_cut_connection_and_no_new_one() -> anyhow::Result<()> {
     .await
 }
 
-/// Slower than a heartbeat may be whose failure leaves room for another.
+/// Slower than a heartbeat may be so that another one fits in after its failure.
 #[tokio::test]
 async fn answers_that_are_too_slow() -> anyhow::Result<()> {
     is_handed_over(|proxy| proxy.set_road(Direction::Reply, Road::Slow(LEASE * 2 / 5))).await
@@ -142,7 +143,7 @@ async fn a_short_black_hole() -> anyhow::Result<()> {
     .await
 }
 
-/// The heartbeats had arrived, so the server would have waited: but somebody may have acted on the loss.
+/// The heartbeats had arrived, so the server would have waited: but the program may have acted on the loss.
 #[tokio::test]
 async fn answers_that_come_after_the_loss() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
@@ -160,7 +161,7 @@ async fn answers_that_come_after_the_loss() -> anyhow::Result<()> {
     stage.disk.remove()
 }
 
-/// Whose network is well, and who sleeps itself.
+/// Its network works, and the process itself is stopped.
 #[tokio::test]
 async fn a_process_that_is_stopped_beyond_its_lease() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
@@ -177,7 +178,8 @@ async fn a_process_that_is_stopped_beyond_its_lease() -> anyhow::Result<()> {
     stage.disk.remove()
 }
 
-/// A program that never asks whether its lock is lost, and writes where no fence is: nothing can protect it, and it is seen.
+/// A program that never checks whether its lock is lost, and writes
+/// without a fence: nothing can protect it, and the audit sees it.
 #[tokio::test]
 async fn without_a_look_at_the_lease_two_write() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;

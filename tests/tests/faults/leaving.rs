@@ -1,4 +1,5 @@
-//! Leaving the line before one's turn, in every way a session can: the line moves on, and nothing stays behind.
+//! A session leaves the wait queue before its turn, in every
+//! possible way: the queue moves on, and nothing stays behind.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use volguard_tests::scenario::{Observer, Route, Site, Sql, Violation, sqlstate, 
 const LEASE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(30);
 const SETTLED: Duration = Duration::from_secs(10);
-/// What `lock_timeout` and `statement_timeout` are set to.
+/// The value of `lock_timeout` and `statement_timeout`.
 const TIMEOUT: Duration = Duration::from_millis(400);
 
 /// How a waiter's session, or its statement, ends.
@@ -28,19 +29,19 @@ enum Ending {
 }
 
 impl Ending {
-    /// What the waiter's session has to be told before.
+    /// A statement for the waiter's session before it waits.
     fn setting(self) -> String {
         let timeout = TIMEOUT.as_millis();
         match self {
             Ending::LockTimeout => format!("SET lock_timeout = {timeout}"),
             Ending::StatementTimeout => format!("SET statement_timeout = {timeout}"),
-            // What the wait would set for itself is a second.
+            // The wait itself would set a second.
             Ending::ClientVanished => "SET client_connection_check_interval = 50".to_owned(),
             Ending::Cancelled | Ending::BackendCancelled | Ending::Terminated => String::new(),
         }
     }
 
-    /// What the waiter is told; nothing if it is gone.
+    /// The waiter's error; `None` if its session is gone.
     fn sqlstate(self) -> Option<&'static str> {
         match self {
             Ending::Cancelled | Ending::BackendCancelled | Ending::StatementTimeout => Some("57014"),
@@ -105,8 +106,8 @@ async fn leave(position: usize, ending: Ending) -> anyhow::Result<()> {
             let token = sql.acquire(service, "v0", LONG).await;
             (sql, token)
         }));
-        // One whose time is over may have left before the last ones have come.
-        until("the next one in line", async || {
+        // A waiter whose time is over may have left before the last ones have come.
+        until("the next one in the queue", async || {
             let left = waiting.get(position).is_some_and(JoinHandle::is_finished);
             let in_line = observer.in_line().await?;
             Ok((in_line == number as i64 + 1 - i64::from(left)).then_some(()))
@@ -117,7 +118,7 @@ async fn leave(position: usize, ending: Ending) -> anyhow::Result<()> {
     ending.bring_about(&victim, &observer).await?;
     let (sql, result) = waiting.remove(position).await?;
     check(&sql, ending, victim.started, result).await?;
-    observer.until_in_line(WAITERS as i64 - 1).await?;
+    observer.until_in_queue(WAITERS as i64 - 1).await?;
 
     let mut earlier = token;
     let mut last = holder;
@@ -131,7 +132,7 @@ async fn leave(position: usize, ending: Ending) -> anyhow::Result<()> {
     observer.until_settled(SETTLED).await
 }
 
-/// The one that left was told why, and its session, if it still has one, can go on.
+/// The waiter that left got the reason, and its session, if it still has one, can go on.
 async fn check(
     sql: &Sql,
     ending: Ending,

@@ -1,13 +1,14 @@
-//! Faults: holders that die, sleep or vanish, connections that break, servers that crash; and what must hold all the same.
+//! Faults: holders that die, stop or vanish, connections that
+//! break, servers that crash; and what must hold nevertheless.
 //!
-//! Each scenario is a function that fails with a `Violation` when it sees what must never happen. It is played where
-//! every guard stands, by both routes to the server where that matters, and where a guard was taken away: there it must
-//! see the violation. So a test that could not fail would be noticed.
+//! Each scenario is a function that fails with a `Violation` when it sees what must never
+//! happen. It runs with every guard, by both routes to the server where that matters, and with a
+//! guard removed: there it must see the violation. So a test that can't fail would be noticed.
 //!
-//! All of it works on private servers, also if `DATABASE_URL` names another one: it crashes them, takes their
-//! guards away and makes roles.
+//! All tests use private servers, also if `DATABASE_URL` names another
+//! one: they crash them, remove their guards and create roles.
 
-/// Plays scenarios straight on the server and through PgBouncer in transaction mode.
+/// Runs scenarios directly on the server and through PgBouncer in transaction mode.
 macro_rules! by_both_routes {
     ($($scenario:ident),+ $(,)?) => {
         mod direct {
@@ -29,9 +30,9 @@ macro_rules! by_both_routes {
     };
 }
 
-/// What cargo built of `src/bin/lock_worker.rs`.
+/// The binary that cargo built of `src/bin/lock_worker.rs`.
 const LOCK_WORKER: &str = env!("CARGO_BIN_EXE_lock-worker");
-/// And of `src/bin/disk_writer.rs`.
+/// The binary that cargo built of `src/bin/disk_writer.rs`.
 const DISK_WRITER: &str = env!("CARGO_BIN_EXE_disk-writer");
 
 mod background;

@@ -1,4 +1,4 @@
-//! Waiting behind a transaction that has taken or given back the lock, and may yet undo it.
+//! Waiting behind a transaction that has taken or released the lock, and may still be rolled back.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn an_open_acquire_that_rolls_back(site: &Site) -> anyhow::Result<()> {
     let (holder, token, waiting) = behind_an_open_acquire(site).await?;
     holder.sql.run("ROLLBACK").await?;
     served(site, waiting, token).await?;
-    // A token that was handed out is never handed out again, even if it came to nothing.
+    // A token that was handed out is never handed out again, even after a rollback.
     assert!(!holder.sql.release(token).await?);
     Ok(())
 }
@@ -47,7 +47,7 @@ async fn an_open_release_that_rolls_back(site: &Site) -> anyhow::Result<()> {
     holder.sql.run("BEGIN").await?;
     holder.sql.release(token).await?;
     let waiting = Waiter::new(site, "b").await?.wait(LONG);
-    observer.until_in_line(1).await?;
+    observer.until_in_queue(1).await?;
     holder.sql.run("ROLLBACK").await?;
     observer.until_asleep(1).await?;
     assert!(holder.sql.release(token).await?, "it is still held");
@@ -66,7 +66,7 @@ async fn served(site: &Site, waiting: Waiting, earlier: i64) -> anyhow::Result<(
     site.observer().await?.until_settled(SETTLED).await
 }
 
-/// Two transactions take two locks each, crosswise: Postgres breaks the deadlock, and one of them goes on.
+/// Two transactions take two locks each, in opposite order: Postgres breaks the deadlock, and one of them goes on.
 #[tokio::test]
 async fn a_deadlock_of_two_transactions_is_broken() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
@@ -75,7 +75,7 @@ async fn a_deadlock_of_two_transactions_is_broken() -> anyhow::Result<()> {
         waiter.sql.run("BEGIN").await?;
         waiter.sql.acquire(waiter.service, key, LONG).await?.context("free")?;
     }
-    // Whoever is told of the deadlock has to roll back for the other one to go on.
+    // The transaction that gets the deadlock error has to roll back before the other one can go on.
     let cross = async |waiter: &Waiter, key| {
         let won = waiter.sql.acquire(waiter.service, key, LONG).await;
         let end = if won.is_ok() { "COMMIT" } else { "ROLLBACK" };

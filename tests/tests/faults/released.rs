@@ -16,8 +16,8 @@ const LONG: Duration = Duration::from_secs(30);
 const ASLEEP: &str = "SELECT count(*) = 1 FROM pg_stat_activity
     WHERE wait_event_type = 'Extension' AND query ~ 'volguard.acquire'";
 
-/// A holder, and a waiter asleep at the head of the line, whose transaction goes on after it has the lock: so it isn't its
-/// commit that brings the release to the disk.
+/// A holder, and a waiter asleep at the head of the wait queue, whose transaction
+/// goes on after it has the lock: so its commit does not flush the release.
 struct Pair {
     superuser: Sql,
     holder: Sql,
@@ -26,7 +26,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// The setting is the holder's, from its release on.
+    /// The setting applies to the holder, from its release on.
     async fn new(server: &PrivateServer, synchronous_commit: &str) -> anyhow::Result<Pair> {
         let url = manager(server);
         let superuser = Sql::connect(&server.url()).await?;
@@ -46,10 +46,10 @@ impl Pair {
     }
 }
 
-/// What the holder sends: the release alone, or with something else before or after it.
+/// The statements of the holder: the release alone, or with another statement before or after it.
 const SENT: [&str; 3] = ["{release}", "BEGIN; {update}; {release}; COMMIT", "BEGIN; {release}; {update}; COMMIT"];
 
-/// The release is answered, the waiter has the lock, and the server crashes at that moment. What has the disk?
+/// The release is answered, the waiter has the lock, and the server crashes at that moment. What is on disk?
 async fn crash_after_a_release(mut server: PrivateServer, synchronous_commit: &str) -> anyhow::Result<()> {
     for sent in SENT {
         let pair = Pair::new(&server, synchronous_commit).await?;
@@ -84,7 +84,7 @@ async fn a_release_is_on_disk_when_it_is_answered() -> anyhow::Result<()> {
     crash_after_a_release(server(Profile::Debug)?, "on").await
 }
 
-/// Where neither the session nor the extension has a commit wait for the disk.
+/// Neither the session nor the extension makes a commit wait for the disk.
 #[tokio::test]
 async fn without_a_wait_for_the_disk_a_crash_brings_the_lock_back() -> anyhow::Result<()> {
     let server = server(Profile::Sabotage)?;
@@ -94,7 +94,7 @@ async fn without_a_wait_for_the_disk_a_crash_brings_the_lock_back() -> anyhow::R
     Ok(())
 }
 
-/// A release that waits for a standby is not seen before the standby has it. Here there is none.
+/// A release that waits for a standby is not visible before the standby has it. Here there is no standby.
 async fn with_a_standby_that_is_away(synchronous_commit: &str) -> anyhow::Result<()> {
     let server = server(Profile::Debug)?;
     let Pair { superuser, holder, token, waiting } = Pair::new(&server, synchronous_commit).await?;
@@ -111,7 +111,7 @@ async fn with_a_standby_that_is_away(synchronous_commit: &str) -> anyhow::Result
     let other = Sql::connect(&manager(&server)).await?;
     let pid = other.pid().await?;
     let writing = tokio::spawn(async move {
-        // The first few may be done before all of the server knows of the standby.
+        // The first few may finish before all processes of the server know of the standby.
         let insert = "INSERT INTO app.volumes VALUES (gen_random_uuid(), 'new')";
         while other.run(insert).await.is_ok() {}
     });

@@ -1,4 +1,5 @@
-//! Databases that come out of a dump, a copy or `pg_upgrade`: all is there, the rules work, and numbers go on growing.
+//! Databases that come from a dump, a copy or `pg_upgrade`: all
+//! data is there, the rules work, and numbers go on growing.
 
 mod original;
 
@@ -43,7 +44,7 @@ async fn without_the_lineage_tokens_go_back() {
     assert!(matches!(violation, Violation::TokenWentBack { .. }), "{violation}");
 }
 
-/// In the database's own place, below a client that has stayed connected.
+/// In the place of the database itself, under a client that has stayed connected.
 #[tokio::test]
 async fn a_dump_can_take_the_place_of_its_database() -> anyhow::Result<()> {
     let mut original = Original::new().await?;
@@ -63,7 +64,7 @@ async fn a_dump_can_take_the_place_of_its_database() -> anyhow::Result<()> {
     it_goes_on(&original, &original.server, "volguard").await
 }
 
-/// A restored database is dumped and restored, and copied as a template: whatever the way, numbers grow along it.
+/// A restored database is dumped and restored, and copied as a template: numbers grow in every case.
 #[tokio::test]
 async fn a_restored_database_can_be_restored_and_copied() -> anyhow::Result<()> {
     let server = server(Profile::Debug)?;
@@ -96,14 +97,14 @@ async fn a_restored_database_can_be_restored_and_copied() -> anyhow::Result<()> 
     Ok(())
 }
 
-/// A template can't be copied while somebody is connected.
+/// A template can't be copied while a session is connected to it.
 fn gone(database: &str) -> String {
     format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{database}'")
 }
 
-/// Rows that name a role or a table that is gone would be somebody else's where the dump is restored.
+/// Rows with the oid of a dropped role or table would name another one where the dump is restored.
 #[tokio::test]
-async fn a_dump_leaves_behind_what_belongs_to_nobody() -> anyhow::Result<()> {
+async fn a_dump_leaves_out_rows_without_an_owner() -> anyhow::Result<()> {
     let server = server(Profile::Debug)?;
     furnish(&server)?;
     server.psql(
@@ -113,7 +114,7 @@ async fn a_dump_leaves_behind_what_belongs_to_nobody() -> anyhow::Result<()> {
          GRANT SELECT, UPDATE ON app.volumes TO gone;
          SET ROLE gone;
          SELECT volguard.register_service('gone', 'test');
-         SELECT volguard.track_resource('of nobody', 'app.volumes'), volguard.on_crash('of nobody', 'extending', '{\"status\": \"error\"}');
+         SELECT volguard.track_resource('without owner', 'app.volumes'), volguard.on_crash('without owner', 'extending', '{\"status\": \"error\"}');
          RESET ROLE;
          DROP OWNED BY gone;
          DROP ROLE gone",
@@ -147,15 +148,15 @@ async fn a_dump_leaves_behind_what_belongs_to_nobody() -> anyhow::Result<()> {
         SELECT 'service', host FROM volguard.services UNION ALL SELECT 'resource', resource_type FROM volguard.resources
         UNION ALL SELECT 'rule', resource_type FROM volguard.crash_rules UNION ALL SELECT 'worker', resource_id FROM volguard.workers ORDER BY 1";
     assert_eq!(server.psql_in("restored", left)?, "resource|volume\nrule|volume\nservice|node\nworker|orphan");
-    // The lock of a service that nobody knows is that of a dead one.
+    // The lock of an unknown service is treated as that of a dead one.
     let sql = manager(&server, "restored").await?;
     growing(&[1], &[take(&sql, service, "orphan").await?])?;
     Ok(())
 }
 
-/// Whoever may not read volguard's tables can't dump them, and can leave them out.
+/// A role that may not read volguard's tables can't dump them, and can leave them out.
 #[tokio::test]
-async fn a_dump_needs_somebody_who_may_read_everything() -> anyhow::Result<()> {
+async fn a_dump_needs_a_role_that_may_read_everything() -> anyhow::Result<()> {
     let server = server(Profile::Debug)?;
     furnish(&server)?;
     manager(&server, "volguard").await?.register("node", LONG_LEASE).await?;
@@ -177,7 +178,7 @@ async fn a_dump_needs_somebody_who_may_read_everything() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `pg_upgrade` makes a cluster whose timelines begin anew.
+/// `pg_upgrade` makes a cluster whose timelines begin again.
 async fn upgraded(profile: Profile, guards: &str) -> anyhow::Result<()> {
     let timeline = "SELECT timeline_id FROM pg_control_checkpoint()";
     let mut original = Original::new().await?;
@@ -193,7 +194,7 @@ async fn upgraded(profile: Profile, guards: &str) -> anyhow::Result<()> {
     assert_eq!(server.psql(timeline)?, "1");
     assert_eq!(server.psql(STATE)?, state);
     let sql = manager(&server, "volguard").await?;
-    // What the original went on to do is here, too.
+    // The later changes of the original are here, too.
     assert!(
         sql.holds("SELECT bool_or(volguard.release(token)) FROM volguard.lock_status WHERE resource_id = 'later-0'")
             .await?

@@ -1,4 +1,4 @@
-//! Who may do what, as roles without any privilege but `grant_usage`.
+//! Privileges, with roles that have no privilege but `grant_usage`.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use volguard_tests::scenario::{Route, Site, Sql, Violation, sqlstate};
 
 const LEASE: Duration = Duration::from_secs(60);
 
-by_both_routes!(a_stranger_can_do_nothing, nobody_touches_the_tables_by_hand, a_member_may_do_everything,);
+by_both_routes!(a_stranger_can_do_nothing, no_role_touches_the_tables_by_hand, a_member_may_do_everything,);
 
-/// What a service's own role may do with it and its locks, in an order in which every one of them works.
+/// The calls that a service's own role may make, in an order in which each of them works.
 fn what_the_owner_may(service: i64, token: i64) -> Vec<String> {
     [
         format!("volguard.heartbeat({service})"),
@@ -34,10 +34,10 @@ fn what_the_owner_may(service: i64, token: i64) -> Vec<String> {
     .to_vec()
 }
 
-/// A service of the role `manager`, and a lock of its.
+/// A service of the role `manager`, and one of its locks.
 async fn owner(site: &Site) -> anyhow::Result<(Sql, i64, i64)> {
     let sql = site.sql().await?;
-    // Whoever may change the table is still fenced by the token.
+    // A role that may change the table is still fenced by the token.
     sql.run(
         "INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use'), ('v2', 'available');
          SELECT volguard.track_resource('volume', 'app.volumes');
@@ -77,7 +77,7 @@ pub async fn a_stranger_can_do_nothing(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The same statements work for somebody who may run them, so it is not for another reason that they were refused.
+/// The same statements work for a role that may run them, so they were not refused for another reason.
 pub async fn a_member_may_do_everything(site: &Site) -> anyhow::Result<()> {
     let member = format!("member_{}", uuid::Uuid::new_v4().simple());
     site.psql(&format!("CREATE ROLE {member} LOGIN PASSWORD '{member}' IN ROLE manager"))?;
@@ -93,11 +93,11 @@ pub async fn a_member_may_do_everything(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Membership is the guard that a role can be given, so this is the guard taken away.
+/// Membership is a guard that can be granted, so this is the guard removed.
 #[tokio::test]
 async fn a_stranger_who_becomes_a_member_is_none() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
-    // Roles belong to all databases of the server: one of the test's own.
+    // Roles belong to all databases of the server, so this test has its own.
     let name = format!("friend_{}", uuid::Uuid::new_v4().simple());
     site.psql(&format!("CREATE ROLE {name} LOGIN PASSWORD '{name}' IN ROLE manager"))?;
     let (_, service, _) = owner(&site).await?;
@@ -107,7 +107,7 @@ async fn a_stranger_who_becomes_a_member_is_none() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn nobody_touches_the_tables_by_hand(site: &Site) -> anyhow::Result<()> {
+async fn no_role_touches_the_tables_by_hand(site: &Site) -> anyhow::Result<()> {
     let (sql, ..) = owner(site).await?;
     assert!(!sql.holds("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").await?);
     for table in ["clusters", "services", "workers", "resources", "crash_rules", "events"] {
@@ -127,14 +127,14 @@ async fn nobody_touches_the_tables_by_hand(site: &Site) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn nobody_may_do_anything_without_grant_usage() -> anyhow::Result<()> {
+async fn no_role_may_do_anything_without_grant_usage() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
     let outsider = format!("outsider_{}", uuid::Uuid::new_v4().simple());
     site.psql(&format!("CREATE ROLE {outsider} LOGIN PASSWORD '{outsider}'"))?;
     let sql = Sql::connect(&site.url_as(&outsider)).await?;
     refused(&sql, "SELECT volguard.register_service('a', 'b')").await?;
     refused(&sql, "SELECT * FROM volguard.lock_status").await?;
-    // Knowing where the functions are is not enough either.
+    // The names of the functions are not enough either.
     site.psql(&format!("GRANT USAGE ON SCHEMA volguard TO {outsider}"))?;
     refused(&sql, "SELECT volguard.register_service('a', 'b')").await?;
     refused(&sql, "SELECT * FROM volguard.cleanup()").await?;

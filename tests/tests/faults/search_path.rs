@@ -1,6 +1,6 @@
-//! A hostile `search_path`: whatever it puts in front of Postgres' own names, it changes nothing.
+//! A hostile `search_path`: objects in front of Postgres' own names change nothing.
 //!
-//! The scenarios of other files, played as a role whose every session starts with such a path.
+//! The scenarios of other files, run as a role that has such a path in every session.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use volguard_tests::scenario::{Route, Site, Sql, sqlstate};
 
 const LEASE: Duration = Duration::from_secs(60);
 
-/// The site of a role that catches whatever is not nailed down.
+/// The site of a role whose path catches every unqualified name.
 fn hostile(route: Route) -> anyhow::Result<Site> {
     let site = Site::new(route)?;
     site.psql(include_str!("../../src/scenario/hostile.sql"))?;
@@ -59,7 +59,7 @@ async fn temporary_tables_catch_nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Plans are made once a session, and made anew when the path changes.
+/// Plans are made once for a session, and made again when the path changes.
 #[tokio::test]
 async fn a_path_that_changes_within_the_session_catches_nothing() -> anyhow::Result<()> {
     let site = hostile(Route::Direct)?;
@@ -71,7 +71,7 @@ async fn a_path_that_changes_within_the_session_catches_nothing() -> anyhow::Res
     Ok(())
 }
 
-/// Every function once, to no effect that lasts.
+/// Every function once, without a lasting effect.
 async fn use_everything(sql: &Sql) -> anyhow::Result<()> {
     sql.run("DELETE FROM app.volumes; INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')").await?;
     let dead = sql.register("dead", Duration::from_millis(1)).await?;
@@ -112,7 +112,7 @@ async fn use_everything(sql: &Sql) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The trap works: a function of the owner's whose names are not nailed down falls into it.
+/// The trap works: it catches a function of the owner with unqualified names.
 #[tokio::test]
 async fn a_function_that_trusts_the_path_is_caught() -> anyhow::Result<()> {
     let site = hostile(Route::Direct)?;

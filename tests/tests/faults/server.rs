@@ -1,4 +1,4 @@
-//! A server that crashes, or fails over, while locks are held. Each test has a server of its own.
+//! A server that crashes, or fails over, while locks are held. Each test has its own server.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use volguard_tests::{PrivateServer, Profile};
 const LEASE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(30);
 
-/// A server whose commits are only durable if they wait for the disk: its WAL writer comes too late for every test.
+/// A server whose commits are durable only if they wait for the disk: its WAL writer is too slow for every test.
 pub fn server(profile: Profile) -> anyhow::Result<PrivateServer> {
     let server = PrivateServer::builder()
         .profile(profile)
@@ -41,7 +41,7 @@ async fn take(sql: &Sql, service: i64, kind: &str, count: usize) -> anyhow::Resu
     Ok(tokens)
 }
 
-/// Every later token is larger than every earlier one, whatever their keys: a counter counts for all.
+/// Every later token is larger than every earlier one, whatever their keys: one counter serves all.
 pub fn growing(earlier: &[i64], later: &[i64]) -> Result<(), Violation> {
     let (last, first) = (earlier.iter().max(), later.iter().min());
     if let (Some(&earlier), Some(&later)) = (last, first)
@@ -79,7 +79,7 @@ async fn locks_survive_a_crash_and_tokens_go_on() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The client finds its way back: the session outlives the crash if the server is back before its lease ends.
+/// The client reconnects: the session survives the crash if the server is back before its lease ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_survives_a_crash() -> anyhow::Result<()> {
     let mut server = server(Profile::Debug)?;
@@ -99,8 +99,8 @@ async fn a_session_survives_a_crash() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whoever waited has lost its place and the connection with it, and leaves nothing in the server. It asks again under the
-/// same request id.
+/// A waiter has lost its place and its connection, and leaves
+/// nothing in the server. It asks again with the same request id.
 #[tokio::test]
 async fn a_waiter_asks_again_after_a_crash() -> anyhow::Result<()> {
     let mut server = server(Profile::Debug)?;
@@ -130,13 +130,13 @@ async fn a_waiter_asks_again_after_a_crash() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With `synchronous_commit = off` a crash may undo what was committed, but never a token that somebody has seen.
+/// With `synchronous_commit = off` a crash may undo a commit, but never a token that a client has seen.
 async fn relaxed_commits(server: &mut PrivateServer) -> anyhow::Result<()> {
     let url = manager(server);
     let sql = Sql::connect(&url).await?;
     let service = sql.register("a", LEASE).await?;
     sql.run("SET synchronous_commit = off").await?;
-    // The counter is logged 32 numbers at a time; this is enough to see one of these records lost.
+    // The counter is logged 32 numbers at a time; this is enough to see the loss of one of these records.
     let before = take(&sql, service, "before", 100).await?;
     power_failure(server)?;
     let sql = Sql::connect(&url).await?;
@@ -149,7 +149,7 @@ async fn a_token_is_durable_before_it_is_handed_out() -> anyhow::Result<()> {
     relaxed_commits(&mut server(Profile::Debug)?).await
 }
 
-/// Which of the two depends on where a page of the log ends, up to which it gets written out.
+/// Which of the two depends on the end of a page of the log, up to which the log is written.
 #[tokio::test]
 async fn without_the_flush_a_token_is_handed_out_twice_or_its_lock_forgotten() -> anyhow::Result<()> {
     let mut server = server(Profile::Sabotage)?;
@@ -160,7 +160,7 @@ async fn without_the_flush_a_token_is_handed_out_twice_or_its_lock_forgotten() -
     Ok(())
 }
 
-/// A standby that has missed the last numbers of the counter takes over, or, without the promotion, merely forgets them.
+/// A standby that has missed the last numbers of the counter takes over; without the promotion it only forgets them.
 async fn lagging_counter(server: &mut PrivateServer, promote: bool) -> anyhow::Result<()> {
     let url = manager(server);
     let sql = Sql::connect(&url).await?;
@@ -170,7 +170,7 @@ async fn lagging_counter(server: &mut PrivateServer, promote: bool) -> anyhow::R
         server.new_timeline()?;
     }
     server.psql("SELECT setval('volguard.token_counter', 5)")?;
-    // The locks whose acquisition the standby has missed as well.
+    // The standby has missed the acquisitions of the locks as well.
     server.psql("DELETE FROM volguard.workers WHERE token & ((1::bigint << 44) - 1) >= 5")?;
     let sql = Sql::connect(&url).await?;
     let after = take(&sql, service, "after", 20).await?;

@@ -1,4 +1,4 @@
-//! Several locks at once, wanted by many: all or none, no deadlock, and everybody's turn comes.
+//! Several locks at once, requested by many: all or none, no deadlock, and every call gets its turn.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ fn keys(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("v{number}")).collect()
 }
 
-/// Some of the keys in some order, neither of which two callers agree on.
+/// Some of the keys in some order; both differ between callers.
 fn shuffled(keys: &[String], caller: usize, round: usize) -> Vec<String> {
     // The lowest bits of a linear congruence repeat soon.
     let mut state = (caller * 7919 + round * 104_729) as u64;
@@ -34,7 +34,7 @@ fn shuffled(keys: &[String], caller: usize, round: usize) -> Vec<String> {
     keys
 }
 
-/// A deadlock is what the server calls by that name.
+/// A deadlock is what the server reports as one.
 fn judged(error: tokio_postgres::Error) -> anyhow::Error {
     match &*sqlstate(&error) {
         "40P01" => Violation::Deadlock(error.to_string()).into(),
@@ -42,7 +42,7 @@ fn judged(error: tokio_postgres::Error) -> anyhow::Error {
     }
 }
 
-/// Many take sets that overlap, each in an order of its own, and visit what they hold.
+/// Many callers take sets that overlap, each in its own order, and visit what they hold.
 async fn overlapping_sets(site: &Site) -> anyhow::Result<()> {
     const CALLERS: usize = 8;
     const ROUNDS: usize = 25;
@@ -85,7 +85,8 @@ async fn visit_all(sql: &Sql, service: i64, ledger: &Ledger, set: &[String]) -> 
     Ok(held.len() as u64)
 }
 
-/// Each waits with some of its locks' lines headed, from the start. In one order for all there is no circle in that.
+/// Each waits at the head of some of its wait queues, from the
+/// start. With one order for all there is no circle in that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_gives_nothing_up_keeps_the_order() -> anyhow::Result<()> {
     overlapping_sets(&Site::without("GiveWay")?).await
@@ -117,8 +118,8 @@ async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Two keys that are never free, since several hand each of them on, and one caller who wants both. What others get meanwhile
-/// is counted, and not the time that it takes.
+/// Two keys that are never free, since several callers hand each of them on, and one caller
+/// that needs both. The test counts what others get meanwhile, not the time that it takes.
 async fn hot_keys_together(site: &Site) -> anyhow::Result<()> {
     const VISITORS: usize = 4;
     const TURNS: usize = 300;
@@ -167,17 +168,17 @@ async fn without_insisting_it_starves() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The holders of two locks die one after the other; who waits for both gets them when the second lease is over.
+/// The holders of two locks die one after the other; a waiter for both gets them when the second lease is over.
 async fn holders_that_die(site: &Site) -> anyhow::Result<()> {
     const FIRST: Duration = Duration::from_millis(800);
     const SECOND: Duration = Duration::from_millis(1600);
-    /// What a wake-up at the end of a lease may take.
+    /// The limit for a wake-up at the end of a lease.
     const GRACE: Duration = Duration::from_secs(1);
     let (sql, observer) = (site.sql().await?, site.observer().await?);
     let patient = sql.register("patient", LEASE).await?;
     let keys = keys(3);
     let mut took = Duration::MAX;
-    // A machine may be busy with something else, but not three times.
+    // The machine may be busy with other work, but not three times.
     for round in 0..3 {
         let first = sql.register(&format!("first-{round}"), LEASE).await?;
         let second = sql.register(&format!("second-{round}"), LEASE).await?;
@@ -203,7 +204,7 @@ async fn holders_that_die(site: &Site) -> anyhow::Result<()> {
     observer.until_settled(SETTLED).await
 }
 
-/// Waiters are terminated and cancelled while they wait for a lock, or behind somebody who does.
+/// Waiters are terminated and cancelled while they wait for a lock, or behind another waiter.
 async fn waiters_that_leave(site: &Site) -> anyhow::Result<()> {
     let keys = keys(3);
     let sql = site.sql().await?;
@@ -216,8 +217,8 @@ async fn waiters_that_leave(site: &Site) -> anyhow::Result<()> {
         waiters.spawn(async move { waiter.acquire_all(service, &keys, WAIT).await });
     }
     let observer = site.observer().await?;
-    observer.until_in_line(4).await?;
-    // The head of a line sleeps; who stands behind it waits for a lock.
+    observer.until_in_queue(4).await?;
+    // The head of a wait queue sleeps; a session behind it waits for a lock.
     for (left, leave, waits_for) in
         [(3, "terminate", "Extension"), (2, "cancel", "Lock"), (1, "terminate", "Extension")]
     {
@@ -226,11 +227,11 @@ async fn waiters_that_leave(site: &Site) -> anyhow::Result<()> {
              WHERE datname = current_database() AND wait_event_type = '{waits_for}'
                AND query LIKE '%volguard.acquire_all%' AND pid <> pg_backend_pid() LIMIT 1"
         );
-        // A head that looks at its row isn't asleep at that moment.
-        until("somebody to leave", async || Ok(observer.sql().holds(&leave).await?.then_some(()))).await?;
+        // A head that checks its row isn't asleep at that moment.
+        until("a waiter that can leave", async || Ok(observer.sql().holds(&leave).await?.then_some(()))).await?;
         let left_by = waiters.join_next().await.context("a waiter")??;
         assert!(left_by.is_err(), "{left_by:?}");
-        observer.until_in_line(left).await?;
+        observer.until_in_queue(left).await?;
     }
     assert!(sql.release(token).await?);
     let held = waiters.join_next().await.context("the last waiter")???;
@@ -240,7 +241,7 @@ async fn waiters_that_leave(site: &Site) -> anyhow::Result<()> {
     observer.until_settled(SETTLED).await
 }
 
-/// The sequence was set back: a number that is in use stops an insert half way, and nothing of the call is left.
+/// The sequence was set back: a number that is in use fails an insert half way, and nothing of the call is left.
 async fn a_counter_that_fell_back(site: &Site) -> anyhow::Result<()> {
     let sql = site.sql().await?;
     let service = sql.register("a", LEASE).await?;
@@ -257,7 +258,7 @@ async fn a_counter_that_fell_back(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A call that is refused leaves nothing, and keeps nobody from what it did not get.
+/// A refused call leaves nothing, and does not block the locks that it did not get.
 #[tokio::test]
 async fn a_refusal_leaves_nothing() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;

@@ -1,4 +1,4 @@
-//! Clients that vanish while they wait, on a server with the settings that Postgres comes with.
+//! Clients that vanish while they wait, on a server with Postgres' default settings.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use volguard_tests::scenario::{Route, Site, Violation};
 const LEASE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(30);
 const SETTLED: Duration = Duration::from_secs(10);
-/// A wait looks at its connection once a second.
+/// A wait checks its connection once a second.
 const NOTICED: Duration = Duration::from_secs(5);
 
-/// The head and one behind it vanish without a word.
+/// The head and one waiter behind it vanish without a message.
 async fn the_vanished_are_noticed(site: &Site) -> anyhow::Result<()> {
     let observer = site.observer().await?;
     let holder = site.sql().await?;
@@ -25,13 +25,13 @@ async fn the_vanished_are_noticed(site: &Site) -> anyhow::Result<()> {
         let service = sql.register(&format!("waiter-{number}"), LEASE).await?;
         plugs.push(sql.plug());
         tokio::spawn(async move { sql.acquire(service, "v0", LONG).await });
-        observer.until_in_line(number + 1).await?;
+        observer.until_in_queue(number + 1).await?;
     }
     plugs.iter().for_each(AbortHandle::abort);
     let deadline = Instant::now() + NOTICED;
     while observer.in_line().await? > 0 {
         if Instant::now() > deadline {
-            return Err(Violation::LeftBehind("those who wait for nobody".to_owned()).into());
+            return Err(Violation::LeftBehind("waits of vanished clients".to_owned()).into());
         }
         sleep(Duration::from_millis(20)).await;
     }
@@ -45,14 +45,15 @@ async fn vanished_clients_are_noticed() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn without_the_watch_nobody_misses_them() -> anyhow::Result<()> {
+async fn without_the_check_they_go_unnoticed() -> anyhow::Result<()> {
     let site = Site::without("ConnectionCheck")?;
     let violation = Violation::expected_in(the_vanished_are_noticed(&site).await);
     assert!(matches!(violation, Violation::LeftBehind(_)), "{violation}");
     Ok(())
 }
 
-/// The head vanishes a moment before the release. It must not take the lock for nobody, and hold it for a lease.
+/// The head vanishes just before the release. Its call must not take
+/// the lock for a client that is gone, and hold it for a lease.
 async fn a_lock_is_not_taken_for_the_vanished(site: &Site) -> anyhow::Result<()> {
     let observer = site.observer().await?;
     let holder = site.sql().await?;
@@ -69,7 +70,7 @@ async fn a_lock_is_not_taken_for_the_vanished(site: &Site) -> anyhow::Result<()>
         let token = next.acquire(service, "v0", NOTICED).await?;
         anyhow::Ok((next, token))
     });
-    observer.until_in_line(2).await?;
+    observer.until_in_queue(2).await?;
     plug.abort();
     assert!(vanished.await?.is_err(), "its socket is closed");
     holder.release(token).await?;
@@ -88,7 +89,7 @@ async fn a_lock_passes_the_vanished_by() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn without_the_watch_it_is_taken_for_nobody() -> anyhow::Result<()> {
+async fn without_the_check_a_vanished_client_gets_it() -> anyhow::Result<()> {
     let site = Site::without("ConnectionCheck")?;
     let violation = Violation::expected_in(a_lock_is_not_taken_for_the_vanished(&site).await);
     assert!(matches!(violation, Violation::LeftBehind(_)), "{violation}");

@@ -1,4 +1,4 @@
-//! Waiting in line: woken by the release, in order, and out of it without a trace.
+//! The wait queue: a release wakes the waiter, waiters are served in order, and leave without a trace.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl Waiter {
         self.acquire(Duration::ZERO).await?.context("free")
     }
 
-    /// Waits in the background; says when it got the lock.
+    /// Waits in the background; returns when it got the lock.
     pub fn wait(self, wait: Duration) -> Waiting {
         tokio::spawn(async move {
             let token = self.acquire(wait).await;
@@ -53,7 +53,7 @@ impl Waiter {
 
 pub type Waiting = JoinHandle<(Waiter, Result<Option<i64>, Error>, Instant)>;
 
-/// Ping-pong: the other one is asleep at the head of the line each time.
+/// Ping-pong: the other service sleeps at the head of the wait queue each time.
 async fn hand_overs(site: &Site, times: u32) -> anyhow::Result<()> {
     let observer = site.observer().await?;
     let (mut holder, mut next) = (Waiter::new(site, "a").await?, Waiter::new(site, "b").await?);
@@ -90,7 +90,7 @@ async fn without_the_wake_up_the_head_sleeps_on() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The delete comes before the waiter, so nobody could be noted down for a wake-up, and its commit after.
+/// The delete comes before the waiter, so it can note no session for a wake-up, and its commit comes after.
 async fn a_release_that_is_under_way_wakes_the_head(site: &Site) -> anyhow::Result<()> {
     let observer = site.observer().await?;
     let (holder, mut next) = (Waiter::new(site, "a").await?, Waiter::new(site, "b").await?);
@@ -101,7 +101,7 @@ async fn a_release_that_is_under_way_wakes_the_head(site: &Site) -> anyhow::Resu
         holder.sql.run("BEGIN").await?;
         assert!(holder.sql.release(token).await?);
         let waiting = next.wait(LONG);
-        observer.until_in_line(1).await?;
+        observer.until_in_queue(1).await?;
         let released = Instant::now();
         holder.sql.run("COMMIT").await?;
         let (winner, won, at) = waiting.await?;
@@ -138,7 +138,7 @@ pub async fn the_line_is_served_in_order(site: &Site) -> anyhow::Result<()> {
             served.send(number)?;
             anyhow::Ok(waiter.sql.release(token).await?)
         });
-        observer.until_in_line(number as i64 + 1).await?;
+        observer.until_in_queue(number as i64 + 1).await?;
     }
     drop(served);
     holder.sql.release(token).await?;
@@ -152,14 +152,14 @@ pub async fn the_line_is_served_in_order(site: &Site) -> anyhow::Result<()> {
     observer.until_settled(SETTLED).await
 }
 
-/// As head of the line and behind it: not before its time, and not long after.
+/// At the head of the queue and behind it: not before its time, and not long after.
 async fn a_wait_ends_when_it_should(site: &Site) -> anyhow::Result<()> {
     const WAIT: Duration = Duration::from_millis(400);
     let observer = site.observer().await?;
     let holder = Waiter::new(site, "holder").await?;
     let token = holder.must_acquire().await?;
     let mut took = Duration::MAX;
-    // A machine may be busy with something else, but not three times.
+    // The machine may be busy with other work, but not three times.
     for _ in 0..3 {
         let mut waiting = Vec::new();
         for host in ["head", "second"] {

@@ -1,4 +1,4 @@
-//! Work that was started and not finished, because its process was killed in between.
+//! Work that was started and not finished, because its process was killed.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ by_both_routes!(
     killed_at_any_moment_the_volume_is_in_order,
 );
 
-/// A volume, and what a crash makes of it while it is being extended.
+/// A volume, and the rule for a crash while it is being extended.
 const VOLUME: &str = r#"
     INSERT INTO app.volumes (id, status) VALUES ('v0', 'available');
     SELECT volguard.track_resource('volume', 'app.volumes');
@@ -34,7 +34,7 @@ async fn heir(site: &Site) -> anyhow::Result<(Sql, i64)> {
     Ok((sql, service))
 }
 
-/// Starts work on the volume in whatever state it is, finishes it, and says which state that was.
+/// Starts work on the volume in any state, finishes it, and returns that state.
 async fn put_in_order(sql: &Sql, service: i64) -> anyhow::Result<String> {
     let start = format!(
         r#"SELECT token || ' ' || (new_row ->> 'size') FROM volguard.start_work({service}, 'volume', 'v0',
@@ -65,11 +65,12 @@ async fn the_rule_repairs_what_was_begun(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Looks until it has seen the volume in work and at rest a hundred times in turn, always both by lock and by status.
+/// Polls until it has seen the volume in work and at rest a
+/// hundred times in turn, each time both by lock and by status.
 async fn watch(observer: &Observer) -> anyhow::Result<()> {
     const TURNS: usize = 100;
     const STATES: [&str; 2] = ["extending extending", "available"];
-    // One statement, so that both are seen at one moment.
+    // One statement, so that both are read at one moment.
     let look = "SELECT concat_ws(' ', v.status, l.status) FROM app.volumes AS v
                 LEFT JOIN volguard.lock_status AS l ON l.resource_id = v.id WHERE v.id = 'v0'";
     for state in STATES.iter().cycle().take(TURNS * STATES.len()) {
@@ -92,7 +93,7 @@ async fn lock_and_status_are_never_apart(site: &Site) -> anyhow::Result<()> {
     watch(&site.observer().await?).await
 }
 
-/// The same work in four steps: somebody who looks sees the lock without the status, or the status without the lock.
+/// The same work in four steps: a reader sees the lock without the status, or the status without the lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_one_commit_lock_and_status_are_apart() -> anyhow::Result<()> {
     let site = Site::new(volguard_tests::scenario::Route::Direct)?;
@@ -104,7 +105,7 @@ async fn without_one_commit_lock_and_status_are_apart() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whenever the process dies: the volume is as it was, or finished, or repaired by its rule.
+/// Whenever the process dies, the volume is as it was, or finished, or repaired by its rule.
 async fn killed_at_any_moment_the_volume_is_in_order(site: &Site) -> anyhow::Result<()> {
     const ROUNDS: usize = 5;
     let (sql, service) = heir(site).await?;
@@ -112,7 +113,7 @@ async fn killed_at_any_moment_the_volume_is_in_order(site: &Site) -> anyhow::Res
     for round in 0..ROUNDS {
         let mut worker = worker(site).await?;
         worker.tell("work v0").await?;
-        // Each dies after another number of volumes.
+        // Each dies after a different number of volumes.
         for state in ["extending", "available"].iter().cycle().take(round + 1) {
             let look = format!("SELECT status = '{state}' FROM app.volumes WHERE id = 'v0'");
             let state = until("a state of the volume", async || Ok(observer.sql().holds(&look).await?.then_some(())));
@@ -121,7 +122,7 @@ async fn killed_at_any_moment_the_volume_is_in_order(site: &Site) -> anyhow::Res
                 seen = state => seen?,
             }
         }
-        // Or the last that it sent would be carried out in the middle of what comes now, or later.
+        // Otherwise the last statement that it sent could run in the middle of the next step, or later.
         worker.kill(&observer).await?;
         let state = put_in_order(&sql, service).await?;
         if !["available", "error"].contains(&state.as_str()) {

@@ -1,4 +1,4 @@
-//! A holder that sleeps through the end of its lease and comes back.
+//! A holder that is stopped through the end of its lease and continues.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 by_both_routes!(
     one_that_lost_its_lock_can_do_nothing,
-    one_that_nobody_missed_knows_that_it_is_lost,
+    a_session_that_was_not_fenced_knows_that_it_is_lost,
     one_that_wakes_in_time_goes_on,
 );
 
@@ -36,7 +36,7 @@ async fn one_that_lost_its_lock_can_do_nothing(site: &Site) -> anyhow::Result<()
     let before = heir.text(STATE).await?;
 
     zombie.wake()?;
-    // Its first look at the clock after the sleep, whatever its timers have done by then.
+    // Its first check of the clock after the stop, whatever its timers have done by then.
     expect("lost", "LeaseRanOut", zombie.ask("lost").await?)?;
     for verb in ["assert", "update", "acquire 0 elsewhere"] {
         match zombie.ask(verb).await {
@@ -44,7 +44,7 @@ async fn one_that_lost_its_lock_can_do_nothing(site: &Site) -> anyhow::Result<()
             Err(refusal) => assert!(refusal.to_string().contains("session is lost"), "{refusal:#}"),
         }
     }
-    // What the client holds back, the server refuses.
+    // What the client blocks, the server refuses too.
     for (statement, expected) in what_the_dead_may_not(zombie.service_id(), token) {
         let statement = statement.replace('\n', " ");
         expect(&statement, expected, zombie.ask(&format!("sql {statement}")).await?)?;
@@ -66,8 +66,9 @@ async fn is_in_state(sql: &Sql, service: i64, state: &str) -> anyhow::Result<boo
     Ok(sql.holds(&look).await?)
 }
 
-/// The server would let it heartbeat again. But it can't know whether somebody has had its lock meanwhile.
-async fn one_that_nobody_missed_knows_that_it_is_lost(site: &Site) -> anyhow::Result<()> {
+/// The server would accept its heartbeat again. But the session
+/// can't know whether another service has had its lock meanwhile.
+async fn a_session_that_was_not_fenced_knows_that_it_is_lost(site: &Site) -> anyhow::Result<()> {
     let observer = site.observer().await?;
     let (mut zombie, _) = holder(site, LEASE).await?;
     let service = zombie.service_id();

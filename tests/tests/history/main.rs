@@ -1,6 +1,6 @@
-//! The judge sees it when a guard is gone: short storms, each of the kind that the missing guard should have weathered.
+//! The judge reports a missing guard: short storms, each with the faults that the missing guard should have survived.
 //!
-//! With every guard in its place it is `make soak`, of which `make test` plays a minute.
+//! With every guard in place this is `make soak`, which `make test` runs for a while.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use anyhow::bail;
 use volguard_tests::history::Rule;
 use volguard_tests::soak::{Fault, Options, play};
 
-/// Few clients, few keys, and nothing but this happens to them.
+/// Few clients, few keys, and only this kind of fault.
 fn storm(faults: &[Fault]) -> Options {
     let mut options = Options::new(env!("CARGO_BIN_EXE_soak-client").into(), 1);
     options.duration = Duration::from_secs(3);
@@ -21,7 +21,8 @@ fn storm(faults: &[Fault]) -> Options {
     options
 }
 
-/// Chance decides whether a storm hits the gap. One of four has to; it is the first one, unless the machine is busy.
+/// Chance decides whether a storm hits the gap. One of four storms
+/// has to; usually the first one does, unless the machine is busy.
 async fn breaks(mut options: Options, rule: Rule) -> anyhow::Result<()> {
     for seed in 1..=4 {
         options.seed = seed;
@@ -36,7 +37,7 @@ async fn breaks(mut options: Options, rule: Rule) -> anyhow::Result<()> {
     bail!("{rule:?} was never broken");
 }
 
-/// Makes what is rare frequent: an acquire takes so many seconds more before it commits.
+/// Makes a rare case frequent: an acquire takes this many seconds more before it commits.
 fn slow_inserts(seconds: f64) -> String {
     format!(
         "CREATE FUNCTION app.dawdle() RETURNS trigger LANGUAGE plpgsql AS
@@ -53,7 +54,7 @@ async fn without_the_line_and_the_primary_key_two_hold_one_key() -> anyhow::Resu
     breaks(options, Rule::OneHolder).await
 }
 
-/// A client hangs up, releases, and its write is still under way.
+/// A client hangs up, releases, and its write is still running.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_hold_a_release_overtakes_a_write() -> anyhow::Result<()> {
     let mut options = storm(&[]).without("Hold");
@@ -65,7 +66,7 @@ async fn without_hold_a_release_overtakes_a_write() -> anyhow::Result<()> {
     breaks(options, Rule::WritesUnderLock).await
 }
 
-/// Clients are stopped until they are dead and cleaned up, and go on where they were.
+/// Clients are stopped until they are dead and cleaned up, and then continue.
 fn zombies() -> Options {
     let mut options = storm(&[Fault::Freeze, Fault::Cleanup]);
     options.duration = Duration::from_secs(5);
@@ -76,7 +77,7 @@ fn zombies() -> Options {
     options
 }
 
-/// Most of the time they hold something.
+/// Most of the time they hold a lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_fence_zombies_write() -> anyhow::Result<()> {
     let mut options = zombies();
@@ -93,15 +94,15 @@ async fn without_the_mark_of_the_dead_the_living_lose_locks() -> anyhow::Result<
     breaks(options, Rule::OnlyTheDeadLoseLocks).await
 }
 
-/// Most of the time an acquire of theirs is under way, which commits when its service is dead. Their leases are long
-/// enough that a busy machine doesn't lose them before they are stopped: a client that is lost calls its acquire off.
+/// Most of the time one of their acquires is running, which commits when its service is dead. Their leases are
+/// long enough that a busy machine doesn't lose them before they are stopped: a lost client cancels its acquire.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_gate_the_dead_take_locks() -> anyhow::Result<()> {
     let mut options = zombies().without("ServiceLock");
     options.lease = Duration::from_millis(1500);
     options.clients = 8;
     options.habits.visitors = 6;
-    // So does one that wakes up while its acquire is under way.
+    // A client that continues while its acquire is running cancels it too.
     options.standstill = [2.2, 2.6];
     options.duration = Duration::from_secs(10);
     options.gap = Duration::from_millis(250);

@@ -1,4 +1,4 @@
-//! Many wait for a lock whose holder is dead. No background worker helps: the server preloads nothing.
+//! Many sessions wait for a lock of a dead holder. No background worker helps: the server preloads nothing.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use volguard_tests::scenario::{Observer, Route, Site, Violation};
 use crate::{LEASE, LONG, SETTLED};
 
 const WAITERS: i64 = 8;
-/// When the lease ends: the waiters are asleep by then.
+/// The end of the lease: the waiters are asleep by then.
 const SOON: Duration = Duration::from_secs(2);
-/// How much later than the end of the lease the first of them may have the lock.
+/// The limit for the time from the end of the lease until the first waiter has the lock.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// Returns how late the first was served.
+/// Returns how late the first waiter was served.
 async fn inherit(site: &Site, observer: &Observer, round: usize) -> anyhow::Result<Duration> {
     let preloaded = observer.sql().text("SHOW shared_preload_libraries").await?;
     assert_eq!(preloaded.as_deref(), Some(""));
@@ -31,7 +31,7 @@ async fn inherit(site: &Site, observer: &Observer, round: usize) -> anyhow::Resu
             anyhow::Ok((sql, token))
         });
     }
-    // It never beats its heart.
+    // It never sends a heartbeat.
     holder.plug().abort();
     let mut late = None;
     while let Some(served) = waiters.join_next().await {
@@ -41,7 +41,7 @@ async fn inherit(site: &Site, observer: &Observer, round: usize) -> anyhow::Resu
         }
         assert!(sql.release(token).await?);
     }
-    late.context("somebody was served")
+    late.context("a waiter was served")
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn its_waiters_are_served_when_its_lease_ends() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
     let observer = site.observer().await?;
     let mut took = Duration::MAX;
-    // A machine may be busy with something else, but not three times.
+    // The machine may be busy with other work, but not three times.
     for round in 0..3 {
         let late = inherit(&site, &observer, round).await?;
         println!("{WAITERS} waiters at a dead holder: the first was served {late:?} after its lease had ended");

@@ -1,4 +1,4 @@
-//! Who waits costs nothing.
+//! A waiting session costs nothing.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{LEASE, LONG, SETTLED};
 
 const WAITERS: usize = 4;
 const WATCHED: Duration = Duration::from_secs(5);
-/// A hundredth of a core. What is left is a look a second.
+/// A hundredth of a core. What remains is one check a second.
 const LIMIT: f64 = 0.01;
 
 /// How long a process has been on a processor.
@@ -20,7 +20,7 @@ fn on_cpu(pid: i64) -> anyhow::Result<Duration> {
     Ok(Duration::from_nanos(nanos.parse()?))
 }
 
-/// One sleeps at the head of the line, the others are queued.
+/// One session sleeps at the head of the wait queue, the others are queued.
 #[tokio::test]
 async fn a_waiting_session_uses_no_processor() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
@@ -37,7 +37,7 @@ async fn a_waiting_session_uses_no_processor() -> anyhow::Result<()> {
             let token = sql.acquire(service, "v0", LONG).await?.context("in time")?;
             anyhow::Ok(sql.release(token).await?)
         }));
-        observer.until_in_line(number as i64 + 1).await?;
+        observer.until_in_queue(number as i64 + 1).await?;
     }
     let (started, before) = (Instant::now(), used(&pids)?);
     sleep(WATCHED).await;

@@ -1,6 +1,6 @@
-//! Locks under load: many who wait for one key, many keys at once, and what waiting costs.
+//! Locks under load: many waiters for one key, many keys at once, and the cost of waiting.
 //!
-//! The longest lines are for `make soak`, which uses the same functions.
+//! `make soak` has the longest wait queues and uses the same functions.
 
 mod dead_holder;
 mod idle;

@@ -1,4 +1,4 @@
-//! Hundreds of hot keys at once, each with a holder and somebody asleep at the head of its line.
+//! Hundreds of hot keys at once, each with a holder and a sleeping head of its wait queue.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use volguard_tests::scenario::{Route, Site, Sql, Violation};
 
 use crate::{LEASE, LONG, SETTLED};
 
-/// How long a hand-over may take on the average. Without a wake-up it would be most of a second: the one who came last, and
-/// so looks last, is served first.
+/// The limit for the average hand-over. Without a wake-up it would be most of a
+/// second: the last waiter to arrive, which checks last, would be served first.
 const WOKEN: Duration = Duration::from_millis(250);
 
 /// As many sessions begin at the same time.

@@ -1,4 +1,4 @@
-//! Nobody is served twice as often as another; without the line that is not so.
+//! No waiter is served twice as often as another; without the wait queue that is not so.
 
 use volguard_tests::scenario::{Route, Site};
 use volguard_tests::soak::{Order, take_turns};
@@ -35,12 +35,12 @@ async fn among_32() -> anyhow::Result<()> {
     fair(Route::Direct, 32).await
 }
 
-/// Whoever releases is the first to try again.
+/// The releasing session is the first to try again.
 #[tokio::test]
 async fn without_the_line_one_is_served_and_the_others_starve() -> anyhow::Result<()> {
     let site = Site::without("WaitQueue")?;
     let turns = take_turns(&site.url(), "v0", 8, HAND_OVERS, Order::Chance).await?;
-    println!("without the line: {turns}");
+    println!("without the wait queue: {turns}");
     assert!(!turns.is_fair(), "{turns}");
     Ok(())
 }

@@ -1,15 +1,16 @@
-//! What conditional_update should answer, in plain Rust: NULL is a value like any other, and a condition holds or it doesn't.
+//! The expected answer of conditional_update, in plain Rust: NULL
+//! is a value like any other, and a condition holds or it doesn't.
 
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 
-/// A column's value; `None` is NULL, which for `meta` is another thing than the null of JSON.
+/// A column's value; `None` is NULL, which for `meta` is different from the null of JSON.
 pub type Cell = Option<Json>;
 
 /// A row by the names of its columns.
 pub type Row = BTreeMap<&'static str, Cell>;
 
-/// One call and the rows that it meets.
+/// One call and the rows of the tables.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub volume: Row,
@@ -21,7 +22,7 @@ pub struct Case {
     pub filter_sql: Option<&'static str>,
 }
 
-/// What the call should answer.
+/// The expected answer of the call.
 #[derive(Debug, PartialEq)]
 pub enum Answer {
     NotFound,
@@ -34,7 +35,7 @@ pub fn as_json(row: &Row) -> Json {
     Json::Object(members.collect())
 }
 
-/// A row in sight: its own columns, and those of the row that is updated.
+/// A visible row: its own columns, and those of the row that is updated.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     row: &'a Row,
@@ -83,7 +84,7 @@ fn operator(json: &Json) -> (&str, &Json) {
 }
 
 impl Scope<'_> {
-    /// `expected`: a list or an object that the column could be is what it should read as.
+    /// `expected`: a list or an object is the expected value itself, if the column can hold it.
     fn expects(self, name: &str, condition: &Json) -> bool {
         let cell = &self.row[name];
         match name {

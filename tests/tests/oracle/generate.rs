@@ -1,4 +1,4 @@
-//! Rows and documents at random. Few different values, so that they often meet.
+//! Random rows and documents. Few different values, so that they are often equal.
 
 use super::evaluate::{Case, Cell, Row};
 use proptest::prelude::*;
@@ -127,7 +127,8 @@ fn object(members: Vec<(&'static str, Json)>) -> Json {
 
 fn condition(place: Place, kind: Kind, depth: u32) -> BoxedStrategy<Json> {
     let list = || prop::collection::vec(scalar(kind), 0..4).prop_map(Json::from);
-    // In `where` a list is one of several for every column, but an array's column in `expected` takes it for the array.
+    // In `where` a list means one of several values for every
+    // column, but in `expected` it is the value of an array column.
     let choice = prop_oneof![2 => scalar(kind), 2 => list()];
     let negation = (choice.clone(), prop::option::of(any::<bool>())).prop_map(|(choice, holds)| {
         let listed = match &choice {

@@ -1,5 +1,5 @@
-//! Documents at random, made of the grammar's own words, real names and pieces of SQL: the database answers or refuses, but
-//! never reads anything of them as SQL.
+//! Random documents, made of the grammar's own words, real names and pieces of
+//! SQL: the database answers or refuses, but never reads any part of them as SQL.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -86,7 +86,7 @@ fn word() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => select(WORDS).prop_map(str::to_owned),
         2 => select(SQL).prop_map(str::to_owned),
-        // Postgres' jsonb has no place for the NUL character.
+        // Postgres' jsonb can't hold the NUL character.
         1 => "[^\u{0}]{0,12}",
     ]
 }
@@ -111,7 +111,7 @@ fn members() -> impl Strategy<Value = Json> {
     object(json())
 }
 
-/// Likely to be a filter, so that what is inside gets further than the parser.
+/// Likely to be a filter, so that the parts inside get further than the parser.
 fn filters() -> impl Strategy<Value = Json> {
     let exists = (word(), members())
         .prop_map(|(table, members)| serde_json::json!({"exists": {"table": table, "where": members}}));

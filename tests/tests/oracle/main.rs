@@ -1,7 +1,7 @@
-//! conditional_update against a reference evaluator: thousands of rows, conditions and values at random, and the database
-//! must answer as plain Rust does.
+//! conditional_update against a reference evaluator: thousands of random rows,
+//! conditions and values, for which the database must answer as plain Rust does.
 //!
-//! `PROPTEST_CASES` asks for more of them. A case that fails is shrunk to a small one before it is shown.
+//! `PROPTEST_CASES` sets their number. A failing case is shrunk to a small one before it is shown.
 
 mod evaluate;
 mod generate;
@@ -72,7 +72,7 @@ impl Database {
         Database { client, ask, runtime }
     }
 
-    /// What the database says to documents that nobody has checked, and what is left of its tables afterwards.
+    /// The database's answer to unchecked documents, and the rows of its tables afterwards.
     fn reaction(&self, documents: &hostile::Documents) -> (Json, String) {
         let volume = serde_json::json!({"id": 1, "size": 7, "status": "kept"});
         let (meta, snapshots) = (None::<String>, serde_json::json!([{"volume_id": 1}]));
@@ -151,7 +151,7 @@ fn the_database_answers_as_the_oracle_does() {
 
 #[test]
 fn nothing_of_a_document_is_sql() {
-    /// Syntax errors, and what a name would lead to that had not been looked up before.
+    /// Syntax errors, and errors of a name that had not been looked up before.
     const OF_SQL: [&str; 4] = ["42601", "42P02", "42702", "XX000"];
     let server = PrivateServer::builder().durable(false).start().expect("a private server");
     let database = Database::open(&server);
@@ -159,7 +159,7 @@ fn nothing_of_a_document_is_sql() {
     let result = TestRunner::new(config).run(&hostile::documents(), |documents| {
         let (answer, left) = database.reaction(&documents);
         let outcome = answer["outcome"].as_str().expect("an outcome");
-        // A refusal is rolled back with what was inserted for it: then the tables are as the call before left them.
+        // A refusal is rolled back with the inserts before it: then the tables are as the previous call left them.
         let whole = left == "1 1" || left == "0 0";
         match whole && !OF_SQL.contains(&outcome) {
             true => Ok(()),

@@ -77,7 +77,7 @@ async fn lost_resolves_at_once_when_fenced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_has_the_token_is_told_of_the_loss() {
+async fn the_token_is_cancelled_with_the_loss() {
     let lease = Lease::new(Moment::now(), LEASE);
     let told = lease.over().child_token();
     lease.renew(Moment::now(), LEASE).unwrap();

@@ -1,5 +1,4 @@
-//! What the tests share: a database, clusters of their own, and eyes on the server that don't go through the
-//! client.
+//! What the tests share: a database, clusters of their own, and an observer of the server that bypasses the client.
 
 mod proxy;
 
@@ -14,7 +13,7 @@ use volguard::{ConnectBuilder, Error, Session, StatementMode, Volguard};
 
 pub(crate) use proxy::{Fault, Proxy};
 
-/// Longer than anything takes that works.
+/// Longer than any call takes that succeeds.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 /// Long enough to tell "blocked" from "under way".
@@ -90,7 +89,8 @@ pub(crate) async fn outlives_its_lease(session: &Session) {
     }
 }
 
-/// The date at that moment. Between two looks the process may be put aside, which makes it later than it was.
+/// The date at that moment. Between the two readings of clocks the process may be put aside, which makes the date
+/// later.
 pub(crate) fn date(moment: Instant) -> SystemTime {
     let look = || {
         let (now, date) = (Instant::now(), SystemTime::now());

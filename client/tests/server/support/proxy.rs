@@ -18,7 +18,7 @@ pub(crate) enum Fault {
     LoseReply,
     /// Cut the connection before the server sees the statement.
     LoseStatement,
-    /// Cut the connection at once, while the server is at it.
+    /// Cut the connection at once, while the server executes the statement.
     CutWhileRunning,
 }
 
@@ -32,7 +32,7 @@ struct State {
     fault: watch::Sender<Option<(&'static str, Fault)>>,
     faults_left: AtomicUsize,
     refusing: AtomicBool,
-    /// Bumped to freeze the connections there are: they stay open and carry nothing any more.
+    /// Increased to freeze the connections that exist: they stay open and carry nothing any more.
     frozen: watch::Sender<usize>,
     freezing_new: AtomicBool,
     reply_delay_ms: AtomicU64,
@@ -98,12 +98,12 @@ impl Proxy {
         self.state.reply_delay_ms.store(delay, Ordering::SeqCst);
     }
 
-    /// From now on the connections that are open carry nothing, and nobody tells their ends.
+    /// From now on the open connections carry nothing, and neither end is told.
     pub(crate) fn freeze_open(&self) {
         self.state.frozen.send_modify(|times| *times += 1);
     }
 
-    /// The same for those to come.
+    /// The same, for new connections as well.
     pub(crate) fn freeze_all(&self) {
         self.state.freezing_new.store(true, Ordering::SeqCst);
         self.freeze_open();

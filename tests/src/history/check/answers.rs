@@ -1,4 +1,4 @@
-//! What clients were told, against what took effect.
+//! The answers that clients got, against the effects.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -21,11 +21,11 @@ fn answered_wrongly(call: &Call, index: &Index<'_>) -> Option<Offence> {
             (Rule::ConfirmedIsDone, effect.is_some_and(|entry| is_written(entry, call)))
         }
         (Act::Write { .. }, Answer::Refused) => (Rule::RefusedIsNotDone, effect.is_none()),
-        // "Not held" is as final as "released": it may have been cleaned, but it can't be there.
+        // "Not held" is as final as "released": it may have been cleaned up, but it can't exist any more.
         (Act::Release { token, .. }, Answer::Released | Answer::NotHeld) => {
             (Rule::ConfirmedIsDone, index.freed.contains_key(token))
         }
-        // An acquire that got nothing may have left a lock behind for a moment, which has to be freed like any other.
+        // An acquire that got nothing may have left a lock for a moment, which has to be freed like any other.
         _ => return None,
     };
     if right {
@@ -52,7 +52,7 @@ fn is_written(entry: &Entry, call: &Call) -> bool {
     }
 }
 
-/// Clients write a question down before they send it, so nothing can take effect that no log has.
+/// Clients write a question to the log before they send it, so every effect has a question in a log.
 fn unasked(history: &History) -> Vec<Offence> {
     let asked: HashSet<_> = history
         .calls

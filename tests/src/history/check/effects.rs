@@ -1,4 +1,4 @@
-//! The rules that the journal alone must keep: a walk through it, entry by entry.
+//! The rules that need only the journal: they are checked entry by entry.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use super::super::{Change, Entry, Offence, Rule};
 
-/// What the database holds at one moment of the walk.
+/// What the database holds at one entry of the journal.
 #[derive(Default)]
 struct State<'a> {
-    /// The holders of each key: one at most, where all is well.
+    /// The holders of each key: at most one, unless the rule is broken.
     holders: HashMap<&'a str, Vec<&'a Entry>>,
-    /// The last token of each key, which may have been given back.
+    /// The last token of each key, which may have been released.
     last_taken: HashMap<&'a str, &'a Entry>,
-    /// Who has taken a token, whether it is still held or not.
+    /// The entry that took each token, whether it is still held or not.
     takers: HashMap<i64, &'a Entry>,
     last_write: HashMap<&'a str, &'a Entry>,
     writes: HashMap<Uuid, &'a Entry>,
@@ -95,7 +95,7 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Was the token of this write held, by a service that had not ended, and that of this key?
+    /// Checks that the token of this write was held, by a service that had not ended, and belongs to this key.
     fn authorised(&mut self, entry: &'a Entry, key: &str, token: i64) {
         let holders = self.holders.get(key).into_iter().flatten();
         if !holders.into_iter().any(|taken| token_of(taken) == token) {

@@ -1,4 +1,4 @@
-//! The end: whether everything is in the state that is on record.
+//! The end: whether each resource is in the recorded state.
 
 use std::fmt::Display;
 

@@ -1,4 +1,4 @@
-//! Locks that somebody else has freed: only those of services that have ended.
+//! Locks that were freed without a release by their holder: only those of services that have ended.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -61,7 +61,7 @@ impl<'a> Losses<'a> {
             return None;
         };
         let ended = self.ends.get(&service);
-        // An orderly end frees and ends in one transaction, in any order.
+        // An orderly stop frees the locks and ends the service in one transaction, in any order.
         let dead = ended.is_some_and(|end| end.turn < freed.turn || end.xid == freed.xid);
         if dead || self.was_given_back(token, (request, key), freed) {
             return None;
@@ -73,7 +73,7 @@ impl<'a> Losses<'a> {
         Some(Offence::new(Rule::OnlyTheDeadLoseLocks, events.chain(calls.map(|&call| call as &dyn Display))))
     }
 
-    /// By a release that was asked for before; or behind the scenes, if the client was never told of the lock.
+    /// Freed by a release that was sent before, or in the background if the client was never told of the lock.
     fn was_given_back(&self, token: i64, asked: (Uuid, &str), freed: &Entry) -> bool {
         let told = |call: &&Call| call.answer == Answer::Token(token);
         if !self.acquires.get(&asked).is_some_and(told) {

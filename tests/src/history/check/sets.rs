@@ -1,7 +1,8 @@
-//! Calls for several locks: at the end of every transaction that took something for one it holds all of them, or none.
+//! Calls for several locks: at the end of a transaction that took
+//! a lock for such a call, the call holds all of them, or none.
 //!
-//! A client that can't be sure what becomes of a statement that it has sent asks for each of its locks alone, to give back what it
-//! gets. So one lock may be taken by itself if nobody was told that it was.
+//! A client that doesn't know the result of its statement asks for each of its locks alone,
+//! to give back what it gets. So a lock may be taken alone if no client was told that it was.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
@@ -25,7 +26,7 @@ pub(super) fn check(history: &History) -> Vec<Offence> {
 #[derive(Default)]
 struct Wanted<'a> {
     keys: BTreeSet<&'a str>,
-    /// The tokens that somebody was told.
+    /// The tokens that clients were told.
     told: BTreeSet<i64>,
 }
 
@@ -44,9 +45,9 @@ fn wanted(history: &History) -> HashMap<Uuid, Wanted<'_>> {
 }
 
 impl Wanted<'_> {
-    /// Whether holding these keys after having taken those is neither all nor none.
+    /// Whether the keys that are held after these entries are neither all nor none.
     fn is_part(&self, held: &BTreeSet<&str>, taken: &[&Entry]) -> bool {
-        // What nobody has asked for is another rule's.
+        // A lock without a request breaks another rule.
         let in_part = !held.is_empty() && held.is_subset(&self.keys) && *held != self.keys;
         in_part && (taken.len() > 1 || taken.iter().any(|entry| self.was_told(entry)))
     }

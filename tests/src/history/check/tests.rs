@@ -1,4 +1,4 @@
-//! Histories made by hand: good ones, which must pass, and bad ones, each of which must be told for what it is.
+//! Histories made by hand: good ones, which must pass, and bad ones, for each of which the right rule must be reported.
 
 mod bad;
 mod good;
@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::super::{Act, Answer, Call, Change, Ending, Entry, History, Rule, check};
 
-/// Writes a history down, in the database's order; each call takes ten nanoseconds and begins when told, or after the last.
+/// Writes a history, in the database's order. Each call takes ten
+/// nanoseconds and begins at the given time or after the last.
 #[derive(Default)]
 struct Story {
     history: History,
@@ -36,7 +37,7 @@ impl Story {
         });
     }
 
-    /// Something takes effect and is confirmed as it should be.
+    /// A call takes effect and is confirmed.
     fn take(&mut self, client: &str, key: &str, token: i64) -> &mut Self {
         self.take_answered(client, key, token, Answer::Token(token))
     }
@@ -92,7 +93,7 @@ impl Story {
         self
     }
 
-    /// Asks for all of these at once, is answered as told, and takes those that have a token in one transaction.
+    /// Asks for all of these at once, gets this answer, and takes those that have a token in one transaction.
     fn take_set(&mut self, client: &str, wanted: &[(&str, Option<i64>)], answered: bool) -> &mut Self {
         let request = Uuid::new_v4();
         for (key, token) in wanted {
@@ -122,7 +123,7 @@ impl Story {
         self
     }
 
-    /// The service of `client`, which holds this, is cleaned up.
+    /// The service of `client`, which holds this token, is cleaned up.
     fn clean(&mut self, client: &str, key: &str, token: i64) -> &mut Self {
         self.end(client).freed(key, token)
     }
@@ -133,14 +134,14 @@ impl Story {
         self
     }
 
-    /// In the end `recorded` is on record, and `found` is the case.
+    /// In the end `recorded` is the recorded state, and `found` the one that is found.
     fn left(&mut self, key: &str, recorded: &str, found: &str) -> &mut Self {
         let [key, recorded, found] = [key, recorded, found].map(str::to_owned);
         self.history.endings.push(Ending { key, recorded, found });
         self
     }
 
-    /// The rules that it breaks, without repetition.
+    /// The rules that it breaks, without duplicates.
     fn broken(&self) -> Vec<Rule> {
         let mut rules: Vec<Rule> = check(&self.history).iter().map(|o| o.rule).collect();
         rules.sort_unstable();

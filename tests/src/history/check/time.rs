@@ -1,13 +1,13 @@
-//! The clients' clock against the database's order: what was answered before something else was asked comes first.
+//! The clients' clock against the database's order: a call that was answered before another was sent comes first.
 
 use std::fmt::Display;
 
 use super::super::{Answer, Call, Entry, Offence, Rule};
 use super::Index;
 
-/// How far the database had come, as the clients know: all keys together, because there is one order of everything.
+/// How far the database had come, as the clients know: all keys together, because everything has one order.
 pub(super) struct Frontier<'a> {
-    /// Confirmed effects in the order of their answers, without those that say nothing new.
+    /// Confirmed effects in the order of their answers, without those that add nothing.
     steps: Vec<(u64, &'a Call, &'a Entry)>,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Frontier<'a> {
     }
 }
 
-/// An unanswered call may take effect at any time after it was asked, but not before.
+/// An unanswered call may take effect at any time after it was sent, but not before.
 pub(super) fn check(calls: &[Call], index: &Index<'_>, over: &Frontier<'_>) -> Vec<Offence> {
     let mut offences = Vec::new();
     for call in calls {

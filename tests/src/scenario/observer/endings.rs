@@ -1,7 +1,7 @@
-//! The end of a client as the server sees it, the end of a lease, and what comes after that.
+//! The end of a client as the server sees it, the end of a lease, and the time after that.
 //!
-//! A client that was killed is gone at once, and what it has sent is not: a statement may be carried out, and commit,
-//! long after its client has died, the longer the busier the machine is.
+//! A killed client is gone at once, but its statements are not: a statement may
+//! run and commit long after its client has died, especially on a busy machine.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use super::{CLIENT, Observer};
 use crate::scenario::{Sql, Violation, until};
 
 impl Observer {
-    /// Resolves when nothing is under way any more that a client of this application name has sent, and nothing can
-    /// come: its connections are gone.
+    /// Resolves when no statement of a client with this application
+    /// name runs any more, and none can come: its connections are gone.
     ///
     /// # Errors
-    /// If it does not come to that.
+    /// If this state is not reached in time.
     pub async fn until_gone(&self, application_name: &str) -> anyhow::Result<()> {
         until(&format!("the end of {application_name}"), async || {
             Ok(self.is_gone(application_name).await?.then_some(()))
@@ -24,10 +24,10 @@ impl Observer {
         .await
     }
 
-    /// The same for the client crate in this process, which has left all that it had to this database.
+    /// The same for the client crate in this process, after it has closed its connections to this database.
     ///
     /// # Errors
-    /// [`Violation::LeftBehind`] if that is not so within `limit`.
+    /// [`Violation::LeftBehind`] if this is not reached within `limit`.
     pub async fn until_disconnected(&self, limit: Duration) -> anyhow::Result<()> {
         let deadline = Instant::now() + limit;
         while !self.is_gone(CLIENT).await? {
@@ -55,15 +55,15 @@ impl Observer {
         Ok(self.sql.holds(&look).await?)
     }
 
-    /// A connection to the server that a client has left in the middle of something is given to no other client:
-    /// PgBouncer closes it, and the backend ends when it is done. So all its backends must be ones that it knows.
+    /// PgBouncer does not reuse a server connection that a client has left in the middle of a statement: it
+    /// closes it, and the backend ends when it is done. So all backends must be ones that PgBouncer knows.
     async fn is_forgotten(&self, pooler: &Sql, application_name: &str) -> anyhow::Result<bool> {
         let clients = self.clients(pooler).await?;
         if clients.iter().any(|name| name == application_name) {
             return Ok(false);
         }
         let servers = self.shown(pooler, "SHOW SERVERS", "remote_pid").await?;
-        // Those who go by the pooler are no superusers, and all others are.
+        // Clients of the pooler are no superusers, and all other clients are.
         let pids = "SELECT a.pid FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.rolname = a.usename
                     WHERE a.datname = current_database() AND NOT r.rolsuper";
         let pids = self.sql.rows(pids).await?.into_iter().flatten().flatten();
@@ -75,7 +75,7 @@ impl Observer {
         self.shown(pooler, "SHOW CLIENTS", "application_name").await
     }
 
-    /// A column of what PgBouncer shows of this database; which one it is differs between its versions.
+    /// A column of PgBouncer's `SHOW` for this database; its position differs between versions.
     async fn shown(&self, pooler: &Sql, show: &str, column: &str) -> anyhow::Result<Vec<String>> {
         let database = self.sql.text("SELECT current_database()").await?;
         let rows = pooler.named_rows(show).await?.into_iter();
@@ -84,7 +84,7 @@ impl Observer {
         values.with_context(|| format!("{show} has no {column}"))
     }
 
-    /// The lease of a service that sends no heartbeats is over, now.
+    /// Ends the lease of a service that sends no heartbeats, now.
     ///
     /// # Errors
     /// If there is no such service.
@@ -92,7 +92,7 @@ impl Observer {
         self.set_heartbeat(service, "now() - lease * 2").await
     }
 
-    /// The lease of a service that sends no heartbeats will be over in that time, whenever it registered.
+    /// Sets the lease of a service that sends no heartbeats to end after this time, whenever it registered.
     ///
     /// # Errors
     /// If there is no such service.
@@ -102,10 +102,10 @@ impl Observer {
         self.set_heartbeat(service, &heartbeat).await
     }
 
-    /// How long after the end of the lease of a dead service a lock was taken, by the database's clock.
+    /// The time from the end of a dead service's lease until a lock was taken, by the database's clock.
     ///
     /// # Errors
-    /// [`Violation::Early`] if the lease was not over; if the service is not fenced, or the lock not held.
+    /// [`Violation::Early`] if the lease was not over; an error if the service is not fenced, or the lock not held.
     pub async fn lateness(&self, dead: i64, token: i64) -> anyhow::Result<Duration> {
         let late = format!(
             "SELECT floor(extract(epoch FROM l.acquired_at - (s.heartbeat_at + s.lease)) * 1000)::bigint

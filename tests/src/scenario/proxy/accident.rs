@@ -5,14 +5,14 @@
 pub enum Cut {
     /// The request never arrives.
     Request,
-    /// The request arrives and is carried out; of the reply only this many bytes get through.
+    /// The request arrives and is executed; only this many bytes of the reply get through.
     Reply {
-        /// How many.
+        /// The number of bytes.
         keep: usize,
     },
 }
 
-/// Which way a message goes.
+/// The direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From the client to the server.
@@ -23,14 +23,13 @@ pub enum Direction {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Accident {
-    /// Cut at a request, when that many more have passed.
+    /// Cut at a request, after this many more requests.
     Request { after: usize, cut: Cut },
     /// Cut at the next reply on this connection.
     Reply { connection: usize, keep: usize },
-    /// Cut within what goes that way, on whatever connection, when that many more bytes have passed; and again after as
-    /// many as there were at first.
+    /// Cut in this direction, on any connection, after this many more bytes; and again after the same number of bytes.
     Bytes { direction: Direction, after: usize, again: Again },
-    /// Pass that many more messages of either direction, and then none.
+    /// Pass this many more messages of either direction, and then none.
     Hold { after: usize },
 }
 
@@ -41,16 +40,16 @@ pub(super) struct Again {
     pub(super) times: usize,
 }
 
-/// What becomes of one message.
+/// The fate of one message.
 pub(super) enum Verdict {
     Pass,
-    /// This many bytes of it, and then the end.
+    /// This many bytes of it pass, and then the connection ends.
     Cut(usize),
     Hold,
 }
 
 impl Accident {
-    /// What becomes of a message of that length, and what is planned after it.
+    /// The fate of a message of this length, and the plan after it.
     pub(super) fn meet(self, direction: Direction, connection: usize, length: usize) -> (Verdict, Option<Accident>) {
         let pass = |next| (Verdict::Pass, Some(next));
         match (self, direction) {

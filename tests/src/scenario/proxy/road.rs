@@ -1,4 +1,4 @@
-//! What a proxy's connections are like, apart from accidents.
+//! The state of a proxy's connections, apart from accidents.
 
 use std::time::Duration;
 
@@ -7,19 +7,20 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Direction;
 
-/// How one direction of all connections is.
+/// The state of one direction of all connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Road {
     /// Everything passes at once.
     #[default]
     Open,
-    /// Everything takes so much longer.
+    /// Everything is delayed by this time.
     Slow(Duration),
-    /// A black hole: nothing arrives, and nobody is told. What TCP repeats then arrives when the road is open again.
+    /// A black hole: nothing arrives, and no error is reported.
+    /// TCP's retransmissions arrive when the road is open again.
     Blocked,
 }
 
-/// The state of all that goes through a proxy.
+/// The state of all traffic through a proxy.
 #[derive(Debug, Default)]
 pub(super) struct Roads {
     state: watch::Sender<State>,
@@ -30,7 +31,7 @@ struct State {
     requests: Road,
     replies: Road,
     closed: bool,
-    /// Connections up to this one lead nowhere any more.
+    /// Connections up to this number are stranded.
     stranded: usize,
 }
 
@@ -70,7 +71,7 @@ impl Roads {
         let _ = changes.wait_for(|s| s.stranded >= connection).await;
     }
 
-    /// Until what has just arrived may go on.
+    /// Waits until the data that has just arrived may go on.
     pub(super) async fn travel(&self, direction: Direction) {
         let arrived = Instant::now();
         let mut changes = self.state.subscribe();

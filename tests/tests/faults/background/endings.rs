@@ -1,4 +1,4 @@
-//! Cleanings, and the worker itself, that end before their time.
+//! Cleaning processes, and the worker itself, that end before their time.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use volguard_tests::scenario::{Sql, until, url};
 
 use super::{LONG, crashed, end_lease, is_untouched, logged, server, ticks, until_cleaned, volumes};
 
-/// A tick that fails is told to the log, and the next one does the work.
+/// A tick that fails is logged, and the next one does the work.
 #[tokio::test]
 async fn an_error_ends_one_tick_and_no_more() -> anyhow::Result<()> {
     let server = server()?;
@@ -23,8 +23,8 @@ async fn an_error_ends_one_tick_and_no_more() -> anyhow::Result<()> {
     until_cleaned(&server, dead).await
 }
 
-/// What can't be cleaned up keeps no other service waiting: a rule that fails, a row that somebody has locked, a gate that
-/// somebody is in, a table of ours that refuses.
+/// Failures that do not block the cleanup of other services: a rule that fails, a row
+/// that another session has locked, a taken service lock, a table of ours that refuses.
 #[tokio::test]
 async fn what_fails_on_one_service_does_not_stop_the_others() -> anyhow::Result<()> {
     let server = server()?;
@@ -44,8 +44,9 @@ async fn what_fails_on_one_service_does_not_stop_the_others() -> anyhow::Result<
     let row_locked = crashed(&server, &sql, "row locked").await?;
     let user = Sql::connect(&url("manager", server.port(), "volguard")).await?;
     user.run("BEGIN; SELECT FROM app.volumes WHERE id = 'row locked' FOR UPDATE").await?;
-    let gate_taken = crashed(&server, &sql, "gate taken").await?;
-    let token = format!("SELECT token FROM volguard.lock_status WHERE service_id = {gate_taken} AND status IS NULL");
+    let service_lock_taken = crashed(&server, &sql, "service lock taken").await?;
+    let token =
+        format!("SELECT token FROM volguard.lock_status WHERE service_id = {service_lock_taken} AND status IS NULL");
     let token = sql.number(&token).await?.context("held")?;
     let writer = Sql::connect(&url("manager", server.port(), "volguard")).await?;
     writer.run(&format!("BEGIN; SELECT volguard.assert_held({token})")).await?;
@@ -58,14 +59,14 @@ async fn what_fails_on_one_service_does_not_stop_the_others() -> anyhow::Result<
     server.psql("ALTER DATABASE volguard RESET volguard.auto_cleanup")?;
 
     until_cleaned(&server, last).await?;
-    for service in [row_locked, gate_taken, refused] {
+    for service in [row_locked, service_lock_taken, refused] {
         assert!(is_untouched(&server, service).await?);
     }
     let state = format!(
         "SELECT concat_ws(' ', state, held_locks) FROM volguard.service_status WHERE service_id = {table_gone}"
     );
     assert_eq!(sql.text(&state).await?.as_deref(), Some("fenced 1"));
-    // It is put off, so that its failure isn't told at every tick.
+    // It is postponed, so that its failure isn't logged at every tick.
     ticks(&server, 2).await?;
     let told = "the crash rule of gone in status extending failed on g";
     assert_eq!(logged(&server, told)?, 1);
@@ -73,13 +74,13 @@ async fn what_fails_on_one_service_does_not_stop_the_others() -> anyhow::Result<
     user.run("ROLLBACK").await?;
     writer.run("ROLLBACK").await?;
     server.psql("DROP TRIGGER refuse ON volguard.services")?;
-    for service in [row_locked, gate_taken, refused] {
+    for service in [row_locked, service_lock_taken, refused] {
         until_cleaned(&server, service).await?;
     }
     Ok(())
 }
 
-/// Somebody who looks at the server sees who is at work; and whoever ends it only starts it again.
+/// The server's activity view shows the worker processes; ending one only starts it again.
 #[tokio::test]
 async fn a_launcher_that_was_ended_is_started_again() -> anyhow::Result<()> {
     let server = server()?;
@@ -98,7 +99,7 @@ async fn a_launcher_that_was_ended_is_started_again() -> anyhow::Result<()> {
     until_cleaned(&server, dead).await
 }
 
-/// A server that stops waits neither for the rest of an interval nor for a cleaning under way, which it rolls back.
+/// A shutdown waits neither for the rest of an interval nor for a running cleaning, which it rolls back.
 #[tokio::test]
 async fn a_shutdown_waits_for_nothing() -> anyhow::Result<()> {
     let mut server = server()?;
@@ -117,7 +118,7 @@ async fn a_shutdown_waits_for_nothing() -> anyhow::Result<()> {
     stops_soon(&mut server)?;
     server.restart()?;
     assert!(is_untouched(&server, dead).await?, "rolled back");
-    // Once more, while it rests.
+    // Once more, while it sleeps.
     server.psql("ALTER SYSTEM SET volguard.cleanup_interval = '1h'")?;
     server.psql("ALTER DATABASE volguard SET volguard.auto_cleanup = off")?;
     stops_soon(&mut server)?;
@@ -125,7 +126,7 @@ async fn a_shutdown_waits_for_nothing() -> anyhow::Result<()> {
     stops_soon(&mut server)
 }
 
-/// The hour of a hanging cleaning or of an interval is far beyond this, and so is the minute after which the stop gives up.
+/// A hanging cleaning or an interval takes an hour, far beyond this, and the shutdown gives up after a minute.
 fn stops_soon(server: &mut PrivateServer) -> anyhow::Result<()> {
     const LIMIT: Duration = Duration::from_secs(15);
     let begun = Instant::now();

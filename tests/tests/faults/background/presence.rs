@@ -1,11 +1,11 @@
-//! What the worker needs, and may have to wait for; and what its presence changes for others, which is nothing.
+//! What the worker needs, and may have to wait for; and that its presence changes nothing for other sessions.
 
 use volguard_tests::PrivateServer;
 use volguard_tests::scenario::{Observer, furnish, until};
 
 use super::{LONG, crashed, is_untouched, logged, server, ticks, until_cleaned, volumes, with_worker};
 
-/// What is missing is told once, not at every tick, and as soon as it is there the worker goes on.
+/// A missing object is reported once, not at every tick, and as soon as it exists the worker goes on.
 #[tokio::test]
 async fn database_and_extension_may_come_and_go() -> anyhow::Result<()> {
     let server = with_worker().setting("volguard.database", "later").start()?;
@@ -15,7 +15,7 @@ async fn database_and_extension_may_come_and_go() -> anyhow::Result<()> {
         "database \"later\" lacks the extension volguard",
         "volguard: cleaning up again",
     );
-    // Twice, with all that the worker knows of the first round.
+    // Twice, since the worker remembers the first round.
     for round in 1..=2 {
         until("the word of a missing database", async || Ok((logged(&server, missing)? == round).then_some(())))
             .await?;
@@ -39,7 +39,7 @@ async fn database_and_extension_may_come_and_go() -> anyhow::Result<()> {
             }
         }
         assert_eq!(logged(&server, missing)?, round);
-        // The worker keeps no connection that would forbid it.
+        // The worker keeps no connection that would prevent it.
         until("the end of our own connections", async || {
             let others =
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = 'later' AND backend_type = 'client backend'";
@@ -51,7 +51,7 @@ async fn database_and_extension_may_come_and_go() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sessions see the settings before they have called anything, as the first call would show them; the prefix is reserved.
+/// Sessions see the settings before any call, with the same values as after one; the prefix is reserved.
 #[tokio::test]
 async fn sessions_are_as_without_preload() -> anyhow::Result<()> {
     let server = server()?;
@@ -74,7 +74,7 @@ async fn sessions_are_as_without_preload() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where no process is left for a cleaning, the log says so once.
+/// If no worker process is left for a cleaning, the log says so once.
 #[tokio::test]
 async fn too_few_processes_are_told_of() -> anyhow::Result<()> {
     // The launcher has one, and Postgres' own launcher of logical replication the other.

@@ -16,7 +16,7 @@ by_both_routes!(
     the_client_starts_again,
 );
 
-/// A session whose connections all go through a proxy, and nothing else of whose own accord.
+/// A session whose connections all go through a proxy, and which sends nothing by itself.
 async fn session(site: &Site, proxy: &Proxy) -> anyhow::Result<Session> {
     let volguard = site.builder().url(&site.url_by_port(proxy.port())).pool_size(2).connect().await?;
     let registration = volguard.register("a", "cut").lease(LEASE).janitor(None);
@@ -35,7 +35,7 @@ async fn take(session: &Session, keys: &[&str], wait: Duration) -> Result<Option
     }
 }
 
-/// What the client was told is held, and nothing else is.
+/// Only the locks that the client was told of are held.
 async fn holds_exactly(observer: &Observer, told: Option<&[Lock]>) -> anyhow::Result<()> {
     let mut told: Vec<i64> = told.unwrap_or_default().iter().map(Lock::token).collect();
     let mut held = locks(observer).await?;
@@ -53,7 +53,7 @@ async fn is_repeated(site: &Site, keys: &[&str], wait: Duration) -> anyhow::Resu
     let session = session(site, &proxy).await?;
     let observer = site.observer().await?;
     for cut in CUTS {
-        // Leaves a connection that is open, and where the statement is prepared: so it is the call itself that is cut.
+        // Leaves an open connection with the prepared statement: so the cut hits the call itself.
         let before = take(&session, keys, LONG).await?.context("free")?;
         session.release_all(before).await?;
         proxy.cut(0, cut);
@@ -75,7 +75,7 @@ async fn the_client_repeats_an_acquire_of_several(site: &Site) -> anyhow::Result
     is_repeated(site, &["v1", "v0"], LONG).await
 }
 
-/// The repetition does not find its lock, and the client never learns of it.
+/// The repeated call does not find its lock, and the client never learns of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_request_id_a_lost_answer_leaves_a_lock() -> anyhow::Result<()> {
     for keys in [&["v0"][..], &["v1", "v0"]] {
@@ -87,14 +87,15 @@ async fn without_the_request_id_a_lost_answer_leaves_a_lock() -> anyhow::Result<
     Ok(())
 }
 
-/// Cut after so many bytes of what goes one way, and once more after as many: when it asks again, or logs in to do so.
+/// Cut after this many bytes in one direction, and once more after
+/// the same number: when it asks again, or logs in to do so.
 async fn the_client_repeats_what_it_repeats(site: &Site) -> anyhow::Result<()> {
     const STEP: usize = 15;
     let proxy = Proxy::in_front_of(site.port()).await?;
     let observer = site.observer().await?;
     for direction in [Direction::Request, Direction::Reply] {
         for after in (0..).step_by(STEP) {
-            // What a session asks in the background, to settle an answer that was lost, would be cut instead.
+            // Otherwise the cut could hit a background statement of a session that settles a lost answer.
             let session = session(site, &proxy).await?;
             let before = take(&session, &["v0"], LONG).await?.context("free")?;
             session.release_all(before).await?;
@@ -117,7 +118,7 @@ async fn the_client_repeats_what_it_repeats(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether or not the caller is told of the broken connection, the lock is free in the end.
+/// Whether the caller gets the connection error or not, the lock is free in the end.
 async fn the_client_repeats_a_release(site: &Site) -> anyhow::Result<()> {
     let proxy = Proxy::in_front_of(site.port()).await?;
     let session = session(site, &proxy).await?;
@@ -142,7 +143,7 @@ async fn the_client_starts_again(site: &Site) -> anyhow::Result<()> {
     let url = site.url_by_port(proxy.port());
     let observer = site.observer().await?;
     cut_everywhere(&proxy, async || {
-        // The pool is a new one each time, so that logging in is cut as well.
+        // The pool is a new one each time, so that the login is cut as well.
         let builder = site.builder().url(&url).pool_size(2);
         let started = async {
             let volguard = builder.connect().await?;

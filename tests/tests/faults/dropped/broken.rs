@@ -1,4 +1,4 @@
-//! Futures that are dropped when their connection has broken, and the client can't have asked again yet.
+//! Futures that are dropped when their connection has broken, and before the client can ask again.
 
 use anyhow::Context;
 use volguard::{Error, Lock};
@@ -9,7 +9,7 @@ use super::stage::Stage;
 
 by_both_routes!(acquire, acquire_all, release);
 
-/// The statement never arrives, or is carried out without an answer.
+/// The statement never arrives, or is executed without an answer.
 const CUTS: [Cut; 2] = [Cut::Request, Cut::Reply { keep: 0 }];
 
 /// Its output, if it has any, is an error that says that it goes on.

@@ -1,4 +1,4 @@
-//! Where futures are dropped, and how to see what they leave.
+//! The points where futures are dropped, and the check of what they leave.
 
 use anyhow::Context;
 use volguard::Session;
@@ -6,7 +6,7 @@ use volguard_tests::scenario::{Observer, Polls, Proxy, Site, Sql, When};
 
 use super::{LEASE, LONG, SETTLED};
 
-/// Where a future is dropped.
+/// The point where a future is dropped.
 #[derive(Debug, Clone, Copy)]
 pub enum Place {
     Await(When),
@@ -15,13 +15,13 @@ pub enum Place {
 }
 
 impl Place {
-    /// The future is dropped before it was polled at all.
+    /// The future is dropped before its first poll.
     pub fn is_before_the_start(self) -> bool {
         matches!(self, Place::Await(When::AfterPoll(0) | When::BeforePollAfter(0)))
     }
 }
 
-/// All places of a kind, from the first on.
+/// All points of a kind, from the first on.
 const KINDS: [fn(usize) -> Place; 3] = [
     |number| Place::Await(When::AfterPoll(number)),
     |number| Place::Await(When::BeforePollAfter(number)),
@@ -33,7 +33,7 @@ pub struct Stage {
     pub proxy: Proxy,
     pub session: Session,
     pub observer: Observer,
-    /// Another service, which does not go through the proxy.
+    /// Another service, which does not use the proxy.
     pub other: Sql,
     other_service: i64,
 }
@@ -42,7 +42,7 @@ impl Stage {
     pub async fn new(site: &Site) -> anyhow::Result<Self> {
         let proxy = Proxy::in_front_of(site.port()).await?;
         let session = connect(site, &proxy).await?;
-        // Warm, so that the messages are those of the future and not of logging in.
+        // Connected before, so that the messages belong to the future and not to the login.
         session.acquire("volume", "v0").await?.context("free")?.release().await?;
         let other = site.sql().await?;
         Ok(Self {
@@ -54,7 +54,7 @@ impl Stage {
         })
     }
 
-    /// Runs `future` up to that place; its output if it ended before.
+    /// Runs `future` up to that point; its output if it ended before.
     pub async fn run<F: Future>(&self, place: Place, future: F) -> Option<F::Output> {
         run(&self.proxy, place, future).await
     }
@@ -64,14 +64,14 @@ impl Stage {
         token.context("v0 does not become free")
     }
 
-    /// Nothing is left, and everybody can have the lock.
+    /// Nothing is left, and any service can take the lock.
     pub async fn is_clean(&self) -> anyhow::Result<()> {
         self.observer.until_settled(SETTLED).await?;
         let token = self.other_acquires().await?;
         self.other.release(token).await?;
         let lock = self.session.acquire("volume", "v0").wait(LONG).await?;
         lock.context("v0 does not become free")?.release().await?;
-        // By now whatever the dropped future had under way has had its turn in the session's line, and ended.
+        // The session runs its background calls in order: those of the dropped future have ended by now.
         self.observer.until_settled(SETTLED).await
     }
 
@@ -85,7 +85,7 @@ pub async fn connect(site: &Site, proxy: &Proxy) -> anyhow::Result<Session> {
     let url = site.url_by_port(proxy.port());
     let volguard = site.builder().url(&url).pool_size(4).connect().await?;
     let registration = volguard.register("dropper", "dropped").lease(LEASE);
-    // Whose messages would be counted, or cut, instead of those of the future.
+    // Otherwise their messages would be counted, or cut, instead of those of the future.
     Ok(registration.janitor(None).start().await?)
 }
 
@@ -104,7 +104,7 @@ pub async fn run<F: Future>(proxy: &Proxy, place: Place, future: F) -> Option<F:
     }
 }
 
-/// Plays `scene` for every place, one kind after the other, until it says that its future has come to its end.
+/// Runs `scene` for every point, one kind after the other, until it reports that its future has ended.
 pub async fn everywhere(mut scene: impl AsyncFnMut(Place) -> anyhow::Result<bool>) -> anyhow::Result<()> {
     for kind in KINDS {
         for number in 0.. {

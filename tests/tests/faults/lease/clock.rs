@@ -1,4 +1,4 @@
-//! A date that jumps by an hour: leases are counted by clocks that nobody sets.
+//! A date that jumps by an hour: leases are measured by clocks that can't be set.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use super::{LEASE, block};
 
 const HOUR: u64 = 3600;
 
-/// What libfaketime makes of the date for one process: an offset, which is read from a file at every look.
+/// The date that libfaketime shows to one process: an offset, which it reads from a file at every call.
 struct Date {
     offset: PathBuf,
 }
@@ -35,7 +35,7 @@ impl Date {
             ("LD_PRELOAD", library()?),
             ("FAKETIME_TIMESTAMP_FILE", self.offset.display().to_string()),
             ("FAKETIME_NO_CACHE", "1".to_owned()),
-            // The date alone.
+            // Only the date.
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ])
     }
@@ -57,7 +57,7 @@ fn library() -> anyhow::Result<String> {
     Ok(library.display().to_string())
 }
 
-/// Not what it only believes to have been told: the process itself has to see that date.
+/// The process itself has to see that date; what it was told is not enough.
 async fn must_be_seen(stage: &mut Stage, offset: i64) -> anyhow::Result<()> {
     let seen = stage.first.date().await?;
     let here = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
@@ -84,7 +84,7 @@ async fn a_date_that_jumps_ahead_ends_no_lease() -> anyhow::Result<()> {
     stage.disk.remove()
 }
 
-/// The lease ends on the server, and the date says that it has just begun.
+/// The lease ends on the server, and by the date it has just begun.
 async fn back(conduct: Conduct) -> anyhow::Result<(Stage, Date)> {
     let (site, date) = (Site::new(Route::Direct)?, Date::new()?);
     let environment = date.environment()?;
@@ -107,17 +107,17 @@ async fn a_date_that_jumps_back_makes_no_lease_longer() -> anyhow::Result<()> {
     stage.disk.remove()
 }
 
-/// By hand, as many do it.
+/// Written by hand, in the usual way.
 #[tokio::test]
-async fn without_a_clock_that_nobody_sets_two_write() -> anyhow::Result<()> {
+async fn without_a_monotonic_clock_two_write() -> anyhow::Result<()> {
     let (mut stage, _date) = back(Conduct::ByWallClock).await?;
     let heir = stage.second.until_it_holds().await?;
     stage.must_show_two_writers(heir).await
 }
 
-/// What the hand-written one does well: the test above does not fail it for anything else.
+/// The hand-written one works otherwise: the test above does not fail it for another reason.
 #[tokio::test]
-async fn counting_by_the_date_goes_well_while_nobody_sets_it() -> anyhow::Result<()> {
+async fn counting_by_the_date_works_while_it_is_not_set() -> anyhow::Result<()> {
     let (site, date) = (Site::new(Route::Direct)?, Date::new()?);
     let environment = date.environment()?;
     let mut stage = Stage::set(&site, LEASE, Conduct::ByWallClock, &environment).await?;

@@ -1,4 +1,4 @@
-//! One writer behind a proxy, who has the lock, and one who waits for it.
+//! One writer behind a proxy, which has the lock, and one that waits for it.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ pub(super) struct Stage {
     pub(super) disk: Disk,
     pub(super) first: Writer,
     pub(super) second: Writer,
-    /// Of the first.
+    /// The service of the first writer.
     pub(super) service: i64,
     pub(super) token: i64,
     sql: Sql,
 }
 
 impl Stage {
-    /// The first one writes already, the second is registered.
+    /// The first one already writes, the second is registered.
     pub(super) async fn set(
         site: &Site,
         lease: Duration,
@@ -51,7 +51,7 @@ impl Stage {
         until_written(&self.disk, token).await
     }
 
-    /// For those that nothing protects: both write, and the audit sees it.
+    /// For writers without protection: both write, and the audit sees it.
     pub(super) async fn must_show_two_writers(self, heir: i64) -> anyhow::Result<()> {
         self.until_both_have_written(heir).await?;
         let seen = self.disk.audit().unwrap_err();
@@ -62,14 +62,14 @@ impl Stage {
         self.disk.remove()
     }
 
-    /// Until the first has written after the heir, who goes on to write.
+    /// Waits until the first has written after the heir, which goes on writing.
     pub(super) async fn until_both_have_written(&self, heir: i64) -> anyhow::Result<()> {
         self.until_written(heir).await?;
         self.until_written(self.token).await?;
         self.until_written(heir).await
     }
 
-    /// Until the server has heard heartbeats of the first for so much longer.
+    /// Waits until the server has received heartbeats of the first for this long.
     pub(super) async fn until_heartbeats_of(&self, time: Duration) -> anyhow::Result<()> {
         let heartbeat =
             format!("(SELECT heartbeat_at FROM volguard.service_status WHERE service_id = {})", self.service);
@@ -83,7 +83,7 @@ impl Stage {
     }
 }
 
-/// Until the last write was made with this token.
+/// Waits until the last write has this token.
 pub(super) async fn until_written(disk: &Disk, token: i64) -> anyhow::Result<()> {
     until("a write", async || Ok((disk.last()? == Some(token)).then_some(()))).await
 }

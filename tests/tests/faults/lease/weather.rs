@@ -1,4 +1,4 @@
-//! Two writers, each behind a network of its own, and one trouble after the other on either.
+//! Two writers, each behind its own network, and one network fault after the other on either.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{block, mend};
 
 const LEASE: Duration = Duration::from_secs(2);
 const LASTS: Duration = Duration::from_secs(15);
-/// Without a change of writers nothing is shown.
+/// Without a change of writers the test shows nothing.
 const TURNS: usize = 3;
 
 fn trouble(proxy: &Proxy, rng: &mut Rng) {
@@ -30,7 +30,7 @@ fn trouble(proxy: &Proxy, rng: &mut Rng) {
     }
 }
 
-/// A seed that has failed is worth keeping; what the machine does with it still differs.
+/// A seed that has failed is worth keeping, although the machine's timing still differs.
 #[tokio::test]
 async fn never_do_both_write_whatever_the_weather() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;

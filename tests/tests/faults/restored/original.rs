@@ -1,4 +1,4 @@
-//! A database with a past, and what must be true of whatever takes its place.
+//! A database with a past, and what must be true of the database that replaces it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::server::growing;
 
 pub const LONG_LEASE: Duration = Duration::from_secs(60 * 60);
 
-/// All that a dump has to carry, as text.
+/// All data that a dump has to carry, as text.
 pub const STATE: &str = "
     SELECT 'cluster', c::text FROM volguard.clusters AS c UNION ALL
     SELECT 'service', s::text FROM volguard.services AS s UNION ALL
@@ -25,7 +25,7 @@ pub struct Drawn {
     services: Vec<i64>,
 }
 
-/// A database with a past, in whose middle it was dumped or will be upgraded.
+/// A database with a past, which is dumped or upgraded in the middle of its use.
 pub struct Original {
     pub server: PrivateServer,
     /// It lives on in the restored database, with the lock `held`.
@@ -52,7 +52,7 @@ pub async fn take(sql: &Sql, service: i64, key: &str) -> anyhow::Result<i64> {
 impl Original {
     pub async fn new() -> anyhow::Result<Self> {
         let mut server = server(Profile::Debug)?;
-        // The numbers of roles and tables are to be others where it is restored.
+        // The oids of roles and tables must differ where it is restored.
         server.psql("CREATE ROLE filler")?;
         furnish(&server)?;
         // Tokens have seen a fail-over.
@@ -84,7 +84,7 @@ impl Original {
         })
     }
 
-    /// Draws more numbers, of which a dump that was taken before knows nothing.
+    /// Draws more numbers, which an earlier dump does not have.
     pub async fn go_on(&mut self) -> anyhow::Result<()> {
         let sql = manager(&self.server, "volguard").await?;
         let later = sql.register("later", LONG_LEASE).await?;
@@ -97,7 +97,7 @@ impl Original {
     }
 }
 
-/// In the database that has taken the original's place, everything works as if nothing had happened, with larger numbers.
+/// In the database that has replaced the original, everything works as if nothing had happened, with larger numbers.
 pub async fn it_goes_on(original: &Original, server: &PrivateServer, database: &str) -> anyhow::Result<()> {
     let Original { alive, held, crashed, drawn, .. } = original;
     let sql = manager(server, database).await?;

@@ -7,7 +7,7 @@ fn overlapping_holders() {
     assert_eq!(story.broken(), [Rule::OneHolder]);
 }
 
-/// Even if nobody was told of either.
+/// The rule is broken even if neither client was told of its lock.
 #[test]
 fn overlapping_holders_that_were_not_answered() {
     let mut story = Story::default();
@@ -37,7 +37,7 @@ fn a_lock_that_was_freed_twice() {
     assert_eq!(story.broken(), [Rule::FreedOnce]);
 }
 
-/// The zombie's write comes through after its lock has passed on.
+/// The zombie's write arrives after its lock has gone to another service.
 #[test]
 fn a_write_after_the_lock_was_cleaned() {
     let mut story = Story::default();
@@ -46,7 +46,7 @@ fn a_write_after_the_lock_was_cleaned() {
     assert_eq!(story.broken(), [Rule::WritesUnderLock, Rule::DeadStayDead]);
 }
 
-/// Nobody else needs to have had the lock.
+/// The rule is broken even if no other service has taken the lock since.
 #[test]
 fn a_write_after_the_release() {
     let mut story = Story::default();
@@ -62,7 +62,7 @@ fn an_unanswered_write_after_the_release() {
 }
 
 #[test]
-fn a_write_with_a_token_that_nobody_has_had() {
+fn a_write_with_an_unknown_token() {
     let mut story = Story::default();
     story.write("a", "k", 7, 1);
     assert_eq!(story.broken(), [Rule::WritesUnderLock]);
@@ -152,7 +152,7 @@ fn a_lock_that_is_left_behind() {
     assert_eq!(story.broken(), [Rule::ReleasedOrCleaned]);
 }
 
-/// Its service was never fenced, and it did not give it back.
+/// Its service was never fenced, and it did not release the lock.
 #[test]
 fn a_lock_that_is_taken_away_from_the_living() {
     let mut story = Story::default();
@@ -160,7 +160,7 @@ fn a_lock_that_is_taken_away_from_the_living() {
     assert_eq!(story.broken(), [Rule::OnlyTheDeadLoseLocks]);
 }
 
-/// It wants to give it back, but that was later.
+/// The release was sent later than the lock was freed.
 #[test]
 fn a_lock_that_is_taken_away_before_its_release() {
     let mut story = Story::default();
@@ -176,7 +176,7 @@ fn a_dead_service_that_takes_a_lock() {
     assert_eq!(story.broken(), [Rule::DeadStayDead]);
 }
 
-/// It was confirmed before the other was asked for, so the other can't come before it.
+/// One write was confirmed before the other was sent, so the other can't come before it.
 #[test]
 fn an_order_that_contradicts_time() {
     let mut story = Story::default();
@@ -188,20 +188,20 @@ fn an_order_that_contradicts_time() {
 }
 
 #[test]
-fn a_lock_that_nobody_asked_for() {
+fn a_lock_without_a_request() {
     let mut story = Story::default();
     story.taken("a", "k", 1, Uuid::new_v4()).freed("k", 1);
     assert_eq!(story.broken(), [Rule::OnlyWhatWasAsked]);
 }
 
 #[test]
-fn a_write_that_nobody_asked_for() {
+fn a_write_without_a_request() {
     let mut story = Story::default();
     story.take("a", "k", 1).wrote("k", 1, 1, Uuid::new_v4()).release("a", "k", 1);
     assert_eq!(story.broken(), [Rule::OnlyWhatWasAsked]);
 }
 
-/// Whoever reads it has to find what happened.
+/// The message must tell its reader what happened.
 #[test]
 fn an_offence_shows_its_events() {
     let mut story = Story::default();
@@ -219,13 +219,13 @@ fn a_part_of_several_locks() {
 }
 
 #[test]
-fn a_part_of_several_locks_that_nobody_was_told_of() {
+fn a_part_of_several_locks_without_an_answer() {
     let mut story = Story::default();
     story.take_set("a", &[("k", Some(1)), ("l", Some(2)), ("m", None)], false).clean("a", "k", 1).freed("l", 2);
     assert_eq!(story.broken(), [Rule::AllOrNone]);
 }
 
-/// All of them in the end, but somebody could come in between.
+/// The call gets all of them in the end, but another call could take one in between.
 #[test]
 fn several_locks_one_after_the_other() {
     let mut story = Story::default();
@@ -239,7 +239,7 @@ fn several_locks_one_after_the_other() {
     assert_eq!(story.broken(), [Rule::AllOrNone]);
 }
 
-/// The request is known, the key is not.
+/// The request is known, but not for this key.
 #[test]
 fn a_lock_beside_those_that_were_asked_for() {
     let mut story = Story::default();
@@ -249,7 +249,7 @@ fn a_lock_beside_those_that_were_asked_for() {
     assert_eq!(story.broken(), [Rule::OnlyWhatWasAsked]);
 }
 
-/// It was answered before something else was asked for, and takes effect after it: as if a crash had undone it first.
+/// The call was answered before another one was sent, and takes effect after it: as if a crash had undone it first.
 #[test]
 fn a_release_that_takes_effect_late() {
     let mut story = Story::default();
@@ -262,7 +262,7 @@ fn a_release_that_takes_effect_late() {
     assert_eq!(story.broken(), [Rule::OrderOfTime]);
 }
 
-/// A storage without a fence takes it, although each of them believes to hold the lock.
+/// A storage without a fence accepts it, although both writers believe that they hold the lock.
 #[test]
 fn a_write_after_one_with_a_larger_token() {
     let mut story = Story::default();

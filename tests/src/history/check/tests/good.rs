@@ -33,7 +33,7 @@ fn a_refusal() {
     passes(&story);
 }
 
-/// The holder dies, is cleaned up, and comes back to be refused.
+/// The holder dies, is cleaned up, and is refused when it comes back.
 #[test]
 fn a_zombie_that_is_fenced() {
     let mut story = Story::default();
@@ -43,7 +43,7 @@ fn a_zombie_that_is_fenced() {
     passes(&story);
 }
 
-/// Its writer was cut off, or killed: it may have taken effect.
+/// The writer was cut off, or killed: the write may have taken effect.
 #[test]
 fn an_unanswered_write_that_took_effect() {
     let mut story = Story::default();
@@ -59,7 +59,7 @@ fn an_unanswered_write_that_did_not() {
     passes(&story);
 }
 
-/// It was asked first, and took effect after what was asked and answered later.
+/// The call was sent first, and took effect after another call that was sent and answered later.
 #[test]
 fn an_unanswered_write_that_took_effect_late() {
     let mut story = Story::default();
@@ -69,7 +69,7 @@ fn an_unanswered_write_that_took_effect_late() {
     passes(&story);
 }
 
-/// The answer of an acquire was lost; nobody knows of the lock, until it is cleaned.
+/// The answer of an acquire was lost; no client knows of the lock until it is cleaned up.
 #[test]
 fn an_unanswered_acquire_that_got_the_lock() {
     let mut story = Story::default();
@@ -84,7 +84,7 @@ fn an_unanswered_acquire_that_got_nothing() {
     passes(&story);
 }
 
-/// The first try got the lock, the answer was lost, the second came too late: the client's reaper gives it back.
+/// The first try got the lock, its answer was lost, the second came too late: the client's reaper releases it.
 #[test]
 fn an_acquire_in_vain_whose_lock_is_given_back_behind_the_scenes() {
     let mut story = Story::default();
@@ -92,8 +92,8 @@ fn an_acquire_in_vain_whose_lock_is_given_back_behind_the_scenes() {
     passes(&story);
 }
 
-/// The connection broke while it waited; asked again it was served, and its forgotten self after it. Or it was the client
-/// that asked once more, to find out whether it held something.
+/// The connection broke while the call waited. The call was sent again and served, and the first
+/// sending was served after it. Or the client asked once more to find out whether it held a lock.
 #[test]
 fn a_request_that_was_served_twice() {
     let mut story = Story::default();
@@ -104,7 +104,7 @@ fn a_request_that_was_served_twice() {
     passes(&story);
 }
 
-/// The caller learns only by the second try that the first one was done.
+/// The caller learns only by the second try that the first one succeeded.
 #[test]
 fn an_unanswered_release() {
     let mut story = Story::default();
@@ -113,7 +113,7 @@ fn an_unanswered_release() {
     passes(&story);
 }
 
-/// Two calls at once may take effect in any order.
+/// Two concurrent calls may take effect in any order.
 #[test]
 fn calls_at_once() {
     let mut story = Story::default();
@@ -125,7 +125,7 @@ fn calls_at_once() {
     passes(&story);
 }
 
-/// Its locks go with it, in the same transaction.
+/// Its locks are removed with it, in the same transaction.
 #[test]
 fn a_service_that_leaves_in_order() {
     let mut story = Story::default();
@@ -159,7 +159,7 @@ fn several_locks_at_once() {
     passes(&story);
 }
 
-/// The answer was lost. Asked again it takes what has been freed meanwhile, and has the rest.
+/// The answer was lost. The repeated call takes what has been freed meanwhile, and keeps the rest.
 #[test]
 fn a_request_for_several_that_completes_what_it_has() {
     let mut story = Story::default();
@@ -175,7 +175,7 @@ fn a_request_for_several_that_completes_what_it_has() {
     passes(&story);
 }
 
-/// It got a part and took it back before it committed.
+/// The call took a part and gave it back before it committed.
 #[test]
 fn a_part_that_is_taken_back_at_once() {
     let mut story = Story::default();
@@ -190,7 +190,8 @@ fn a_part_that_is_taken_back_at_once() {
     passes(&story);
 }
 
-/// It was answered when it was sent again. What was sent first may still be under way, and is looked for when the locks are back.
+/// The repeated call was answered. The first sending may still
+/// run, and the client checks for it when the locks are released.
 #[test]
 fn a_request_for_several_that_is_settled_after_it_was_answered() {
     let mut story = Story::default();
@@ -205,7 +206,7 @@ fn a_request_for_several_that_is_settled_after_it_was_answered() {
     passes(&story);
 }
 
-/// The client was not told what became of its request, and asks for each of the locks alone to give it back.
+/// The client doesn't know the result of its request, and asks for each of the locks alone to give it back.
 #[test]
 fn a_request_for_several_that_is_settled() {
     let mut story = Story::default();
