@@ -5,7 +5,7 @@ use uuid::Uuid;
 use volguard::{Error, Session, Volguard};
 
 use crate::support::{
-    Fault, LEASE, LONG, MOMENT, Observer, Proxy, connect, outlives_its_lease, session, session_in, unique,
+    Fault, LEASE, LONG, MOMENT, Observer, Proxy, connect, outlives_its_lease, own, session, session_in, unique,
 };
 
 const ACQUIRE: &str = "volguard.acquire(";
@@ -22,7 +22,7 @@ async fn behind_a_proxy() -> (Proxy, Volguard, Session, Observer) {
 async fn cut_after_the_commit_the_same_request_gets_the_same_lock() {
     let (proxy, _volguard, session, observer) = behind_a_proxy().await;
     proxy.inject(ACQUIRE, Fault::LoseReply, 1);
-    let lock = session.acquire("volume", "1").wait(LONG).await.unwrap().unwrap();
+    let lock = session.acquire("volume", &own("1")).wait(LONG).await.unwrap().unwrap();
     assert!(proxy.struck());
     assert_eq!(observer.locks_of(&session).await, 1);
     lock.assert_held().await.unwrap();
@@ -35,7 +35,7 @@ async fn an_acquire_without_a_wait_is_repeated_once() {
     let (proxy, _volguard, session, _observer) = behind_a_proxy().await;
     for fault in [Fault::LoseReply, Fault::LoseStatement] {
         proxy.inject(ACQUIRE, fault, 1);
-        let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+        let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
         assert!(proxy.struck());
         assert!(lock.release().await.unwrap());
     }
@@ -45,11 +45,11 @@ async fn an_acquire_without_a_wait_is_repeated_once() {
 async fn a_lock_whose_answer_was_lost_for_good_is_released() {
     let (proxy, _volguard, session, observer) = behind_a_proxy().await;
     proxy.inject(ACQUIRE, Fault::LoseReply, 2);
-    let failed = session.acquire("volume", "1").await.unwrap_err();
+    let failed = session.acquire("volume", &own("1")).await.unwrap_err();
     assert!(matches!(failed, Error::Database(_)) && failed.is_retryable(), "{failed}");
     assert!(proxy.struck());
     observer.until(0, async |o| o.locks_of(&session).await).await;
-    assert!(session.acquire("volume", "1").wait(LONG).await.unwrap().is_some());
+    assert!(session.acquire("volume", &own("1")).wait(LONG).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_repeated_request_id_gets_the_lock_and_keeps_it() {
     let (proxy, _volguard, session, observer) = behind_a_proxy().await;
     let id = Uuid::new_v4();
     proxy.inject(ACQUIRE, Fault::LoseReply, 2);
-    let request = session.acquire("volume", "1").request_id(id);
+    let request = session.acquire("volume", &own("1")).request_id(id);
     request.clone().await.unwrap_err();
     let lock = request.wait(LONG).await.unwrap().unwrap();
     // The reaper would have enough rounds to release it.
@@ -71,7 +71,7 @@ async fn no_reconnect_no_lock_left_behind() {
     let (proxy, _volguard, session, observer) = behind_a_proxy().await;
     proxy.inject(ACQUIRE, Fault::LoseReply, 1);
     proxy.refuse(true);
-    session.acquire("volume", "1").wait(MOMENT).await.unwrap_err();
+    session.acquire("volume", &own("1")).wait(MOMENT).await.unwrap_err();
     assert!(proxy.struck());
     assert_eq!(observer.locks_of(&session).await, 1);
     proxy.refuse(false);
@@ -85,10 +85,10 @@ async fn a_wait_without_a_client_wins_nothing() {
     let elsewhere = session_in(&connect().await, &cluster).await;
     let volguard = proxy.builder().connect().await.unwrap();
     let session = session_in(&volguard, &cluster).await;
-    let held = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
+    let held = elsewhere.acquire("volume", &own("1")).await.unwrap().unwrap();
     // The backend still waits; the repeated request waits behind it.
     proxy.inject(ACQUIRE, Fault::CutWhileRunning, 1);
-    let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG).run());
+    let waiter = tokio::spawn(session.acquire("volume", &own("1")).wait(LONG).run());
     observer.until(1, async |_| i64::from(proxy.struck())).await;
     sleep(MOMENT).await;
     held.release().await.unwrap();
@@ -106,8 +106,8 @@ async fn asking_again_in_vain_forgets_no_wait_under_way() {
     let elsewhere = session_in(&connect().await, &cluster).await;
     let volguard = proxy.builder().connect().await.unwrap();
     let session = session_in(&volguard, &cluster).await;
-    let held = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
-    let request = session.acquire("volume", "1").request_id(Uuid::new_v4());
+    let held = elsewhere.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let request = session.acquire("volume", &own("1")).request_id(Uuid::new_v4());
     proxy.inject(ACQUIRE, Fault::CutWhileRunning, 1);
     let first = tokio::spawn(request.clone().wait(LONG * 2).run());
     observer.until(1, async |_| i64::from(proxy.struck())).await;
@@ -120,7 +120,7 @@ async fn asking_again_in_vain_forgets_no_wait_under_way() {
     held.release().await.unwrap();
     sleep(MOMENT).await;
     observer.until(0, async |o| o.locks_of(&session).await).await;
-    let next = elsewhere.acquire("volume", "1").wait(LONG).await.unwrap();
+    let next = elsewhere.acquire("volume", &own("1")).wait(LONG).await.unwrap();
     assert!(next.is_some());
 }
 
@@ -128,13 +128,13 @@ async fn asking_again_in_vain_forgets_no_wait_under_way() {
 async fn a_release_is_repeated_until_it_is_answered() {
     let (proxy, _volguard, session, observer) = behind_a_proxy().await;
     for fault in [Fault::LoseStatement, Fault::LoseReply] {
-        let lock = session.acquire("volume", "1").wait(LONG).await.unwrap().unwrap();
+        let lock = session.acquire("volume", &own("1")).wait(LONG).await.unwrap().unwrap();
         proxy.inject(RELEASE, fault, 3);
         let failed = lock.release().await.unwrap_err();
         assert!(failed.is_retryable(), "{failed}");
         observer.until(0, async |o| o.locks_of(&session).await).await;
     }
-    let lock = session.acquire("volume", "1").wait(LONG).await.unwrap().unwrap();
+    let lock = session.acquire("volume", &own("1")).wait(LONG).await.unwrap().unwrap();
     proxy.inject(RELEASE, Fault::LoseStatement, 3);
     drop(lock);
     observer.until(0, async |o| o.locks_of(&session).await).await;

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use volguard::{ClaimedCleanup, Error, Loss, Session, UpdateOutcome};
 
-use crate::support::{Fault, LONG, MOMENT, Observer, Proxy, code, connect, session_in, unique};
+use crate::support::{Fault, LONG, MOMENT, Observer, Proxy, code, connect, own, plain, session_in, unique};
 
 const SOON: Duration = Duration::from_millis(50);
 
@@ -19,7 +19,7 @@ async fn crashed(observer: &Observer, host: &str, cluster: &str, ids: &[&str]) -
     const ACQUIRE: &str = "SELECT volguard.acquire($1, 'volume', $2, status => 'deleting', details => '{\"step\": 3}')";
     let service_id = observer.number(REGISTER, &[&host, &cluster]).await;
     for id in ids {
-        observer.number(ACQUIRE, &[&service_id, id]).await;
+        observer.number(ACQUIRE, &[&service_id, &own(id)]).await;
     }
     const LEAVE: &str = "SELECT volguard.deregister_service($1)";
     assert_eq!(observer.number(LEAVE, &[&service_id]).await, ids.len() as i64);
@@ -51,20 +51,20 @@ async fn claimed_work_is_a_lock_until_it_is_finished() {
     let none = session.claim_cleanup().resource_type("share").await;
     assert!(none.unwrap().is_empty());
     let work = one(&session).await;
-    assert_eq!((work.resource_type(), work.resource_id(), work.lock_name()), ("volume", "v", ""));
+    assert_eq!((work.resource_type(), plain(work.resource_id()), work.lock_name()), ("volume", "v", ""));
     assert_eq!((work.status(), work.crashed_service_id()), ("deleting", dead));
     assert_eq!(work.details(), Some(&json!({"step": 3})));
     work.assert_held().await.unwrap();
     work.set_status("wiping").await.unwrap();
     assert!(session.claim_cleanup().max_rows(10).await.unwrap().is_empty());
-    assert!(session.acquire("volume", "v").await.unwrap().is_none());
+    assert!(session.acquire("volume", &own("v")).await.unwrap().is_none());
     // It survives a reconcile, because the session knows it.
     assert_eq!(session.reconcile().await.unwrap(), 0);
     let update = volguard.update(&table).key("id", "v").set("status", "error").fenced_by(&work);
     assert!(matches!(update.clone().execute().await.unwrap(), UpdateOutcome::Updated(_)));
     assert!(work.finish_cleanup().await.unwrap());
     assert!(matches!(update.execute().await.unwrap(), UpdateOutcome::Fenced));
-    assert!(session.acquire("volume", "v").await.unwrap().is_some());
+    assert!(session.acquire("volume", &own("v")).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -129,11 +129,11 @@ async fn handlers_share_the_work_and_each_piece_is_done_once() {
                 tokio::task::yield_now().await;
                 let attempt = {
                     let mut handled = handled.lock().unwrap();
-                    let by = handled.entry(work.resource_id().to_owned()).or_default();
+                    let by = handled.entry(plain(work.resource_id()).to_owned()).or_default();
                     by.push(number);
                     by.len()
                 };
-                match (work.resource_id(), attempt) {
+                match (plain(work.resource_id()), attempt) {
                     ("v-3", 1) => Err("a first attempt that fails"),
                     ("v-7", 1) => panic!("a first attempt that panics"),
                     _ => Ok(()),
@@ -200,11 +200,11 @@ async fn a_service_cleans_up_after_its_earlier_incarnation() {
     // The work is its own for the time being.
     let mut claimed = elsewhere.claim_cleanup().max_rows(10).await.unwrap();
     let other = claimed.pop().expect("the other's work");
-    assert_eq!((other.resource_id(), claimed.len()), ("other", 0));
+    assert_eq!((plain(other.resource_id()), claimed.len()), ("other", 0));
     drop(other);
     observer.until(1, async |o| waiting(o, others).await).await;
     let handler = |work: Arc<ClaimedCleanup>| async move {
-        match work.resource_id() {
+        match plain(work.resource_id()) {
             "b" => Err("b is not to be repaired"),
             "other" => panic!("the work of another service"),
             _ => Ok(()),

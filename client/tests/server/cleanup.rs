@@ -2,7 +2,7 @@
 
 use volguard::{CleanedService, Cleanup, CleanupState, Error};
 
-use crate::support::{LONG, Observer, code, connect, session_in, unique};
+use crate::support::{LONG, Observer, code, connect, own, session_in, unique};
 
 /// A service that held these and died.
 async fn crashed(observer: &Observer, cluster: &str, locks: &[(&str, &str, Option<&str>)]) -> i64 {
@@ -77,7 +77,7 @@ async fn a_live_service_is_not_cleaned() {
 #[tokio::test]
 async fn a_waiter_gets_the_lock_of_a_dead_service() {
     let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
-    crashed(&observer, &cluster, &[("volume", "1", None)]).await;
+    crashed(&observer, &cluster, &[("volume", &own("1"), None)]).await;
     let session = session_in(&volguard, &cluster).await;
-    assert!(session.acquire("volume", "1").wait(LONG).await.unwrap().is_some());
+    assert!(session.acquire("volume", &own("1")).wait(LONG).await.unwrap().is_some());
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use volguard::{Session, StatementMode, Volguard};
 
-use crate::support::{LONG, MOMENT, Observer, connect, direct, named, session, session_in, unique};
+use crate::support::{LONG, MOMENT, Observer, connect, direct, named, own, session, session_in, unique};
 
 /// Polls a future at most so often, then drops it. `true` if it was done by then.
 async fn poll_times(times: usize, future: impl Future) -> bool {
@@ -26,7 +26,7 @@ async fn poll_times(times: usize, future: impl Future) -> bool {
 
 async fn nothing_stays(observer: &Observer, session: &Session) {
     observer.until(0, async |o| o.locks_of(session).await).await;
-    let lock = session.acquire("volume", "1").wait(LONG).await.unwrap();
+    let lock = session.acquire("volume", &own("1")).wait(LONG).await.unwrap();
     assert!(lock.unwrap().release().await.unwrap());
 }
 
@@ -36,7 +36,7 @@ async fn an_acquire_dropped_at_every_await() {
     let session = session(&volguard).await;
     let mut done = 0;
     for times in 1.. {
-        let acquire = async { drop(session.acquire("volume", "1").wait(LONG).await.unwrap()) };
+        let acquire = async { drop(session.acquire("volume", &own("1")).wait(LONG).await.unwrap()) };
         done += usize::from(poll_times(times, acquire).await);
         nothing_stays(&observer, &session).await;
         if done == 3 {
@@ -51,7 +51,7 @@ async fn an_acquire_dropped_at_every_moment() {
     let session = session(&volguard).await;
     let mut cut_off = 0;
     for step in 0..60 {
-        let acquire = session.acquire("volume", "1").wait(LONG);
+        let acquire = session.acquire("volume", &own("1")).wait(LONG);
         let moment = Duration::from_micros(step * 50);
         cut_off += usize::from(timeout(moment, acquire.run()).await.is_err());
         if step % 10 == 0 {
@@ -67,7 +67,7 @@ async fn a_release_dropped_at_every_await() {
     let (volguard, observer) = (connect().await, Observer::new().await);
     let session = session(&volguard).await;
     for times in 0..3 {
-        let lock = session.acquire("volume", "1").wait(LONG).await.unwrap().unwrap();
+        let lock = session.acquire("volume", &own("1")).wait(LONG).await.unwrap().unwrap();
         poll_times(times, lock.release()).await;
         nothing_stays(&observer, &session).await;
     }
@@ -83,8 +83,8 @@ async fn a_dropped_wait_ends_on_the_server() {
     config.application_name(&name);
     let volguard = Volguard::builder().config(config).connect().await.unwrap();
     let session = session_in(&volguard, &cluster).await;
-    let held = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
-    let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG * 3).run());
+    let held = elsewhere.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let waiter = tokio::spawn(session.acquire("volume", &own("1")).wait(LONG * 3).run());
     observer.until(1, async |o| o.acquires_of(&name).await).await;
     waiter.abort();
     assert!(waiter.await.unwrap_err().is_cancelled());
@@ -102,14 +102,14 @@ async fn a_dropped_wait_that_goes_on_wins_nothing() {
     let (name, mode) = (unique("app"), StatementMode::Unnamed);
     let builder = named(&name).statement_mode(mode).pool_size(2);
     let session = session_in(&builder.connect().await.unwrap(), &cluster).await;
-    let held = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
-    let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG * 3).run());
+    let held = elsewhere.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let waiter = tokio::spawn(session.acquire("volume", &own("1")).wait(LONG * 3).run());
     observer.until(1, async |o| o.acquires_of(&name).await).await;
     waiter.abort();
     assert!(timeout(MOMENT, session.lost()).await.is_err());
     assert_eq!(observer.acquires_of(&name).await, 1);
     held.release().await.unwrap();
-    let next = elsewhere.acquire("volume", "1").wait(LONG).await.unwrap();
+    let next = elsewhere.acquire("volume", &own("1")).wait(LONG).await.unwrap();
     next.unwrap().release().await.unwrap();
     nothing_stays(&observer, &session).await;
 }
@@ -121,8 +121,8 @@ async fn a_wait_dropped_as_it_is_served_leaves_no_lock() {
     let elsewhere = session_in(&volguard, &cluster).await;
     let session = session_in(&volguard, &cluster).await;
     for step in 0..30 {
-        let held = elsewhere.acquire("volume", "1").wait(LONG).await.unwrap().unwrap();
-        let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG).run());
+        let held = elsewhere.acquire("volume", &own("1")).wait(LONG).await.unwrap().unwrap();
+        let waiter = tokio::spawn(session.acquire("volume", &own("1")).wait(LONG).run());
         sleep(Duration::from_millis(5)).await;
         let release = tokio::spawn(held.release());
         sleep(Duration::from_micros(step * 100)).await;
@@ -137,9 +137,9 @@ async fn a_wait_dropped_as_it_is_served_leaves_no_lock() {
 #[tokio::test]
 async fn a_dropped_place_in_the_line_is_no_gap() {
     let session = session(&connect().await).await;
-    let held = session.acquire("volume", "1").await.unwrap().unwrap();
-    let first = tokio::spawn(session.acquire("volume", "1").wait(LONG).run());
-    let second = tokio::spawn(session.acquire("volume", "1").wait(LONG).run());
+    let held = session.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let first = tokio::spawn(session.acquire("volume", &own("1")).wait(LONG).run());
+    let second = tokio::spawn(session.acquire("volume", &own("1")).wait(LONG).run());
     sleep(MOMENT / 3).await;
     first.abort();
     held.release().await.unwrap();

@@ -2,7 +2,7 @@
 
 use volguard::{EventKind, EventLog};
 
-use crate::support::{code, connect, session_in, unique};
+use crate::support::{code, connect, own, session_in, unique};
 
 #[tokio::test]
 async fn acts_of_force_are_recorded() {
@@ -38,7 +38,7 @@ async fn a_cluster_is_disabled_and_enabled() {
         volguard.set_cluster_disabled(&cluster, disabled, reason).await.unwrap();
     }
     // It works like any other.
-    let lock = session.acquire("volume", "v").await.unwrap();
+    let lock = session.acquire("volume", &own("v")).await.unwrap();
     lock.expect("free").release().await.unwrap();
     session.stop().await.unwrap();
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use tokio::time::timeout;
 use volguard::{CancellationToken, Error, Loss, Session};
 
-use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, session, unique};
+use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, own, session, unique};
 
 /// Records when it is dropped.
 struct Work(Arc<OnceLock<SystemTime>>);
@@ -39,10 +39,10 @@ async fn short_lived(proxy: &Proxy, cluster: &str) -> Session {
 #[tokio::test]
 async fn work_that_ends_in_time_has_its_result() {
     let session = session(&connect().await).await;
-    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
     assert_eq!(lock.run(async { lock.token() }).await, Ok(lock.token()));
     assert_eq!(session.run(async { 7 }).await, Ok(7));
-    let set = session.acquire_all([("volume", "2"), ("volume", "3")]);
+    let set = session.acquire_all([("volume", &*own("2")), ("volume", &*own("3"))]);
     let set = set.await.unwrap().unwrap();
     assert_eq!(set.run(async { 8 }).await, Ok(8));
 }
@@ -52,8 +52,8 @@ async fn work_that_ends_in_time_has_its_result() {
 async fn work_is_dropped_before_the_lease_ends_on_the_server() {
     let (proxy, observer, cluster) = (Proxy::start().await, Observer::new().await, unique("cluster"));
     let session = short_lived(&proxy, &cluster).await;
-    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
-    let set = session.acquire_all([("volume", "2"), ("volume", "3")]);
+    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let set = session.acquire_all([("volume", &*own("2")), ("volume", &*own("3"))]);
     let set = set.await.unwrap().unwrap();
     let works = [Work::new(), Work::new(), Work::new()];
     let dropped = works.each_ref().map(|(_, dropped)| Arc::clone(dropped));
@@ -79,8 +79,8 @@ async fn work_is_dropped_before_the_lease_ends_on_the_server() {
 #[tokio::test]
 async fn work_ends_with_its_own_lock() {
     let (observer, session) = (Observer::new().await, session(&connect().await).await);
-    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
-    let other = session.acquire("volume", "2").await.unwrap().unwrap();
+    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let other = session.acquire("volume", &own("2")).await.unwrap().unwrap();
     let token = lock.token();
     observer.run(&format!("SELECT volguard.force_release({token}, 'a test')")).await;
     let (work, dropped) = Work::new();
@@ -96,10 +96,10 @@ async fn work_ends_with_its_own_lock() {
 #[tokio::test]
 async fn a_locks_cancellation_token_is_cancelled_before_its_release() {
     let session = session(&connect().await).await;
-    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
     let told = lock.cancellation_token();
     assert!(lock.release().await.unwrap() && told.is_cancelled());
-    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
     let told = lock.cancellation_token();
     assert!(!told.is_cancelled());
     drop(lock);
@@ -123,7 +123,7 @@ async fn stopping_gives_no_lock_away_before_the_work_under_it_has_ended() {
     let held = Arc::new(AtomicU32::new(7));
     let runtime = tokio::runtime::Handle::current();
     let slow = Slow(Arc::clone(&held), runtime, Arc::clone(&observer), session.service_id());
-    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
     let (begun, has_begun) = tokio::sync::oneshot::channel();
     let work = tokio::spawn(async move {
         let work = async {
@@ -147,7 +147,7 @@ async fn stopping_gives_no_lock_away_before_the_work_under_it_has_ended() {
 #[tokio::test]
 async fn no_step_begins_after_the_loss_however_late_the_timers_are() {
     let session = short_lived(&Proxy::start().await, &unique("cluster")).await;
-    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
     let steps = AtomicU32::new(0);
     let work = async {
         steps.fetch_add(1, Ordering::SeqCst);
@@ -165,7 +165,7 @@ async fn no_step_begins_after_the_loss_however_late_the_timers_are() {
 async fn an_assertion_that_is_answered_too_late_is_none() {
     let (proxy, cluster) = (Proxy::start().await, unique("cluster"));
     let session = short_lived(&proxy, &cluster).await;
-    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
     proxy.delay_replies(LEASE * 2);
     let answer = timeout(LONG, lock.assert_held()).await.unwrap();
     assert!(matches!(answer, Err(Error::SessionLost(Loss::LeaseRanOut))), "{answer:?}");
@@ -175,7 +175,7 @@ async fn an_assertion_that_is_answered_too_late_is_none() {
 #[tokio::test]
 async fn a_cancellation_token_needs_no_runtime() {
     let session = short_lived(&Proxy::start().await, &unique("cluster")).await;
-    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
     let tokens = [session.cancellation_token(), lock.cancellation_token()];
     std::thread::sleep(LEASE);
     assert!(tokens.iter().all(CancellationToken::is_cancelled));

@@ -4,7 +4,7 @@ use std::future::pending;
 use tokio::time::timeout;
 use volguard::{Error, Loss};
 
-use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, unique};
+use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, own, unique};
 
 #[tokio::test]
 async fn a_lost_session_is_followed_by_a_new_one() {
@@ -14,7 +14,7 @@ async fn a_lost_session_is_followed_by_a_new_one() {
     let registration = registration.cluster(&unique("cluster")).lease(LEASE);
     let mut incarnations = registration.incarnations();
     let first = incarnations.next().await.unwrap().unwrap();
-    let lock = first.acquire("volume", "1").await.unwrap().unwrap();
+    let lock = first.acquire("volume", &own("1")).await.unwrap().unwrap();
     assert!(timeout(MOMENT, incarnations.next()).await.is_err());
 
     proxy.freeze_open();
@@ -33,10 +33,10 @@ async fn a_lost_session_is_followed_by_a_new_one() {
     assert_eq!(observer.up(second.service_id()).await, 1);
 
     // What the first held has been cleaned up, and is free.
-    let wait = second.acquire("volume", "1").wait(LONG);
+    let wait = second.acquire("volume", &own("1")).wait(LONG);
     let again = wait.await.unwrap().unwrap();
     assert!(again.token() > lock.token());
-    let refused = first.acquire("volume", "2").await.unwrap_err();
+    let refused = first.acquire("volume", &own("2")).await.unwrap_err();
     assert!(matches!(refused, Error::SessionLost(_)), "{refused}");
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use volguard::{ConnectBuilder, Janitor, Session, Volguard};
 
-use crate::support::{LONG, Observer, client, connect, named, unique};
+use crate::support::{LONG, Observer, client, connect, named, own, unique};
 
 /// A dead service, with a lock.
 async fn doomed(observer: &Observer, cluster: &str) -> i64 {
@@ -113,10 +113,10 @@ async fn a_pool_full_of_waiters_does_not_keep_it_from_its_work() {
     let (volguard, observer) = (builder.pool_size(2).connect().await.unwrap(), Observer::new().await);
     let (cluster, reports) = (unique("cluster"), Reports::default());
     let holder = session(&client().connect().await.unwrap(), &cluster, None).await;
-    let lock = holder.acquire("volume", "v").await.unwrap().expect("free");
+    let lock = holder.acquire("volume", &own("v")).await.unwrap().expect("free");
     let session = session(&volguard, &cluster, reports.janitor()).await;
     let waiter = session.clone();
-    let waiting = tokio::spawn(async move { waiter.acquire("volume", "v").wait(LONG * 3).await });
+    let waiting = tokio::spawn(async move { waiter.acquire("volume", &own("v")).wait(LONG * 3).await });
     observer.until(1, async |o| o.acquires_of(&name).await).await;
     let dead = doomed(&observer, &cluster).await;
     until_cleaned(&observer, dead).await;

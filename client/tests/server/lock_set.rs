@@ -6,9 +6,14 @@ use tokio::time::timeout;
 use uuid::Uuid;
 use volguard::{Error, Lock, LockSet, Loss, Session, UpdateOutcome, Wanted};
 
-use crate::support::{Fault, LONG, MOMENT, Observer, Proxy, code, connect, session, session_in, unique};
+use crate::support::{Fault, LONG, MOMENT, Observer, Proxy, code, connect, own, plain, session, session_in, unique};
 
 const KEYS: [(&str, &str); 3] = [("volume", "3"), ("volume", "1"), ("snapshot", "2")];
+
+/// The same, of the running test.
+fn keys() -> [Wanted; 3] {
+    KEYS.map(|(kind, id)| Wanted::new(kind, &own(id)))
+}
 
 async fn two_sessions() -> (Session, Session) {
     let (volguard, cluster) = (connect().await, unique("cluster"));
@@ -16,7 +21,7 @@ async fn two_sessions() -> (Session, Session) {
 }
 
 async fn take(session: &Session) -> LockSet {
-    let wanted = session.acquire_all(KEYS).wait(LONG);
+    let wanted = session.acquire_all(keys()).wait(LONG);
     wanted.await.unwrap().unwrap()
 }
 
@@ -24,21 +29,21 @@ async fn take(session: &Session) -> LockSet {
 async fn all_or_none() {
     let (one, two) = two_sessions().await;
     let observer = Observer::new().await;
-    let busy = two.acquire("volume", "1").await.unwrap().unwrap();
-    assert!(one.acquire_all(KEYS).await.unwrap().is_none());
-    assert!(one.acquire_all(KEYS).wait(MOMENT).await.unwrap().is_none());
+    let busy = two.acquire("volume", &own("1")).await.unwrap().unwrap();
+    assert!(one.acquire_all(keys()).await.unwrap().is_none());
+    assert!(one.acquire_all(keys()).wait(MOMENT).await.unwrap().is_none());
     assert_eq!(observer.locks_of(&one).await, 0);
     busy.release().await.unwrap();
 
     let set = take(&one).await;
-    let keys: Vec<_> = set.locks().iter().map(|lock| (lock.resource_type(), lock.resource_id())).collect();
-    assert_eq!(keys, KEYS);
+    let got: Vec<_> = set.locks().iter().map(|lock| (lock.resource_type(), plain(lock.resource_id()))).collect();
+    assert_eq!(got, KEYS);
     for lock in set.locks() {
         lock.assert_held().await.unwrap();
         assert_eq!(lock.request_id(), set.locks()[0].request_id());
     }
-    assert!(two.acquire_all(KEYS).await.unwrap().is_none());
-    assert!(two.acquire("snapshot", "2").await.unwrap().is_none());
+    assert!(two.acquire_all(keys()).await.unwrap().is_none());
+    assert!(two.acquire("snapshot", &own("2")).await.unwrap().is_none());
     let tokens: Vec<_> = set.locks().iter().map(Lock::token).collect();
     assert_eq!(set.release().await.unwrap(), 3);
     let next = take(&two).await;
@@ -51,8 +56,8 @@ async fn all_or_none() {
 async fn a_waiter_takes_over() {
     let (one, two) = two_sessions().await;
     let held = take(&one).await;
-    let waiter = tokio::spawn(two.acquire_all(KEYS).wait(LONG).run());
-    let behind = tokio::spawn(two.acquire("volume", "1").wait(LONG).run());
+    let waiter = tokio::spawn(two.acquire_all(keys()).wait(LONG).run());
+    let behind = tokio::spawn(two.acquire("volume", &own("1")).wait(LONG).run());
     assert_eq!(held.release().await.unwrap(), 3);
     let set = timeout(LONG, waiter).await.unwrap().unwrap().unwrap();
     assert!(!behind.is_finished());
@@ -65,17 +70,17 @@ async fn a_waiter_takes_over() {
 async fn each_lock_has_a_name_a_status_and_details_of_its_own() {
     let (session, observer) = (session(&connect().await).await, Observer::new().await);
     let wanted = [
-        Wanted::new("volume", "1").status("copying"),
-        Wanted::new("volume", "2").lock_name("data").details(json!({"a": [1, "b"]})),
+        Wanted::new("volume", &own("1")).status("copying"),
+        Wanted::new("volume", &own("2")).lock_name("data").details(json!({"a": [1, "b"]})),
     ];
     let set = session.acquire_all(wanted).await.unwrap().unwrap();
     let seen = async |condition: &str| {
         let sql = format!("SELECT count(*) FROM volguard.lock_status WHERE service_id = $1 AND {condition}");
         observer.number(&sql, &[&session.service_id()]).await
     };
-    let first = "resource_id = '1' AND lock_name = '' AND status = 'copying' AND details IS NULL";
+    let first = "resource_id LIKE '%/1' AND lock_name = '' AND status = 'copying' AND details IS NULL";
     assert_eq!(seen(first).await, 1);
-    let second = r#"resource_id = '2' AND lock_name = 'data' AND status IS NULL AND details = '{"a": [1, "b"]}'"#;
+    let second = r#"resource_id LIKE '%/2' AND lock_name = 'data' AND status IS NULL AND details = '{"a": [1, "b"]}'"#;
     assert_eq!(seen(second).await, 1);
     assert_eq!(set.locks()[1].lock_name(), "data");
     set.release().await.unwrap();
@@ -88,11 +93,11 @@ async fn waits_form_no_circle() {
     let mut tasks = JoinSet::new();
     for turn in 0..8 {
         let session = if turn % 2 == 0 { &one } else { &two }.clone();
-        let mut keys = KEYS;
+        let mut keys = keys();
         keys.rotate_left(turn % 3);
         tasks.spawn(async move {
             for _ in 0..10 {
-                let set = session.acquire_all(keys).wait(LONG).await.unwrap().unwrap();
+                let set = session.acquire_all(keys.clone()).wait(LONG).await.unwrap().unwrap();
                 assert_eq!(set.release().await.unwrap(), 3);
             }
         });
@@ -107,9 +112,9 @@ async fn a_dropped_set_is_released() {
     assert_eq!(take(&two).await.release().await.unwrap(), 3);
     let mut locks = take(&one).await.into_locks();
     assert!(locks.remove(1).release().await.unwrap());
-    let freed = two.acquire("volume", "1").await.unwrap();
+    let freed = two.acquire("volume", &own("1")).await.unwrap();
     assert!(freed.unwrap().release().await.unwrap());
-    assert!(two.acquire("volume", "3").await.unwrap().is_none());
+    assert!(two.acquire("volume", &own("3")).await.unwrap().is_none());
     drop(locks);
     assert_eq!(take(&two).await.release().await.unwrap(), 3);
 }
@@ -140,10 +145,10 @@ async fn one_lock_that_is_lost_is_noticed() {
 #[tokio::test]
 async fn a_list_that_cant_be_is_refused() {
     let (session, observer) = (session(&connect().await).await, Observer::new().await);
-    let status = |name| Wanted::new("volume", "1").lock_name(name).status("busy");
+    let status = |name| Wanted::new("volume", &own("1")).lock_name(name).status("busy");
     for wanted in [
         vec![],
-        vec![Wanted::new("volume", "1"), Wanted::new("volume", "1")],
+        vec![Wanted::new("volume", &own("1")), Wanted::new("volume", &own("1"))],
         vec![Wanted::new("", "1")],
         vec![status("a"), status("b")],
         vec![Wanted::new("volume", &"x".repeat(10_000))],
@@ -154,19 +159,19 @@ async fn a_list_that_cant_be_is_refused() {
     }
     assert_eq!(observer.locks_of(&session).await, 0);
     // A refused request blocks no other.
-    assert!(session.acquire("volume", "1").await.unwrap().is_some());
+    assert!(session.acquire("volume", &own("1")).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn a_request_id_is_for_one_list() {
     let session = session(&connect().await).await;
     let id = Uuid::new_v4();
-    let one = session.acquire_all([KEYS[0]]).request_id(id);
+    let one = session.acquire_all([keys()[0].clone()]).request_id(id);
     let held = one.await.unwrap().unwrap();
-    let more = session.acquire_all(KEYS).request_id(id).await.unwrap();
+    let more = session.acquire_all(keys()).request_id(id).await.unwrap();
     assert!(more.is_none(), "not free within the session");
     held.release().await.unwrap();
-    let all = session.acquire_all(KEYS).request_id(id).await.unwrap();
+    let all = session.acquire_all(keys()).request_id(id).await.unwrap();
     assert_eq!(all.unwrap().release().await.unwrap(), 3);
 }
 
@@ -196,16 +201,18 @@ async fn what_an_operator_has_left_of_a_lost_answer_is_released() {
     let observer = Observer::new().await;
     let id = Uuid::new_v4();
     proxy.inject("volguard.acquire", Fault::LoseReply, usize::MAX);
-    let failed = session.acquire_all(KEYS).request_id(id).await.unwrap_err();
+    let failed = session.acquire_all(keys()).request_id(id).await.unwrap_err();
     assert!(failed.is_retryable(), "{failed}");
     assert_eq!(observer.locks_of(&session).await, 3);
     let force = "SELECT count(volguard.force_release(token, 'test')) FROM volguard.lock_status \
-                 WHERE service_id = $1 AND resource_id = '1'";
+                 WHERE service_id = $1 AND resource_id LIKE '%/1'";
     assert_eq!(observer.number(force, &[&session.service_id()]).await, 1);
     let whole = format!(
-        "SELECT count(*) FROM volguard.acquire_all({}, '[{{\"resource_type\": \"volume\", \"resource_id\": \"3\"}}, \
-         {{\"resource_type\": \"volume\", \"resource_id\": \"1\"}}]', request_id => '{id}')",
-        session.service_id()
+        "SELECT count(*) FROM volguard.acquire_all({}, '[{{\"resource_type\": \"volume\", \"resource_id\": \"{}\"}}, \
+         {{\"resource_type\": \"volume\", \"resource_id\": \"{}\"}}]', request_id => '{id}')",
+        session.service_id(),
+        own("3"),
+        own("1")
     );
     let refused = connect().await.pool().get().await.unwrap();
     let refused = refused.query_typed(&whole, &[]).await.unwrap_err();

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 use volguard::{Error, Lock, Loss, Session};
 
-use crate::support::{LONG, MOMENT, Observer, code, connect, session, session_in, unique};
+use crate::support::{LONG, MOMENT, Observer, code, connect, own, plain, session, session_in, unique};
 
 async fn two_sessions() -> (Session, Session) {
     let (volguard, cluster) = (connect().await, unique("cluster"));
@@ -15,16 +15,16 @@ async fn two_sessions() -> (Session, Session) {
 }
 
 async fn take(session: &Session, id: &str) -> Lock {
-    session.acquire("volume", id).wait(LONG).await.unwrap().unwrap()
+    session.acquire("volume", &own(id)).wait(LONG).await.unwrap().unwrap()
 }
 
 #[tokio::test]
 async fn one_holder_at_a_time_and_tokens_grow() {
     let (one, two) = two_sessions().await;
     let first = take(&one, "1").await;
-    assert!(two.acquire("volume", "1").await.unwrap().is_none());
-    assert!(one.acquire("volume", "1").await.unwrap().is_none());
-    let other_name = two.acquire("volume", "1").lock_name("data").await.unwrap();
+    assert!(two.acquire("volume", &own("1")).await.unwrap().is_none());
+    assert!(one.acquire("volume", &own("1")).await.unwrap().is_none());
+    let other_name = two.acquire("volume", &own("1")).lock_name("data").await.unwrap();
     assert_eq!(other_name.unwrap().lock_name(), "data");
     let token = first.token();
     assert!(first.release().await.unwrap());
@@ -35,9 +35,9 @@ async fn one_holder_at_a_time_and_tokens_grow() {
 async fn a_waiter_takes_over() {
     let (one, two) = two_sessions().await;
     let held = take(&one, "1").await;
-    let waiter = tokio::spawn(two.acquire("volume", "1").wait(LONG).run());
+    let waiter = tokio::spawn(two.acquire("volume", &own("1")).wait(LONG).run());
     let began = Instant::now();
-    let late = one.acquire("volume", "1").wait(MOMENT).await.unwrap();
+    let late = one.acquire("volume", &own("1")).wait(MOMENT).await.unwrap();
     assert!(late.is_none() && began.elapsed() >= MOMENT && began.elapsed() < LONG / 2);
     assert!(!waiter.is_finished());
     held.release().await.unwrap();
@@ -49,7 +49,7 @@ async fn a_wait_ends_in_time_on_the_server() {
     let (one, two) = two_sessions().await;
     let _held = take(&one, "1").await;
     let began = Instant::now();
-    assert!(two.acquire("volume", "1").wait(MOMENT).await.unwrap().is_none());
+    assert!(two.acquire("volume", &own("1")).wait(MOMENT).await.unwrap().is_none());
     assert!(began.elapsed() >= MOMENT && began.elapsed() < LONG / 2);
 }
 
@@ -59,7 +59,7 @@ async fn a_lock_knows_what_it_is() {
     let session = session(&connect().await).await;
     let id = Uuid::new_v4();
     let lock = session
-        .acquire("volume", "1")
+        .acquire("volume", &own("1"))
         .lock_name("data")
         .status("extending")
         .request_id(id)
@@ -67,7 +67,7 @@ async fn a_lock_knows_what_it_is() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!((lock.resource_type(), lock.resource_id(), lock.lock_name()), ("volume", "1", "data"));
+    assert_eq!((lock.resource_type(), plain(lock.resource_id()), lock.lock_name()), ("volume", "1", "data"));
     assert_eq!(lock.request_id(), id);
     const SQL: &str = "SELECT count(*) FROM volguard.lock_status WHERE token = $1 AND lock_name = 'data' \
          AND status = 'extending' AND request_id = $2 AND details = '{\"by\": 1500}'";
@@ -93,7 +93,7 @@ async fn a_lock_taken_away_is_lost_once_the_server_says_so() {
     let refused = lock.set_status(Some("x")).await.unwrap_err();
     assert!(matches!(refused, Error::TokenNotHeld(_)), "{refused}");
     assert!(!lock.release().await.unwrap());
-    assert!(session.acquire("volume", "1").await.unwrap().is_some());
+    assert!(session.acquire("volume", &own("1")).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn many_locks_go_in_one_release() {
     }
     assert_eq!(session.release_all(locks).await.unwrap(), 10);
     assert_eq!(observer.locks_of(&session).await, 0);
-    assert!(session.acquire("volume", "3").await.unwrap().is_some());
+    assert!(session.acquire("volume", &own("3")).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -168,22 +168,22 @@ async fn bad_requests_are_refused_with_a_hint() {
         session.acquire("", "1"),
         session.acquire("volume", ""),
         session.acquire("volume", &endless),
-        session.acquire("volume", "1").status(""),
+        session.acquire("volume", &own("1")).status(""),
     ] {
         let refused = request.await.unwrap_err();
         assert_eq!(code(&refused), Some("22023"), "{refused}");
         assert!(refused.database_error().unwrap().hint().is_some());
     }
     // An endless wait is just a long one.
-    let lock = session.acquire("volume", "1").wait(Duration::MAX).await.unwrap();
+    let lock = session.acquire("volume", &own("1")).wait(Duration::MAX).await.unwrap();
     assert!(lock.is_some());
 }
 
 #[tokio::test]
 async fn an_operator_can_forget_a_resource() {
     let volguard = connect().await;
-    let (session, id) = (session(&volguard).await, unique("volume"));
-    let _plain = take(&session, &id).await;
+    let (session, id) = (session(&volguard).await, own("1"));
+    let _plain = take(&session, "1").await;
     let _work = session.acquire("volume", &id).lock_name("w").status("s").await.unwrap().unwrap();
     assert_eq!(volguard.reset_resource("volume", &id).await.unwrap(), 2);
     assert_eq!(volguard.reset_resource("volume", &id).await.unwrap(), 0);

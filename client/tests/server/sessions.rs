@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use volguard::{Error, Loss, Volguard};
 
 use crate::support::{
-    LEASE, LONG, Observer, Proxy, client, code, connect, date, named, outlives_its_lease, session_in, unique,
+    LEASE, LONG, Observer, Proxy, client, code, connect, date, named, outlives_its_lease, own, session_in, unique,
 };
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn is_lost_before_the_lease_ends_on_the_server() {
     let volguard = proxy.builder().connect().await.unwrap();
     let registration = volguard.register(&unique("host"), "test").lease(LEASE);
     let session = registration.start().await.unwrap();
-    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
     proxy.freeze_all();
     let loss = timeout(LONG, lock.lost()).await.unwrap();
     let end = observer.end_of_lease(session.service_id()).await;
@@ -98,7 +98,7 @@ async fn is_lost_before_the_lease_ends_on_the_server() {
     assert_eq!((loss, session.loss()), (Loss::LeaseRanOut, Some(Loss::LeaseRanOut)));
     assert!(session.is_lost() && lock.is_lost());
     // Refused here; the frozen network would not answer at all.
-    let refused = timeout(LONG, session.acquire("volume", "2").run()).await.unwrap();
+    let refused = timeout(LONG, session.acquire("volume", &own("2")).run()).await.unwrap();
     assert!(matches!(refused, Err(Error::SessionLost(Loss::LeaseRanOut))));
     let refused = timeout(LONG, lock.assert_held()).await.unwrap();
     assert!(matches!(refused, Err(Error::SessionLost(_))));
@@ -135,11 +135,11 @@ async fn a_stopped_process_finds_itself_lost_at_its_first_look() {
     let volguard = connect().await;
     let registration = volguard.register(&unique("host"), "test").lease(LEASE);
     let session = registration.start().await.unwrap();
-    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
     stop_the_process(LEASE);
     assert!(session.is_lost() && lock.is_lost());
     assert_eq!(session.loss(), Some(Loss::LeaseRanOut));
-    let refused = session.acquire("volume", "2").await;
+    let refused = session.acquire("volume", &own("2")).await;
     assert!(matches!(refused, Err(Error::SessionLost(_))));
     // The server would still accept a heartbeat; the loss stays.
     assert!(timeout(LONG, session.lost()).await.is_ok() && session.is_lost());
@@ -155,11 +155,12 @@ async fn a_lock_won_while_the_process_stood_still_is_given_back() {
     // The holder lives in a thread of its own, and releases while this one is stopped.
     let (held, is_held) = std::sync::mpsc::channel();
     let (stopping, is_stopping) = std::sync::mpsc::channel();
+    let id = own("1");
     let holder = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let elsewhere = session_in(&connect().await, &cluster).await;
-            let lock = elsewhere.acquire("volume", "1").await.unwrap().unwrap();
+            let lock = elsewhere.acquire("volume", &id).await.unwrap().unwrap();
             held.send(()).unwrap();
             is_stopping.recv().unwrap();
             tokio::time::sleep(LEASE / 3).await;
@@ -167,7 +168,7 @@ async fn a_lock_won_while_the_process_stood_still_is_given_back() {
         });
     });
     tokio::task::spawn_blocking(move || is_held.recv().unwrap()).await.unwrap();
-    let waiter = tokio::spawn(session.acquire("volume", "1").wait(LONG).run());
+    let waiter = tokio::spawn(session.acquire("volume", &own("1")).wait(LONG).run());
     observer.until(1, async |o| o.acquires_of(&name).await).await;
     stopping.send(()).unwrap();
     stop_the_process(LEASE);
@@ -185,10 +186,10 @@ async fn a_new_incarnation_fences_the_old_one() {
     let waiting = old.clone();
     let new = registration.start().await.unwrap();
     assert!(new.service_id() > old.service_id());
-    let refused = waiting.acquire("volume", "1").await.unwrap_err();
+    let refused = waiting.acquire("volume", &own("1")).await.unwrap_err();
     assert!(matches!(refused, Error::ServiceFenced(_) | Error::SessionLost(_)), "{refused}");
     assert_eq!(timeout(LONG, old.lost()).await.unwrap(), Loss::Fenced);
-    let refused = waiting.acquire("volume", "1").await.unwrap_err();
+    let refused = waiting.acquire("volume", &own("1")).await.unwrap_err();
     assert!(matches!(refused, Error::SessionLost(Loss::Fenced)), "{refused}");
     assert!(!new.is_lost());
 }

@@ -2,7 +2,7 @@
 
 use volguard::{Cleanup, StatementMode, UpdateOutcome, Volguard};
 
-use crate::support::{LONG, Observer, direct, session, unique};
+use crate::support::{LONG, Observer, direct, own, session, unique};
 
 /// Directly to the server: behind a pooler, connections and their prepared statements are the pooler's.
 async fn connect(mode: StatementMode) -> Volguard {
@@ -22,7 +22,7 @@ async fn everything(volguard: &Volguard) {
     let create = format!("CREATE TABLE {table} (id int PRIMARY KEY, status text)");
     Observer::new().await.run(&create).await;
     let session = session(volguard).await;
-    let acquire = session.acquire("volume", "1").wait(LONG);
+    let acquire = session.acquire("volume", &own("1")).wait(LONG);
     let lock = acquire.await.unwrap().unwrap();
     lock.set_status(Some("busy")).await.unwrap();
     lock.assert_held().await.unwrap();
@@ -30,7 +30,7 @@ async fn everything(volguard: &Volguard) {
     let outcome = update.fenced_by(&lock).execute().await.unwrap();
     assert_eq!(outcome, UpdateOutcome::NotFound);
     assert!(lock.release().await.unwrap());
-    let both = session.acquire_all([("volume", "1"), ("volume", "2")]);
+    let both = session.acquire_all([("volume", &*own("1")), ("volume", &*own("2"))]);
     assert_eq!(both.await.unwrap().unwrap().release().await.unwrap(), 2);
     session.reconcile().await.unwrap();
     let nowhere = Cleanup::all().host("nowhere");

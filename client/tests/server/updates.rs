@@ -4,7 +4,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 use volguard::{Error, UpdateOutcome, Volguard, add, column, not, one_of};
 
-use crate::support::{Observer, code, connect, session, unique};
+use crate::support::{Observer, code, connect, own, session, unique};
 
 #[derive(Debug, Deserialize, PartialEq)]
 struct Volume {
@@ -94,7 +94,7 @@ async fn of_two_that_want_the_same_one_wins() {
 async fn a_lost_lock_fences() {
     let (volguard, _observer, table, id) = setup().await;
     let session = session(&volguard).await;
-    let lock = session.acquire("volume", "1").await.unwrap().unwrap();
+    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
     let update = volguard.update(&table).key("id", id).set("size", 1).fenced_by(&lock);
     assert!(update.clone().execute().await.unwrap().is_updated());
     volguard.force_release(lock.token(), "test").await.unwrap();

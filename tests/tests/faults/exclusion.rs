@@ -115,7 +115,9 @@ async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
     site.psql(TWO_AT_ONCE)?;
     let parties = plain(&site, 8).await?;
     let violation = Violation::expected_in(contest(&site, parties, 20).await);
-    assert!(matches!(violation, Violation::TwoHolders { .. }), "{violation}");
+    // Of two that hold at once, the one with the larger token may be done with its visit before the other begins.
+    let two = matches!(violation, Violation::TwoHolders { .. } | Violation::TokenWentBack { .. });
+    assert!(two, "{violation}");
     Ok(())
 }
 

@@ -112,7 +112,9 @@ async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
              FOR EACH STATEMENT EXECUTE FUNCTION app.dawdle()",
     )?;
     let violation = Violation::expected_in(overlapping_sets(&site).await);
-    assert!(matches!(violation, Violation::TwoHolders { .. }), "{violation}");
+    // Of two that hold at once, the one with the larger token may be done with its visit before the other begins.
+    let two = matches!(violation, Violation::TwoHolders { .. } | Violation::TokenWentBack { .. });
+    assert!(two, "{violation}");
     Ok(())
 }
 

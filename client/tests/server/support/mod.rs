@@ -2,6 +2,7 @@
 
 mod proxy;
 
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep};
@@ -58,6 +59,19 @@ pub(crate) async fn connect() -> Volguard {
 
 pub(crate) fn unique(what: &str) -> String {
     format!("{what}-{}", Uuid::new_v4().simple())
+}
+
+/// An id that belongs to the running test: a lock has no cluster, and all tests share one table of locks.
+pub(crate) fn own(id: &str) -> String {
+    static RUN: LazyLock<Uuid> = LazyLock::new(Uuid::new_v4);
+    let thread = std::thread::current();
+    let test = thread.name().expect("tests run in threads of their own, named after them");
+    format!("{}/{test}/{id}", RUN.simple())
+}
+
+/// What was made an id of a test by [`own`].
+pub(crate) fn plain(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
 }
 
 /// The SQLSTATE that the server refused with.
