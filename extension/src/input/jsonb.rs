@@ -55,8 +55,8 @@ impl Stored<'_> {
     }
 }
 
-/// Whether an object of the text, as `jsonb` writes it, has a member by whose name serde_json passes numbers on: reading it
-/// would make a number of the object. In a string, a quote has a backslash before it.
+/// Whether an object of the text, as `jsonb` writes it, has a member by whose name serde_json passes numbers on:
+/// reading it would make a number of the object. In a string, a quote has a backslash before it.
 fn names_a_number(text: &str) -> bool {
     const NAME: &str = r#""$serde_json::private::Number": "#;
     text.match_indices(NAME).any(|(at, _)| !text[..at].ends_with('\\'))

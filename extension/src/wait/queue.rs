@@ -8,8 +8,8 @@ use crate::pg::error::Error;
 use pgrx::pg_sys;
 use std::time::Duration;
 
-/// A wake-up is missed only if the releasing transaction was prepared (two-phase commit). Then the head finds the change
-/// after this time.
+/// A wake-up is missed only if the releasing transaction was prepared (two-phase commit). Then the head finds the
+/// change after this time.
 const SAFETY_POLL: Duration = Duration::from_secs(1);
 
 /// The wait queue of one key, or of one work slot. Its lock is held until the transaction ends, so that other calls

@@ -1,6 +1,6 @@
-//! The key of a cached update: what calls of one statement have in common. That is everything in their documents but the
-//! values of scalars that are members of key, changes or expected. An application has few such keys, however many rows
-//! it updates.
+//! The key of a cached update: what calls of one statement have in common. That is everything in their documents but
+//! the values of scalars that are members of key, changes or expected. An application has few such keys, however many
+//! rows it updates.
 
 use crate::input::jsonb::{Jsonb, Stored};
 use crate::pg::owner;
