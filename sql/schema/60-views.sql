@@ -17,7 +17,10 @@ SELECT w.cluster, w.resource_type, w.resource_id, w.lock_name, w.token, w.status
        w.acquired_at, w.updated_at, pg_catalog.clock_timestamp() - w.acquired_at AS held_for,
        w.request_id, w.details, w.crashed_service_id
 FROM volguard.workers AS w
-LEFT JOIN volguard.service_status AS s USING (service_id);
+-- LATERAL, so that each service is found by its key: the view of services can't be merged into this one, since the clock is volatile.
+LEFT JOIN LATERAL (
+    SELECT i.host, i.binary_name, i.state FROM volguard.service_status AS i WHERE i.service_id = w.service_id
+) AS s ON true;
 COMMENT ON VIEW volguard.lock_status IS 'Every lock and piece of work: its holder, whether that is alive, since when. crashed_service_id: whose work it was before a claim.';
 
 CREATE VIEW volguard.cluster_status AS
