@@ -1,9 +1,11 @@
 //! The error type of the crate. Errors of the server are sorted by SQLSTATE.
 
-use deadpool_postgres::PoolError;
+use std::error::Error as StdError;
+use std::io;
+
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
-use crate::session::Loss;
+use crate::loss::Loss;
 
 /// What can fail between the caller and the database.
 ///
@@ -12,48 +14,61 @@ use crate::session::Loss;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The connection string or the settings of the pool can't be used.
+    /// The settings of the handle can't be used.
     #[error("unusable configuration: {0}")]
     Configuration(String),
 
-    /// The pool gave no connection. Nothing was sent.
-    #[error("no connection to the database: {0}")]
-    Pool(#[source] PoolError),
+    /// No server of the configuration could be connected to. Nothing was sent.
+    #[error("can't connect to {host}: {}", cause(&**.source))]
+    Connect {
+        /// The host that was tried last, with its port.
+        host: String,
+        /// A [`tokio_postgres::Error`], or an [`std::io::Error`] if there was no answer in time.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+
+    /// No connection of the pool became free within the time limit. Nothing was sent.
+    #[error("no connection of the pool became free in time")]
+    PoolExhausted,
 
     /// The database refused the statement, or the connection broke while it ran.
-    #[error("{}", describe(.0))]
+    #[error("{}", cause(.0))]
     Database(#[source] tokio_postgres::Error),
 
-    /// The database did not answer within the time limit of the statement. Whether the statement ran is unknown.
+    /// The database did not answer within the time limit. The statement was cancelled; whether it ran is unknown.
     #[error("the database did not answer in time")]
     NoReply,
 
     /// The server has fenced this service, or does not know it (`VG001`). Register again.
-    #[error("{}", describe(.0))]
+    #[error("{}", cause(.0))]
     ServiceFenced(#[source] tokio_postgres::Error),
 
     /// The token is not held: it was released, an administrator took the lock away, or its service was fenced
     /// (`VG002`).
-    #[error("{}", describe(.0))]
+    #[error("{}", cause(.0))]
     TokenNotHeld(#[source] tokio_postgres::Error),
 
-    /// The server can't read a condition or value document (`VG003`).
-    #[error("{}", describe(.0))]
+    /// The server can't read a document of conditions, changes or locks (`VG003`).
+    #[error("{}", cause(.0))]
     MalformedDocument(#[source] tokio_postgres::Error),
+
+    /// The lease has expired on the server, but the service is not fenced: a heartbeat may still revive it (`VG004`).
+    #[error("{}", cause(.0))]
+    LeaseExpired(#[source] tokio_postgres::Error),
 
     /// A condition or value can't be put into a document: nothing was sent.
     #[error("`{column}` {problem}")]
     InvalidDocument {
-        /// The column that the condition or value is for, or `expected` (a whole row), `filter`, `filter_sql`.
+        /// The column that the condition or value is for, or the argument, such as `filter` or `details`.
         column: String,
         /// What is wrong with it.
         problem: String,
     },
 
-    /// This session is lost: its own clock says so, or the server has said so before. Nothing was sent. Stop the work
-    /// that its locks protect, and register again.
+    /// This session, or this lock, is lost: its own clock says so, or the server has said so before. Nothing was sent.
+    /// Stop the work that its locks protect, and register again.
     #[error("the session is lost: {0}")]
-    SessionLost(Loss),
+    SessionLost(#[from] Loss),
 
     /// Another live process has registered under the same name since the session of this one was lost. Registering
     /// again would fence that process: give one of the two another host or binary name, or end one.
@@ -63,27 +78,22 @@ pub enum Error {
         service_id: i64,
     },
 
-    /// The lease has expired on the server, but the service is not fenced: a heartbeat may still revive it (`VG004`).
-    #[error("{}", describe(.0))]
-    LeaseExpired(#[source] tokio_postgres::Error),
-
     /// The database has no extension `volguard`. Run `CREATE EXTENSION volguard` in it.
     #[error("the database has no extension `volguard` (run CREATE EXTENSION volguard)")]
     ExtensionMissing,
+
+    /// The extension has a version that this crate is not made for. Run `ALTER EXTENSION volguard UPDATE`, or use the
+    /// crate of that version.
+    #[error("the database has version {installed} of the extension; this crate is made for {}", env!("CARGO_PKG_VERSION"))]
+    ExtensionVersion {
+        /// The version of the extension.
+        installed: String,
+    },
 
     /// A row does not fit the type that it is read into.
     #[error("the row does not fit the type asked for: {0}")]
     Deserialize(#[from] serde_json::Error),
 }
-
-/// `VG001`: the service is fenced or unknown.
-pub(crate) const SERVICE_FENCED: &str = "VG001";
-/// `VG002`: the token is not held.
-pub(crate) const TOKEN_NOT_HELD: &str = "VG002";
-/// `VG003`: a document is malformed.
-pub(crate) const MALFORMED_DOCUMENT: &str = "VG003";
-/// `VG004`: the lease of the service has expired; a heartbeat may still revive it.
-pub(crate) const LEASE_EXPIRED: &str = "VG004";
 
 impl Error {
     /// The SQLSTATE, if the error comes from the server.
@@ -98,27 +108,35 @@ impl Error {
             | Error::ServiceFenced(e)
             | Error::TokenNotHeld(e)
             | Error::MalformedDocument(e)
-            | Error::LeaseExpired(e)
-            | Error::Pool(PoolError::Backend(e)) => e.as_db_error(),
+            | Error::LeaseExpired(e) => e.as_db_error(),
+            Error::Connect { source, .. } => source.downcast_ref::<tokio_postgres::Error>()?.as_db_error(),
             _ => None,
         }
     }
 
     /// Whether the same call may succeed a little later.
     ///
-    /// True for broken connections, an exhausted pool, serialization failures, deadlocks, a server that is starting or
-    /// stopping, and a lease that a heartbeat may still save. It does not mean that repeating is *safe*. Repeating
-    /// `acquire` with the same request id, `release` and `cleanup` is safe. A conditional update whose connection broke
-    /// may have been applied: read the row before repeating it.
+    /// True for broken connections, a pool without a free connection, serialization failures, deadlocks, a server that
+    /// is starting or stopping, and a lease that a heartbeat may still save. A wrong password, a host that `pg_hba.conf`
+    /// refuses and a missing database are none of these. It does not mean that repeating is *safe*. Repeating `acquire`
+    /// with the same request id, `release` and `cleanup` is safe. A conditional update whose connection broke may have
+    /// been applied: read the row before repeating it.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Pool(PoolError::Timeout(_)) | Error::NoReply | Error::LeaseExpired(_) => true,
-            Error::Pool(PoolError::Backend(e)) | Error::Database(e) => is_passing(e),
+            Error::NoReply | Error::PoolExhausted | Error::LeaseExpired(_) => true,
+            Error::Database(e) => match e.code() {
+                Some(state) => is_passing(state),
+                None => outcome_unknown(e),
+            },
+            Error::Connect { source, .. } => match self.sqlstate() {
+                Some(state) => is_passing(state),
+                None => has_io_error(&**source),
+            },
             _ => false,
         }
     }
 
-    /// Whether a statement that failed with this error may have committed.
+    /// Whether a statement that failed with this error may have committed, or may still run.
     pub(crate) fn leaves_doubt(&self) -> bool {
         match self {
             Error::NoReply => true,
@@ -131,56 +149,55 @@ impl Error {
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Error {
         match error.code().map(SqlState::code) {
-            Some(SERVICE_FENCED) => Error::ServiceFenced(error),
-            Some(TOKEN_NOT_HELD) => Error::TokenNotHeld(error),
-            Some(LEASE_EXPIRED) => Error::LeaseExpired(error),
-            Some(MALFORMED_DOCUMENT) => Error::MalformedDocument(error),
+            Some("VG001") => Error::ServiceFenced(error),
+            Some("VG002") => Error::TokenNotHeld(error),
+            Some("VG003") => Error::MalformedDocument(error),
+            Some("VG004") => Error::LeaseExpired(error),
             _ => Error::Database(error),
         }
     }
 }
 
-impl From<PoolError> for Error {
-    fn from(error: PoolError) -> Error {
-        Error::Pool(error)
-    }
-}
-
-/// Whether the statement may have committed although it failed here: the connection is gone, or the answer says that
-/// the outcome is unknown.
-pub(crate) fn outcome_unknown(error: &tokio_postgres::Error) -> bool {
+/// Whether the connection is gone, or the answer says that the outcome is unknown.
+fn outcome_unknown(error: &tokio_postgres::Error) -> bool {
     match error.as_db_error() {
         Some(db) => {
-            matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
-                || matches!(db.code().code(), "08007" | "40003")
-                || db.code().code().starts_with("08")
+            let ends_the_session = matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
+            ends_the_session || db.code().code() == "40003" || db.code().code().starts_with("08")
         }
-        None => error.is_closed() || caused_by_io(error),
+        None => error.is_closed() || has_io_error(error),
     }
 }
 
-fn caused_by_io(error: &tokio_postgres::Error) -> bool {
-    std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>()).is_some()
+fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
 }
 
-fn is_passing(error: &tokio_postgres::Error) -> bool {
-    if outcome_unknown(error) {
-        return true;
-    }
-    error.code().is_some_and(|state| {
-        let code = state.code();
-        matches!(code, "40001" | "40P01" | "55P03" | "57014" | "57P01" | "57P02" | "57P03" | "25006")
-            || code.starts_with("53")
-    })
+fn has_io_error(error: &(dyn StdError + 'static)) -> bool {
+    chain(error).any(|error| error.is::<io::Error>())
 }
 
-/// The server's message, SQLSTATE and hint; a [`tokio_postgres::Error`] alone displays as "db error".
-fn describe(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(db) => match db.hint() {
-            Some(hint) => format!("{} ({}; {hint})", db.message(), db.code().code()),
-            None => format!("{} ({})", db.message(), db.code().code()),
-        },
-        None => error.to_string(),
+/// By the code alone: the server reports a wrong password as FATAL, as it does its own shutdown.
+fn is_passing(state: &SqlState) -> bool {
+    let code = state.code();
+    matches!(code, "40001" | "40003" | "40P01" | "55P03" | "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25006")
+        || code.starts_with("08")
+        || code.starts_with("53")
+}
+
+/// The server's message, SQLSTATE and hint, which a [`tokio_postgres::Error`] alone does not display; for others, the
+/// error with its causes.
+fn cause(error: &(dyn StdError + 'static)) -> String {
+    let server = error.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error);
+    if let Some(db) = server {
+        let hint = match db.code().code() {
+            "26000" => Some("a pooler hands out connections per transaction: use StatementMode::Unnamed"),
+            _ => db.hint(),
+        };
+        let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
+        return format!("{} ({}{hint})", db.message(), db.code().code());
     }
+    let mut texts: Vec<String> = chain(error).map(ToString::to_string).collect();
+    texts.dedup();
+    texts.join(": ")
 }

@@ -1,20 +1,17 @@
 //! The background task that cleans up after dead services of a session's cluster.
 
-mod clusters;
-
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{ClientWrapper, Object};
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-pub(crate) use self::clusters::Clusters;
-use crate::cleanup::CleanedService;
 use crate::error::Error;
-use crate::session::Core;
+use crate::sql::{self, CleanedService};
+use crate::state::Core;
+use crate::telemetry;
 
 /// Time between two calls by default.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -30,10 +27,9 @@ type Report = dyn Fn(Result<&[CleanedService], &Error>) + Send + Sync;
 /// [`Registration::janitor`](crate::Registration::janitor).
 ///
 /// An acquire that waits for a lock frees it itself, as soon as the lease of its holder has expired. The janitor is for
-/// the rest: it calls `volguard.auto_cleanup` for the session's cluster, at random times between half the interval and
-/// one and a half, so that the processes of a cluster take turns. Nearly always the call finds nothing to do and is one
-/// small query. When several calls run at once, one cleans and the others return. Of the sessions of one
-/// [`Volguard`](crate::Volguard) in one cluster, one calls.
+/// the rest: it calls `volguard.auto_cleanup` for the session's cluster, on a connection beside the pool, at random times
+/// between half the interval and one and a half, so that the processes of a cluster take turns. Nearly always the call
+/// finds nothing to do and is one small query. When several calls run at once, one cleans and the others return.
 ///
 /// Where `volguard.auto_cleanup` is off, it does nothing. It ends with its session; a call under way runs to its end.
 ///
@@ -46,7 +42,7 @@ type Report = dyn Fn(Result<&[CleanedService], &Error>) + Send + Sync;
 ///     Ok(services) => println!("cleaned up after {} services", services.len()),
 ///     Err(error) => println!("cleaning up failed, and will be tried again: {error}"),
 /// });
-/// let session = volguard.register("node-1", "volume-manager").janitor(janitor).start().await?;
+/// let session = volguard.register("node-1", "volume-manager").janitor(janitor).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -62,8 +58,7 @@ impl Janitor {
         Janitor { interval: interval.max(SHORTEST_INTERVAL), report: None }
     }
 
-    /// Sets a callback for each call that cleaned something, and for each call that failed. `tracing` gets both as
-    /// well.
+    /// Sets a callback for each call that cleaned something, and for each call that failed. `tracing` gets both as well.
     ///
     /// It is called on the runtime, and should neither block nor panic.
     pub fn report_to(mut self, report: impl Fn(Result<&[CleanedService], &Error>) + Send + Sync + 'static) -> Janitor {
@@ -71,12 +66,19 @@ impl Janitor {
         self
     }
 
-    /// Starts the janitor. It ends when the sender is dropped, or the session is lost.
-    pub(crate) fn start(self, core: Arc<Core>, cluster: String) -> watch::Sender<()> {
-        let (session, gone) = watch::channel(());
-        let task = Task { janitor: self, core, cluster };
-        tokio::spawn(task.run(gone));
-        session
+    /// Works until the sender is dropped, or the session is lost.
+    pub(crate) async fn run(self, core: Arc<Core>, cluster: String, mut gone: oneshot::Receiver<()>) {
+        loop {
+            tokio::select! {
+                () = sleep(some_time_around(self.interval)) => {}
+                _ = core.lease.lost() => return,
+                _ = &mut gone => return,
+            }
+            match clean(&core, &cluster).await {
+                Ok(services) if services.is_empty() => tracing::trace!("no dead service to clean up after"),
+                cleaned => self.tell(cleaned.as_deref()),
+            }
+        }
     }
 
     fn tell(&self, cleaned: Result<&[CleanedService], &Error>) {
@@ -92,6 +94,19 @@ impl Janitor {
     }
 }
 
+/// On a connection of its own, because a cleaning may take long.
+async fn clean(core: &Core, cluster: &str) -> Result<Vec<CleanedService>, Error> {
+    let wire = core.volguard.open(core.volguard.time_limit()).await?;
+    let call = telemetry::observed("auto_cleanup", sql::auto_cleanup(&wire, Some(cluster)));
+    match timeout(LIMIT, call).await {
+        Ok(cleaned) => cleaned,
+        Err(_) => {
+            core.volguard.server().give_up(wire, core.volguard.time_limit()).await;
+            Err(Error::NoReply)
+        }
+    }
+}
+
 impl Default for Janitor {
     fn default() -> Janitor {
         Janitor::every(INTERVAL)
@@ -101,68 +116,6 @@ impl Default for Janitor {
 impl fmt::Debug for Janitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Janitor").field("interval", &self.interval).finish_non_exhaustive()
-    }
-}
-
-struct Task {
-    janitor: Janitor,
-    core: Arc<Core>,
-    cluster: String,
-}
-
-impl Task {
-    async fn run(self, mut gone: watch::Receiver<()>) {
-        let mut mine = None;
-        loop {
-            tokio::select! {
-                () = sleep(some_time_around(self.janitor.interval)) => {}
-                _ = self.core.lease.lost() => return,
-                _ = gone.changed() => return,
-            }
-            mine = mine.or_else(|| self.core.volguard.janitors().take(&self.cluster));
-            if mine.is_some() {
-                self.look().await;
-            }
-        }
-    }
-
-    async fn look(&self) {
-        match self.clean().await {
-            Ok(services) if services.is_empty() => tracing::trace!("no dead service to clean up after"),
-            cleaned => self.janitor.tell(cleaned.as_deref()),
-        }
-    }
-
-    /// Uses a connection of the pool if the pool can spare one besides that which is kept for releases, because a
-    /// cleaning may take long. Otherwise uses one beside the pool.
-    async fn clean(&self) -> Result<Vec<CleanedService>, Error> {
-        let volguard = &self.core.volguard;
-        match volguard.waiting().try_acquire() {
-            Ok(_seat) => {
-                let client = volguard.checkout().await?;
-                let cleaned = self.ask(&client).await;
-                if let Err(Error::NoReply) = cleaned {
-                    drop(Object::take(client));
-                }
-                cleaned
-            }
-            Err(_) => {
-                let client = volguard.open_beside_pool().await?;
-                self.ask(&client).await
-            }
-        }
-    }
-
-    async fn ask(&self, client: &ClientWrapper) -> Result<Vec<CleanedService>, Error> {
-        let volguard = &self.core.volguard;
-        let answer = volguard.auto_cleanup_by(client, Some(&self.cluster));
-        match timeout(LIMIT, answer).await {
-            Ok(cleaned) => cleaned,
-            Err(_) => {
-                volguard.cancel(&client.cancel_token()).await;
-                Err(Error::NoReply)
-            }
-        }
     }
 }
 

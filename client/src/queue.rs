@@ -8,18 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What is locked.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key {
-    pub(crate) resource_type: String,
-    pub(crate) resource_id: String,
-    pub(crate) lock_name: String,
-}
+use crate::key::Name;
 
 /// The queues of all keys that this session holds or wants.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    heads: Mutex<HashMap<Arc<Key>, Arc<Semaphore>>>,
+    heads: Mutex<HashMap<Arc<Name>, Arc<Semaphore>>>,
 }
 
 /// The head of a key's queue, until this is dropped.
@@ -31,13 +25,13 @@ pub(crate) struct Place {
 }
 
 /// The heads of several queues.
-pub(crate) type Places = HashMap<Arc<Key>, Place>;
+pub(crate) type Places = HashMap<Arc<Name>, Place>;
 
 /// A place in a key's queue, as its head or behind.
 #[derive(Debug)]
 struct Ticket {
     lines: Arc<Lines>,
-    key: Arc<Key>,
+    key: Arc<Name>,
     head: Option<Arc<Semaphore>>,
 }
 
@@ -46,7 +40,7 @@ impl Lines {
     ///
     /// # Cancel safety
     /// A dropped future has left the queue.
-    pub(crate) async fn join(self: &Arc<Self>, key: &Arc<Key>) -> Place {
+    pub(crate) async fn join(self: &Arc<Self>, key: &Arc<Name>) -> Place {
         let (ticket, head) = self.ticket(key);
         // These semaphores are never closed.
         match head.acquire_owned().await {
@@ -56,7 +50,7 @@ impl Lines {
     }
 
     /// The head of the queue, if no task holds or wants the key.
-    pub(crate) fn try_join(self: &Arc<Self>, key: &Arc<Key>) -> Option<Place> {
+    pub(crate) fn try_join(self: &Arc<Self>, key: &Arc<Name>) -> Option<Place> {
         let (ticket, head) = self.ticket(key);
         let permit = head.try_acquire_owned().ok()?;
         Some(Place { _permit: permit, _ticket: ticket })
@@ -66,7 +60,7 @@ impl Lines {
     ///
     /// # Cancel safety
     /// A dropped future has left all of them.
-    pub(crate) async fn join_all(self: &Arc<Self>, keys: &[Arc<Key>]) -> Places {
+    pub(crate) async fn join_all(self: &Arc<Self>, keys: &[Arc<Name>]) -> Places {
         let mut places = Places::with_capacity(keys.len());
         for key in in_order(keys) {
             places.insert(Arc::clone(key), self.join(key).await);
@@ -75,24 +69,24 @@ impl Lines {
     }
 
     /// The head of all the queues, if no task holds or wants any of the keys.
-    pub(crate) fn try_join_all(self: &Arc<Self>, keys: &[Arc<Key>]) -> Option<Places> {
+    pub(crate) fn try_join_all(self: &Arc<Self>, keys: &[Arc<Name>]) -> Option<Places> {
         in_order(keys).into_iter().map(|key| Some((Arc::clone(key), self.try_join(key)?))).collect()
     }
 
-    fn ticket(self: &Arc<Self>, key: &Arc<Key>) -> (Ticket, Arc<Semaphore>) {
+    fn ticket(self: &Arc<Self>, key: &Arc<Name>) -> (Ticket, Arc<Semaphore>) {
         let mut heads = self.lock();
         let head = heads.entry(Arc::clone(key)).or_insert_with(|| Arc::new(Semaphore::new(1)));
         let ticket = Ticket { lines: Arc::clone(self), key: Arc::clone(key), head: Some(Arc::clone(head)) };
         (ticket, Arc::clone(head))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<Key>, Arc<Semaphore>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<Name>, Arc<Semaphore>>> {
         self.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The order in which all tasks join several queues, so that no two wait for each other; each queue once.
-fn in_order(keys: &[Arc<Key>]) -> Vec<&Arc<Key>> {
+fn in_order(keys: &[Arc<Name>]) -> Vec<&Arc<Name>> {
     let mut keys: Vec<_> = keys.iter().collect();
     keys.sort();
     keys.dedup();
@@ -117,8 +111,8 @@ mod tests {
     use tokio::sync::mpsc;
     use tokio::time::timeout;
 
-    fn key(id: &str) -> Arc<Key> {
-        Arc::new(Key { resource_type: "volume".into(), resource_id: id.into(), lock_name: String::new() })
+    fn key(id: &str) -> Arc<Name> {
+        Arc::new(Name { resource_type: "volume".into(), resource_id: id.into(), lock_name: String::new() })
     }
 
     fn left(lines: &Lines) -> usize {

@@ -1,189 +1,172 @@
-//! The background task that frees what has lost its owner: locks of dropped guards, and of requests whose answer was
-//! lost.
-
-mod errands;
+//! What goes on in the background for what has lost its owner: locks of dropped guards, and requests whose answer was
+//! lost. Each is a task that ends when the server has answered, or with the session.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
-use self::errands::{release, settle};
-use crate::queue::{Key, Place};
-use crate::session::Core;
+use crate::backoff::pauses;
+use crate::error::Error;
+use crate::handle::Wire;
+use crate::queue::Places;
+use crate::sql;
+use crate::state::{Core, Unsettled};
 
-/// An acquire whose answer was lost: it may have left locks behind.
-#[derive(Debug, Clone)]
-pub(crate) struct Unsettled {
-    pub(crate) keys: Vec<Arc<Key>>,
-    /// From then on its statement can't be under way on the server any more.
-    pub(crate) until: Instant,
-    /// It starts work, which is not to be released without a final state.
-    pub(crate) work: bool,
+/// What a guard does when it is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnDrop {
+    /// Releases its locks.
+    Release,
+    /// Gives claimed work back.
+    Abandon,
+    /// Leaves unfinished work as it is, with a warning.
+    Leave,
+    /// The server has answered the end of it.
+    Nothing,
 }
 
-/// The handle on a session's reaper. Never blocks, needs no runtime.
-#[derive(Debug)]
-pub(crate) struct Reaper {
-    errands: mpsc::UnboundedSender<Errand>,
+/// How much later than its end the statement of a broken connection may still be under way on the server.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+/// Gives locks back in the background. The places in the queues of this process are given up after that.
+pub(crate) fn give_back(core: &Arc<Core>, tokens: Vec<i64>, how: OnDrop, places: Places) {
+    let task = released(Arc::clone(core), tokens, how, places);
+    core.tasks.spawn_on(task, &core.runtime);
 }
 
-#[derive(Debug)]
-enum Errand {
-    Release(Release),
-    Settle,
-    Flush(oneshot::Sender<()>),
-}
-
-/// A token to release, and the place in the queue to give up after that.
-#[derive(Debug)]
-struct Release {
-    token: i64,
-    /// The token of claimed work, which is abandoned.
-    claim: bool,
-    _place: Option<Place>,
-}
-
-/// How many releases go into one statement.
-const BATCH: usize = 64;
-
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-impl Reaper {
-    pub(crate) fn start(core: Arc<Core>) -> Reaper {
-        let (errands, inbox) = mpsc::unbounded_channel();
-        let worker = Worker {
-            core,
-            due: Vec::new(),
-            running: JoinSet::new(),
-            retry_at: None,
-            pause: FIRST_PAUSE,
-            flushes: Vec::new(),
+async fn released(core: Arc<Core>, tokens: Vec<i64>, how: OnDrop, _places: Places) {
+    let service_id = core.service_id;
+    let mut refused = false;
+    for pause in pauses() {
+        let answer = match how {
+            OnDrop::Abandon => abandon(&core, &tokens).await,
+            _ => release(&core, &tokens).await,
         };
-        tokio::spawn(worker.run(inbox));
-        Reaper { errands }
-    }
-
-    /// Releases in the background, until the server has answered or the session is lost.
-    pub(crate) fn release(&self, token: i64, place: Option<Place>) {
-        // The channel is closed when the runtime has shut down; the end of the lease frees the lock then.
-        let _ = self.errands.send(Errand::Release(Release { token, claim: false, _place: place }));
-    }
-
-    /// Gives claimed work back in the background, until the server has answered or the session is lost.
-    pub(crate) fn abandon(&self, token: i64) {
-        let _ = self.errands.send(Errand::Release(Release { token, claim: true, _place: None }));
-    }
-
-    /// Settles the session's unsettled requests and lost claims.
-    pub(crate) fn settle(&self) {
-        let _ = self.errands.send(Errand::Settle);
-    }
-
-    /// Resolves when everything requested before has been tried.
-    pub(crate) async fn flush(&self) {
-        let (done, flushed) = oneshot::channel();
-        if self.errands.send(Errand::Flush(done)).is_ok() {
-            let _ = flushed.await;
-        }
-    }
-}
-
-struct Worker {
-    core: Arc<Core>,
-    due: Vec<Release>,
-    /// Each task returns the releases that have to be repeated.
-    running: JoinSet<Vec<Release>>,
-    retry_at: Option<Instant>,
-    pause: Duration,
-    flushes: Vec<oneshot::Sender<()>>,
-}
-
-impl Worker {
-    /// Runs until the session's handles are gone and nothing is left to do.
-    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Errand>) {
-        let mut arrived = Vec::new();
-        let mut open = true;
-        while open || !self.idle() {
-            let retry_at = self.retry_at;
-            tokio::select! {
-                count = inbox.recv_many(&mut arrived, BATCH), if open => {
-                    open = count > 0;
-                    self.take_in(&mut arrived);
-                }
-                Some(left) = self.running.join_next() => self.take_back(left.unwrap_or_default()),
-                () = at(retry_at) => self.again(),
-            }
-            if self.idle() {
-                self.flushes.drain(..).for_each(|flush| {
-                    let _ = flush.send(());
-                });
-            }
-        }
-    }
-
-    fn idle(&self) -> bool {
-        self.running.is_empty() && self.retry_at.is_none()
-    }
-
-    fn take_in(&mut self, arrived: &mut Vec<Errand>) {
-        let mut releases = Vec::new();
-        for errand in arrived.drain(..) {
-            match errand {
-                Errand::Release(release) => releases.push(release),
-                Errand::Settle => self.settle(),
-                Errand::Flush(done) => self.flushes.push(done),
-            }
-        }
-        self.release(releases);
-    }
-
-    /// Each batch is a task of its own, so that one that waits for a row delays no other.
-    fn release(&mut self, releases: Vec<Release>) {
-        if !releases.is_empty() {
-            self.running.spawn(release(Arc::clone(&self.core), releases));
-        }
-    }
-
-    fn settle(&mut self) {
-        self.running.spawn(settle(Arc::clone(&self.core)));
-    }
-
-    fn take_back(&mut self, left: Vec<Release>) {
-        let lost = self.core.lease.check().is_err();
-        if lost {
-            // The server frees the rest with the service.
-            self.core.forget_doubts();
-            self.due.clear();
-            self.retry_at = None;
+        let Err(error) = answer else { return };
+        // The server frees the rest with the service.
+        if core.lease.check().is_err() {
             return;
         }
-        let undone = !left.is_empty() || self.core.in_doubt();
-        self.due.extend(left);
-        if undone {
-            self.retry_at.get_or_insert(Instant::now() + self.pause);
-        } else if self.retry_at.is_none() {
-            self.pause = FIRST_PAUSE;
+        if !error.is_retryable() && !refused {
+            tracing::error!(service_id, ?tokens, %error, "the server refuses a release, which is repeated");
+            refused = true;
         }
-    }
-
-    fn again(&mut self) {
-        self.retry_at = None;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        let due = std::mem::take(&mut self.due);
-        self.release(due);
-        if self.core.in_doubt() {
-            self.settle();
+        tracing::debug!(service_id, ?tokens, %error, "a release is repeated");
+        tokio::select! {
+            () = sleep(pause) => {}
+            _ = core.lease.lost() => {}
         }
     }
 }
 
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
+/// Releases these locks in one commit. Returns how many were held.
+pub(crate) async fn release(core: &Core, tokens: &[i64]) -> Result<u64, Error> {
+    let connection = core.volguard.connection().await?;
+    let released = match tokens {
+        [token] => connection.run("release", sql::release(&connection, *token)).await.map(u64::from)?,
+        tokens => connection.run("release_all", sql::release_all(&connection, tokens)).await?,
+    };
+    core.forget(tokens);
+    Ok(released)
+}
+
+/// Gives claimed work back. Returns how much of it was held.
+pub(crate) async fn abandon(core: &Core, tokens: &[i64]) -> Result<u64, Error> {
+    let connection = core.volguard.connection().await?;
+    let held = connection.run("abandon_cleanup", sql::abandon_cleanup(&connection, tokens)).await?;
+    core.forget(tokens);
+    Ok(held)
+}
+
+/// Settles in the background what a request may have left. `running` is the connection on which its statement still
+/// runs, and when that is certainly over. `kept` is held until the outcome is known, if it can be.
+pub(crate) fn settle<T: Send + 'static>(
+    core: &Arc<Core>,
+    id: Uuid,
+    mut doubt: Unsettled,
+    running: Option<(Wire, Instant)>,
+    kept: T,
+) {
+    let this = Arc::clone(core);
+    let task = async move {
+        if let Some((wire, over)) = running {
+            let patience = over.saturating_duration_since(Instant::now());
+            if !this.volguard.server().give_up(wire, patience).await {
+                doubt.until = doubt.until.max(over);
+            }
+        }
+        let settled = look(&this, id, &doubt).await;
+        if !settled {
+            this.unsettled().insert(id, doubt);
+        }
+        drop(kept);
+        if !settled {
+            look_again(&this, id).await;
+        }
+    };
+    core.tasks.spawn_on(task, &core.runtime);
+}
+
+/// The same for a request whose locks are held: after their release.
+pub(crate) fn settle_later(core: &Arc<Core>, id: Uuid, doubt: Unsettled) {
+    core.unsettled().insert(id, doubt);
+    let this = Arc::clone(core);
+    core.tasks.spawn_on(async move { look_again(&this, id).await }, &core.runtime);
+}
+
+async fn look_again(core: &Arc<Core>, id: Uuid) {
+    for pause in pauses() {
+        tokio::select! {
+            () = sleep(pause) => {}
+            _ = core.lease.lost() => return,
+        }
+        // A later request with this id has taken over.
+        let Some(doubt) = core.unsettled().get(&id).cloned() else { return };
+        // A task of this process that holds or wants a key goes first.
+        let Some(_places) = core.lines.try_join_all(&doubt.names) else { continue };
+        if core.unsettled().contains_key(&id) && look(core, id, &doubt).await {
+            core.unsettled().remove(&id);
+            return;
+        }
     }
+}
+
+/// Whether nothing is left to settle: the server has answered, and the statement was over before.
+async fn look(core: &Core, id: Uuid, doubt: &Unsettled) -> bool {
+    let over = doubt.until <= Instant::now();
+    let found = match doubt.work {
+        true => leave_work(core, id).await,
+        false => release_request(core, id).await.map(|_| false),
+    };
+    match found {
+        Ok(found) => found || over,
+        Err(error) => {
+            core.heed(&error);
+            tracing::debug!(request_id = %id, %error, "a request is still unsettled");
+            false
+        }
+    }
+}
+
+async fn release_request(core: &Core, id: Uuid) -> Result<u64, Error> {
+    let connection = core.volguard.connection().await?;
+    let call = sql::release_requests(&connection, core.service_id, std::slice::from_ref(&id));
+    let released = connection.run("release_requests", call).await?;
+    if released > 0 {
+        tracing::info!(service_id = core.service_id, request_id = %id, released, "released what a lost answer left");
+    }
+    Ok(released)
+}
+
+/// Finds work whose answer was lost. It stays, for cleanup or for a request with the same id.
+async fn leave_work(core: &Core, id: Uuid) -> Result<bool, Error> {
+    let connection = core.volguard.connection().await?;
+    let call = sql::started_work(&connection, core.service_id, id);
+    let Some(token) = connection.run("started_work", call).await? else { return Ok(false) };
+    tracing::warn!(service_id = core.service_id, request_id = %id, token, "work whose answer was lost is left to cleanup");
+    // So that no reconcile releases it.
+    core.known().insert(token);
+    Ok(true)
 }

@@ -2,137 +2,120 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
-use serde_json::Value;
-use tokio_postgres::Row;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
-use super::granted;
 use crate::error::Error;
-use crate::lock::Lock;
+use crate::key::Name;
+use crate::lock::{Guard, Held};
+use crate::reaper::{self, OnDrop};
 use crate::session::{Session, finish};
+use crate::sql::{self, ClaimedRow};
 
-/// Work of a crashed service that this service has taken over. Made by [`Session::claim_cleanup`] and handed to the
-/// handlers of [`Session::cleanups`].
+/// Work of a crashed service that this service has taken over. Made by [`Session::claims`](crate::Session::claims).
 ///
-/// It is a [`Lock`] on the resource, under a token larger than that of the crashed service: pass it to
-/// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by), and check [`lost`](Lock::lost). Bring the
+/// It holds the lock on the resource, under a token larger than that of the crashed service: pass it to
+/// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by), and check [`lost`](Held::lost). Bring the
 /// resource to a state that it can stay in, then call [`finish_cleanup`](Self::finish_cleanup). A guard that is dropped
 /// gives the work back in the background, so that this or another service can claim it.
 #[must_use = "claimed work that is dropped is given back"]
-pub struct ClaimedCleanup {
-    /// Never released: `finish_cleanup` or `abandon_cleanup` ends the work.
-    lock: Lock,
-    session: Session,
-    status: String,
-    crashed_service_id: i64,
-    details: Option<Value>,
-    /// The server has answered one of the two.
-    ended: AtomicBool,
+pub struct Claimed {
+    guard: Guard,
+    row: ClaimedRow,
 }
 
-impl ClaimedCleanup {
-    pub(super) fn read(session: &Session, row: &Row) -> Result<ClaimedCleanup, Error> {
-        Ok(ClaimedCleanup {
-            lock: Lock::of_claim(session.clone(), granted(row)?),
-            session: session.clone(),
-            status: row.try_get("status")?,
-            crashed_service_id: row.try_get("crashed_service_id")?,
-            details: row.try_get("details")?,
-            ended: AtomicBool::new(false),
-        })
+impl Claimed {
+    pub(super) fn new(session: Session, request_id: Uuid, row: ClaimedRow) -> Claimed {
+        let name = Name {
+            resource_type: row.resource_type.clone(),
+            resource_id: row.resource_id.clone(),
+            lock_name: row.lock_name.clone(),
+        };
+        let locks = vec![(Arc::new(name), row.token)];
+        Claimed { guard: Guard::new(session, request_id, locks, Default::default(), OnDrop::Abandon), row }
     }
 
     /// What was being done when the service crashed.
     pub fn status(&self) -> &str {
-        &self.status
+        &self.row.status
     }
 
     /// The service that crashed: the first one, if others have claimed this work since and crashed in turn.
     pub fn crashed_service_id(&self) -> i64 {
-        self.crashed_service_id
+        self.row.crashed_service_id
     }
 
     /// The details that the crashed service gave with its lock.
-    pub fn details(&self) -> Option<&Value> {
-        self.details.as_ref()
+    ///
+    /// # Errors
+    /// [`Error::Deserialize`] if they don't fit the type.
+    pub fn details<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        self.row.details()
     }
 
     /// Sets the status: how far the cleanup is, for the service that may have to continue it. Crash rules go by this
     /// status, and expect the resource's own status to be the same.
     ///
     /// # Errors
-    /// Those of [`Lock::set_status`].
+    /// Those of [`Lock::set_status`](crate::Lock::set_status).
     ///
     /// # Cancel safety
     /// When the future is dropped, the status may have been set or not; setting it again is safe.
     pub async fn set_status(&self, status: &str) -> Result<(), Error> {
-        self.lock.set_status(Some(status)).await
+        self.guard.held.set_status(Some(status)).await
     }
 
     /// Ends the work of a resource that is cleaned up, and frees its lock. Returns `false` if the lock was not held any
     /// more: another service may repeat the cleanup.
     ///
     /// # Errors
-    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the work is then given back in the background, as if
-    /// the guard had been dropped, unless it was finished all the same.
+    /// [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`]: the work is then given back
+    /// in the background, as if the guard had been dropped, unless it was finished all the same.
     ///
     /// # Cancel safety
     /// Continues in the background when the future is dropped.
     pub async fn finish_cleanup(self) -> Result<bool, Error> {
-        finish(async move { self.finish().await }).await
+        finish(async move { self.end().await }).await
+    }
+
+    /// The guard stays armed until the answer is there.
+    pub(super) async fn end(&self) -> Result<bool, Error> {
+        let core = self.guard.held.core();
+        let connection = core.volguard.connection().await?;
+        let call = sql::finish_cleanup(&connection, self.token());
+        let held = connection.run("finish_cleanup", call).await?;
+        core.forget(&[self.token()]);
+        self.guard.set_on_drop(OnDrop::Nothing);
+        Ok(held)
     }
 
     /// Gives the work back unchanged, for another service to claim. Returns `false` if it was not held any more.
     ///
     /// # Errors
-    /// [`Error::Pool`], [`Error::Database`], [`Error::NoReply`]: the call is then repeated in the background.
+    /// [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`]: the call is then repeated in
+    /// the background.
     ///
     /// # Cancel safety
     /// Continues in the background when the future is dropped.
-    pub async fn abandon_cleanup(self) -> Result<bool, Error> {
-        finish(async move {
-            let held = self.session.core().abandon_cleanup(self.token()).await?;
-            self.note_ended();
-            Ok(held)
-        })
-        .await
-    }
-
-    /// The guard stays armed until the answer is there.
-    pub(super) async fn finish(&self) -> Result<bool, Error> {
-        let held = self.session.core().finish_cleanup(self.token()).await?;
-        self.note_ended();
-        Ok(held)
-    }
-
-    fn note_ended(&self) {
-        self.ended.store(true, Ordering::Relaxed);
+    pub async fn abandon_cleanup(mut self) -> Result<bool, Error> {
+        let held = reaper::abandon(self.guard.held.core(), &[self.token()]).await?;
+        self.guard.end();
+        Ok(held == 1)
     }
 }
 
-impl Deref for ClaimedCleanup {
-    type Target = Lock;
+impl Deref for Claimed {
+    type Target = Held;
 
-    fn deref(&self) -> &Lock {
-        &self.lock
+    fn deref(&self) -> &Held {
+        &self.guard.held
     }
 }
 
-impl fmt::Debug for ClaimedCleanup {
+impl fmt::Debug for Claimed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClaimedCleanup")
-            .field("lock", &self.lock)
-            .field("status", &self.status)
-            .field("crashed_service_id", &self.crashed_service_id)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Drop for ClaimedCleanup {
-    fn drop(&mut self) {
-        if !*self.ended.get_mut() {
-            self.session.reaper().abandon(self.lock.token());
-        }
+        f.debug_struct("Claimed").field("held", &self.guard.held).field("row", &self.row).finish()
     }
 }

@@ -1,100 +1,215 @@
-//! The state of a held lock, for its guard and for fences that outlive the guard's borrow.
+//! What a guard holds, for the guard and for what outlives the guard's borrow.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
+use tokio_postgres::Transaction;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::acquire::Granted;
 use crate::error::Error;
-use crate::queue::Key;
-use crate::session::{Core, Loss, REPLY_LIMIT, Session};
-use crate::statements::{Params, Statement};
+use crate::key::Name;
+use crate::loss::Loss;
+use crate::session::Session;
+use crate::sql;
+use crate::state::Core;
 
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(super) session: Session,
-    pub(super) key: Arc<Key>,
-    pub(super) token: i64,
-    pub(super) request_id: Uuid,
-    /// The end of the work is under way or done.
-    finishing: AtomicBool,
-    /// The server has said that the token is not held.
+/// What a [`Lock`](crate::Lock), a [`Work`](crate::Work) or a [`Claimed`](crate::Claimed) holds: one lock, or several
+/// that were taken together. If one of several is lost, all are.
+///
+/// Clones share it, and release nothing.
+#[derive(Clone)]
+pub struct Held {
+    state: Arc<State>,
+}
+
+struct State {
+    session: Session,
+    locks: Vec<(Arc<Name>, i64)>,
+    request_id: Uuid,
+    /// The server has said that a token is not held.
     gone: watch::Sender<bool>,
     /// Cancelled with the session, when the lock is gone, and when it is given back.
     over: CancellationToken,
 }
 
 impl Held {
-    pub(super) fn new(session: Session, request_id: Uuid, granted: Granted) -> Held {
+    pub(super) fn new(session: Session, request_id: Uuid, locks: Vec<(Arc<Name>, i64)>) -> Held {
         let over = session.core().lease.over().child_token();
-        Held {
-            session,
-            key: granted.key,
-            token: granted.token,
-            request_id,
-            finishing: AtomicBool::new(false),
-            gone: watch::Sender::new(false),
-            over,
+        Held { state: Arc::new(State { session, locks, request_id, gone: watch::Sender::new(false), over }) }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        self.state.session.core()
+    }
+
+    pub(crate) fn over(&self) -> &CancellationToken {
+        &self.state.over
+    }
+
+    fn name(&self) -> &Name {
+        &self.state.locks[0].0
+    }
+
+    /// The fencing token: larger than every earlier one of this lock. Of several locks, that of the first.
+    pub fn token(&self) -> i64 {
+        self.state.locks[0].1
+    }
+
+    /// The tokens of all the locks, in the order of the request.
+    pub fn tokens(&self) -> Vec<i64> {
+        self.state.locks.iter().map(|(_, token)| *token).collect()
+    }
+
+    /// What kind of resource is locked; of several locks, by the first.
+    pub fn resource_type(&self) -> &str {
+        &self.name().resource_type
+    }
+
+    /// Which resource is locked; of several locks, by the first.
+    pub fn resource_id(&self) -> &str {
+        &self.name().resource_id
+    }
+
+    /// The name of the lock, empty by default; of several locks, of the first.
+    pub fn lock_name(&self) -> &str {
+        &self.name().lock_name
+    }
+
+    /// The id of the request that got the lock.
+    pub fn request_id(&self) -> Uuid {
+        self.state.request_id
+    }
+
+    /// Resolves with the reason when the lock can't be relied on any more: its session is lost, or the server has said
+    /// that the token is not held. At once, if that is already so.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again at will.
+    pub async fn lost(&self) -> Loss {
+        let mut gone = self.state.gone.subscribe();
+        tokio::select! {
+            loss = self.state.session.lost() => loss,
+            // The sender lives as long as this value.
+            _ = gone.wait_for(|gone| *gone) => Loss::TokenNotHeld,
         }
     }
 
-    pub(crate) fn core(&self) -> &Core {
-        self.session.core()
+    /// Whether the lock can't be relied on any more, by the clock at this moment.
+    pub fn is_lost(&self) -> bool {
+        self.loss().is_some()
     }
 
-    pub(crate) fn token(&self) -> i64 {
-        self.token
+    /// Why the lock can't be relied on any more, if it can't.
+    pub fn loss(&self) -> Option<Loss> {
+        self.state.session.loss().or_else(|| self.state.gone.borrow().then_some(Loss::TokenNotHeld))
     }
 
-    /// Notes whether the end of the work is under way or done.
-    pub(crate) fn set_finishing(&self, finishing: bool) {
-        self.finishing.store(finishing, Ordering::Release);
+    /// Cancelled when the lock is lost, by a thread that doesn't depend on the runtime, and before the lock is released
+    /// or dropped. For tasks, threads and libraries that take such a token.
+    ///
+    /// A release doesn't wait for the tasks that have this token: end them before you release the lock, stop the session
+    /// or register again.
+    pub fn cancellation_token(&self) -> CancellationToken {
+        self.over().child_token()
     }
 
-    /// The guard of unfinished work was dropped. The token stays known to the session, so that no reconcile releases
-    /// it.
-    pub(super) fn leave(&self) {
-        if self.finishing.load(Ordering::Acquire) {
-            return;
+    /// Runs `work` until it is done or the lock is lost. On a loss, `work` is dropped and the loss returned.
+    ///
+    /// ```no_run
+    /// # async fn copy(from: &str, to: &str) -> std::io::Result<()> { Ok(()) }
+    /// # async fn run(lock: volguard::Lock) -> Result<(), Box<dyn std::error::Error>> {
+    /// match lock.run(copy("v-17", "v-18")).await {
+    ///     Ok(copied) => copied?,
+    ///     Err(loss) => println!("given up half way: {loss}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The clock is checked before each step of `work` (what it does between two awaits): no step begins after the lock
+    /// is lost, even if the runtime's timers are late. A result is returned only if the lock was not lost by then.
+    /// Neither [`Session::stop`] nor a new incarnation ([`Incarnations`](crate::Incarnations)) frees the lock before
+    /// `work` has been dropped.
+    ///
+    /// Only `work` itself is ended, not the tasks and threads that it has started, nor the requests that it has sent.
+    /// Give those the [`cancellation_token`](Self::cancellation_token) or the fencing [`token`](Self::token). A step that
+    /// blocks runs to its end.
+    ///
+    /// # Errors
+    /// The loss. The caller, or cleanup, has to find out how far `work` has come.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops `work`.
+    pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
+        self.core().guarded.run(|| self.loss(), self.lost(), work).await
+    }
+
+    /// Asks the server whether the token is held at this moment, or all of them. The next moment it may not be; inside a
+    /// transaction, [`assert_held_in`](Self::assert_held_in) holds until the transaction ends.
+    ///
+    /// # Errors
+    /// [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the server;
+    /// [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`].
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn assert_held(&self) -> Result<(), Error> {
+        for token in self.tokens() {
+            self.check()?;
+            let connection = self.core().volguard.connection().await?;
+            let answer = connection.run("assert_held", sql::assert_held(&connection, token)).await;
+            answer.map_err(|error| self.note(error))?;
         }
-        tracing::warn!(
-            service_id = self.core().service_id,
-            token = self.token,
-            request_id = %self.request_id,
-            resource_type = %self.key.resource_type,
-            resource_id = %self.key.resource_id,
-            "unfinished work was dropped: it stays locked until the session ends, and is left to cleanup then"
-        );
+        // The answer may be old: the session may be lost by now.
+        self.check()
+    }
+
+    /// Fences a transaction: it fails unless the token is held, or all of them. They then stay held until the transaction
+    /// ends, because neither release nor cleanup gets past it.
+    ///
+    /// ```no_run
+    /// # async fn run(volguard: volguard::Volguard, lock: volguard::Lock) -> Result<(), volguard::Error> {
+    /// let mut connection = volguard.connection().await?;
+    /// let transaction = connection.transaction().await?;
+    /// lock.assert_held_in(&transaction).await?;
+    /// transaction.execute("UPDATE volumes SET size = size + 1 WHERE id = 17", &[]).await?;
+    /// transaction.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::TokenNotHeld`], after which the lock is lost, and [`Error::Database`]: the transaction is aborted.
+    /// [`Error::SessionLost`] without asking the server.
+    ///
+    /// # Cancel safety
+    /// Changes nothing.
+    pub async fn assert_held_in(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        for token in self.tokens() {
+            self.check()?;
+            sql::assert_held(transaction, token).await.map_err(|error| self.note(error))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn set_status(&self, status: Option<&str>) -> Result<(), Error> {
+        self.check()?;
+        let connection = self.core().volguard.connection().await?;
+        let answer = connection.run("set_status", sql::set_status(&connection, self.token(), status)).await;
+        answer.map_err(|error| self.note(error))
     }
 
     /// Fails if the session is lost.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.core().lease.check().map_err(Error::SessionLost)
-    }
-
-    /// Why the lock is lost, if it is, by the clock at this moment.
-    pub(crate) fn loss(&self) -> Option<Loss> {
-        let gone = || self.gone.borrow().then_some(Loss::TokenNotHeld);
-        self.session.loss().or_else(gone)
-    }
-
-    pub(super) fn over(&self) -> &CancellationToken {
-        &self.over
-    }
-
-    /// Resolves when the server has said that the token is not held.
-    pub(crate) async fn gone(&self) {
-        // The sender lives as long as this value.
-        let _ = self.gone.subscribe().wait_for(|gone| *gone).await;
+        Ok(self.core().lease.check()?)
     }
 
     /// The server has said that the token is not held.
     pub(crate) fn note_gone(&self) {
-        self.gone.send_replace(true);
-        self.over.cancel();
+        self.state.gone.send_replace(true);
+        self.over().cancel();
     }
 
     pub(crate) fn note(&self, error: Error) -> Error {
@@ -105,9 +220,24 @@ impl Held {
         error
     }
 
-    pub(super) async fn ask(&self, statement: &Statement<'_>, params: Params<'_>) -> Result<(), Error> {
-        self.check()?;
-        let answer = self.core().volguard.row_within(REPLY_LIMIT, statement, params).await;
-        answer.map(drop).map_err(|error| self.note(error))
+    /// The guard of unfinished work was dropped. The token stays known to the session, so that no reconcile releases it.
+    pub(super) fn leave(&self) {
+        tracing::warn!(
+            service_id = self.core().service_id,
+            token = self.token(),
+            request_id = %self.request_id(),
+            resource_type = self.resource_type(),
+            resource_id = self.resource_id(),
+            "unfinished work was dropped: it stays locked until the session ends, and is left to cleanup then"
+        );
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held")
+            .field("locks", &self.state.locks)
+            .field("lost", &self.is_lost())
+            .finish_non_exhaustive()
     }
 }

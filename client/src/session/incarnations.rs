@@ -1,17 +1,14 @@
 //! One session after the other, for a program that continues when a session is lost.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::lease::Loss;
-use super::{Core, Registration, Session};
+use super::{Registration, Session};
+use crate::backoff::pauses;
 use crate::error::Error;
-
-/// Pause before a server that could not be reached is asked again.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+use crate::loss::Loss;
+use crate::state::Core;
 
 /// The incarnations of one process, one after the other. Made by [`Registration::incarnations`].
 ///
@@ -47,7 +44,7 @@ impl Incarnations {
     /// Waits until the session that it returned last is lost, and registers again. Returns `None` if that session was
     /// [stopped](Session::stop).
     ///
-    /// What runs under the guards of the lost session ([`Session::run`], [`Lock::run`](crate::Lock::run)) has ended
+    /// What runs under the guards of the lost session ([`Session::run`], [`Held::run`](crate::Held::run)) has ended
     /// before: registering fences that session, which frees its locks for others. A server that can't be reached is
     /// asked again until it answers.
     ///
@@ -55,11 +52,11 @@ impl Incarnations {
     ///
     /// # Errors
     /// [`Error::Superseded`] if another live process has registered under the same name since. Registering again would
-    /// fence that process, which would then fence this one in turn. Otherwise the errors of [`Registration::start`],
-    /// except for passing ones. Calling it again tries again.
+    /// fence that process, which would then fence this one in turn. Otherwise the errors of [`Volguard::register`](crate::Volguard::register),
+    /// except for passing ones: a wrong password or a missing database ends it. Calling it again tries again.
     ///
     /// # Cancel safety
-    /// As [`Registration::start`]. No incarnation is returned twice. One whose registration was under way is fenced by
+    /// As [`Volguard::register`](crate::Volguard::register). No incarnation is returned twice. One whose registration was under way is fenced by
     /// the next.
     pub async fn next(&mut self) -> Result<Option<Session>, Error> {
         let mut previous = None;
@@ -71,24 +68,27 @@ impl Incarnations {
             }
             tracing::info!(service_id = core.service_id, %loss, "registering again");
             // Idle connections of the pool have been silent for a lease: they may be dead, unnoticed by the pool.
-            core.volguard.pool().retain(|_, _| false);
+            self.registration.volguard().drop_idle();
             previous = Some(core.service_id);
         }
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match self.registration.clone().start_after(previous).await {
+        let mut told = false;
+        for pause in pauses() {
+            match self.registration.clone().begin_after(previous).await {
                 Ok(session) => {
                     self.current = Some(Arc::clone(session.core()));
                     return Ok(Some(session));
                 }
                 Err(error) if passes(&error) => {
-                    tracing::warn!(%error, "not registered yet");
+                    match std::mem::replace(&mut told, true) {
+                        false => tracing::warn!(%error, "not registered yet, and tried again"),
+                        true => tracing::debug!(%error, "not registered yet"),
+                    }
                     sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
                 Err(error) => return Err(error),
             }
         }
+        unreachable!("the pauses have no end")
     }
 }
 

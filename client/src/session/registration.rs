@@ -1,48 +1,57 @@
 //! Registering a service, which begins a session.
 
+use std::future::IntoFuture;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::ClientWrapper;
-use serde_json::Value;
+use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::clock::Moment;
-use super::heartbeat::Heartbeat;
-use super::incarnations::Incarnations;
-use super::lease::Lease;
-use super::{Core, Inner, Session, watch};
+use super::{Incarnations, Inner, Session};
 use crate::error::Error;
 use crate::handle::Volguard;
-use crate::interval::{Interval, ShortestInterval};
 use crate::janitor::Janitor;
-use crate::reaper::Reaper;
-use crate::statements;
-
-/// How long connecting and registering may take together.
-const START_LIMIT: Duration = Duration::from_secs(30);
+use crate::json::{self, Part};
+use crate::sql;
+use crate::state::{self, Core, Heartbeat, Lease, Moment};
+use crate::telemetry;
 
 /// The cluster of services that name none, as the server calls it.
 const DEFAULT_CLUSTER: &str = "default";
 
-/// A service about to be registered. Made by [`Volguard::register`].
+/// A service about to be registered. Made by [`Volguard::register`]; `.await` it.
 #[derive(Debug, Clone)]
-#[must_use = "nothing happens before `start`"]
+#[must_use = "nothing happens before it is awaited"]
 pub struct Registration {
     volguard: Volguard,
     host: String,
     binary_name: String,
     cluster: Option<String>,
     lease: Option<Duration>,
-    details: Option<Value>,
+    details: Option<Part>,
     janitor: Option<Janitor>,
 }
 
-impl Registration {
-    pub(crate) fn new(volguard: Volguard, host: &str, binary_name: &str) -> Registration {
+impl Volguard {
+    /// Prepares to register one incarnation of a process, which `host` and `binary_name` identify. Nothing happens before
+    /// the result is awaited.
+    ///
+    /// Registering the same host and binary name in the same cluster again fences the earlier incarnation at once.
+    ///
+    /// # Errors
+    /// Of the result, when it is awaited: [`Error::Connect`] or [`Error::NoReply`] if the server can't be reached within
+    /// the time limit of a call, [`Error::Database`] if it refuses (22023 for an empty name or a lease out of range,
+    /// 42501 without the privilege), [`Error::InvalidDocument`] for details that are no JSON, [`Error::SessionLost`] if
+    /// the server answered so late that the lease may have expired.
+    ///
+    /// # Cancel safety
+    /// Dropping the future may leave a service that never sends heartbeats. It ends with the next registration or with
+    /// its lease.
+    pub fn register(&self, host: &str, binary_name: &str) -> Registration {
         Registration {
-            volguard,
+            volguard: self.clone(),
             host: host.to_owned(),
             binary_name: binary_name.to_owned(),
             cluster: None,
@@ -51,7 +60,9 @@ impl Registration {
             janitor: Some(Janitor::default()),
         }
     }
+}
 
+impl Registration {
     /// The cluster of the service, a label: claims and the janitor stay within a cluster, and
     /// [`Cleanup`](crate::Cleanup) can select by it. It is not part of a lock's key: services of all clusters contend
     /// for the same locks. Default: `default`.
@@ -68,8 +79,8 @@ impl Registration {
     }
 
     /// Details for people to read, shown with the service in the view `service_status`.
-    pub fn details(mut self, details: Value) -> Self {
-        self.details = Some(details);
+    pub fn details(mut self, details: impl Serialize) -> Self {
+        self.details = Some(json::json(details));
         self
     }
 
@@ -81,76 +92,59 @@ impl Registration {
         self
     }
 
-    /// Registers the service and starts its heartbeats. An earlier incarnation (same cluster, host and binary name) is
-    /// fenced at once.
-    ///
-    /// # Errors
-    /// [`Error::Pool`] or [`Error::NoReply`] if the server can't be reached in 30 seconds, [`Error::Database`] if it
-    /// refuses (22023 for an empty name or a lease out of range, 42501 without the privilege), [`Error::Configuration`]
-    /// if the pool has room for one connection only, [`Error::SessionLost`] if the server answered so late that the
-    /// lease may have expired.
-    ///
-    /// # Cancel safety
-    /// Dropping the future may leave a service that never sends heartbeats. It ends with the next registration or with
-    /// its lease.
-    pub async fn start(self) -> Result<Session, Error> {
-        self.start_after(None).await
-    }
-
-    /// Starts the session, unless a later incarnation than `previous` lives.
-    pub(super) async fn start_after(self, previous: Option<i64>) -> Result<Session, Error> {
-        if self.volguard.pool().status().max_size < 2 {
-            return Err(Error::Configuration(
-                "the pool has room for fewer than two connections; one is needed to release while another waits"
-                    .to_owned(),
-            ));
-        }
-        timeout(START_LIMIT, self.begin(previous)).await.unwrap_or(Err(Error::NoReply))
-    }
-
     /// Prepares to register now, and again whenever the session is lost.
     pub fn incarnations(self) -> Incarnations {
         Incarnations::new(self)
     }
 
+    pub(super) fn volguard(&self) -> &Volguard {
+        &self.volguard
+    }
+
+    /// Registers, unless a later incarnation than `previous` lives.
+    pub(super) async fn begin_after(self, previous: Option<i64>) -> Result<Session, Error> {
+        let limit = self.volguard.time_limit();
+        timeout(limit, self.begin(previous)).await.unwrap_or(Err(Error::NoReply))
+    }
+
     async fn begin(self, previous: Option<i64>) -> Result<Session, Error> {
-        let mode = self.volguard.mode();
-        let connection = self.volguard.open_beside_pool().await?;
+        let Registration { volguard, host, binary_name, cluster, lease, details, janitor } = self;
+        let details = details.transpose();
+        let details = details.map_err(|problem| Error::InvalidDocument { column: "details".to_owned(), problem })?;
+        let wire = volguard.open(volguard.time_limit()).await?;
         if let Some(previous) = previous {
-            self.must_be_the_latest(&connection, previous).await?;
+            let later = sql::later_incarnation(&wire, previous, &host, &binary_name, cluster.as_deref()).await?;
+            later.map_or(Ok(()), |service_id| Err(Error::Superseded { service_id }))?;
         }
-        let lease = self.lease.map(Interval);
-        let row = statements::REGISTER_SERVICE
-            .row(&connection, mode, &[&self.host, &self.binary_name, &self.cluster, &lease, &self.details])
-            .await?;
-        let service_id: i64 = row.try_get(0)?;
+        let call = sql::register_service(&wire, &host, &binary_name, cluster.as_deref(), lease, details.as_deref());
+        let service_id = telemetry::observed("register_service", call).await?;
 
         // The first heartbeat returns the lease that the server has chosen.
         let sent_at = Moment::now();
-        let row = statements::HEARTBEAT.row(&connection, mode, &[&service_id]).await?;
-        let ShortestInterval(lease) = row.try_get(0)?;
-        tracing::info!(service_id, host = %self.host, binary_name = %self.binary_name, ?lease, "registered");
+        let lease = telemetry::observed("heartbeat", sql::heartbeat(&wire, service_id)).await?;
+        tracing::info!(service_id, host, binary_name, ?lease, "registered");
 
         let lease = Arc::new(Lease::new(sent_at, lease));
-        lease.check().map_err(Error::SessionLost)?;
-        watch::keep(&lease);
-        let core = Arc::new(Core::new(self.volguard, service_id, lease));
+        lease.check()?;
+        state::keep(&lease);
+        let core = Arc::new(Core::new(volguard, service_id, lease));
         let (alive, gone) = oneshot::channel();
-        tokio::spawn(Heartbeat::new(Arc::clone(&core), connection, sent_at).run(gone));
-        let reaper = Reaper::start(Arc::clone(&core));
-        let janitor = self.janitor.map(|janitor| {
-            let cluster = self.cluster.unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
-            janitor.start(Arc::clone(&core), cluster)
+        tokio::spawn(Heartbeat::new(Arc::clone(&core), wire, sent_at).run(gone));
+        let janitor = janitor.map(|janitor| {
+            let (alive, gone) = oneshot::channel();
+            let cluster = cluster.unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
+            tokio::spawn(janitor.run(Arc::clone(&core), cluster, gone));
+            alive
         });
-        Ok(Session { inner: Arc::new(Inner { core, reaper, _alive: alive, _janitor: janitor }) })
+        Ok(Session { inner: Arc::new(Inner { core, _alive: alive, _janitor: janitor }) })
     }
+}
 
-    async fn must_be_the_latest(&self, connection: &ClientWrapper, service_id: i64) -> Result<(), Error> {
-        let params: statements::Params<'_> = &[&service_id, &self.host, &self.binary_name, &self.cluster];
-        let row = statements::LATER_INCARNATION.row(connection, self.volguard.mode(), params).await?;
-        match row.try_get(0)? {
-            Some(service_id) => Err(Error::Superseded { service_id }),
-            None => Ok(()),
-        }
+impl IntoFuture for Registration {
+    type Output = Result<Session, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.begin_after(None))
     }
 }

@@ -1,20 +1,39 @@
-//! Conditions on a column: one of some values, or none of them.
+//! Conditions on one column.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
-use super::document::Part;
-use super::exists::Exists;
-use super::filter::Filter;
-use super::literal::{IntoLiteral, Literal};
+use super::expr::IntoExpr;
+use super::sealed::Sealed;
+use crate::error::Error;
+use crate::json::{Json, Part, array, invalid, json};
 
-/// A condition on a column. See [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect).
+/// A condition on a column: for [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect) and
+/// [`is`](super::is). Made by [`one_of`], [`not`], [`lt`], [`le`], [`gt`], [`ge`], [`eq`] and [`ne`].
 #[derive(Debug, Clone)]
-pub struct Condition(Part);
+pub struct Condition(Result<Form, String>);
 
-/// What can be a condition on a column: a literal ([`IntoLiteral`]), [`one_of`] several, [`not()`], or a comparison
-/// ([`lt`](crate::lt), [`le`](crate::le), [`gt`](crate::gt), [`ge`](crate::ge), [`eq`](crate::eq), [`ne`](crate::ne)).
-pub trait IntoCondition {
+#[derive(Debug, Clone)]
+enum Form {
+    /// A literal, several of them, or JSON as given.
+    Plain(Json),
+    Negated(BTreeMap<&'static str, Json>),
+    Compared(BTreeMap<&'static str, Json>),
+}
+
+/// What can be a condition on a column: a [`Condition`]; a literal, which is anything that serializes to a JSON scalar,
+/// `None` being `NULL`; or an [`Expr`](super::Expr), which the column must equal.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no condition on a column",
+    label = "neither a condition nor a literal",
+    note = "a condition is a literal (of a type that implements `serde::Serialize`), `one_of([...])`, `not(...)`, a \
+            comparison such as `lt(...)`, or an expression such as `column(\"size\") + 1`",
+    note = "a `Filter` goes to `only_if` or `unless`, and its negation is `!filter`",
+    note = "a `Condition` or an `Expr` is passed by value: clone it to use it twice"
+)]
+pub trait IntoCondition: Sealed {
     /// Makes the condition.
     fn into_condition(self) -> Condition;
 }
@@ -25,146 +44,100 @@ impl IntoCondition for Condition {
     }
 }
 
-impl<T: Serialize> IntoCondition for T {
+#[diagnostic::do_not_recommend]
+impl<T: IntoExpr> IntoCondition for T {
     fn into_condition(self) -> Condition {
-        self.into_literal().into_condition()
-    }
-}
-
-impl IntoCondition for Literal {
-    fn into_condition(self) -> Condition {
-        Condition(self.into_json())
+        self.into_expr().into_literal().map_or_else(eq, |literal| Condition(literal.map(Form::Plain)))
     }
 }
 
 impl Condition {
-    pub(super) fn new(json: Part) -> Condition {
-        Condition(json)
+    /// A condition as the server reads it. Text has to be parsed first, since a string is a literal.
+    pub fn raw(json: impl Serialize) -> Condition {
+        Condition(crate::json::json(json).map(Form::Plain))
+    }
+
+    /// After [`not`]: whether a column that is `NULL` matches. Default: it does, unless `NULL` is among the excluded
+    /// values. As in Python, `NULL` is not "attached". In SQL the result is unknown:
+    /// `not("attached").nulls_match(false)` is `attach_status <> 'attached'`.
+    pub fn nulls_match(self, matches: bool) -> Condition {
+        Condition(self.0.and_then(|form| match form {
+            Form::Negated(mut members) => {
+                members.insert("null", json(matches)?);
+                Ok(Form::Negated(members))
+            }
+            _ => Err("is given `nulls_match`, which only `not` has".to_owned()),
+        }))
+    }
+
+    /// Adds another comparison of the same column: `ge(1).and(lt(column("quota")))` is a range.
+    pub fn and(self, other: Condition) -> Condition {
+        Condition(self.0.and_then(|form| match (form, other.0?) {
+            (Form::Compared(mut all), Form::Compared(others)) => {
+                for (name, operand) in others {
+                    if all.insert(name, operand).is_some() {
+                        return Err(format!("is compared twice by `{name}`"));
+                    }
+                }
+                Ok(Form::Compared(all))
+            }
+            _ => Err("is given `and` of what is no comparison (use `is(...) & is(...)`)".to_owned()),
+        }))
+    }
+
+    /// The condition as JSON, for SQL of your own. [`Error::InvalidDocument`] if it can't be a condition.
+    pub fn to_json(&self) -> Result<Box<RawValue>, Error> {
+        self.clone().into_json().map_err(|problem| invalid("condition", problem))
     }
 
     pub(super) fn into_json(self) -> Part {
-        self.0
+        match self.0? {
+            Form::Plain(json) => Ok(json),
+            Form::Negated(members) | Form::Compared(members) => json(members),
+        }
     }
 }
 
-/// Several values, `NULL` among them if it is given. Made by [`one_of`].
-#[derive(Debug, Clone)]
-pub struct Choice(Part);
-
-impl IntoCondition for Choice {
-    fn into_condition(self) -> Condition {
-        Condition(self.0)
-    }
+/// Holds if the column equals one of these literals: `one_of(["available", "error"])`. `None` stands for `NULL`.
+pub fn one_of<T: IntoExpr>(choices: impl IntoIterator<Item = T>) -> Condition {
+    let computed = |_| Err("is given `one_of` an expression (use `any([is(...), ...])`)".to_owned());
+    let literal = |choice: T| choice.into_expr().into_literal().unwrap_or_else(computed);
+    Condition(array(choices.into_iter().map(literal)).map(Form::Plain))
 }
 
-/// Holds if the column equals one of these, `None` standing for `NULL`.
+/// Holds if the column is none of these: a literal, or [`one_of`] several. A column that is `NULL` matches, unless
+/// `NULL` is among them, or [`nulls_match`](Condition::nulls_match) says no.
 ///
-/// ```
-/// use volguard::one_of;
-///
-/// one_of(["available", "error"]);
-/// one_of([Some("available"), None]);
-/// ```
-pub fn one_of<T: IntoLiteral>(choices: impl IntoIterator<Item = T>) -> Choice {
-    let choices = choices.into_iter().map(|one| one.into_literal().into_json());
-    Choice(choices.collect::<Result<Vec<Value>, _>>().map(Value::Array))
+/// `not(one_of(["attaching", "attached"]))` is an example. A comparison has an opposite instead, such as [`ne`]; a
+/// filter is negated by `!`.
+pub fn not(excluded: impl IntoCondition) -> Condition {
+    Condition(excluded.into_condition().0.and_then(|form| match form {
+        Form::Plain(excluded) => Ok(Form::Negated(BTreeMap::from([("not", excluded)]))),
+        _ => Err("is given `not` of a `not` or a comparison (use the opposite, or `!is(...)`)".to_owned()),
+    }))
 }
 
-/// None of some values. Made by [`not()`].
-#[derive(Debug, Clone)]
-pub struct Negation {
-    excluded: Part,
-    nulls_match: Option<bool>,
+macro_rules! comparisons {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        pub fn $name(operand: impl IntoExpr) -> Condition {
+            let operand = operand.into_expr().into_json();
+            Condition(operand.map(|operand| Form::Compared(BTreeMap::from([(stringify!($name), operand)]))))
+        }
+    )*};
 }
 
-impl Negation {
-    /// Whether a column that is `NULL` matches. Default: it does, unless `NULL` is among the excluded values: as in
-    /// Python, `NULL` is not "attached". In SQL the result is unknown: `not("attached").nulls_match(false)` is
-    /// `attach_status <> 'attached'`.
-    pub fn nulls_match(self, matches: bool) -> Negation {
-        Negation { nulls_match: Some(matches), ..self }
-    }
-}
-
-impl IntoCondition for Negation {
-    fn into_condition(self) -> Condition {
-        Condition(self.excluded.map(|excluded| {
-            let mut operator = Map::from_iter([("not".to_owned(), excluded)]);
-            if let Some(matches) = self.nulls_match {
-                operator.insert("null".to_owned(), Value::Bool(matches));
-            }
-            Value::Object(operator)
-        }))
-    }
-}
-
-/// What can be negated: a literal, [`one_of`] several, and filters.
-pub trait Negate {
-    /// What the negation is: a [`Negation`] of values, a [`Filter`] of filters.
-    type Output;
-
-    /// See [`not()`].
-    fn negate(self) -> Self::Output;
-}
-
-impl<T: Serialize> Negate for T {
-    type Output = Negation;
-
-    fn negate(self) -> Negation {
-        self.into_literal().negate()
-    }
-}
-
-impl Negate for Literal {
-    type Output = Negation;
-
-    fn negate(self) -> Negation {
-        Negation { excluded: self.into_json(), nulls_match: None }
-    }
-}
-
-impl Negate for Choice {
-    type Output = Negation;
-
-    fn negate(self) -> Negation {
-        Negation { excluded: self.0, nulls_match: None }
-    }
-}
-
-impl Negate for Filter {
-    type Output = Filter;
-
-    fn negate(self) -> Filter {
-        self.negated()
-    }
-}
-
-impl Negate for Exists {
-    type Output = Filter;
-
-    fn negate(self) -> Filter {
-        Filter::from(self).negated()
-    }
-}
-
-/// Holds if the column is none of these (a literal, or [`one_of`] several), or if a [`Filter`] doesn't hold.
-///
-/// A column that is `NULL` matches, unless `NULL` is among the excluded values, or [`Negation::nulls_match`] says no.
-/// The negation of a filter is its plain opposite: a filter that is unknown in SQL doesn't hold, so its negation does.
-///
-/// ```
-/// use volguard::{is, not, one_of};
-///
-/// not("attached");
-/// not(one_of(["attaching", "attached"])).nulls_match(false);
-/// not(is("status", "in-use"));
-/// ```
-///
-/// A negation is not a value, so it can't be negated again:
-///
-/// ```compile_fail
-/// volguard::not(volguard::not("attached"));
-/// ```
-pub fn not<T: Negate>(what: T) -> T::Output {
-    what.negate()
+comparisons! {
+    /// The column is less than this. Like the other three that order, it doesn't hold if either is `NULL`.
+    lt
+    /// The column is less than this, or equal.
+    le
+    /// The column is greater than this, such as `now() - "5 minutes"`.
+    gt
+    /// The column is greater than this, or equal.
+    ge
+    /// The column equals this. `NULL` is a value like any other: two that are `NULL` are equal.
+    eq
+    /// The column doesn't equal this. `NULL` is a value like any other.
+    ne
 }

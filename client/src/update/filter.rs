@@ -2,103 +2,76 @@
 
 use std::ops;
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::condition::IntoCondition;
-use super::document::{Part, nested, operator};
-use super::exists::Exists;
+use crate::error::Error;
+use crate::json::{Part, array, invalid, json, object, operator};
 
-/// A condition that the row as a whole meets or not. Made by [`is`], [`exists`](crate::exists()), [`all`], [`any`] and
-/// [`not`](crate::not()); passed to [`only_if`](crate::ConditionalUpdate::only_if),
-/// [`unless`](crate::ConditionalUpdate::unless) and [`when`](crate::when).
-///
-/// `a & b`, `a | b` and `!a` say the same as [`all`], [`any`] and [`not`](crate::not()):
+/// A condition that the row as a whole meets or not. Made by [`is`], [`all`], [`any`] and [`exists`]. `a & b` and
+/// `a | b` say the same as [`all`] and [`any`]. `!a` is the plain opposite: a filter that is unknown in SQL doesn't
+/// hold, so its negation does.
 ///
 /// ```
-/// use volguard::{exists, gt, is, outer};
+/// use volguard::update::{exists, gt, is, outer};
 ///
 /// is("status", "error") | (is("status", "available") & is("size", gt(0)));
-/// is("migration_status", None::<&str>) & !exists("snapshots").where_eq("volume_id", outer("id"));
+/// !exists("snapshots", is("volume_id", outer("id")) & is("deleted", false));
 /// ```
 #[derive(Debug, Clone)]
-pub struct Filter(Part);
+pub struct Filter(pub(super) Part);
 
 impl Filter {
-    pub(super) fn new(json: Part) -> Filter {
-        Filter(json)
+    /// A filter as the server reads it. Text has to be parsed first.
+    pub fn raw(filter: impl Serialize) -> Filter {
+        Filter(json(filter))
     }
 
-    pub(super) fn into_json(self) -> Part {
-        self.0
-    }
-
-    pub(super) fn negated(self) -> Filter {
-        Filter(self.0.map(|filter| operator("not", filter)))
+    /// The filter as JSON, for SQL of your own. [`Error::InvalidDocument`] if it can't be a filter.
+    pub fn to_json(&self) -> Result<Box<RawValue>, Error> {
+        self.0.clone().map_err(|problem| invalid("filter", problem))
     }
 }
 
-/// The column meets a condition: a literal, [`one_of`](crate::one_of) several, [`not`](crate::not()) them, or a
-/// comparison.
-///
-/// ```
-/// use volguard::{column, is, lt};
-///
-/// is("used", lt(column("quota")));
-/// ```
+/// The column meets a condition: a literal, [`one_of`](super::one_of) several, [`not`](super::not) them, or a
+/// comparison, such as `is("used", lt(column("quota")))`.
 pub fn is(column: &str, condition: impl IntoCondition) -> Filter {
     let condition = condition.into_condition().into_json();
-    let column = nested(vec![(column.to_owned(), condition)]);
-    Filter(column.map(|column| operator("where", column)))
+    let condition = condition.map_err(|problem| format!("names `{column}`, which {problem}"));
+    Filter(operator("where", operator(column, condition)))
 }
 
 /// All of them hold. An empty list holds.
-///
-/// ```
-/// use volguard::{all, exists, is, not, outer};
-///
-/// all([
-///     is("status", "available"),
-///     is("attach_status", not("attached")),
-///     exists("pools").where_eq("id", outer("pool_id")).into(),
-/// ]);
-/// ```
-pub fn all<F: Into<Filter>>(filters: impl IntoIterator<Item = F>) -> Filter {
-    several("all", filters)
+pub fn all(filters: impl IntoIterator<Item = Filter>) -> Filter {
+    Filter(operator("all", array(filters.into_iter().map(|filter| filter.0))))
 }
 
-/// At least one of them holds.
-pub fn any<F: Into<Filter>>(filters: impl IntoIterator<Item = F>) -> Filter {
-    several("any", filters)
+/// At least one of them holds. An empty list doesn't.
+pub fn any(filters: impl IntoIterator<Item = Filter>) -> Filter {
+    Filter(operator("any", array(filters.into_iter().map(|filter| filter.0))))
 }
 
-/// All of them as one, or `None` if there is none.
-pub(super) fn together(mut filters: Vec<Filter>) -> Option<Part> {
-    match filters.len() {
-        0 => None,
-        1 => filters.pop().map(Filter::into_json),
-        _ => Some(all(filters).into_json()),
+/// Holds if `table`, a name as in SQL, has a row that meets the filter; `all([])` is any row. In the filter,
+/// [`column`](super::column()) and [`is`] are about that row, and [`outer`](super::outer) about the one to be updated.
+pub fn exists(table: &str, filter: Filter) -> Filter {
+    let row = filter.0.and_then(|filter| object([("table", json(table)?), ("filter", filter)]));
+    Filter(operator("exists", row))
+}
+
+impl ops::BitAnd for Filter {
+    type Output = Filter;
+
+    fn bitand(self, other: Filter) -> Filter {
+        all([self, other])
     }
 }
 
-fn several<F: Into<Filter>>(name: &str, filters: impl IntoIterator<Item = F>) -> Filter {
-    let filters = filters.into_iter().map(|filter| filter.into().0);
-    let filters: Result<Vec<Value>, String> = filters.collect();
-    Filter(filters.map(|filters| operator(name, Value::Array(filters))))
-}
-
-impl<F: Into<Filter>> ops::BitAnd<F> for Filter {
+impl ops::BitOr for Filter {
     type Output = Filter;
 
-    fn bitand(self, other: F) -> Filter {
-        all([self, other.into()])
-    }
-}
-
-impl<F: Into<Filter>> ops::BitOr<F> for Filter {
-    type Output = Filter;
-
-    fn bitor(self, other: F) -> Filter {
-        any([self, other.into()])
+    fn bitor(self, other: Filter) -> Filter {
+        any([self, other])
     }
 }
 
@@ -106,14 +79,6 @@ impl ops::Not for Filter {
     type Output = Filter;
 
     fn not(self) -> Filter {
-        self.negated()
-    }
-}
-
-impl ops::Not for Exists {
-    type Output = Filter;
-
-    fn not(self) -> Filter {
-        Filter::from(self).negated()
+        Filter(operator("not", self.0))
     }
 }

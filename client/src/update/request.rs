@@ -1,105 +1,65 @@
-//! A requested update, and its documents for the server.
+//! A requested change of a row, and its documents for the server.
 
-use postgres_protocol::escape::escape_literal;
 use serde::Serialize;
-use serde_json::{Map, Value};
-use tokio_postgres::types::ToSql;
 
-use super::condition::{Condition, IntoCondition};
-use super::document::{Part, document};
-use super::expression::{Expression, IntoExpression};
-use super::filter::{Filter, together};
-use super::unchanged;
+use super::condition::IntoCondition;
+use super::expr::IntoExpr;
+use super::filter::{Filter, all};
 use crate::error::Error;
-use crate::statements;
+use crate::json::{Part, columns, document, invalid};
+use crate::sql::Documents;
 
+/// What updates, work and crash rules ask for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
     pub(super) key: Vec<(String, Part)>,
-    pub(super) expected: Vec<(String, Condition)>,
-    pub(super) filters: Vec<Filter>,
+    expected: Vec<(String, Part)>,
+    filters: Vec<Filter>,
     pub(super) filters_sql: Vec<&'static str>,
-    pub(super) values: Vec<(String, Expression)>,
-    pub(super) changes_sql: Vec<(String, &'static str)>,
-}
-
-/// The arguments of `conditional_update` and similar functions.
-#[derive(Debug)]
-pub(crate) struct Documents {
-    pub(super) key: Value,
-    pub(crate) values: Value,
-    pub(crate) expected: Value,
-    pub(crate) filter: Option<Value>,
-    pub(super) filter_sql: Option<&'static str>,
-    pub(super) changes_sql: Option<Value>,
+    changes: Vec<(String, Part)>,
+    pub(super) changes_sql: Vec<(String, Part)>,
 }
 
 impl Request {
     pub(crate) fn expect(&mut self, column: &str, condition: impl IntoCondition) {
-        let condition = condition.into_condition();
-        self.expected.push((column.to_owned(), condition));
+        self.expected.push((column.to_owned(), condition.into_condition().into_json()));
     }
 
+    /// One condition per column, unchanged: the server takes it for a value if a column of its type can hold it.
     pub(crate) fn expect_unchanged(&mut self, row: impl Serialize) {
-        self.expected.extend(unchanged::columns(row));
+        match columns(row) {
+            Ok(columns) => self.expected.extend(columns.into_iter().map(|(column, value)| (column, Ok(value)))),
+            Err(problem) => self.expected.push(("expected".to_owned(), Err(problem))),
+        }
     }
 
-    pub(crate) fn only_if(&mut self, filter: impl Into<Filter>) {
-        self.filters.push(filter.into());
+    pub(crate) fn only_if(&mut self, filter: Filter) {
+        self.filters.push(filter);
     }
 
-    pub(crate) fn set(&mut self, column: &str, value: impl IntoExpression) {
-        let value = value.into_expression();
-        self.values.push((column.to_owned(), value));
+    pub(crate) fn set(&mut self, column: &str, value: impl IntoExpr) {
+        self.changes.push((column.to_owned(), value.into_expr().into_json()));
     }
 
     pub(crate) fn documents(&self) -> Result<Documents, Error> {
-        let json = |map: Map<String, Value>| Value::Object(map);
-        let changes_sql = document(self.changes_sql.clone(), |sql| Ok(Value::from(sql)))?;
+        let filter = match &self.filters[..] {
+            [] => None,
+            [filter] => Some(filter.to_json()?),
+            filters => Some(all(filters.iter().cloned()).to_json()?),
+        };
+        // One text only: joined texts are unsafe, because a comment in one may swallow the rest.
+        let filter_sql = match self.filters_sql[..] {
+            [] => None,
+            [sql] => Some(sql.to_owned()),
+            _ => return Err(invalid("filter_sql", "is given twice".to_owned())),
+        };
         Ok(Documents {
-            key: json(document(self.key.clone(), |part| part)?),
-            values: json(document(self.values.clone(), Expression::into_json)?),
-            expected: json(document(self.expected.clone(), Condition::into_json)?),
-            filter: self.filter()?,
-            filter_sql: self.filter_sql()?,
-            changes_sql: (!changes_sql.is_empty()).then(|| json(changes_sql)),
+            key: document(&self.key)?,
+            changes: document(&self.changes)?,
+            expected: document(&self.expected)?,
+            filter,
+            filter_sql,
+            changes_sql: (!self.changes_sql.is_empty()).then(|| document(&self.changes_sql)).transpose()?,
         })
     }
-
-    fn filter(&self) -> Result<Option<Value>, Error> {
-        together(self.filters.clone()).transpose().map_err(|problem| invalid("filter", problem))
-    }
-
-    /// One text only: joined texts are unsafe, because a comment in one may swallow the rest.
-    fn filter_sql(&self) -> Result<Option<&'static str>, Error> {
-        match self.filters_sql[..] {
-            [] => Ok(None),
-            [sql] => Ok(Some(sql)),
-            _ => Err(invalid("filter_sql", "is given twice".to_owned())),
-        }
-    }
-}
-
-impl Documents {
-    /// In the order of [`CONDITIONAL_UPDATE`](statements::CONDITIONAL_UPDATE).
-    pub(super) fn params<'a>(&'a self, table: &'a String, fence: &'a Option<i64>) -> [&'a (dyn ToSql + Sync); 8] {
-        [&self.key, &self.values, fence, table, &self.expected, &self.filter, &self.filter_sql, &self.changes_sql]
-    }
-
-    /// A statement that takes the first of these as parameters and has the others as literals in it.
-    pub(super) fn written(&self, table: &str) -> String {
-        let mut arguments = vec![("expected", self.expected.to_string())];
-        arguments.extend(self.filter.as_ref().map(|json| ("filter", json.to_string())));
-        arguments.extend(self.filter_sql.map(|sql| ("filter_sql", sql.to_owned())));
-        arguments.extend((self.changes_sql.as_ref()).map(|json| ("changes_sql", json.to_string())));
-        let mut text = statements::UPDATE_WRITTEN[0].to_owned() + &escape_literal(table);
-        for (name, argument) in arguments {
-            text += &format!(", {name} => {}", escape_literal(&argument));
-        }
-        text + statements::UPDATE_WRITTEN[1]
-    }
-}
-
-fn invalid(argument: &str, problem: String) -> Error {
-    Error::InvalidDocument { column: argument.to_owned(), problem }
 }

@@ -1,0 +1,33 @@
+//! Pauses between tries.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::sleep;
+
+use crate::error::Error;
+
+/// Pauses that double from a tenth of a second to five seconds, with jitter, without end.
+pub(crate) fn pauses() -> impl Iterator<Item = Duration> + Send {
+    const LONGEST: Duration = Duration::from_secs(5);
+    let builder = ExponentialBuilder::default().with_jitter().without_max_times();
+    let pauses = builder.with_min_delay(Duration::from_millis(100)).with_max_delay(LONGEST).build();
+    pauses.chain(std::iter::repeat(LONGEST))
+}
+
+/// Repeats a call whose failure passes, until `go_on` says that it is enough. Its last error is returned.
+pub(crate) async fn repeated<T, F: Future<Output = Result<T, Error>>>(
+    mut call: impl FnMut() -> F,
+    go_on: impl Fn() -> bool,
+) -> Result<T, Error> {
+    for pause in pauses() {
+        match call().await {
+            Err(error) if error.is_retryable() && go_on() => {
+                tracing::debug!(%error, "a call is repeated");
+                sleep(pause).await;
+            }
+            answer => return answer,
+        }
+    }
+    unreachable!("the pauses have no end")
+}

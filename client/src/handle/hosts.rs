@@ -1,0 +1,148 @@
+//! Connecting to the first server of a list that answers and is what is asked for.
+//!
+//! `tokio-postgres` limits the time to open a socket, but not the time of what follows, and has one limit for all hosts.
+//! So each address is tried by itself here.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::config::{Host, LoadBalanceHosts};
+use tokio_postgres::{Client, Config};
+use uuid::Uuid;
+
+use super::wire::Connector;
+use crate::error::Error;
+
+/// One server of the list.
+#[derive(Debug, PartialEq, Eq)]
+struct Target {
+    host: Option<Host>,
+    address: Option<IpAddr>,
+    port: u16,
+}
+
+pub(super) async fn connect(
+    config: &Config,
+    tls: &dyn Connector,
+    limit: Duration,
+) -> Result<(Client, JoinHandle<()>), Error> {
+    let mut refused = Error::Configuration("the connection string names no host".to_owned());
+    for target in targets(config) {
+        let label = target.label();
+        let failed = |source| Error::Connect { host: label.clone(), source };
+        let addresses = match timeout(limit, target.resolve()).await {
+            Ok(Ok(addresses)) => addresses,
+            Ok(Err(error)) => {
+                refused = failed(error.into());
+                continue;
+            }
+            Err(_) => {
+                refused = failed(late(limit).into());
+                continue;
+            }
+        };
+        for address in addresses {
+            match timeout(limit, tls.connect(target.alone(config, address))).await {
+                Ok(Ok(connected)) => return Ok(connected),
+                Ok(Err(error)) => refused = failed(error.into()),
+                Err(_) => refused = failed(late(limit).into()),
+            }
+            tracing::debug!(error = %refused, "trying the next address");
+        }
+    }
+    Err(refused)
+}
+
+pub(super) fn count(config: &Config) -> usize {
+    config.get_hosts().len().max(config.get_hostaddrs().len())
+}
+
+fn late(limit: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}"))
+}
+
+fn targets(config: &Config) -> Vec<Target> {
+    let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
+    let mut targets: Vec<Target> = (0..count(config))
+        .map(|index| Target {
+            host: hosts.get(index).cloned(),
+            address: addresses.get(index).copied(),
+            port: ports.get(index).or(ports.first()).copied().unwrap_or(5432),
+        })
+        .collect();
+    if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
+        targets.sort_by_cached_key(|_| Uuid::new_v4());
+    }
+    targets
+}
+
+impl Target {
+    fn label(&self) -> String {
+        match (&self.host, self.address) {
+            (Some(Host::Tcp(name)), _) => format!("{name}:{}", self.port),
+            (Some(Host::Unix(path)), _) => format!("{}:{}", path.display(), self.port),
+            (None, Some(address)) => format!("{address}:{}", self.port),
+            (None, None) => format!(":{}", self.port),
+        }
+    }
+
+    /// The addresses to try; `None` for a socket in the file system.
+    async fn resolve(&self) -> io::Result<Vec<Option<IpAddr>>> {
+        match (&self.host, self.address) {
+            (_, Some(address)) => Ok(vec![Some(address)]),
+            (Some(Host::Tcp(name)), None) => {
+                Ok(lookup_host((name.as_str(), self.port)).await?.map(|address| Some(address.ip())).collect())
+            }
+            _ => Ok(vec![None]),
+        }
+    }
+
+    /// The configuration for this server alone.
+    fn alone(&self, all: &Config, address: Option<IpAddr>) -> Config {
+        let mut one = Config::new();
+        one.port(self.port)
+            .ssl_mode(all.get_ssl_mode())
+            .ssl_negotiation(all.get_ssl_negotiation())
+            .target_session_attrs(all.get_target_session_attrs())
+            .channel_binding(all.get_channel_binding())
+            .keepalives(all.get_keepalives())
+            .keepalives_idle(all.get_keepalives_idle());
+        match &self.host {
+            Some(Host::Tcp(name)) => _ = one.host(name),
+            Some(Host::Unix(path)) => _ = one.host_path(path),
+            None => {}
+        }
+        address.map(|address| one.hostaddr(address));
+        all.get_user().map(|user| one.user(user));
+        all.get_password().map(|password| one.password(password));
+        all.get_dbname().map(|name| one.dbname(name));
+        all.get_options().map(|options| one.options(options));
+        all.get_application_name().map(|name| one.application_name(name));
+        all.get_tcp_user_timeout().map(|time| one.tcp_user_timeout(*time));
+        all.get_keepalives_interval().map(|time| one.keepalives_interval(time));
+        all.get_keepalives_retries().map(|times| one.keepalives_retries(times));
+        one
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_keeps_all_settings() {
+        let url = "host=a,/b hostaddr=10.0.0.1,10.0.0.2 port=1,2 user=u password=p dbname=d options=o \
+                   application_name=n sslmode=require target_session_attrs=read-write channel_binding=require \
+                   keepalives_idle=7 keepalives_interval=8 keepalives_retries=9 tcp_user_timeout=10 sslnegotiation=direct";
+        let all: Config = url.parse().unwrap();
+        let [first, second] = targets(&all).try_into().unwrap();
+        assert_eq!((first.label(), second.label()), ("a:1".to_owned(), "/b:2".to_owned()));
+        let one = first.alone(&all, first.address);
+        let same: Config = url.replace("a,/b", "a").replace(",10.0.0.2", "").replace("1,2", "1").parse().unwrap();
+        assert_eq!(format!("{one:?}"), format!("{same:?}"));
+    }
+}

@@ -1,0 +1,191 @@
+//! One connection to the server, and the pool of such.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{CancelToken, Client, Config, Row, Socket};
+
+use super::hosts;
+use crate::error::Error;
+use crate::sql::{Executor, Params, Statement, sealed};
+use crate::statement_mode::StatementMode;
+
+pub(super) type Pool = managed::Pool<Manager>;
+pub(super) type PoolError = managed::PoolError<Error>;
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, tokio_postgres::Error>> + Send + 'a>>;
+
+/// Pause between two requests to cancel a statement that still runs.
+const CANCEL_AGAIN: Duration = Duration::from_millis(250);
+
+/// An open connection. Dropping it closes the socket at once, whatever runs on the server.
+pub(crate) struct Wire {
+    client: Client,
+    task: JoinHandle<()>,
+    mode: StatementMode,
+    prepared: Mutex<HashMap<&'static str, tokio_postgres::Statement>>,
+    /// The caller had it, and may have left a statement running.
+    pub(super) lent: AtomicBool,
+}
+
+impl Wire {
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn client_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    async fn prepared(&self, statement: &'static Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
+        let cache = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = cache().get(statement.sql).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let prepared = self.client.prepare_typed(statement.sql, statement.types).await?;
+        cache().insert(statement.sql, prepared.clone());
+        Ok(prepared)
+    }
+}
+
+impl sealed::Sealed for Wire {}
+
+impl Executor for Wire {
+    async fn rows(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+        match self.mode {
+            StatementMode::Prepared => self.client.query(&self.prepared(statement).await?, params).await,
+            StatementMode::Unnamed => self.client.query_typed(statement.sql, &statement.typed(params)).await,
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
+
+/// Where connections lead, and how they are made.
+pub(crate) struct Server {
+    pub(super) config: Config,
+    pub(super) tls: Arc<dyn Connector>,
+    pub(super) mode: StatementMode,
+    /// For one address.
+    pub(super) connect_timeout: Duration,
+}
+
+impl Server {
+    /// Connects to the first server that answers, all within the limit if there is one.
+    pub(super) async fn connect(&self, limit: Option<Duration>) -> Result<Wire, Error> {
+        let servers = u32::try_from(hosts::count(&self.config).max(1)).unwrap_or(u32::MAX);
+        let each = limit.map_or(self.connect_timeout, |limit| self.connect_timeout.min(limit / servers));
+        let (client, task) = hosts::connect(&self.config, &*self.tls, each).await?;
+        Ok(Wire { client, task, mode: self.mode, prepared: Mutex::default(), lent: AtomicBool::new(false) })
+    }
+
+    /// Whether cancel requests are sent.
+    pub(crate) fn cancels(&self) -> bool {
+        self.mode != StatementMode::Unnamed
+    }
+
+    /// Ends the statement that runs on a connection, and closes the connection. Returns whether the statement is certainly
+    /// over.
+    pub(crate) async fn give_up(&self, wire: Wire, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let statement = wire.client.cancel_token();
+        // The server answers in order: when it answers this, the statement is over.
+        let mut over = pin!(wire.client.simple_query(""));
+        loop {
+            // A request that overtakes the statement finds nothing to cancel, so it is repeated.
+            if self.cancels() {
+                self.cancel(statement.clone()).await;
+            }
+            match timeout(CANCEL_AGAIN, &mut over).await {
+                Ok(Ok(_)) => return true,
+                Ok(Err(error)) => return error.as_db_error().is_some(),
+                Err(_) if Instant::now() >= deadline => return false,
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn cancel(&self, statement: CancelToken) {
+        match timeout(self.connect_timeout, self.tls.cancel(statement)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the cancel request could not be sent"),
+            Err(_) => tracing::debug!("the cancel request took too long"),
+        }
+    }
+}
+
+/// Makes the connections of the pool.
+pub(super) struct Manager(pub(super) Arc<Server>);
+
+impl managed::Manager for Manager {
+    type Type = Wire;
+    type Error = Error;
+
+    async fn create(&self) -> Result<Wire, Error> {
+        self.0.connect(None).await
+    }
+
+    async fn recycle(&self, wire: &mut Wire, _: &Metrics) -> RecycleResult<Error> {
+        let idle = !wire.lent.swap(false, Ordering::Relaxed)
+            || matches!(timeout(self.0.connect_timeout, wire.client.simple_query("")).await, Ok(Ok(_)));
+        match idle && !wire.is_closed() {
+            true => Ok(()),
+            false => Err(RecycleError::message("closed, or busy with a statement that was left running")),
+        }
+    }
+}
+
+/// Connects and cancels with TLS, or without.
+pub(crate) trait Connector: Send + Sync {
+    fn connect(&self, config: Config) -> Boxed<'_, (Client, JoinHandle<()>)>;
+    fn cancel(&self, statement: CancelToken) -> Boxed<'_, ()>;
+}
+
+impl<T> Connector for T
+where
+    T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
+    T::Stream: Send,
+    T::TlsConnect: Send,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+{
+    fn connect(&self, config: Config) -> Boxed<'_, (Client, JoinHandle<()>)> {
+        let tls = self.clone();
+        Box::pin(async move {
+            let (client, connection) = config.connect(tls).await?;
+            let task = tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection ended");
+                }
+            });
+            Ok((client, task))
+        })
+    }
+
+    fn cancel(&self, statement: CancelToken) -> Boxed<'_, ()> {
+        let tls = self.clone();
+        Box::pin(async move { statement.cancel_query(tls).await })
+    }
+}

@@ -1,0 +1,124 @@
+//! What is to be locked.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::error::Error;
+use crate::json::{self, Part};
+
+/// Identifies a lock: of one key, one is held at a time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Name {
+    pub(crate) resource_type: String,
+    pub(crate) resource_id: String,
+    pub(crate) lock_name: String,
+}
+
+/// One lock of a request: a resource's type and id, and what is to be noted with the lock.
+///
+/// ```
+/// use volguard::Key;
+///
+/// let plain = Key::from(("volume", "v-17"));
+/// let work = Key::new("volume", "v-17").lock_name("snapshots").status("deleting");
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "it is to be passed to `acquire`"]
+pub struct Key {
+    pub(crate) name: Arc<Name>,
+    pub(crate) status: Option<String>,
+    details: Option<Part>,
+}
+
+impl Key {
+    /// The lock named `""` of a resource.
+    pub fn new(resource_type: impl Into<String>, resource_id: impl Into<String>) -> Key {
+        let (resource_type, resource_id) = (resource_type.into(), resource_id.into());
+        let name = Name { resource_type, resource_id, lock_name: String::new() };
+        Key { name: Arc::new(name), status: None, details: None }
+    }
+
+    /// The name of the lock, for a resource with several locks that don't exclude each other. Default: empty.
+    pub fn lock_name(mut self, name: impl Into<String>) -> Key {
+        Arc::make_mut(&mut self.name).lock_name = name.into();
+        self
+    }
+
+    /// What is being done under the lock. A lock with a status outlives its holder until the resource is cleaned up. A
+    /// resource has one such lock at most.
+    pub fn status(mut self, status: impl Into<String>) -> Key {
+        self.status = Some(status.into());
+        self
+    }
+
+    /// Details for people to read, shown with the lock in the view `lock_status`.
+    pub fn details(mut self, details: impl Serialize) -> Key {
+        self.details = Some(json::json(details));
+        self
+    }
+
+    pub(crate) fn details_json(&self) -> Result<Option<&RawValue>, Error> {
+        match &self.details {
+            None => Ok(None),
+            Some(Ok(json)) => Ok(Some(json)),
+            Some(Err(problem)) => {
+                Err(Error::InvalidDocument { column: "details".to_owned(), problem: problem.clone() })
+            }
+        }
+    }
+}
+
+impl<T: Into<String>, I: Into<String>> From<(T, I)> for Key {
+    /// The resource's type and id, in this order.
+    fn from((resource_type, resource_id): (T, I)) -> Key {
+        Key::new(resource_type, resource_id)
+    }
+}
+
+/// What [`Session::acquire`](crate::Session::acquire) takes: one key, a pair of type and id, or several of these.
+pub trait IntoKeys: sealed::Sealed {
+    /// The keys, in order.
+    #[doc(hidden)]
+    fn into_keys(self) -> Vec<Key>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Key {}
+    impl<T: Into<String>, I: Into<String>> Sealed for (T, I) {}
+    impl<K: Into<super::Key>> Sealed for Vec<K> {}
+    impl<K: Into<super::Key>, const N: usize> Sealed for [K; N] {}
+    impl Sealed for &[super::Key] {}
+}
+
+impl IntoKeys for Key {
+    fn into_keys(self) -> Vec<Key> {
+        vec![self]
+    }
+}
+
+impl<T: Into<String>, I: Into<String>> IntoKeys for (T, I) {
+    fn into_keys(self) -> Vec<Key> {
+        vec![self.into()]
+    }
+}
+
+impl<K: Into<Key>> IntoKeys for Vec<K> {
+    fn into_keys(self) -> Vec<Key> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
+impl<K: Into<Key>, const N: usize> IntoKeys for [K; N] {
+    fn into_keys(self) -> Vec<Key> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
+impl IntoKeys for &[Key] {
+    fn into_keys(self) -> Vec<Key> {
+        self.to_vec()
+    }
+}

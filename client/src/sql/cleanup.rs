@@ -1,0 +1,217 @@
+//! Cleanup of what dead services left.
+
+use std::time::SystemTime;
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use tokio_postgres::Row;
+use tokio_postgres::types::{Json, Type};
+use uuid::Uuid;
+
+use super::{Executor, Statement, count};
+use crate::error::Error;
+
+/// Which dead services to clean up after: all that match every criterion set.
+///
+/// ```
+/// use volguard::Cleanup;
+///
+/// let mut cleanup = Cleanup::default();
+/// cleanup.cluster = Some("ceph".to_owned());
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cleanup {
+    /// Only this service. A service that lives is an error.
+    pub service_id: Option<i64>,
+    /// Only services of this cluster.
+    pub cluster: Option<String>,
+    /// Only services on this host.
+    pub host: Option<String>,
+    /// Only services with this binary name.
+    pub binary_name: Option<String>,
+    /// Only services of clusters that are disabled, or only of those that are not.
+    pub disabled: Option<bool>,
+    /// Only resources of this type.
+    pub resource_type: Option<String>,
+    /// Only the resource with this id.
+    pub resource_id: Option<String>,
+    /// Only what was last changed before this moment of the *database's* clock, as read from its views.
+    pub until: Option<SystemTime>,
+}
+
+/// What cleanup did for one dead service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CleanedService {
+    /// The dead service.
+    pub service_id: i64,
+    /// Its cluster.
+    pub cluster: String,
+    /// Its host.
+    pub host: String,
+    /// `cleaned` if nothing is left; `unavailable` if work waits that no rule covers, or whose rule failed.
+    pub state: String,
+    /// Plain locks that were dropped.
+    pub locks_released: u64,
+    /// Resources that a crash rule has repaired.
+    pub resources_cleaned: u64,
+    /// Resources that had changed since, or were gone: only the work was removed.
+    pub resources_stale: u64,
+    /// Resources that still wait for a repair.
+    pub awaiting: u64,
+}
+
+impl CleanedService {
+    fn read(row: &Row) -> Result<CleanedService, Error> {
+        let count = |column| -> Result<u64, Error> { Ok(row.try_get::<_, i64>(column)?.unsigned_abs()) };
+        Ok(CleanedService {
+            service_id: row.try_get("service_id")?,
+            cluster: row.try_get("cluster")?,
+            host: row.try_get("host")?,
+            state: row.try_get("state")?,
+            locks_released: count("locks_released")?,
+            resources_cleaned: count("resources_cleaned")?,
+            resources_stale: count("resources_stale")?,
+            awaiting: count("awaiting")?,
+        })
+    }
+}
+
+/// Cleans up after dead services: fences them for good, frees their plain locks, and applies crash rules to their work.
+///
+/// # Errors
+/// [`Error::Database`] with 55000 if [`Cleanup::service_id`] names a service that lives.
+pub async fn cleanup(client: &impl Executor, which: &Cleanup) -> Result<Vec<CleanedService>, Error> {
+    static SQL: Statement = Statement {
+        sql: "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting \
+              FROM volguard.cleanup(service_id => $1, cluster => $2, host => $3, binary_name => $4, disabled => $5, \
+              resource_type => $6, resource_id => $7, until => $8)",
+        types: &[
+            Type::INT8,
+            Type::TEXT,
+            Type::TEXT,
+            Type::TEXT,
+            Type::BOOL,
+            Type::TEXT,
+            Type::TEXT,
+            Type::TIMESTAMPTZ,
+        ],
+    };
+    let Cleanup { service_id, cluster, host, binary_name, disabled, resource_type, resource_id, until } = which;
+    let rows = client
+        .rows(&SQL, &[service_id, cluster, host, binary_name, disabled, resource_type, resource_id, until])
+        .await?;
+    rows.iter().map(CleanedService::read).collect()
+}
+
+/// For a periodic task: cleans up after services that have died since the last call, in one cluster or in all, without
+/// waiting for other calls. Where `volguard.auto_cleanup` is off it does nothing.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn auto_cleanup(client: &impl Executor, cluster: Option<&str>) -> Result<Vec<CleanedService>, Error> {
+    static SQL: Statement = Statement {
+        sql: "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting \
+              FROM volguard.auto_cleanup(cluster => $1)",
+        types: &[Type::TEXT],
+    };
+    client.rows(&SQL, &[&cluster]).await?.iter().map(CleanedService::read).collect()
+}
+
+/// A piece of work that was claimed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ClaimedRow {
+    /// The claimer's token, larger than that of the crashed service.
+    pub token: i64,
+    /// The resource's type.
+    pub resource_type: String,
+    /// The resource.
+    pub resource_id: String,
+    /// The name of the lock.
+    pub lock_name: String,
+    /// What was being done when the service crashed.
+    pub status: String,
+    /// The service that crashed: the first one, if others have claimed this work since and crashed in turn.
+    pub crashed_service_id: i64,
+    details: Option<Box<RawValue>>,
+}
+
+impl ClaimedRow {
+    /// The details that the crashed service gave with its lock.
+    ///
+    /// # Errors
+    /// [`Error::Deserialize`] if they don't fit the type.
+    pub fn details<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        Ok(self.details.as_ref().map(|details| serde_json::from_str(details.get())).transpose()?)
+    }
+
+    fn read(row: &Row) -> Result<ClaimedRow, Error> {
+        let details: Option<Json<Box<RawValue>>> = row.try_get("details")?;
+        Ok(ClaimedRow {
+            token: row.try_get("token")?,
+            resource_type: row.try_get("resource_type")?,
+            resource_id: row.try_get("resource_id")?,
+            lock_name: row.try_get("lock_name")?,
+            status: row.try_get("status")?,
+            crashed_service_id: row.try_get("crashed_service_id")?,
+            details: details.map(|Json(details)| details),
+        })
+    }
+}
+
+/// Takes over work of crashed services that no other call is taking or repairing, without waiting.
+///
+/// # Errors
+/// [`Error::ServiceFenced`], [`Error::LeaseExpired`]; [`Error::Database`]: 22023 for no rows at all or an empty type.
+pub async fn claim_cleanup(
+    client: &impl Executor,
+    service_id: i64,
+    max_rows: i32,
+    resource_type: Option<&str>,
+    request_id: Option<Uuid>,
+) -> Result<Vec<ClaimedRow>, Error> {
+    static SQL: Statement = Statement {
+        sql: "SELECT token, resource_type, resource_id, lock_name, status, crashed_service_id, details \
+              FROM volguard.claim_cleanup(service_id => $1, max_rows => $2, resource_type => $3, request_id => $4)",
+        types: &[Type::INT8, Type::INT4, Type::TEXT, Type::UUID],
+    };
+    let rows = client.rows(&SQL, &[&service_id, &max_rows, &resource_type, &request_id]).await?;
+    rows.iter().map(ClaimedRow::read).collect()
+}
+
+/// Ends claimed work of a resource that is cleaned up. Returns `false` if the token was not held.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn finish_cleanup(client: &impl Executor, token: i64) -> Result<bool, Error> {
+    static SQL: Statement = Statement { sql: "SELECT volguard.finish_cleanup(token => $1)", types: &[Type::INT8] };
+    Ok(client.row(&SQL, &[&token]).await?.try_get(0)?)
+}
+
+/// Gives claimed work back unchanged. Returns how many of the tokens were held.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn abandon_cleanup(client: &impl Executor, tokens: &[i64]) -> Result<u64, Error> {
+    // In the order of the list, which is the order of the claims.
+    static SQL: Statement = Statement {
+        sql: "SELECT pg_catalog.count(*) FILTER (WHERE volguard.abandon_cleanup(token => claim.token)) \
+              FROM pg_catalog.unnest($1) AS claim (token)",
+        types: &[Type::INT8_ARRAY],
+    };
+    count(&client.row(&SQL, &[&tokens]).await?)
+}
+
+/// The cluster, host and binary name of a service.
+pub(crate) async fn service_names(client: &impl Executor, service_id: i64) -> Result<Cleanup, Error> {
+    static SQL: Statement = Statement {
+        sql: "SELECT cluster, host, binary_name FROM volguard.service_status \
+              WHERE service_id OPERATOR(pg_catalog.=) $1",
+        types: &[Type::INT8],
+    };
+    let row = client.row(&SQL, &[&service_id]).await?;
+    let (cluster, host, binary_name) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    Ok(Cleanup { cluster, host, binary_name, ..Cleanup::default() })
+}

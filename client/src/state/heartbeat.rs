@@ -1,0 +1,100 @@
+//! The background task that keeps a session alive.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::clock::Moment;
+use super::core::Core;
+use crate::error::Error;
+use crate::handle::Wire;
+use crate::loss::Loss;
+use crate::sql;
+
+/// Limit of one try. With a lease of hours, half of the time left would be too long to wait on a dead connection.
+const LONGEST_TRY: Duration = Duration::from_secs(30);
+
+/// Pause between a failed try and the next.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often failed heartbeats are told, after the first.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// Sends heartbeats on a connection of its own, so that neither an exhausted pool nor a slow statement delays them.
+pub(crate) struct Heartbeat {
+    core: Arc<Core>,
+    wire: Option<Wire>,
+    last_sent: Moment,
+}
+
+impl Heartbeat {
+    pub(crate) fn new(core: Arc<Core>, wire: Wire, last_sent: Moment) -> Self {
+        Heartbeat { core, wire: Some(wire), last_sent }
+    }
+
+    /// Runs until the session is lost or its last handle is dropped.
+    pub(crate) async fn run(mut self, gone: oneshot::Receiver<()>) {
+        let core = Arc::clone(&self.core);
+        let service_id = core.service_id;
+        tokio::select! {
+            loss = core.lease.lost() => match loss {
+                Loss::Stopped => tracing::info!(service_id, "stopped"),
+                _ => tracing::error!(service_id, %loss, "the session is lost"),
+            },
+            _ = gone => tracing::debug!(service_id, "no handle left, heartbeats end"),
+            () = self.beat_on() => {}
+        }
+    }
+
+    async fn beat_on(&mut self) {
+        loop {
+            tokio::select! {
+                () = sleep_until(self.last_sent.awake() + self.core.lease.length() / 3) => {}
+                () = self.core.beat_now.notified() => {}
+            }
+            let service_id = self.core.service_id;
+            let mut tell_at = Instant::now();
+            let mut failures: u32 = 0;
+            while let Err(error) = self.beat_in_time().await {
+                failures += 1;
+                if tell_at <= Instant::now() {
+                    tracing::warn!(service_id, %error, failures, "heartbeat failed, and is tried again");
+                    tell_at = Instant::now() + TOLD_EVERY;
+                }
+                self.wire = None;
+                self.core.heed(&error);
+                sleep((self.core.lease.length() / 100).min(LONGEST_PAUSE)).await;
+            }
+            if failures > 0 {
+                tracing::info!(service_id, failures, "heartbeats succeed again");
+            }
+        }
+    }
+
+    /// One try. It may take half of the time left: after a connection that answers nothing there is time for another
+    /// try.
+    async fn beat_in_time(&mut self) -> Result<(), Error> {
+        let left = self.core.lease.lost_at().saturating_duration_since(Instant::now());
+        let limit = (left / 2).max(self.core.lease.length() / 20);
+        let limit = limit.min(LONGEST_TRY);
+        timeout(limit, self.beat(limit)).await.unwrap_or(Err(Error::NoReply))
+    }
+
+    async fn beat(&mut self, limit: Duration) -> Result<(), Error> {
+        let wire = match self.wire.take() {
+            Some(open) if !open.is_closed() => open,
+            _ => self.core.volguard.open(limit).await?,
+        };
+        let wire = self.wire.insert(wire);
+        // Taken before sending: the server counts from the arrival.
+        let sent_at = Moment::now();
+        let lease = sql::heartbeat(wire, self.core.service_id).await?;
+        self.last_sent = sent_at;
+        // A reply that comes too late changes nothing: `run` sees the loss by itself.
+        let _ = self.core.lease.renew(sent_at, lease);
+        tracing::trace!(service_id = self.core.service_id, "heartbeat");
+        Ok(())
+    }
+}

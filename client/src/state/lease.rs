@@ -1,0 +1,151 @@
+//! The lease of a session: one deadline, which heartbeats move, and a loss, which is final.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Moment;
+use crate::loss::Loss;
+
+/// The margin is this fraction of the lease: work protected by a lock stops before the server frees the lock.
+const MARGIN: u32 = 10;
+
+/// Used for a lease longer than the clock can count.
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// One session's lease, as this process may count on it.
+///
+/// Every check compares the clocks with the deadline, none relies on a timer task: a process that was stopped (SIGSTOP)
+/// or suspended beyond its lease finds its session lost at the first check.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    state: watch::Sender<State>,
+    /// Cancelled when the loss is recorded.
+    over: CancellationToken,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Held { lost_at: Moment, lease: Duration },
+    Lost { since: Instant, loss: Loss, lease: Duration },
+}
+
+impl Lease {
+    /// `sent_at` was taken before the statement was sent that started the lease on the server.
+    pub(crate) fn new(sent_at: Moment, lease: Duration) -> Lease {
+        Lease { state: watch::Sender::new(held(sent_at, lease)), over: CancellationToken::new() }
+    }
+
+    /// Records a successful heartbeat that was sent at `sent_at` or later. It fails if the deadline has passed
+    /// meanwhile: the program may have acted on the loss.
+    pub(crate) fn renew(&self, sent_at: Moment, lease: Duration) -> Result<(), Loss> {
+        self.update(|state| *state = held(sent_at, lease))
+    }
+
+    /// Records the loss, unless the session is already lost for another reason.
+    pub(crate) fn lose(&self, loss: Loss) {
+        let _ = self.update(|state| {
+            *state = State::Lost { since: Instant::now(), loss, lease: state.lease() };
+        });
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Loss> {
+        // Almost every call comes here, so a live lease takes the read lock only. A deadline that has just passed is
+        // recorded.
+        match *self.state.borrow() {
+            State::Held { lost_at, .. } if !lost_at.has_passed() => return Ok(()),
+            State::Lost { loss, .. } => return Err(loss),
+            State::Held { .. } => {}
+        }
+        self.update(|_| {})
+    }
+
+    /// When the session will be lost unless a heartbeat succeeds before; when it was lost, if it is.
+    pub(crate) fn lost_at(&self) -> Instant {
+        match *self.state.borrow() {
+            State::Held { lost_at, .. } => lost_at.awake(),
+            State::Lost { since, .. } => since,
+        }
+    }
+
+    /// How long it is until the deadline, unless the session is lost.
+    pub(super) fn left(&self) -> Option<Duration> {
+        match *self.state.borrow() {
+            State::Held { lost_at, .. } => Some(lost_at.left()),
+            State::Lost { .. } => None,
+        }
+    }
+
+    pub(crate) fn length(&self) -> Duration {
+        self.state.borrow().lease()
+    }
+
+    /// Cancelled with the loss.
+    pub(crate) fn over(&self) -> &CancellationToken {
+        &self.over
+    }
+
+    /// Resolves when the session is lost.
+    pub(crate) async fn lost(&self) -> Loss {
+        let mut changes = self.state.subscribe();
+        loop {
+            let lost_at = match (self.check(), *changes.borrow_and_update()) {
+                (Err(loss), _) | (Ok(()), State::Lost { loss, .. }) => return loss,
+                (Ok(()), State::Held { lost_at, .. }) => lost_at,
+            };
+            tokio::select! {
+                () = sleep_until(lost_at.awake()) => {}
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    /// Applies `change` to a live lease, and records the loss of a lease whose deadline has passed.
+    fn update(&self, change: impl FnOnce(&mut State)) -> Result<(), Loss> {
+        let mut verdict = Ok(());
+        let mut over = false;
+        self.state.send_if_modified(|state| {
+            let modified = match *state {
+                State::Lost { loss, .. } => {
+                    verdict = Err(loss);
+                    false
+                }
+                State::Held { lost_at, lease } if lost_at.has_passed() => {
+                    *state = State::Lost { since: lost_at.awake().min(Instant::now()), loss: Loss::LeaseRanOut, lease };
+                    verdict = Err(Loss::LeaseRanOut);
+                    true
+                }
+                State::Held { .. } => {
+                    change(state);
+                    true
+                }
+            };
+            over = matches!(state, State::Lost { .. });
+            modified
+        });
+        // Not under the lock, because it wakes the waiters.
+        if over {
+            self.over.cancel();
+        }
+        verdict
+    }
+}
+
+impl State {
+    fn lease(&self) -> Duration {
+        match *self {
+            State::Held { lease, .. } | State::Lost { lease, .. } => lease,
+        }
+    }
+}
+
+fn held(sent_at: Moment, lease: Duration) -> State {
+    let safe = lease - lease / MARGIN;
+    let lost_at = sent_at.checked_add(safe);
+    State::Held { lost_at: lost_at.or_else(|| sent_at.checked_add(FOREVER)).unwrap_or(sent_at), lease }
+}
+
+#[cfg(test)]
+mod tests;
