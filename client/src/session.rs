@@ -141,15 +141,10 @@ impl Session {
             // Deregistering frees the locks at once, so the work under them must have ended.
             let ended = timeout_at(deadline, core.guarded.none_left()).await;
             ended.map_err(|_| Error::SessionLost(Loss::LeaseRanOut))?;
-            // A request under way holds `gate` until its outcome is known. One that can't be cancelled gets no lock once
-            // the service is gone.
-            let settled = async {
-                drop(core.gate.write().await);
-                core.tasks.close();
-                core.tasks.wait().await;
-            };
+            // Releases and settlements. A request that is still under way gets no lock once the service is gone.
+            core.tasks.close();
             let patience = deadline.min(Instant::now() + STOP_PATIENCE);
-            if timeout_at(patience, settled).await.is_err() {
+            if timeout_at(patience, core.tasks.wait()).await.is_err() {
                 tracing::warn!(service_id = core.service_id, "stopped with releases undone");
             }
             let deregister = || async move {

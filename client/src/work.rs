@@ -57,9 +57,9 @@ impl Work {
 
     /// The lock alone, which is released when it is dropped, whatever the state of the row. For work that has no row any
     /// more, or whose final state was written otherwise.
-    pub fn into_lock(self) -> Lock {
+    pub fn into_lock(mut self) -> Lock {
         if !self.ended {
-            self.guard.set_on_drop(OnDrop::Release);
+            self.guard.on_drop = OnDrop::Release;
         }
         Lock { guard: self.guard }
     }

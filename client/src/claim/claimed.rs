@@ -76,19 +76,15 @@ impl Claimed {
     ///
     /// # Cancel safety
     /// Continues in the background when the future is dropped.
-    pub async fn finish_cleanup(self) -> Result<bool, Error> {
-        finish(async move { self.end().await }).await
-    }
-
-    /// The guard stays armed until the answer is there.
-    pub(super) async fn end(&self) -> Result<bool, Error> {
-        let core = self.guard.held.core();
-        let connection = core.volguard.connection().await?;
-        let call = sql::finish_cleanup(&connection, self.token());
-        let held = connection.run("finish_cleanup", call).await?;
-        core.forget(&[self.token()]);
-        self.guard.set_on_drop(OnDrop::Nothing);
-        Ok(held)
+    pub async fn finish_cleanup(mut self) -> Result<bool, Error> {
+        finish(async move {
+            let connection = self.guard.held.core().volguard.connection().await?;
+            let call = sql::finish_cleanup(&connection, self.token());
+            let held = connection.run("finish_cleanup", call).await?;
+            self.guard.end();
+            Ok(held)
+        })
+        .await
     }
 
     /// Gives the work back unchanged, for another service to claim. Returns `false` if it was not held any more.

@@ -49,7 +49,10 @@ impl Wire {
         self.client.is_closed()
     }
 
-    async fn prepared(&self, statement: &'static Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
+    async fn prepared(
+        &self,
+        statement: &'static Statement,
+    ) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
         let cache = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         let known = cache().get(statement.sql).cloned();
         if let Some(known) = known {

@@ -48,7 +48,7 @@ impl Held {
         &self.state.over
     }
 
-    fn name(&self) -> &Name {
+    pub(crate) fn name(&self) -> &Arc<Name> {
         &self.state.locks[0].0
     }
 
@@ -220,7 +220,7 @@ impl Held {
         error
     }
 
-    /// The guard of unfinished work was dropped. The token stays known to the session, so that no reconcile releases it.
+    /// The guard of unfinished work was dropped.
     pub(super) fn leave(&self) {
         tracing::warn!(
             service_id = self.core().service_id,
@@ -235,9 +235,6 @@ impl Held {
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held")
-            .field("locks", &self.state.locks)
-            .field("lost", &self.is_lost())
-            .finish_non_exhaustive()
+        f.debug_struct("Held").field("locks", &self.state.locks).field("lost", &self.is_lost()).finish_non_exhaustive()
     }
 }

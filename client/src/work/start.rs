@@ -59,8 +59,7 @@ impl Session {
     /// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses: 42704 for a type that isn't tracked, 22023
     ///   if the new row has no status, and errors for documents that don't fit the table.
     ///
-    /// After an error that leaves the outcome unknown, the session searches for work that was started all the same, and
-    /// leaves it as a dropped [`Work`] is left.
+    /// After an error that leaves the outcome unknown, work that was started all the same is left as a dropped [`Work`] is.
     ///
     /// # Cancel safety
     /// When the future is dropped, the server is asked to end the wait. Work that was started all the same is left as a
