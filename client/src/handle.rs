@@ -56,9 +56,7 @@ impl Volguard {
     /// Connects with the default settings: see [`builder`](Self::builder).
     ///
     /// `url` is a libpq connection string, either `postgresql://…` or `host=… user=…`.
-    ///
-    /// # Errors
-    /// Those of [`Builder::connect`].
+    /// *Errors:* Those of [`Builder::connect`].
     pub async fn connect(url: &str) -> Result<Volguard, Error> {
         Volguard::builder().url(url).connect().await
     }
@@ -70,13 +68,9 @@ impl Volguard {
 
     /// A connection of the pool, for the caller's own statements and transactions, and for [`sql`]. It goes back to the
     /// pool when it is dropped.
-    ///
-    /// # Errors
-    /// [`Error::PoolExhausted`], [`Error::Connect`].
-    ///
-    /// # Cancel safety
-    /// Nothing is taken from the pool when the future is dropped. The connection itself is checked before its next use,
-    /// and closed if a statement of the caller still runs on it.
+    /// *Errors:* [`Error::PoolExhausted`], [`Error::Connect`].
+    /// *Cancel safety:* Nothing is taken from the pool when the future is dropped. The connection itself is checked
+    /// before its next use, and closed if a statement of the caller still runs on it.
     pub async fn connection(&self) -> Result<Connection, Error> {
         match timeout(self.inner.time_limit, self.inner.pool.get()).await {
             Ok(Ok(wire)) => Ok(Connection::new(wire, self.clone())),
@@ -96,13 +90,9 @@ impl Volguard {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// [`Error::Database`] with 55000 if [`Cleanup::service_id`] names a service that lives; [`Error::Connect`],
-    /// [`Error::PoolExhausted`], [`Error::NoReply`].
-    ///
-    /// # Cancel safety
-    /// When the future is dropped, the call may have taken effect or not; repeating it is safe.
+    /// *Errors:* [`Error::Database`] with 55000 if [`Cleanup::service_id`] names a service that lives;
+    /// [`Error::Connect`], [`Error::PoolExhausted`], [`Error::NoReply`].
+    /// *Cancel safety:* When the future is dropped, the call may have taken effect or not; repeating it is safe.
     pub async fn cleanup(&self, which: &Cleanup) -> Result<Vec<CleanedService>, Error> {
         let connection = self.connection().await?;
         connection.run("cleanup", sql::cleanup(&connection, which)).await

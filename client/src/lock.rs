@@ -75,25 +75,17 @@ pub struct Lock {
 impl Lock {
     /// Sets the status: what is being done under the lock, or under the first of several. `None` means that nothing needs
     /// cleanup.
-    ///
-    /// # Errors
-    /// [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the server;
-    /// [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`].
-    ///
-    /// # Cancel safety
-    /// When the future is dropped, the status may have been set or not; setting it again is safe.
+    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the
+    /// server; [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`].
+    /// *Cancel safety:* When the future is dropped, the status may have been set or not; setting it again is safe.
     pub async fn set_status(&self, status: Option<&str>) -> Result<(), Error> {
         self.guard.held.set_status(status).await
     }
 
     /// Frees the lock, or all of them in one commit. Returns `false` if not all were held any more.
-    ///
-    /// # Errors
-    /// [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`]: the release is then
-    /// repeated in the background, as if the guard had been dropped.
-    ///
-    /// # Cancel safety
-    /// Continues in the background when the future is dropped.
+    /// *Errors:* [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`]: the release is
+    /// then repeated in the background, as if the guard had been dropped.
+    /// *Cancel safety:* Continues in the background when the future is dropped.
     pub async fn release(mut self) -> Result<bool, Error> {
         let held = &self.guard.held;
         held.over().cancel();
@@ -122,12 +114,8 @@ impl fmt::Debug for Lock {
 impl Session {
     /// Releases many guards of this session in one statement and one commit. Returns how many of their locks were still
     /// held.
-    ///
-    /// # Errors
-    /// Those of [`Lock::release`].
-    ///
-    /// # Cancel safety
-    /// Continues in the background when the future is dropped.
+    /// *Errors:* Those of [`Lock::release`].
+    /// *Cancel safety:* Continues in the background when the future is dropped.
     pub async fn release_all(&self, mut locks: Vec<Lock>) -> Result<u64, Error> {
         locks.iter().for_each(|lock| lock.over().cancel());
         let tokens: Vec<i64> = locks.iter().flat_map(|lock| lock.tokens()).collect();

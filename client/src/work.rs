@@ -39,12 +39,8 @@ impl Work {
 
     /// Sets the status of the work: how far it is, for the rule that may have to repair it. Crash rules go by this status,
     /// and expect the resource's own status to be the same.
-    ///
-    /// # Errors
-    /// Those of [`Lock::set_status`].
-    ///
-    /// # Cancel safety
-    /// When the future is dropped, the status may have been set or not; setting it again is safe.
+    /// *Errors:* Those of [`Lock::set_status`].
+    /// *Cancel safety:* When the future is dropped, the status may have been set or not; setting it again is safe.
     pub async fn set_status(&self, status: &str) -> Result<(), Error> {
         self.guard.held.set_status(Some(status)).await
     }

@@ -75,13 +75,9 @@ impl Claims {
 
     /// Claims the next piece of work that no other call is taking or repairing; waits until there is one. `None` after the
     /// session was [stopped](Session::stop).
-    ///
-    /// # Errors
-    /// [`Error::SessionLost`] when the session is lost. [`Error::Database`] if the server refuses the claims: 22023 for an
-    /// empty resource type. Passing errors are logged, and the claim is repeated.
-    ///
-    /// # Cancel safety
-    /// What was claimed is given back.
+    /// *Errors:* [`Error::SessionLost`] when the session is lost. [`Error::Database`] if the server refuses the claims:
+    /// 22023 for an empty resource type. Passing errors are logged, and the claim is repeated.
+    /// *Cancel safety:* What was claimed is given back.
     pub async fn next(&mut self) -> Result<Option<Claimed>, Error> {
         loop {
             let claimed = match self.try_next().await {
@@ -111,13 +107,9 @@ impl Claims {
     }
 
     /// Claims a piece of work if there is one now.
-    ///
-    /// # Errors
-    /// Those of [`next`](Self::next), also passing ones, and [`Error::ServiceFenced`]: the server refuses this service. What
-    /// the server has granted after all is given back in the background.
-    ///
-    /// # Cancel safety
-    /// What was claimed is given back.
+    /// *Errors:* Those of [`next`](Self::next), also passing ones, and [`Error::ServiceFenced`]: the server refuses
+    /// this service. What the server has granted after all is given back in the background.
+    /// *Cancel safety:* What was claimed is given back.
     pub async fn try_next(&mut self) -> Result<Option<Claimed>, Error> {
         let core = self.session.core();
         core.lease.check()?;

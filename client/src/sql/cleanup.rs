@@ -126,9 +126,7 @@ pub struct ClaimedRow {
 
 impl ClaimedRow {
     /// The details that the crashed service gave with its lock.
-    ///
-    /// # Errors
-    /// [`Error::Deserialize`] if they don't fit the type.
+    /// *Errors:* [`Error::Deserialize`] if they don't fit the type.
     pub fn details<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         Ok(self.details.as_ref().map(|details| serde_json::from_str(details.get())).transpose()?)
     }

@@ -60,10 +60,8 @@ impl Session {
     ///   if the new row has no status, and errors for documents that don't fit the table.
     ///
     /// After an error that leaves the outcome unknown, work that was started all the same is left as a dropped [`Work`] is.
-    ///
-    /// # Cancel safety
-    /// When the future is dropped, the server is asked to end the wait. Work that was started all the same is left as a
-    /// dropped [`Work`] is: a request with the same [`request_id`](StartWork::request_id) returns it.
+    /// *Cancel safety:* When the future is dropped, the server is asked to end the wait. Work that was started all the
+    /// same is left as a dropped [`Work`] is: a request with the same [`request_id`](StartWork::request_id) returns it.
     pub fn start_work(&self, resource_type: &str, resource_id: &str) -> StartWork {
         StartWork {
             session: self.clone(),
