@@ -71,7 +71,7 @@ impl Stage {
         self.other.release(token).await?;
         let lock = self.session.acquire(("volume", "v0")).wait(LONG).await?;
         lock.context("v0 does not become free")?.release().await?;
-        // The session runs its background calls in order: those of the dropped future have ended by now.
+        // In the process it waited until what the dropped future had left was settled.
         self.observer.until_settled(SETTLED).await
     }
 
