@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_postgres::config::Host;
-use volguard::{ConnectBuilder, StatementMode, Volguard};
+use volguard::{Builder, StatementMode, Volguard};
 
 /// What to do to the connection that sends a statement with a certain text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Proxy {
         proxy
     }
 
-    pub(crate) fn builder(&self) -> ConnectBuilder {
+    pub(crate) fn builder(&self) -> Builder {
         let direct = super::config();
         let mut config = tokio_postgres::Config::new();
         config.host("127.0.0.1").port(self.port);
