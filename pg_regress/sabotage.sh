@@ -39,6 +39,8 @@ RequestId acquire-meets-acquire
 RequestId acquire-all-meets-acquire-all
 WriterInProgress cleanup-meets-cleanup
 ClaimLock claim-meets-claim
+ClaimRequest claim-meets-claim
+RequestId claim-meets-claim
 ClaimToken claim-meets-heartbeat
 ServiceLock claim-meets-heartbeat
 ServiceLock claim-meets-cleanup

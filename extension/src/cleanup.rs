@@ -2,6 +2,7 @@
 
 pub mod auto;
 pub mod claim;
+pub mod claim_request;
 #[expect(
     clippy::module_inception,
     reason = "a file is named after its verb, the folder after what its files have in common"

@@ -8,5 +8,6 @@ pub mod list;
 pub mod queues;
 pub mod reconcile;
 pub mod release;
+pub mod release_requests;
 pub mod request;
 pub mod set_status;

@@ -14,7 +14,7 @@ pub enum Guard {
     Hold,
     /// The wake-up after a release.
     WakeUp,
-    /// The lookup of a lock that the same request got before.
+    /// The lookup of what the same request got before.
     RequestId,
     /// The flush of an acquire's commit under `synchronous_commit = off`.
     Durable,
@@ -42,6 +42,8 @@ pub enum Guard {
     ClaimLock,
     /// The new token of claimed work.
     ClaimToken,
+    /// Of the claims under one request id, one at a time.
+    ClaimRequest,
     /// A start of work that waits for the row of its resource leaves its queues and the service lock now and then.
     Patience,
     /// Finished work releases its lock before it updates the row of its resource.

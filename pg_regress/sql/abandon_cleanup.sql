@@ -3,11 +3,12 @@
 SELECT volguard.register_service('node-1', 'volume', 'abandon') AS one, volguard.register_service('node-2', 'volume', 'abandon') AS two, volguard.register_service('node-3', 'volume', 'abandon') AS dead \gset
 SELECT count(volguard.acquire(:dead, 'volume', 'a-' || i, status => 'deleting', request_id => '00000000-0000-0000-0000-000000000001', details => '{"why": "asked"}')) FROM generate_series(1, 3) AS i;
 SELECT volguard.deregister_service(:dead);
-CREATE TEMP TABLE before AS SELECT cluster, resource_type, resource_id, lock_name, service_id, status, request_id, acquired_at, details, crashed_service_id FROM volguard.workers WHERE cluster = 'abandon';
+CREATE TEMP TABLE before AS SELECT cluster, resource_type, resource_id, lock_name, service_id, status, acquired_at, details, crashed_service_id FROM volguard.workers WHERE cluster = 'abandon';
 SELECT token AS a1, resource_id FROM volguard.claim_cleanup(:one) \gset
 SELECT volguard.abandon_cleanup(:a1);
-SELECT count(*) AS changed FROM (SELECT cluster, resource_type, resource_id, lock_name, service_id, status, request_id, acquired_at, details, crashed_service_id FROM volguard.workers WHERE cluster = 'abandon' EXCEPT SELECT * FROM before) AS changed;
-SELECT token > :a1 AS larger, token = :a1 AS same FROM volguard.workers WHERE resource_id = 'a-1' AND cluster = 'abandon';
+SELECT count(*) AS changed FROM (SELECT cluster, resource_type, resource_id, lock_name, service_id, status, acquired_at, details, crashed_service_id FROM volguard.workers WHERE cluster = 'abandon' EXCEPT SELECT * FROM before) AS changed;
+-- It has no request id any more: the claim had none.
+SELECT token > :a1 AS larger, token = :a1 AS same, request_id FROM volguard.workers WHERE resource_id = 'a-1' AND cluster = 'abandon';
 -- The token of the claim is no longer valid.
 \set VERBOSITY sqlstate
 SELECT volguard.assert_held(:a1);

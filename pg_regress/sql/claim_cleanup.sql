@@ -117,6 +117,54 @@ SELECT count(*) FROM volguard.cleanup(cluster => 'no such cluster');
 SELECT service_id = :dead AS dead FROM volguard.services WHERE service_id IN (:dead, :claimer);
 DELETE FROM volguard.workers WHERE cluster = 'claim';
 
+-- A call that is repeated with its request id returns what the first one got, and takes nothing more.
+SELECT pg_temp.crashed('node-6', '{r-1, deleting, r-2, deleting, r-3, deleting, r-4, deleting, r-5, deleting, r-6, deleting}') AS dead \gset
+CREATE TEMP TABLE got AS SELECT * FROM volguard.claim_cleanup(:one, 3, request_id => '00000000-0000-0000-0000-000000000002');
+SELECT resource_id FROM got;
+SELECT count(*) AS same FROM (SELECT * FROM got INTERSECT SELECT * FROM volguard.claim_cleanup(service_id => :one, max_rows => 3, resource_type => NULL, request_id => '00000000-0000-0000-0000-000000000002')) AS same;
+-- Whatever else it asks for, and in any isolation level. It writes nothing, and leaves no lock.
+SELECT resource_id FROM volguard.claim_cleanup(:one, 10, 'another', '00000000-0000-0000-0000-000000000002');
+BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY;
+SELECT resource_id FROM volguard.claim_cleanup(:one, request_id => '00000000-0000-0000-0000-000000000002');
+SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid, count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid > 2 AND pid = pg_backend_pid();
+COMMIT;
+SELECT resource_id, request_id FROM volguard.lock_status WHERE cluster = 'claim' ORDER BY 1;
+-- Another request, and another service with the same id, get other work.
+SELECT resource_id FROM volguard.claim_cleanup(:one, request_id => '00000000-0000-0000-0000-000000000003');
+SELECT resource_id FROM volguard.claim_cleanup(:two, request_id => '00000000-0000-0000-0000-000000000002');
+-- Without an id each call takes more, and the request of the crashed service is gone with it.
+SELECT resource_id FROM volguard.claim_cleanup(:one, request_id => NULL);
+SELECT request_id FROM volguard.lock_status WHERE cluster = 'claim' AND resource_id = 'r-6';
+-- The details are those of now; what was given back, finished, or made a plain lock, is not held by the request any more.
+SELECT volguard.finish_cleanup(token) FROM got WHERE resource_id = 'r-1';
+SELECT volguard.set_status(token, 'wiping') FROM got WHERE resource_id = 'r-2';
+SELECT volguard.set_status(token, NULL) FROM got WHERE resource_id = 'r-3';
+SELECT resource_id, status, token = (SELECT token FROM got WHERE resource_id = 'r-2') AS same FROM volguard.claim_cleanup(:one, 3, request_id => '00000000-0000-0000-0000-000000000002');
+-- The id of a claim is not one of an acquire, and the reverse.
+SELECT volguard.acquire(:one, 'claim', 'r-2', request_id => '00000000-0000-0000-0000-000000000002') AS refused;
+SELECT volguard.acquire(:one, 'claim', 'r-7', status => 'creating', request_id => '00000000-0000-0000-0000-000000000007') IS NOT NULL AS got;
+SELECT count(*) FROM volguard.claim_cleanup(:one, request_id => '00000000-0000-0000-0000-000000000007');
+-- Once it holds nothing, the request takes again.
+SELECT volguard.abandon_cleanup(token) FROM got WHERE resource_id = 'r-2';
+SELECT request_id FROM volguard.lock_status WHERE cluster = 'claim' AND resource_id = 'r-2';
+UPDATE claim_volumes SET status = 'wiping' WHERE id = 'r-2';
+SELECT resource_id, token > (SELECT token FROM got WHERE resource_id = 'r-2') AS larger FROM volguard.claim_cleanup(:one, 3, request_id => '00000000-0000-0000-0000-000000000002');
+-- A lease that is over is no reason to keep an answer from the claimer; a fence is one.
+BEGIN;
+UPDATE volguard.services SET heartbeat_at = now() - interval '2 hours' WHERE service_id = :one;
+SELECT resource_id FROM volguard.claim_cleanup(:one, request_id => '00000000-0000-0000-0000-000000000002');
+SAVEPOINT s;
+\set VERBOSITY sqlstate
+SELECT resource_id FROM volguard.claim_cleanup(:one, request_id => '00000000-0000-0000-0000-000000000009');
+ROLLBACK TO s;
+UPDATE volguard.services SET fenced_at = now() WHERE service_id = :one;
+SELECT resource_id FROM volguard.claim_cleanup(:one, request_id => '00000000-0000-0000-0000-000000000002');
+ROLLBACK;
+SELECT volguard.claim_cleanup(:one, request_id => 'first');
+\set VERBOSITY default
+DROP TABLE got;
+DELETE FROM volguard.workers WHERE cluster = 'claim';
+
 -- The next incarnation has precedence, for one lease after the fence; other services get nothing.
 SELECT pg_temp.crashed('node-0', '{z-1, deleting}') AS other \gset
 SELECT pg_temp.crashed('node-8', '{y-1, deleting, y-2, deleting}', late => false) AS dead \gset

@@ -14,7 +14,7 @@ FROM volguard.event_log AS e LEFT JOIN volguard.services AS s USING (service_id)
 -- A service's calls on its own locks leave no event, nor does a call that was refused or had nothing to do.
 SELECT volguard.register_service('node-1', 'volume', 'event') AS one, volguard.register_service('node-2', 'volume', 'event') AS two \gset
 SELECT volguard.acquire(:one, 'event', 'e-1') AS token \gset
-SELECT volguard.acquire(:two, 'event', 'e-1') AS refused, volguard.set_status(:token, 'creating'), volguard.release(:token), volguard.heartbeat(:one), volguard.reconcile(:one, '{}');
+SELECT volguard.acquire(:two, 'event', 'e-1') AS refused, volguard.set_status(:token, 'creating'), volguard.release(:token), volguard.heartbeat(:one), volguard.reconcile(:one, '{}'), volguard.release_requests(:one, '{}');
 SELECT volguard.force_release(:token, 'gone'), volguard.reset_resource('event', 'e-1');
 SET ROLE regress_event_reader;
 \set VERBOSITY sqlstate

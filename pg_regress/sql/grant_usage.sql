@@ -40,7 +40,7 @@ SELECT has_schema_privilege('regress_usage_member', 'volguard', 'CREATE') AS "cr
 SET ROLE regress_usage_member;
 SELECT volguard.register_service('node-1', 'volume', 'usage') AS mine \gset
 SELECT volguard.acquire(:mine, 'volume', 'u-1', status => 'creating') AS token \gset
-SELECT volguard.heartbeat(:mine), volguard.set_status(:token, NULL), volguard.assert_held(:token), volguard.release_all('{}'), volguard.reconcile(:mine, ARRAY[:token]);
+SELECT volguard.heartbeat(:mine), volguard.set_status(:token, NULL), volguard.assert_held(:token), volguard.release_all('{}'), volguard.reconcile(:mine, ARRAY[:token]), volguard.release_requests(:mine, '{}');
 SELECT resource_id, alive FROM volguard.lock_status WHERE cluster = 'usage';
 SELECT state, held_locks, registered_by FROM volguard.service_status WHERE cluster = 'usage';
 SELECT state, services FROM volguard.cluster_status WHERE cluster = 'usage';

@@ -92,6 +92,7 @@ SELECT volguard.acquire(:service, 'hostile', 'h-2', 'other', 'creating', '1 ms')
 SELECT resource_id FROM volguard.acquire_all(:service, '[{"resource_type": "hostile", "resource_id": "h-3", "status": "creating", "details": {}}, {"resource_type": "hostile", "resource_id": "h-4"}]', '1 ms');
 SELECT resource_id FROM volguard.acquire_all(:service, '[{"resource_type": "hostile", "resource_id": "h-3"}, {"resource_type": "hostile", "resource_id": "h-5"}]', '1 ms', '00000000-0000-0000-0000-000000000001');
 SELECT volguard.reconcile(:service, ARRAY[:token, :work]), volguard.release(:token), volguard.release_all(ARRAY[:work]), volguard.release(:work), volguard.force_release(:work, 'none'), volguard.reset_resource('hostile', 'h-2');
+SELECT volguard.acquire(:service, 'hostile', 'h-7', request_id => '00000000-0000-0000-0000-000000000007') IS NOT NULL AS got, volguard.release_requests(:service, ARRAY['00000000-0000-0000-0000-000000000007']::pg_catalog.uuid[]);
 SELECT volguard.force_release(volguard.acquire(:service, 'hostile', 'h-6'), 'test'), volguard.set_cluster_disabled('hostile', true, 'test'), volguard.set_cluster_disabled('hostile', false);
 SELECT volguard.track_resource('hostile', 'public.hostile_volumes'), volguard.on_crash('hostile', 'creating', '{"status": "error"}'), volguard.on_crash('hostile', 'deleting', NULL);
 SELECT token AS work, outcome FROM volguard.start_work(:service, 'hostile', 'v-1', '{"status": "creating"}', '{"status": {"ne": "gone"}}', '{"where": {"id": "v-1"}}', '', '1 ms', '00000000-0000-0000-0000-000000000002') \gset
@@ -109,6 +110,9 @@ SELECT volguard.acquire(:crashed, 'untracked', 'c-1', status => 'creating') IS N
 SELECT volguard.register_service('node-4', 'volume', 'hostile') AS claimer \gset
 SELECT volguard.abandon_cleanup(token), volguard.reconcile(:claimer, '{}') FROM volguard.claim_cleanup(:claimer, 1, 'untracked');
 SELECT volguard.reconcile(:claimer, '{}') FROM volguard.claim_cleanup(:claimer);
+SELECT resource_id FROM volguard.claim_cleanup(:claimer, 1, NULL, '00000000-0000-0000-0000-000000000003');
+SELECT resource_id FROM volguard.claim_cleanup(:claimer, 1, NULL, '00000000-0000-0000-0000-000000000003');
+SELECT volguard.release_requests(:claimer, ARRAY['00000000-0000-0000-0000-000000000003']::pg_catalog.uuid[]);
 SELECT volguard.finish_cleanup(token) FROM volguard.claim_cleanup(:claimer, 10);
 SELECT volguard.deregister_service(:claimer);
 \set VERBOSITY sqlstate

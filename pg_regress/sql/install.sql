@@ -62,7 +62,7 @@ BEGIN
     FOR round IN 1..3 LOOP
         service := volguard.register_service('node-1', 'volume', CASE round WHEN 2 THEN 'two' END);
         token := volguard.acquire(service, 'volume', 'v-1', status => 'creating', request_id => '00000000-0000-0000-0000-000000000001');
-        PERFORM volguard.heartbeat(service), volguard.assert_held(token), volguard.set_status(token, 'deleting'), volguard.reconcile(service, ARRAY[token]);
+        PERFORM volguard.heartbeat(service), volguard.assert_held(token), volguard.set_status(token, 'deleting'), volguard.reconcile(service, ARRAY[token]), volguard.release_requests(service, '{}');
         PERFORM volguard.track_resource('volume', 'volumes'), volguard.on_crash('volume', 'deleting', '{"status": "error"}');
         RAISE NOTICE 'round %: % in cluster %, cleaned: %', round, (SELECT count(*) FROM volguard.lock_status), (SELECT cluster FROM volguard.lock_status),
             volguard.deregister_service(service) + (SELECT resources_stale FROM volguard.cleanup(service_id => service));

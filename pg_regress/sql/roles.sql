@@ -30,6 +30,7 @@ SELECT volguard.acquire(:teams, 'roles', 'r-4');
 SELECT volguard.acquire(:teams, 'roles', 'r-4', wait => '1 min');
 SELECT * FROM volguard.acquire_all(:teams, '[{"resource_type": "roles", "resource_id": "r-4"}]');
 SELECT volguard.reconcile(:teams, '{}');
+SELECT volguard.release_requests(:teams, '{}');
 SELECT volguard.release(:plain);
 SELECT volguard.release_all(ARRAY[:other, :plain]);
 SELECT volguard.set_status(:plain, 'creating');
@@ -46,12 +47,12 @@ SELECT host, fenced_at IS NULL AS live FROM volguard.services WHERE cluster = 'r
 
 -- The same calls on the stranger's own locks work.
 SET ROLE regress_roles_stranger;
-SELECT volguard.heartbeat(:strangers), volguard.set_status(:other, 'creating'), volguard.assert_held(:other), volguard.reconcile(:strangers, ARRAY[:other]), volguard.force_release(:other, 'mine');
+SELECT volguard.heartbeat(:strangers), volguard.set_status(:other, 'creating'), volguard.assert_held(:other), volguard.reconcile(:strangers, ARRAY[:other]), volguard.release_requests(:strangers, '{}'), volguard.force_release(:other, 'mine');
 SELECT volguard.acquire(:strangers, 'roles', 'r-3') > :other AS got, volguard.reset_resource('roles', 'r-3');
 
 -- A member may.
 SET ROLE regress_roles_alice;
-SELECT volguard.heartbeat(:teams), volguard.assert_held(:plain), volguard.set_status(:plain, 'creating'), volguard.reconcile(:teams, ARRAY[:plain, :work]);
+SELECT volguard.heartbeat(:teams), volguard.assert_held(:plain), volguard.set_status(:plain, 'creating'), volguard.reconcile(:teams, ARRAY[:plain, :work]), volguard.release_requests(:teams, '{}');
 SELECT volguard.acquire(:teams, 'roles', 'r-4') AS more \gset
 SELECT volguard.release(:more), volguard.release_all(ARRAY[:plain]), volguard.force_release(:work, 'by a member');
 -- A new incarnation belongs to the role that registers it. The team

@@ -28,6 +28,10 @@ CREATE FUNCTION volguard.reconcile(service_id bigint, tokens bigint[])
 RETURNS bigint VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_reconcile';
 COMMENT ON FUNCTION volguard.reconcile IS 'Releases the locks of a service that tokens does not list, and returns how many. Call it while no acquire is in flight.';
 
+CREATE FUNCTION volguard.release_requests(service_id bigint, request_ids uuid[])
+RETURNS bigint VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_release_requests';
+COMMENT ON FUNCTION volguard.release_requests IS 'Gives back what these requests of a service have taken and still hold, and returns how many locks. Not for requests of start_work.';
+
 CREATE FUNCTION volguard.force_release(token bigint, reason text)
 RETURNS boolean VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_force_release';
 COMMENT ON FUNCTION volguard.force_release IS 'Takes one lock away from its holder, with or without work; leaves an event with the reason.';

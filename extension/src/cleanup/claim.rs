@@ -4,22 +4,24 @@
 //! claimer leaves when it dies can be claimed again, or cleaned by a rule, as any other work of a dead service.
 //!
 //! A claim uses try-lock only: it passes over services whose locks are taken, and work whose rows are locked. It
-//! waits only for rows that a crash rule writes, and for a fence of the claimer.
+//! waits only for rows that a crash rule writes, for a fence of the claimer, and for a call that it repeats.
 
+use super::claim_request::ClaimRequest;
 use super::pool::{self, ClaimedRow};
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::owner;
-use crate::pg::spi::arg;
+use crate::pg::spi::{Arg, arg};
 use crate::service::fence;
 use crate::service::identity;
 use crate::service::service_lock::ServiceLock;
 use crate::store::liveness::Liveness;
 use crate::store::removal;
+use crate::store::sql::{self, Statement};
 use crate::store::tables::Tables;
-use crate::store::{sql, token};
-use pgrx::datum::AnyElement;
+use crate::store::token;
+use pgrx::datum::{AnyElement, Uuid};
 use pgrx::iter::TableIterator;
 use pgrx::pg_extern;
 use pgrx::pg_sys::Oid;
@@ -30,6 +32,7 @@ fn claim_cleanup(
     service_id: Option<i64>,
     max_rows: Option<i32>,
     resource_type: Option<&str>,
+    request_id: Option<Uuid>,
 ) -> TableIterator<'static, (i64, String, String, String, String, i64, Option<AnyElement>)> {
     let rows: Vec<ClaimedRow> = verb(Vec::new(), || {
         let service_id = argument::required("service_id", service_id)?;
@@ -38,14 +41,29 @@ fn claim_cleanup(
             argument::name("resource_type", resource_type)?;
         }
         let cluster = identity::acting_for(service_id)?.cluster;
+        let request = request_id.map(|id| ClaimRequest::begin(service_id, id)).transpose()?;
         let guard = ServiceLock::of(service_id);
         guard.lock_shared()?;
-        require_alive(service_id)?;
-        let claimed = pool::claim(service_id, &cluster, resource_type, max_rows)?;
-        if claimed.is_empty() {
-            guard.unlock_shared();
+        let liveness = Tables::open()?.liveness(service_id)?;
+        if liveness == Liveness::Fenced {
+            return Err(Error::ServiceFenced(service_id));
         }
-        Ok(claimed)
+        let held = request.as_ref().map_or(Ok(Vec::new()), ClaimRequest::held)?;
+        if held.is_empty() {
+            if liveness == Liveness::Expired {
+                return Err(Error::LeaseExpired(service_id));
+            }
+            let claimed = pool::claim(service_id, &cluster, request_id, resource_type, max_rows)?;
+            // Under the service lock it stays the service's until the commit.
+            if !claimed.is_empty() {
+                return Ok(claimed);
+            }
+        }
+        guard.unlock_shared();
+        if let Some(request) = request {
+            request.end();
+        }
+        Ok(held)
     });
     TableIterator::new(rows)
 }
@@ -56,15 +74,6 @@ fn at_least_one(max_rows: i32) -> Result<usize, Error> {
         let hint = "Pass how many pieces of work the service wants at most.";
         Error::invalid("max_rows", "must be positive", hint)
     })
-}
-
-/// Under the service lock: what is claimed stays the service's until the commit.
-fn require_alive(service_id: i64) -> Result<(), Error> {
-    match Tables::open()?.liveness(service_id)? {
-        Liveness::Alive(_) => Ok(()),
-        Liveness::Expired => Err(Error::LeaseExpired(service_id)),
-        Liveness::Fenced => Err(Error::ServiceFenced(service_id)),
-    }
 }
 
 #[pg_extern(sql = false)]
@@ -123,8 +132,16 @@ fn claimer(token: i64) -> Result<Option<i64>, Error> {
 
 /// Gives back what the service has claimed and doesn't know of. Under its lock; it isn't fenced.
 pub fn abandon_unknown(service_id: i64, known: &[i64]) -> Result<usize, Error> {
-    let parameters = [arg(service_id), arg(token::epoch()?), arg(known.to_vec())];
-    let abandoned = removal::remove(&sql::ABANDON_UNKNOWN, &parameters)?;
+    abandon(&sql::ABANDON_UNKNOWN, service_id, arg(known.to_vec()))
+}
+
+/// Gives back what the service has claimed by these requests. Under its lock; it isn't fenced.
+pub fn abandon_requests(service_id: i64, request_ids: &[Uuid]) -> Result<usize, Error> {
+    abandon(&sql::ABANDON_REQUESTS, service_id, arg(request_ids.to_vec()))
+}
+
+fn abandon(statement: &Statement, service_id: i64, list: Arg) -> Result<usize, Error> {
+    let abandoned = removal::remove(statement, &[arg(service_id), arg(token::epoch()?), list])?;
     if abandoned > 0 {
         token::make_durable();
     }

@@ -10,7 +10,7 @@ use crate::service::fence::{self, FenceReason};
 use crate::service::service_lock::ServiceLock;
 use crate::store::events::{self, Event, EventKind};
 use crate::store::{sql, token};
-use pgrx::datum::AnyElement;
+use pgrx::datum::{AnyElement, Uuid};
 use pgrx::{FromDatum, pg_sys};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -27,6 +27,7 @@ pub type ClaimedRow = (i64, String, String, String, String, i64, Option<AnyEleme
 struct Pool<'a> {
     claimer: i64,
     cluster: &'a str,
+    request_id: Arg,
     resource_type: Arg,
     max_rows: usize,
     repairs: BTreeMap<WorkKind, Repair>,
@@ -47,10 +48,12 @@ struct Crashed {
 pub fn claim(
     claimer: i64,
     cluster: &str,
+    request_id: Option<Uuid>,
     resource_type: Option<&str>,
     max_rows: usize,
 ) -> Result<Vec<ClaimedRow>, Error> {
-    let mut pool = Pool { claimer, cluster, resource_type: resource_type.and_then(arg), max_rows, ..Pool::default() };
+    let (request_id, resource_type) = (request_id.and_then(arg), resource_type.and_then(arg));
+    let mut pool = Pool { claimer, cluster, request_id, resource_type, max_rows, ..Pool::default() };
     for service in pool.crashed_services()? {
         if pool.is_done() {
             break;
@@ -179,8 +182,8 @@ impl Pool<'_> {
     }
 
     fn hand_out(&mut self, tokens: Vec<i64>) -> Result<(), Error> {
-        let parameters =
-            [arg(self.claimer), arg(tokens), arg(token::epoch()?), arg(!sabotage::removed(Guard::ClaimToken))];
+        let new_token = arg(!sabotage::removed(Guard::ClaimToken));
+        let parameters = [arg(self.claimer), arg(tokens), arg(token::epoch()?), new_token, self.request_id];
         let claimed = sql::CLAIM.run(&parameters, |rows| rows.each(|row| claimed_row(rows, row)))?;
         self.claimed.extend(claimed);
         Ok(())
@@ -200,7 +203,8 @@ fn fence_late(guard: &ServiceLock, service_id: i64) -> Result<bool, Error> {
     Ok(false)
 }
 
-fn claimed_row(rows: &Rows, row: usize) -> Option<ClaimedRow> {
+/// A row of the statements that read claims.
+pub fn claimed_row(rows: &Rows, row: usize) -> Option<ClaimedRow> {
     let (token, crashed_service_id) = (rows.get(row, 0)?, rows.get(row, 5)?);
     let [of_type, id, name, status] = [1, 2, 3, 4].map(|column| rows.get(row, column));
     let details = rows.get(row, 6).and_then(copied);

@@ -16,6 +16,11 @@ pub fn required<T>(argument: &'static str, value: Option<T>) -> Result<T, Error>
     value.ok_or(Error::Null { argument })
 }
 
+/// A list, which may be empty; no element is NULL.
+pub fn list<T>(argument: &'static str, values: Option<Vec<Option<T>>>) -> Result<Vec<T>, Error> {
+    required(argument, values)?.into_iter().map(|value| required(argument, value)).collect()
+}
+
 /// A name, which must not be empty.
 pub fn name<'a>(argument: &'static str, value: Option<&'a str>) -> Result<&'a str, Error> {
     let name = at_most(argument, required(argument, value)?, LONGEST_NAME)?;

@@ -1,6 +1,5 @@
 //! Releases the locks that a service holds without knowing of them, as after a lost reply.
 
-use super::release::token_list;
 use crate::cleanup::claim;
 use crate::input::argument;
 use crate::pg::export::{export, verb};
@@ -15,7 +14,7 @@ use pgrx::pg_extern;
 fn reconcile(service_id: Option<i64>, tokens: Option<Vec<Option<i64>>>) -> Option<i64> {
     verb(None, || {
         let service_id = argument::required("service_id", service_id)?;
-        let tokens = token_list(tokens)?;
+        let tokens = argument::list("tokens", tokens)?;
         identity::acting_for(service_id)?;
         ServiceLock::of(service_id).lock_shared()?;
         identity::require_unfenced(service_id)?;

@@ -51,7 +51,7 @@ pub fn give_back(tables: &Tables, held: &Held) -> Result<bool, Error> {
 #[pg_extern(sql = false)]
 fn release_all(tokens: Option<Vec<Option<i64>>>) -> Option<i64> {
     verb(None, || {
-        let tokens = token_list(tokens)?;
+        let tokens = argument::list("tokens", tokens)?;
         refuse_foreign(&tokens)?;
         // A cleanup deletes the same rows in another order. Without the service locks the two could deadlock.
         for service_id in holders(&tokens)? {
@@ -74,10 +74,6 @@ fn refuse_foreign(tokens: &[i64]) -> Result<(), Error> {
 /// The services that hold the tokens, in the order in which their locks are taken.
 fn holders(tokens: &[i64]) -> Result<Vec<i64>, Error> {
     sql::HOLDERS.run(&[arg(tokens.to_vec())], Rows::numbers)
-}
-
-pub fn token_list(tokens: Option<Vec<Option<i64>>>) -> Result<Vec<i64>, Error> {
-    argument::required("tokens", tokens)?.into_iter().map(|token| argument::required("tokens", token)).collect()
 }
 
 export! {

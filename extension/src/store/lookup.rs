@@ -55,7 +55,7 @@ impl Tables {
         };
         let occupant = |(tid, fields): (_, [Option<Datum>; 4])| {
             let [token, service_id, request_id, crashed] = fields;
-            // A claimed row keeps the request id of the crashed service, not of the claimer.
+            // The request id of a claimed row is that of a claim: no acquire of its holder has got it.
             let request_id = request_id.filter(|_| crashed.is_none());
             // SAFETY: the fields are of these types, in a copy of the row.
             unsafe {

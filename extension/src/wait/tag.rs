@@ -26,6 +26,8 @@ pub enum TagKind {
     Lineage = 0x564B,
     /// An automatic cleanup of a cluster.
     Cleaning = 0x564C,
+    /// Claims of one service under one request id.
+    ClaimRequest = 0x564D,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,7 @@ impl TagKind {
             TagKind::Queue | TagKind::WorkQueue => Some(Guard::WaitQueue),
             TagKind::ServiceLock => Some(Guard::ServiceLock),
             TagKind::Cleaning => Some(Guard::OneCleaner),
+            TagKind::ClaimRequest => Some(Guard::ClaimRequest),
             TagKind::Incarnation | TagKind::Lineage => None,
         }
     }

@@ -18,6 +18,7 @@ pub fn what_the_dead_may_not(service: i64, token: i64) -> Vec<(String, &'static 
         (format!("SELECT volguard.heartbeat({service})"), "VG001"),
         (acquire, "VG001"),
         (format!("SELECT volguard.reconcile({service}, '{{}}')"), "VG001"),
+        (format!("SELECT volguard.release_requests({service}, '{{}}')"), "VG001"),
         (format!("SELECT volguard.deregister_service({service})"), "VG001"),
         (format!("SELECT volguard.assert_held({token})"), "VG002"),
         (format!("SELECT volguard.set_status({token}, 'extending')"), "VG002"),

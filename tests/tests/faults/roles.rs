@@ -24,6 +24,7 @@ fn what_the_owner_may(service: i64, token: i64) -> Vec<String> {
         format!("volguard.finish_work({token}, '{{\"status\": \"available\"}}')"),
         format!("volguard.release_all(ARRAY[{token}])"),
         format!("volguard.reconcile({service}, ARRAY[{token}])"),
+        format!("volguard.release_requests({service}, '{{}}')"),
         format!("volguard.force_release({token}, 'because')"),
         "volguard.reset_resource('volume', 'v0')".to_owned(),
         // The same name again would fence the service.

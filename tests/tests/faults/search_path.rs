@@ -78,7 +78,9 @@ async fn use_everything(sql: &Sql) -> anyhow::Result<()> {
     let service = sql.register("a", LEASE).await?;
     let token = sql.acquire(service, "v0", LEASE).await?.context("free")?;
     let heir = sql.register("heir", LEASE).await?;
+    let request = "'00000000-0000-0000-0000-000000000001'::pg_catalog.uuid";
     let claim = format!("(SELECT token FROM volguard.claim_cleanup({heir}))");
+    let claim_again = format!("(SELECT token FROM volguard.claim_cleanup({heir}, request_id => {request}))");
     for call in [
         "volguard.track_resource('volume', 'app.volumes')".to_owned(),
         "volguard.on_crash('volume', 'extending', '{\"size\": {\"add\": [{\"column\": \"size\"}, 1]}}')".to_owned(),
@@ -92,6 +94,7 @@ async fn use_everything(sql: &Sql) -> anyhow::Result<()> {
         ),
         format!("volguard.cleanup(service_id => {dead})"),
         format!("volguard.reconcile({service}, ARRAY[{token}])"),
+        format!("volguard.release_requests({service}, ARRAY[{request}])"),
         format!("volguard.release({token})"),
         format!("volguard.release_all(ARRAY[{token}])"),
         format!("volguard.force_release({token}, 'test')"),
@@ -102,6 +105,7 @@ async fn use_everything(sql: &Sql) -> anyhow::Result<()> {
         format!("volguard.acquire({service}, 'untracked', 'u', status => 'copying')"),
         format!("volguard.deregister_service({service})"),
         format!("volguard.abandon_cleanup({claim})"),
+        format!("{claim_again}, {claim_again}, volguard.release_requests({heir}, ARRAY[{request}])"),
         format!("volguard.finish_cleanup({claim})"),
     ] {
         sql.run(&format!("SELECT {call}")).await.with_context(|| call)?;

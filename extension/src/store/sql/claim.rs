@@ -1,7 +1,7 @@
 //! Statements on the work of crashed services that live ones take over.
 
 use super::{Statement, lease_over, permitted, removed};
-use pgrx::pg_sys::{BOOLOID, INT8ARRAYOID, INT8OID, OIDOID, TEXTOID};
+use pgrx::pg_sys::{BOOLOID, INT8ARRAYOID, INT8OID, OIDOID, TEXTOID, UUIDARRAYOID, UUIDOID};
 
 /// The dead services of the cluster of `$1` that have work for it, in the order in which it is to be taken: first what
 /// earlier incarnations of `$1` itself have left. If another service has an incarnation that is alive again, what its
@@ -47,15 +47,29 @@ pub static CLAIMABLE: Statement =
 /// The same for a test, without the lock.
 pub static CLAIMABLE_UNLOCKED: Statement = Statement::new(&[INT8OID, TEXTOID, INT8OID], claimable!());
 
-/// Only on rows that `CLAIMABLE` has locked. `$4`: whether they get a new token, as they always do but in a test.
+/// Only on rows that `CLAIMABLE` has locked. `$4`: whether they get a new token, as they always do but in a test. `$5`
+/// takes the place of the request id under which the crashed service acquired.
 pub static CLAIM: Statement = Statement::new(
-    &[INT8OID, INT8ARRAYOID, INT8OID, BOOLOID],
-    "UPDATE volguard.workers AS w
-     SET token {:=} CASE WHEN $4 THEN $3 {|} pg_catalog.nextval('volguard.token_counter') ELSE w.token END,
-         service_id {:=} $1, crashed_service_id {:=} coalesce(w.crashed_service_id, w.service_id),
-         updated_at {:=} pg_catalog.clock_timestamp()
-     WHERE w.token {=} ANY ($2)
-     RETURNING w.token, w.resource_type, w.resource_id, w.lock_name, w.status, w.crashed_service_id, w.details",
+    &[INT8OID, INT8ARRAYOID, INT8OID, BOOLOID, UUIDOID],
+    concat!(
+        "UPDATE volguard.workers AS w
+         SET token {:=} CASE WHEN $4 THEN $3 {|} pg_catalog.nextval('volguard.token_counter') ELSE w.token END,
+             service_id {:=} $1, crashed_service_id {:=} coalesce(w.crashed_service_id, w.service_id),
+             request_id {:=} $5, updated_at {:=} pg_catalog.clock_timestamp()
+         WHERE w.token {=} ANY ($2) RETURNING ",
+        claim!()
+    ),
+);
+
+/// What the service `$1` has claimed under the request id `$2` and still holds.
+pub static CLAIMED_BY_REQUEST: Statement = Statement::new(
+    &[INT8OID, UUIDOID],
+    concat!(
+        "SELECT ",
+        claim!(),
+        " FROM volguard.workers AS w
+         WHERE w.service_id {=} $1 AND w.request_id {=} $2 AND w.crashed_service_id IS NOT NULL ORDER BY w.token"
+    ),
 );
 
 /// The service that has a token, whether it is a claim, and the role that registered the service.
@@ -88,6 +102,24 @@ pub static ABANDON_UNKNOWN: Statement = Statement::new(
     ),
 );
 
+/// What the requests `$3` of the service `$1` have claimed. See `RELEASE_REQUESTS`.
+pub static ABANDON_REQUESTS: Statement = Statement::new(
+    &[INT8OID, INT8OID, UUIDARRAYOID],
+    concat!(
+        given_back!(),
+        "WHERE w.service_id {=} $1 AND w.crashed_service_id IS NOT NULL
+           AND (w.request_id {=} ANY (SELECT pg_catalog.unnest($3))) IS TRUE ",
+        removed!()
+    ),
+);
+
+/// What a claimer is told of a row.
+macro_rules! claim {
+    () => {
+        "w.token, w.resource_type, w.resource_id, w.lock_name, w.status, w.crashed_service_id, w.details"
+    };
+}
+
 macro_rules! claimable {
     () => {
         "SELECT w.token, w.resource_type, w.resource_id, w.status FROM volguard.workers AS w
@@ -108,8 +140,8 @@ macro_rules! given_back {
     () => {
         "UPDATE volguard.workers AS w
          SET token {:=} $2 {|} pg_catalog.nextval('volguard.token_counter'), service_id {:=} w.crashed_service_id,
-             crashed_service_id {:=} NULL, updated_at {:=} pg_catalog.clock_timestamp() "
+             crashed_service_id {:=} NULL, request_id {:=} NULL, updated_at {:=} pg_catalog.clock_timestamp() "
     };
 }
 
-use {claimable, claimed, given_back};
+use {claim, claimable, claimed, given_back};

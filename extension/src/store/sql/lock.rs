@@ -1,7 +1,7 @@
 //! Statements on locks.
 
 use super::{Statement, permitted, removed};
-use pgrx::pg_sys::{INT8ARRAYOID, INT8OID, OIDOID, TEXTOID};
+use pgrx::pg_sys::{INT8ARRAYOID, INT8OID, OIDOID, TEXTOID, UUIDARRAYOID};
 
 /// A row if a cleanup of a dead holder frees the token's lock: a plain lock, or work for which there is a crash rule.
 pub static IS_CLEANABLE: Statement = Statement::new(
@@ -46,6 +46,18 @@ pub static RECONCILE: Statement = Statement::new(
         "DELETE FROM volguard.workers AS w
          WHERE w.service_id {=} $1 AND w.crashed_service_id IS NULL
            AND NOT w.token {=} ANY (SELECT pg_catalog.unnest($2)) ",
+        removed!()
+    ),
+);
+
+/// What the requests `$2` of the service `$1` have taken by an acquire. `IS TRUE` keeps the sub-select from becoming a
+/// join: it is hashed, and the rows are found by the service.
+pub static RELEASE_REQUESTS: Statement = Statement::new(
+    &[INT8OID, UUIDARRAYOID],
+    concat!(
+        "DELETE FROM volguard.workers AS w
+         WHERE w.service_id {=} $1 AND w.crashed_service_id IS NULL
+           AND (w.request_id {=} ANY (SELECT pg_catalog.unnest($2))) IS TRUE ",
         removed!()
     ),
 );
