@@ -65,6 +65,6 @@ async fn volumes(volguard: &Volguard, directory: &Path) -> Result<Vec<Ending>> {
 async fn locks(volguard: &Volguard) -> Result<String> {
     let sql = "SELECT coalesce(string_agg(concat_ws(' ', resource_type, resource_id, host), ', '), 'none') \
                FROM volguard.lock_status WHERE cluster = $1";
-    let client = volguard.pool().get().await?;
+    let client = volguard.connection().await?;
     Ok(client.query_one(sql, &[&CLUSTER]).await?.try_get(0)?)
 }

@@ -109,7 +109,7 @@ impl Faults<'_> {
     /// a host can't do to a real one.
     async fn open_by(&self, name: &str) -> Result<Vec<Opened>> {
         let sql = "SELECT service_id FROM volguard.service_status WHERE cluster = $1 AND host = $2 AND state = 'up'";
-        let client = self.volguard.pool().get().await?;
+        let client = self.volguard.connection().await?;
         let Some(row) = client.query_opt(sql, &[&CLUSTER, &name]).await? else {
             return Ok(Vec::new());
         };

@@ -11,7 +11,7 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::interval;
-use volguard::{Error, Janitor, Session, Volguard};
+use volguard::{Error, Janitor, Session, Volguard, sql};
 
 use self::job::Job;
 use crate::database;
@@ -51,8 +51,8 @@ pub async fn run(post: Post) -> Result<()> {
     });
     if manager.is_without(Guard::Lock) {
         let own = manager.own_type();
-        let tracked = manager.volguard.track_resource(&own, VOLUMES);
-        tracked.id_column("name").await?;
+        let connection = manager.volguard.connection().await?;
+        sql::track_resource(&connection, &own, VOLUMES, "name", "status").await?;
     }
     let registration = manager.volguard.register(&manager.post.name, "volume-manager");
     let mut incarnations = registration.cluster(CLUSTER).lease(LEASE).janitor(Janitor::every(ROUND)).incarnations();

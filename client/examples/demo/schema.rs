@@ -5,7 +5,8 @@
 //! the operation may be repeated, otherwise `damaged`, which another manager takes up as `repairing`.
 
 use anyhow::{Context, Result};
-use volguard::{Cleanup, Volguard, column};
+use volguard::serde_json::{json, value::to_raw_value};
+use volguard::{Cleanup, Volguard, sql};
 
 use crate::operation::Operation;
 
@@ -22,34 +23,33 @@ pub const DAMAGED: &str = "damaged";
 pub const REPAIRING: &str = "repairing";
 
 pub async fn create(volguard: &Volguard) -> Result<()> {
-    let client = volguard.pool().get().await?;
+    let client = volguard.connection().await?;
     let created = client.batch_execute(include_str!("schema.sql")).await;
     created.context("the schema volguard_demo (drop it, if no other demo is running)")?;
     set_crash_rules(volguard).await?;
     // What a demo has left that was killed itself.
-    volguard.cleanup(Cleanup::all().cluster(CLUSTER)).await?;
+    let mut ours = Cleanup::default();
+    ours.cluster = Some(CLUSTER.to_owned());
+    volguard.cleanup(&ours).await?;
     Ok(())
 }
 
 async fn set_crash_rules(volguard: &Volguard) -> Result<()> {
-    let tracked = volguard.track_resource(VOLUME, VOLUMES);
-    tracked.id_column("name").await?;
-    for operation in Operation::ALL {
-        let rule = volguard.on_crash(VOLUME, operation.status());
-        let rule = rule.set("crashes", column("crashes") + 1);
-        let rule = match operation {
-            Operation::Delete => rule.set("status", QUEUED),
-            _ => rule.set("status", DAMAGED),
-        };
-        rule.await?;
+    let connection = volguard.connection().await?;
+    sql::track_resource(&connection, VOLUME, VOLUMES, "name", "status").await?;
+    let operations = Operation::ALL.map(|operation| match operation {
+        Operation::Delete => (operation.status(), QUEUED),
+        _ => (operation.status(), DAMAGED),
+    });
+    for (crashed, status) in operations.into_iter().chain([(REPAIRING, DAMAGED)]) {
+        let changes = json!({"status": status, "crashes": {"add": [{"column": "crashes"}, 1]}});
+        sql::on_crash(&connection, VOLUME, crashed, &to_raw_value(&changes)?).await?;
     }
-    let again = volguard.on_crash(VOLUME, REPAIRING).set("status", DAMAGED);
-    again.set("crashes", column("crashes") + 1).await?;
     Ok(())
 }
 
 pub async fn drop(volguard: &Volguard) -> Result<()> {
-    let client = volguard.pool().get().await?;
+    let client = volguard.connection().await?;
     let sql = "SET lock_timeout = '10s'; DROP SCHEMA volguard_demo CASCADE";
     Ok(client.batch_execute(sql).await?)
 }

@@ -31,7 +31,7 @@ impl Volume {
 
     async fn select(volguard: &Volguard, condition: &str) -> Result<Vec<Volume>> {
         let sql = format!("SELECT to_jsonb(v) FROM volguard_demo.volumes AS v WHERE {condition}");
-        let client = volguard.pool().get().await?;
+        let client = volguard.connection().await?;
         let rows = client.query(&sql, &[]).await?.into_iter();
         rows.map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).collect()
     }

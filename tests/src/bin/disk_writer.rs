@@ -23,7 +23,7 @@ const WAIT: Duration = Duration::from_secs(2);
 /// The pause before it asks an unreachable server again.
 const AFTER_AN_ERROR: Duration = Duration::from_millis(50);
 /// Shorter than a lease: a stranded connection must not keep it from another one.
-const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+const TIME_LIMIT: Duration = Duration::from_secs(3);
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
@@ -83,7 +83,7 @@ fn obey_stdin() -> Orders {
 }
 
 async fn connect(options: &WriterOptions) -> Result<Volguard, volguard::Error> {
-    Volguard::builder().url(&options.url).connection_timeout(CONNECT_LIMIT).connect().await
+    Volguard::builder().url(&options.url).time_limit(TIME_LIMIT).connect().await
 }
 
 async fn guarded(options: &WriterOptions, disk: &Disk, orders: Orders) -> anyhow::Result<()> {
@@ -142,7 +142,7 @@ async fn guarded_turn(session: &Session, disk: &Disk, freeze: &AtomicBool) -> an
 }
 
 async fn acquire(session: &Session) -> Option<Lock> {
-    match session.acquire("volume", "disk").wait(WAIT).await {
+    match session.acquire(("volume", "disk")).wait(WAIT).await {
         Ok(lock) => lock,
         Err(_) => {
             sleep(AFTER_AN_ERROR).await;
@@ -154,7 +154,7 @@ async fn acquire(session: &Session) -> Option<Lock> {
 async fn heedless(options: &WriterOptions, disk: &Disk) -> anyhow::Result<()> {
     let volguard = connect(options).await?;
     let registration = volguard.register(&options.host, "writer");
-    let session = registration.lease(options.lease).start().await?;
+    let session = registration.lease(options.lease).await?;
     tell(News::Registered(session.service_id()))?;
     let lock = acquire(&session).await.context("free")?;
     tell(News::Holds(lock.token()))?;

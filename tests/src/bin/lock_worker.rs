@@ -11,7 +11,8 @@ use std::time::Duration;
 use std::{env, io};
 
 use anyhow::{Context, bail, ensure};
-use volguard::{ClaimedCleanup, Janitor, Lock, Session, StartWork, StatementMode, Volguard, Work, WorkOutcome, column};
+use volguard::update::column;
+use volguard::{Claimed, Janitor, Key, Lock, Session, StartWork, StatementMode, Volguard, Work, WorkOutcome};
 use volguard_tests::scenario::{Ledger, Party, Sql, sqlstate};
 
 struct Worker {
@@ -73,7 +74,6 @@ impl Worker {
             .register(&host, "lock-worker")
             .lease(Duration::from_millis(lease.parse()?))
             .janitor(janitor_of(janitor.parse()?, &cleaned))
-            .start()
             .await?;
         Ok(Self { sql: Sql::connect(&url).await?, url, volguard, session, cleaned, lock: None, work: None })
     }
@@ -123,12 +123,11 @@ impl Worker {
     async fn acquire(&mut self, arguments: &str) -> anyhow::Result<String> {
         let mut arguments = arguments.split(' ');
         let wait = arguments.next().context("WAIT_MS is missing")?.parse()?;
-        let key = arguments.next().context("KEY is missing")?;
-        let mut request = self.session.acquire("volume", key).wait(Duration::from_millis(wait));
+        let mut key = Key::new("volume", arguments.next().context("KEY is missing")?);
         if let Some(status) = arguments.next() {
-            request = request.status(status);
+            key = key.status(status);
         }
-        self.lock = request.await?;
+        self.lock = self.session.acquire(key).wait(Duration::from_millis(wait)).await?;
         Ok(match &self.lock {
             Some(lock) => lock.token().to_string(),
             None => "none".to_owned(),
@@ -148,7 +147,6 @@ impl Worker {
             .key("id", lock.resource_id())
             .set("size", column("size") + 1)
             .fenced_by(lock)
-            .execute()
             .await?;
         Ok(format!("{outcome:?}"))
     }
@@ -165,12 +163,12 @@ impl Worker {
     /// Like `work KEY` without an end, in four steps.
     async fn steps(&self, key: &str) -> anyhow::Result<String> {
         loop {
-            let lock = self.session.acquire("volume", key).status("extending");
+            let lock = self.session.acquire(Key::new("volume", key).status("extending"));
             let lock = lock.await?.context("free")?;
             for status in ["extending", "available"] {
                 let update = self.volguard.update("app.volumes").key("id", key);
                 let update = update.set("status", status).fenced_by(&lock);
-                ensure!(update.execute().await?.is_updated(), "{key} is there");
+                ensure!(update.await?.is_updated(), "{key} is there");
             }
             lock.release().await?;
         }
@@ -190,8 +188,8 @@ impl Worker {
     /// `clean [unfenced]`: claims work of crashed services and repairs the volumes, as long as it can.
     async fn clean(&self, fenced: bool) -> anyhow::Result<String> {
         let sql = Arc::new(Sql::connect(&self.url).await?);
-        let cleanups = self.session.cleanups().concurrency(2).every(NO_WORK);
-        let ended = cleanups.for_each(move |work| {
+        let claims = self.session.claims().concurrency(2).every(NO_WORK);
+        let ended = claims.for_each(move |work| {
             let sql = Arc::clone(&sql);
             async move { repair(&sql, &work, fenced).await }
         });
@@ -204,7 +202,7 @@ const NO_WORK: Duration = Duration::from_millis(50);
 
 /// Repairs a volume without a check of the lease: only the server can refuse it.
 /// The pause is most of the time, so a kill or a stop usually hits the pause.
-async fn repair(sql: &Sql, work: &ClaimedCleanup, fenced: bool) -> anyhow::Result<()> {
+async fn repair(sql: &Sql, work: &Claimed, fenced: bool) -> anyhow::Result<()> {
     let pause = Duration::from_millis(fastrand::u64(50..350));
     tokio::task::block_in_place(|| std::thread::sleep(pause));
     let fence = if fenced { work.token().to_string() } else { "NULL".to_owned() };

@@ -57,7 +57,7 @@ impl Party {
         Ok(match self {
             Party::Plain { sql, service } => sql.acquire(*service, key, wait).await?.map(Held::Plain),
             Party::Client(session) => {
-                let lock = session.acquire("volume", key).wait(wait).await?;
+                let lock = session.acquire(("volume", key)).wait(wait).await?;
                 lock.map(Held::Client)
             }
             Party::Reckless(token) => {

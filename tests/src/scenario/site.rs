@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use volguard::{ConnectBuilder, StatementMode, Volguard};
+use volguard::{StatementMode, Volguard};
 
 use super::stand::Stand;
 use super::{Observer, Sql};
@@ -162,7 +162,7 @@ impl Site {
     }
 
     /// The client crate, set up for this site.
-    pub fn builder(&self) -> ConnectBuilder {
+    pub fn builder(&self) -> volguard::Builder {
         Volguard::builder().url(&self.url()).statement_mode(self.statement_mode())
     }
 

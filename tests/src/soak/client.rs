@@ -17,7 +17,7 @@ use crate::history::Log;
 
 /// The pause before it asks a server again that is down.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-/// The time limit for getting a connection, and for an orderly stop.
+/// The time limit of a call, and of an orderly stop.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Registers a session, works under it, and registers again when it is lost.
@@ -61,14 +61,13 @@ async fn register(options: &ClientOptions) -> Result<(Volguard, Session), volgua
     let volguard = Volguard::builder()
         .url(&options.url)
         .pool_size(options.habits.visitors + 1)
-        .connection_timeout(LIMIT)
+        .time_limit(LIMIT)
         .connect()
         .await?;
     let session = volguard
         .register(&options.host, "soak-client")
         .lease(options.lease)
         .janitor(Janitor::every(options.lease / 2))
-        .start()
         .await?;
     Ok((volguard, session))
 }

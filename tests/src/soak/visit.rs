@@ -7,10 +7,11 @@ use fastrand::Rng;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::error::{DbError, Severity};
 use uuid::Uuid;
-use volguard::{Lock, Session, Volguard, column};
+use volguard::update::column;
+use volguard::{Session, Volguard};
 
 use super::ClientOptions;
-use super::hold::Hold;
+use super::hold::{Hold, Part};
 use super::options::Habits;
 use crate::history::{Act, Answer, Log};
 use crate::scenario::Sql;
@@ -59,9 +60,9 @@ impl Visitor {
             return Ok(());
         };
         for _ in 0..self.rng.u8(0..=self.habits.writes) {
-            if let Some(lock) = self.rng.choice(hold.locks()) {
-                self.write(lock).await?;
-                self.pause(lock).await;
+            if let Some(part) = self.rng.choice(hold.parts()) {
+                self.write(&hold, &part).await?;
+                self.pause(&part.key).await;
             }
         }
         self.release(hold).await
@@ -80,22 +81,17 @@ impl Visitor {
             sleep(AFTER_AN_ERROR).await;
             return Ok(None);
         };
-        for (place, question) in questions.into_iter().enumerate() {
-            let lock = hold.as_ref().and_then(|hold| hold.locks().get(place));
-            question.answer(lock.map_or(Answer::NotFree, |lock| Answer::Token(lock.token())))?;
+        let mut parts = hold.as_ref().map_or(Vec::new(), Hold::parts).into_iter();
+        for question in questions {
+            question.answer(parts.next().map_or(Answer::NotFree, |part| Answer::Token(part.token)))?;
         }
         Ok(hold)
     }
 
     async fn ask(&self, keys: &[String], wait: Duration, request: Uuid) -> Result<Option<Hold>, volguard::Error> {
-        if let [key] = keys {
-            let asking = self.session.acquire("volume", key).wait(wait);
-            Ok(asking.request_id(request).await?.map(Hold::One))
-        } else {
-            let wanted = keys.iter().map(|key| ("volume", &**key));
-            let asking = self.session.acquire_all(wanted).wait(wait);
-            Ok(asking.request_id(request).await?.map(Hold::Several))
-        }
+        let wanted: Vec<_> = keys.iter().map(|key| ("volume", &**key)).collect();
+        let lock = self.session.acquire(wanted).wait(wait).request_id(request).await?;
+        Ok(lock.map(|lock| Hold::new(&self.session, lock, keys)))
     }
 
     /// Mostly one key; several keys come in any order.
@@ -115,19 +111,19 @@ impl Visitor {
     }
 
     /// Whether or not the session is lost: the server has to refuse.
-    async fn write(&mut self, lock: &Lock) -> anyhow::Result<()> {
+    async fn write(&mut self, hold: &Hold, part: &Part) -> anyhow::Result<()> {
         let write = Uuid::new_v4();
         let log = Arc::clone(&self.log);
-        let question = log.ask(Act::Write { key: lock.resource_id().to_owned(), token: lock.token(), write })?;
+        let question = log.ask(Act::Write { key: part.key.clone(), token: part.token, write })?;
         let patience = if self.rng.u8(0..100) < self.habits.abandoned {
             HANGS_UP_WITHIN.mul_f64(self.rng.f64())
         } else {
             Duration::MAX
         };
         let written = if self.rng.bool() {
-            timeout(patience, self.write_by_client(lock, write)).await
+            timeout(patience, self.write_by_client(hold, part, write)).await
         } else {
-            timeout(patience, self.write_by_sql(lock, write)).await
+            timeout(patience, self.write_by_sql(part, write)).await
         };
         match written {
             Ok(Answer::Nothing) | Err(_) => Ok(()),
@@ -135,26 +131,29 @@ impl Visitor {
         }
     }
 
-    async fn write_by_client(&self, lock: &Lock, write: Uuid) -> Answer {
+    async fn write_by_client(&self, hold: &Hold, part: &Part, write: Uuid) -> Answer {
         let mut update = self
             .volguard
             .update("app.resources")
-            .key("id", lock.resource_id())
+            .key("id", &part.key)
             .set("version", column("version") + 1)
-            .set("token", lock.token())
+            .set("token", part.token)
             .set("write", write.to_string());
         if self.habits.fenced {
-            update = update.fenced_by(lock);
+            update = match hold.guard_of(part) {
+                Some(guard) => update.fenced_by(guard),
+                None => update.fence(part.token),
+            };
         }
-        match update.execute().await {
+        match update.await {
             Ok(outcome) if outcome.is_updated() => Answer::Written,
             Ok(_) | Err(volguard::Error::SessionLost(_)) => Answer::Refused,
             Err(error) => refused(error.database_error()),
         }
     }
 
-    async fn write_by_sql(&mut self, lock: &Lock, write: Uuid) -> Answer {
-        let (key, token) = (lock.resource_id(), lock.token());
+    async fn write_by_sql(&mut self, part: &Part, write: Uuid) -> Answer {
+        let Part { key, token } = part;
         let fence = if self.habits.fenced { format!(", fence => {token}") } else { String::new() };
         let statement = format!(
             r#"SELECT (volguard.conditional_update('app.resources', '{{"id": "{key}"}}',
@@ -181,8 +180,8 @@ impl Visitor {
     async fn release(&mut self, hold: Hold) -> anyhow::Result<()> {
         let log = Arc::clone(&self.log);
         let mut questions = Vec::new();
-        for lock in hold.locks() {
-            questions.push(log.ask(Act::Release { key: lock.resource_id().to_owned(), token: lock.token() })?);
+        for Part { key, token } in hold.parts() {
+            questions.push(log.ask(Act::Release { key, token })?);
         }
         // One in ten is only dropped, and released in the background.
         if self.rng.u8(0..10) == 0 {
@@ -195,8 +194,8 @@ impl Visitor {
     }
 
     /// With no other waiter the pause may be long, so that a stopped client usually holds a lock.
-    async fn pause(&mut self, lock: &Lock) {
-        let long = lock.resource_id() == self.host && self.rng.u8(0..4) == 0;
+    async fn pause(&mut self, key: &str) {
+        let long = key == self.host && self.rng.u8(0..4) == 0;
         let most = if long { self.session.lease() / 2 } else { self.habits.pause };
         sleep(most.mul_f64(self.rng.f64())).await;
     }

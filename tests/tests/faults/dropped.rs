@@ -32,7 +32,7 @@ by_both_routes!(
 async fn acquire(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     everywhere(async |place| {
-        let lock = stage.run(place, stage.session.acquire("volume", "v0").run()).await;
+        let lock = stage.run(place, stage.session.acquire(("volume", "v0")).into_future()).await;
         let ended = lock.is_some();
         if let Some(lock) = lock {
             lock?.context("no other session wants it")?.release().await?;
@@ -46,7 +46,7 @@ async fn acquire(site: &Site) -> anyhow::Result<()> {
 
 async fn acquire_that_waits_in_the_database(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
-    let wait = || stage.session.acquire("volume", "v0").wait(LONG).run();
+    let wait = || stage.session.acquire(("volume", "v0")).wait(LONG).into_future();
 
     // Before it is in the wait queue.
     let token = stage.other_acquires().await?;
@@ -87,8 +87,8 @@ async fn leaves_the_line(site: &Site, stage: &Stage) -> anyhow::Result<()> {
 async fn acquire_that_waits_in_the_process(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     for when in [When::AfterPoll(1), When::BeforePollAfter(1)] {
-        let held = stage.session.acquire("volume", "v0").await?.context("free")?;
-        let waiting = stage.session.acquire("volume", "v0").wait(LONG).run();
+        let held = stage.session.acquire(("volume", "v0")).await?.context("free")?;
+        let waiting = stage.session.acquire(("volume", "v0")).wait(LONG).into_future();
         // A task of its own, which is polled only after its future was woken.
         let waiting = tokio::spawn(Polls::of(waiting, when));
         tokio::task::yield_now().await;
@@ -103,7 +103,7 @@ async fn acquire_all(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     everywhere(async |place| {
         let keys = ["v2", "v0", "v1"].map(|key| ("volume", key));
-        let set = stage.run(place, stage.session.acquire_all(keys).run()).await;
+        let set = stage.run(place, stage.session.acquire(keys).into_future()).await;
         let ended = set.is_some();
         if let Some(set) = set {
             set?.context("no other session wants them")?.release().await?;
@@ -118,7 +118,7 @@ async fn acquire_all(site: &Site) -> anyhow::Result<()> {
 async fn release(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     everywhere(async |place| {
-        let lock = stage.session.acquire("volume", "v0").await?.context("free")?;
+        let lock = stage.session.acquire(("volume", "v0")).await?.context("free")?;
         let ended = stage.run(place, lock.release()).await.transpose()?;
         stage.is_clean().await?;
         Ok(ended.is_some())
@@ -132,7 +132,7 @@ async fn release_all(site: &Site) -> anyhow::Result<()> {
     everywhere(async |place| {
         let mut locks = Vec::new();
         for key in ["v0", "v1", "v2"] {
-            locks.push(stage.session.acquire("volume", key).await?.context("free")?);
+            locks.push(stage.session.acquire(("volume", key)).await?.context("free")?);
         }
         let ended = stage.run(place, stage.session.release_all(locks)).await.transpose()?;
         stage.is_clean().await?;
@@ -146,7 +146,7 @@ async fn release_all(site: &Site) -> anyhow::Result<()> {
 async fn set_status(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     everywhere(async |place| {
-        let lock = stage.session.acquire("volume", "v0").await?.context("free")?;
+        let lock = stage.session.acquire(("volume", "v0")).await?.context("free")?;
         let ended = stage.run(place, lock.set_status(Some("extending"))).await.transpose()?;
         lock.assert_held().await?;
         assert!(lock.release().await?);
@@ -162,7 +162,7 @@ async fn reconcile(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     let service = stage.session.service_id();
     everywhere(async |place| {
-        let known = stage.session.acquire("volume", "v1").await?.context("free")?;
+        let known = stage.session.acquire(("volume", "v1")).await?.context("free")?;
         stage.other.acquire(service, "v0", Duration::ZERO).await?.context("free")?;
         let ended = stage.run(place, stage.session.reconcile()).await.transpose()?;
         if !place.is_before_the_start() {
@@ -191,7 +191,7 @@ async fn start(site: &Site) -> anyhow::Result<()> {
         let again = connect(site, &proxy).await?;
         let alive = "SELECT count(*) FROM volguard.service_status WHERE state = 'up'";
         assert_eq!(observer.sql().number(alive).await?, Some(1));
-        again.acquire("volume", "v0").await?.context("free")?.release().await?;
+        again.acquire(("volume", "v0")).await?.context("free")?.release().await?;
         again.stop().await?;
         Ok(ended)
     })
@@ -205,7 +205,7 @@ async fn stop(site: &Site) -> anyhow::Result<()> {
     let proxy = Proxy::in_front_of(site.port()).await?;
     everywhere(async |place| {
         let session = connect(site, &proxy).await?;
-        let lock = session.acquire("volume", "v0").await?.context("free")?;
+        let lock = session.acquire(("volume", "v0")).await?.context("free")?;
         let ended = run(&proxy, place, session.clone().stop()).await.transpose()?;
         if place.is_before_the_start() {
             lock.release().await?;

@@ -38,7 +38,7 @@ pub async fn tasks_of_the_client(site: &Site) -> anyhow::Result<()> {
     let mut parties = Vec::new();
     for host in ["a", "b"] {
         let volguard = site.volguard().await?;
-        let session = volguard.register(host, "tasks").start().await?;
+        let session = volguard.register(host, "tasks").await?;
         parties.extend((0..4).map(|_| Party::Client(session.clone())));
     }
     contest(site, parties, 30).await
@@ -126,7 +126,7 @@ async fn many_locks_on_few_connections(site: &Site) -> anyhow::Result<()> {
     const LOCKS: usize = 3000;
     const TASKS: usize = 3;
     let volguard = site.builder().pool_size(4).connect().await?;
-    let session = volguard.register("a", "many").start().await?;
+    let session = volguard.register("a", "many").await?;
     let mut takers = JoinSet::new();
     for task in 0..TASKS {
         let session = session.clone();
@@ -134,7 +134,7 @@ async fn many_locks_on_few_connections(site: &Site) -> anyhow::Result<()> {
             let mut locks = Vec::new();
             for number in 0..LOCKS / TASKS {
                 let key = format!("{task}-{number}");
-                locks.push(session.acquire("volume", &key).await?.expect("no other session wants it"));
+                locks.push(session.acquire(("volume", key)).await?.expect("no other session wants it"));
             }
             Ok::<_, volguard::Error>(locks)
         });

@@ -84,8 +84,8 @@ async fn locks_survive_a_crash_and_tokens_go_on() -> anyhow::Result<()> {
 async fn a_session_survives_a_crash() -> anyhow::Result<()> {
     let mut server = server(Profile::Debug)?;
     let volguard = Volguard::connect(&manager(&server)).await?;
-    let session = volguard.register("a", "test").lease(LEASE).start().await?;
-    let lock = session.acquire("volume", "v0").await?.context("free")?;
+    let session = volguard.register("a", "test").lease(LEASE).await?;
+    let lock = session.acquire(("volume", "v0")).await?.context("free")?;
     power_failure(&mut server)?;
     assert!(!lock.is_lost());
     until("a connection after the crash", async || match lock.assert_held().await {

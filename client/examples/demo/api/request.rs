@@ -2,7 +2,8 @@
 
 use anyhow::{Result, bail};
 use fastrand::Rng;
-use volguard::{ConditionalUpdate, UpdateOutcome, Volguard, column, le, lt, one_of};
+use volguard::update::{column, le, lt, one_of};
+use volguard::{ConditionalUpdate, UpdateOutcome, Volguard};
 
 use crate::operation::Operation;
 use crate::schema::{QUEUED, VOLUMES};
@@ -47,11 +48,11 @@ impl Request {
         let Some(volume) = &self.volume else {
             let sql = "INSERT INTO volguard_demo.volumes (status, task, request, new_size) VALUES ($1, $2, $3, $4)";
             let (task, size) = (self.operation.to_string(), self.size as i32);
-            let client = volguard.pool().get().await?;
+            let client = volguard.connection().await?;
             client.execute(sql, &[&QUEUED, &task, &self.id, &size]).await?;
             return Ok(Vec::new());
         };
-        match self.update(volguard, volume).execute().await? {
+        match self.update(volguard, volume).await? {
             UpdateOutcome::Updated(_) => Ok(Vec::new()),
             UpdateOutcome::Unmet(columns) => Ok(columns),
             other => bail!("{self:?}: {other:?}"),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use volguard::{Error, FinishWork, Session, UpdateOutcome, Work, WorkOutcome, column};
+use volguard::update::column;
+use volguard::{Error, FinishWork, Session, UpdateOutcome, Work, WorkOutcome};
 
 use super::{Manager, zombie};
 use crate::operation::Operation;
@@ -39,7 +40,7 @@ impl Job {
             Ok(WorkOutcome::Started(work)) => Ok(Some(Job {
                 manager: Arc::clone(manager),
                 session: session.clone(),
-                row: work.row().clone().deserialize()?,
+                row: work.row().deserialize()?,
                 work,
             })),
             Ok(_) => Ok(None),
@@ -96,7 +97,7 @@ impl Job {
     /// The services of which the storage has to be told that they are dead.
     async fn dead_services(&self) -> Result<Vec<i64>> {
         let sql = "SELECT service_id FROM volguard.service_status WHERE cluster = $1 AND state = 'fenced'";
-        let client = self.manager.volguard.pool().get().await?;
+        let client = self.manager.volguard.connection().await?;
         let rows = client.query(sql, &[&CLUSTER]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }

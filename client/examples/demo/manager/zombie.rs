@@ -1,10 +1,10 @@
 //! What a manager without a clock of its own would do when it wakes up after the end of its lease: go on.
 //!
-//! The client of volguard refuses to send anything under a lost lock, and `Lock::run` has ended the work already. But
+//! The client of volguard refuses to send anything under a lost lock, and `Held::run` has ended the work already. But
 //! safety does not depend on the client: here a manager that is fenced sends by hand what its lock had allowed.
 
 use anyhow::{Result, ensure};
-use deadpool_postgres::Object;
+use volguard::Connection;
 
 use super::Manager;
 use crate::storage::{Handle, StorageError};
@@ -15,7 +15,7 @@ pub(super) async fn go_on(
     name: &str,
     mut volume: Handle<'_>,
 ) -> Result<()> {
-    let client = manager.volguard.pool().get().await?;
+    let client = manager.volguard.connection().await?;
     let sql = "SELECT FROM volguard.service_status WHERE service_id = $1 AND state <> 'fenced'";
     if client.query_opt(sql, &[&service]).await?.is_some() {
         // A heartbeat could still bring this service back to life: it is no zombie.
@@ -55,7 +55,7 @@ fn calls(service: i64, token: i64, volume: &str) -> [(&'static str, String, &'st
 }
 
 /// What the server answers: a value, or an SQLSTATE.
-async fn answer(client: &Object, verb: &str, arguments: &str) -> Result<String> {
+async fn answer(client: &Connection, verb: &str, arguments: &str) -> Result<String> {
     let sql = format!("SELECT volguard.{verb}({arguments})::text");
     match client.query_one(&sql, &[]).await {
         Ok(row) => Ok(row.try_get::<_, Option<_>>(0)?.unwrap_or_default()),

@@ -20,24 +20,18 @@ by_both_routes!(
 async fn session(site: &Site, proxy: &Proxy) -> anyhow::Result<Session> {
     let volguard = site.builder().url(&site.url_by_port(proxy.port())).pool_size(2).connect().await?;
     let registration = volguard.register("a", "cut").lease(LEASE).janitor(None);
-    Ok(registration.start().await?)
+    Ok(registration.await?)
 }
 
 /// One lock, or several at once.
-async fn take(session: &Session, keys: &[&str], wait: Duration) -> Result<Option<Vec<Lock>>, volguard::Error> {
-    if let [key] = keys {
-        let lock = session.acquire("volume", key).wait(wait).await?;
-        Ok(lock.map(|lock| vec![lock]))
-    } else {
-        let wanted = keys.iter().map(|key| ("volume", *key));
-        let set = session.acquire_all(wanted).wait(wait).await?;
-        Ok(set.map(volguard::LockSet::into_locks))
-    }
+async fn take(session: &Session, keys: &[&str], wait: Duration) -> Result<Option<Lock>, volguard::Error> {
+    let keys: Vec<_> = keys.iter().map(|key| ("volume", *key)).collect();
+    session.acquire(keys).wait(wait).await
 }
 
 /// Only the locks that the client was told of are held.
-async fn holds_exactly(observer: &Observer, told: Option<&[Lock]>) -> anyhow::Result<()> {
-    let mut told: Vec<i64> = told.unwrap_or_default().iter().map(Lock::token).collect();
+async fn holds_exactly(observer: &Observer, told: Option<&Lock>) -> anyhow::Result<()> {
+    let mut told = told.map_or(Vec::new(), |lock| lock.tokens());
     let mut held = locks(observer).await?;
     told.sort_unstable();
     held.sort_unstable();
@@ -55,13 +49,13 @@ async fn is_repeated(site: &Site, keys: &[&str], wait: Duration) -> anyhow::Resu
     for cut in CUTS {
         // Leaves an open connection with the prepared statement: so the cut hits the call itself.
         let before = take(&session, keys, LONG).await?.context("free")?;
-        session.release_all(before).await?;
+        before.release().await?;
         proxy.cut(0, cut);
         let taken = take(&session, keys, wait).await?;
         assert!(proxy.has_struck());
-        holds_exactly(&observer, taken.as_deref()).await?;
+        holds_exactly(&observer, taken.as_ref()).await?;
         let taken = taken.context("free")?;
-        session.release_all(taken).await?;
+        taken.release().await?;
         observer.until_settled(SETTLED).await?;
     }
     Ok(())
@@ -98,15 +92,15 @@ async fn the_client_repeats_what_it_repeats(site: &Site) -> anyhow::Result<()> {
             // Otherwise the cut could hit a background statement of a session that settles a lost answer.
             let session = session(site, &proxy).await?;
             let before = take(&session, &["v0"], LONG).await?.context("free")?;
-            session.release_all(before).await?;
+            before.release().await?;
             proxy.cut_within(direction, after, 2);
             let taken = take(&session, &["v0"], LONG).await;
             let struck = proxy.has_struck();
             proxy.resume();
             let taken = taken.with_context(|| format!("{direction:?} after {after}"))?;
-            holds_exactly(&observer, taken.as_deref()).await?;
+            holds_exactly(&observer, taken.as_ref()).await?;
             let taken = taken.context("free")?;
-            session.release_all(taken).await?;
+            taken.release().await?;
             session.stop().await?;
             observer.until_settled(SETTLED).await?;
             if !struck {
@@ -123,14 +117,14 @@ async fn the_client_repeats_a_release(site: &Site) -> anyhow::Result<()> {
     let proxy = Proxy::in_front_of(site.port()).await?;
     let session = session(site, &proxy).await?;
     let observer = site.observer().await?;
-    let other = site.volguard().await?.register("b", "cut").lease(LEASE).start().await?;
+    let other = site.volguard().await?.register("b", "cut").lease(LEASE).await?;
     for cut in CUTS {
-        let lock = session.acquire("volume", "v0").wait(LONG).await?.context("free")?;
+        let lock = session.acquire(("volume", "v0")).wait(LONG).await?.context("free")?;
         proxy.cut(0, cut);
         // `Err` says that it goes on in the background.
         let _ = lock.release().await;
         assert!(proxy.has_struck());
-        let lock = other.acquire("volume", "v0").wait(LONG).await?;
+        let lock = other.acquire(("volume", "v0")).wait(LONG).await?;
         lock.context("the lock becomes free")?.release().await?;
         observer.until_settled(SETTLED).await?;
     }
@@ -147,10 +141,10 @@ async fn the_client_starts_again(site: &Site) -> anyhow::Result<()> {
         let builder = site.builder().url(&url).pool_size(2);
         let started = async {
             let volguard = builder.connect().await?;
-            volguard.register("a", "cut").lease(LEASE).start().await
+            volguard.register("a", "cut").lease(LEASE).await
         };
         if started.await.is_err() {
-            let again = site.volguard().await?.register("a", "cut").start().await?;
+            let again = site.volguard().await?.register("a", "cut").await?;
             anyhow::ensure!(!again.is_lost());
         }
         let alive = "SELECT count(*) FROM volguard.service_status WHERE state = 'up'";

@@ -30,7 +30,7 @@ async fn dropped_when_it_breaks<T>(
 }
 
 async fn held(stage: &Stage) -> anyhow::Result<Lock> {
-    let lock = stage.session.acquire("volume", "v0").await?;
+    let lock = stage.session.acquire(("volume", "v0")).await?;
     lock.context("free")
 }
 
@@ -38,7 +38,7 @@ async fn acquire(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     for cut in CUTS {
         held(&stage).await?.release().await?;
-        let acquire = stage.session.acquire("volume", "v0").wait(LONG).run();
+        let acquire = stage.session.acquire(("volume", "v0")).wait(LONG).into_future();
         dropped_when_it_breaks(&stage, cut, acquire).await?;
     }
     stage.end().await
@@ -47,9 +47,9 @@ async fn acquire(site: &Site) -> anyhow::Result<()> {
 async fn acquire_all(site: &Site) -> anyhow::Result<()> {
     let stage = Stage::new(site).await?;
     for cut in CUTS {
-        let all = || stage.session.acquire_all([("volume", "v1"), ("volume", "v0")]);
+        let all = || stage.session.acquire([("volume", "v1"), ("volume", "v0")]);
         all().await?.context("free")?.release().await?;
-        dropped_when_it_breaks(&stage, cut, all().wait(LONG).run()).await?;
+        dropped_when_it_breaks(&stage, cut, all().wait(LONG).into_future()).await?;
     }
     stage.end().await
 }

@@ -43,7 +43,7 @@ impl Stage {
         let proxy = Proxy::in_front_of(site.port()).await?;
         let session = connect(site, &proxy).await?;
         // Connected before, so that the messages belong to the future and not to the login.
-        session.acquire("volume", "v0").await?.context("free")?.release().await?;
+        session.acquire(("volume", "v0")).await?.context("free")?.release().await?;
         let other = site.sql().await?;
         Ok(Self {
             proxy,
@@ -69,7 +69,7 @@ impl Stage {
         self.observer.until_settled(SETTLED).await?;
         let token = self.other_acquires().await?;
         self.other.release(token).await?;
-        let lock = self.session.acquire("volume", "v0").wait(LONG).await?;
+        let lock = self.session.acquire(("volume", "v0")).wait(LONG).await?;
         lock.context("v0 does not become free")?.release().await?;
         // The session runs its background calls in order: those of the dropped future have ended by now.
         self.observer.until_settled(SETTLED).await
@@ -86,7 +86,7 @@ pub async fn connect(site: &Site, proxy: &Proxy) -> anyhow::Result<Session> {
     let volguard = site.builder().url(&url).pool_size(4).connect().await?;
     let registration = volguard.register("dropper", "dropped").lease(LEASE);
     // Otherwise their messages would be counted, or cut, instead of those of the future.
-    Ok(registration.janitor(None).start().await?)
+    Ok(registration.janitor(None).await?)
 }
 
 pub async fn run<F: Future>(proxy: &Proxy, place: Place, future: F) -> Option<F::Output> {
