@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 use volguard::update::{column, is};
-use volguard::{Cleanup, Error, Session, StartWork, UpdateOutcome, Volguard, Work, WorkOutcome, sql};
+use volguard::{Cleanup, Error, Session, StartWork, UpdateOutcome, Work, WorkOutcome, sql};
 
 use crate::support::{
     Fault, LONG, MOMENT, Observer, Proxy, behind_a_proxy, code, connect, poll_times, session, session_in, unique,

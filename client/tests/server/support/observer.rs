@@ -1,6 +1,6 @@
 //! What the server says, asked past the client.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep};
 use tokio_postgres::types::ToSql;
