@@ -130,7 +130,7 @@ impl Error {
             },
             Error::Connect { source, .. } => match self.sqlstate() {
                 Some(state) => is_passing(state),
-                None => has_io_error(&**source),
+                None => has_io_error(&**source) || is_closed(&**source),
             },
             _ => false,
         }
@@ -171,6 +171,11 @@ fn outcome_unknown(error: &tokio_postgres::Error) -> bool {
 
 fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// Whether the other side closed the connection in the middle of the login.
+fn is_closed(error: &(dyn StdError + 'static)) -> bool {
+    error.downcast_ref().is_some_and(tokio_postgres::Error::is_closed)
 }
 
 fn has_io_error(error: &(dyn StdError + 'static)) -> bool {

@@ -72,7 +72,7 @@ async fn the_client_repeats_an_acquire_of_several(site: &Site) -> anyhow::Result
     is_repeated(site, &["v1", "v0"], LONG).await
 }
 
-/// The repeated call takes its own lock for that of another, until the wait is over and the session gives the lock back.
+/// The repeated call takes its own lock for that of another. When its wait is over, the session gives the lock back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_request_id_a_lost_answer_is_a_lost_lock() -> anyhow::Result<()> {
     for keys in [&["v0"][..], &["v1", "v0"]] {
@@ -80,6 +80,7 @@ async fn without_the_request_id_a_lost_answer_is_a_lost_lock() -> anyhow::Result
         let soon = Duration::from_millis(100);
         let violation = Violation::expected_in(is_repeated(&site, keys, soon).await);
         assert!(matches!(violation, Violation::Forgotten(_)), "{violation}");
+        site.observer().await?.until_settled(SETTLED).await?;
     }
     Ok(())
 }
