@@ -27,8 +27,8 @@ pub mod update;
 mod work;
 
 // Their types stand in signatures of this crate.
-pub use {serde_json, tokio_postgres, uuid};
 pub use tokio_util::sync::CancellationToken;
+pub use {serde_json, tokio_postgres, uuid};
 
 pub use acquire::Acquire;
 pub use claim::{Claimed, Claims, Restarted};

@@ -52,10 +52,8 @@ pub use self::executor::Executor;
 pub(crate) use self::executor::sealed;
 pub(crate) use self::executor::{Params, Statement};
 pub use self::locks::{acquire, acquire_all, assert_held, release, release_all, release_requests, set_status};
+pub use self::services::{deregister_service, extension_version, heartbeat, reconcile, register_service};
 pub(crate) use self::services::{later_incarnation, started_work};
-pub use self::services::{
-    deregister_service, extension_version, heartbeat, reconcile, register_service,
-};
 pub use self::work::{Documents, conditional_update, finish_work, start_work};
 
 /// Seconds for `make_interval`.

@@ -235,9 +235,6 @@ impl Held {
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held")
-            .field("locks", &self.state.locks)
-            .field("lost", &self.is_lost())
-            .finish_non_exhaustive()
+        f.debug_struct("Held").field("locks", &self.state.locks).field("lost", &self.is_lost()).finish_non_exhaustive()
     }
 }

@@ -87,16 +87,7 @@ pub async fn cleanup(client: &impl Executor, which: &Cleanup) -> Result<Vec<Clea
         sql: "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting \
               FROM volguard.cleanup(service_id => $1, cluster => $2, host => $3, binary_name => $4, disabled => $5, \
               resource_type => $6, resource_id => $7, until => $8)",
-        types: &[
-            Type::INT8,
-            Type::TEXT,
-            Type::TEXT,
-            Type::TEXT,
-            Type::BOOL,
-            Type::TEXT,
-            Type::TEXT,
-            Type::TIMESTAMPTZ,
-        ],
+        types: &[Type::INT8, Type::TEXT, Type::TEXT, Type::TEXT, Type::BOOL, Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ],
     };
     let Cleanup { service_id, cluster, host, binary_name, disabled, resource_type, resource_id, until } = which;
     let rows = client

@@ -28,16 +28,7 @@ pub async fn acquire(
     static SQL: Statement = Statement {
         sql: "SELECT volguard.acquire(service_id => $1, resource_type => $2, resource_id => $3, lock_name => $4, \
               status => $5, wait => pg_catalog.make_interval(secs => $6), request_id => $7, details => $8)",
-        types: &[
-            Type::INT8,
-            Type::TEXT,
-            Type::TEXT,
-            Type::TEXT,
-            Type::TEXT,
-            Type::FLOAT8,
-            Type::UUID,
-            Type::JSONB,
-        ],
+        types: &[Type::INT8, Type::TEXT, Type::TEXT, Type::TEXT, Type::TEXT, Type::FLOAT8, Type::UUID, Type::JSONB],
     };
     let Name { resource_type, resource_id, lock_name } = &*key.name;
     let (wait, details) = (seconds(wait), key.details_json()?.map(Json));
@@ -116,11 +107,7 @@ pub async fn release_all(client: &impl Executor, tokens: &[i64]) -> Result<u64, 
 ///
 /// # Errors
 /// [`Error::ServiceFenced`]; [`Error::Database`].
-pub async fn release_requests(
-    client: &impl Executor,
-    service_id: i64,
-    request_ids: &[Uuid],
-) -> Result<u64, Error> {
+pub async fn release_requests(client: &impl Executor, service_id: i64, request_ids: &[Uuid]) -> Result<u64, Error> {
     static SQL: Statement = Statement {
         sql: "SELECT volguard.release_requests(service_id => $1, request_ids => $2)",
         types: &[Type::INT8, Type::UUID_ARRAY],

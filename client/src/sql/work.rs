@@ -63,16 +63,7 @@ pub async fn conditional_update(
         sql: "SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
               volguard.conditional_update(key => $1, changes => $2, fence => $3, target => $4::pg_catalog.regclass, \
               expected => $5, filter => $6, filter_sql => $7, changes_sql => $8) AS result) AS once",
-        types: &[
-            Type::JSONB,
-            Type::JSONB,
-            Type::INT8,
-            Type::TEXT,
-            Type::JSONB,
-            Type::JSONB,
-            Type::TEXT,
-            Type::JSONB,
-        ],
+        types: &[Type::JSONB, Type::JSONB, Type::INT8, Type::TEXT, Type::JSONB, Type::JSONB, Type::TEXT, Type::JSONB],
     };
     let row = client
         .row(

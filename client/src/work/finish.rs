@@ -85,9 +85,7 @@ async fn ask(held: &Held, changes: &RawValue) -> Result<UpdateOutcome, Error> {
     for pause in pauses() {
         held.check()?;
         let answer = match held.core().volguard.connection().await {
-            Ok(connection) => {
-                connection.run("finish_work", sql::finish_work(&connection, held.token(), changes)).await
-            }
+            Ok(connection) => connection.run("finish_work", sql::finish_work(&connection, held.token(), changes)).await,
             Err(error) if error.is_retryable() => {
                 sleep(pause).await;
                 continue;
