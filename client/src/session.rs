@@ -140,8 +140,10 @@ impl Session {
             }
             let deregister = || async move {
                 let connection = core.volguard.connection().await?;
+                // After a connection that answers nothing there is time for another.
+                let limit = STOP_PATIENCE.min(deadline.saturating_duration_since(Instant::now()) / 2);
                 let call = sql::deregister_service(&connection, core.service_id);
-                connection.run("deregister_service", call).await
+                connection.run_within(limit, "deregister_service", call).await
             };
             let deregistered = repeated(deregister, || Instant::now() < deadline);
             timeout_at(deadline, deregistered).await.unwrap_or(Err(Error::NoReply))

@@ -109,15 +109,15 @@ impl Registration {
         let details = details.map_err(|problem| Error::InvalidDocument { column: "details".to_owned(), problem })?;
         let wire = volguard.open(volguard.time_limit()).await?;
         if let Some(previous) = previous {
-            let later = sql::later_incarnation(&wire, previous, &host, &binary_name, cluster.as_deref()).await?;
+            let later = sql::later_incarnation(&*wire, previous, &host, &binary_name, cluster.as_deref()).await?;
             later.map_or(Ok(()), |service_id| Err(Error::Superseded { service_id }))?;
         }
-        let call = sql::register_service(&wire, &host, &binary_name, cluster.as_deref(), lease, details.as_deref());
+        let call = sql::register_service(&*wire, &host, &binary_name, cluster.as_deref(), lease, details.as_deref());
         let service_id = telemetry::observed("register_service", call).await?;
 
         // The first heartbeat returns the lease that the server has chosen.
         let sent_at = Moment::now();
-        let lease = telemetry::observed("heartbeat", sql::heartbeat(&wire, service_id)).await?;
+        let lease = telemetry::observed("heartbeat", sql::heartbeat(&*wire, service_id)).await?;
         tracing::info!(service_id, host, binary_name, ?lease, "registered");
 
         let lease = Arc::new(Lease::new(sent_at, lease));

@@ -133,7 +133,8 @@ async fn the_server_shows_what_a_lock_is_for() {
     assert_eq!(seen(first).await, 1);
     let second = r#"resource_id LIKE '%/2' AND lock_name = 'data' AND status IS NULL AND details = '{"a": [1, "b"]}'"#;
     assert_eq!(seen(second).await, 1);
-    let third = r#"resource_id LIKE '%/3' AND lock_name = 'data' AND status = 'extending' AND details = '{"by": 1500}'"#;
+    let third =
+        r#"resource_id LIKE '%/3' AND lock_name = 'data' AND status = 'extending' AND details = '{"by": 1500}'"#;
     assert_eq!(seen(third).await, 1);
 }
 

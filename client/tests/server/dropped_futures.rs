@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use volguard::{Session, StatementMode};
 
-use crate::support::{LONG, MOMENT, Observer, connect, key, named, named_direct, poll_times, session, session_in, unique};
+use crate::support::{
+    LONG, MOMENT, Observer, connect, key, named, named_direct, poll_times, session, session_in, unique,
+};
 
 async fn nothing_stays(observer: &Observer, session: &Session) {
     observer.until(0, async |o| o.locks_of(session).await).await;

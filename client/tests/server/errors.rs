@@ -37,14 +37,12 @@ async fn the_servers_words_are_kept() {
 
 #[tokio::test]
 async fn what_passes_is_retryable() {
-    for code in [
-        "VG004", "40001", "40003", "40P01", "55P03", "53300", "57014", "57P01", "57P03", "08006", "25006",
-    ] {
+    for code in ["VG004", "40001", "40003", "40P01", "55P03", "53300", "57014", "57P01", "57P03", "08006", "25006"] {
         assert!(raised(code).await.is_retryable(), "{code}");
     }
-    for code in [
-        "VG001", "VG002", "VG003", "22023", "42501", "42P01", "23505", "55000", "0A000", "28000", "28P01", "3D000",
-    ] {
+    for code in
+        ["VG001", "VG002", "VG003", "22023", "42501", "42P01", "23505", "55000", "0A000", "28000", "28P01", "3D000"]
+    {
         assert!(!raised(code).await.is_retryable(), "{code}");
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 use volguard::{Builder, Cleanup, Error, UpdateOutcome, Volguard, sql};
 
-use crate::support::{Database, LONG, MOMENT, Observer, key, named_direct, session, unique};
+use crate::support::{Database, LEASE, LONG, MOMENT, Observer, key, named_direct, session, unique};
 
 /// A table of volumes of the test. One of its rows, 0, is locked by another transaction.
 struct Locked {
@@ -189,11 +189,11 @@ async fn a_statement_that_was_left_running_ends_with_its_connection() {
 
 /// In a database of its own, whose tables of locks and services another transaction locks.
 struct Blocked {
-    database: Database,
     observer: Observer,
     blocker: Client,
     volguard: Volguard,
     name: String,
+    _database: Database,
 }
 
 impl Blocked {
@@ -204,11 +204,11 @@ impl Blocked {
         blocker.batch_execute("INSERT INTO volumes VALUES ('v', 'available')").await.unwrap();
         let mut config = database.config();
         config.application_name(&name);
-        let volguard = database.client().config(config).pool_size(4).connect().await.unwrap();
+        let volguard = database.client().config(config).connect().await.unwrap();
         let connection = volguard.connection().await.unwrap();
         sql::track_resource(&connection, "volume", "volumes", "id", "status").await.unwrap();
         let observer = Observer::of(&database.config()).await;
-        Blocked { database, observer, blocker, volguard, name }
+        Blocked { observer, blocker, volguard, name, _database: database }
     }
 
     async fn block(&self) {
@@ -255,6 +255,12 @@ async fn a_dropped_call_of_any_verb_ends_on_the_server() {
     blocked.drop_blocked("claim_cleanup", claims.try_next()).await;
     let registration = volguard.register("host", "test");
     blocked.drop_blocked("register_service", registration.into_future()).await;
+    // A verb that the caller has sent.
+    let by_hand = async {
+        let connection = volguard.connection().await.unwrap();
+        sql::assert_held(&connection, lock.token()).await
+    };
+    blocked.drop_blocked("assert_held", by_hand).await;
     // A release goes on in the background, by one statement.
     let release = lock.release();
     tokio::select! {
@@ -266,11 +272,28 @@ async fn a_dropped_call_of_any_verb_ends_on_the_server() {
     blocked.unblock().await;
     blocked.observer.until(0, async |o| o.locks_of(&session).await).await;
     blocked.observer.until(0, async |o| o.running(&blocked.name, "").await).await;
-    is_sound(volguard, 4).await;
+    is_sound(volguard, 16).await;
     let row = "SELECT count(*) FROM volumes WHERE status = 'available'";
     assert_eq!(blocked.observer.number(row, &[]).await, 1);
     const SERVICES: &str = "SELECT count(*) FROM volguard.service_status";
     assert_eq!(blocked.observer.number(SERVICES, &[]).await, 1);
     session.stop().await.unwrap();
-    drop(blocked.database);
+}
+
+/// Each try has a connection of its own.
+#[tokio::test]
+async fn heartbeats_that_are_blocked_do_not_pile_up() {
+    let blocked = Blocked::new().await;
+    let registration = blocked.volguard.register(&unique("host"), "test").janitor(None);
+    let session = registration.lease(LEASE).await.unwrap();
+    blocked.block().await;
+    let mut most = 0;
+    while !session.is_lost() {
+        most = most.max(blocked.running("heartbeat").await);
+        sleep(Duration::from_millis(20)).await;
+    }
+    // One that is being cancelled, and the next.
+    assert!((1..=2).contains(&most), "{most} at once");
+    blocked.observer.until(0, async |_| blocked.running("heartbeat").await).await;
+    blocked.unblock().await;
 }

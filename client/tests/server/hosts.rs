@@ -68,7 +68,7 @@ async fn a_first_host_that_refuses_is_passed_by() {
 /// As after a fail-over: the first host is a standby, which takes no writes.
 #[tokio::test]
 async fn the_host_that_takes_writes_is_found() {
-    let standby = PrivateServer::builder().bare().setting("default_transaction_read_only", "on").durable(false);
+    let standby = PrivateServer::builder().bare().durable(false);
     let standby = tokio::task::spawn_blocking(move || standby.start()).await.unwrap().unwrap();
     // It takes the same name and password as the other server.
     let server = direct();
@@ -76,11 +76,12 @@ async fn the_host_that_takes_writes_is_found() {
     let password = std::str::from_utf8(password).unwrap();
     let database = server.get_dbname().unwrap();
     let script = format!(
-        "SET default_transaction_read_only = off;\n\
-         SELECT 'CREATE ROLE \"{user}\" SUPERUSER LOGIN' WHERE to_regrole('\"{user}\"') IS NULL \\gexec\n\
+        "SELECT 'CREATE ROLE \"{user}\" SUPERUSER LOGIN' WHERE to_regrole('\"{user}\"') IS NULL \\gexec\n\
          ALTER ROLE \"{user}\" PASSWORD '{password}';\n\
          SELECT 'CREATE DATABASE \"{database}\"' WHERE NOT EXISTS \
-         (SELECT FROM pg_database WHERE datname = '{database}') \\gexec\n"
+         (SELECT FROM pg_database WHERE datname = '{database}') \\gexec\n\
+         ALTER SYSTEM SET default_transaction_read_only = on;\n\
+         SELECT pg_reload_conf();\n"
     );
     standby.psql_script("postgres", &script).unwrap();
     let Some(Host::Tcp(host)) = server.get_hosts().first() else { panic!("a URL with a host name") };

@@ -112,9 +112,9 @@ async fn a_refusal_is_told() {
 #[tokio::test]
 async fn a_registration_that_takes_longer_than_its_lease_fails() {
     let proxy = Proxy::start().await;
-    let volguard = proxy.builder().connect().await.unwrap();
-    proxy.delay_replies(LEASE);
-    let registration = volguard.register(&unique("host"), "test");
-    let refused = registration.lease(LEASE).await.unwrap_err();
+    let volguard = proxy.builder().connect_timeout(LONG).connect().await.unwrap();
+    let short = LEASE / 3;
+    proxy.delay_replies(short);
+    let refused = volguard.register(&unique("host"), "test").lease(short).await.unwrap_err();
     assert!(matches!(refused, Error::SessionLost(Loss::LeaseRanOut)), "{refused}");
 }

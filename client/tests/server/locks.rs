@@ -109,7 +109,7 @@ async fn several_fence_by_the_first_or_all() {
 async fn a_transaction_that_asserts_the_lock_outlasts_its_release() {
     let volguard = connect().await;
     let session = session(&volguard).await;
-    for lock in [take(&session, "1").await, take_several(&session).await] {
+    for lock in [take(&session, "0").await, take_several(&session).await] {
         let mut connection = volguard.connection().await.unwrap();
         let transaction = connection.transaction().await.unwrap();
         lock.assert_held_in(&transaction).await.unwrap();

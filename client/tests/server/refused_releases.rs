@@ -2,9 +2,9 @@
 
 use tokio::time::sleep;
 use tracing::Level;
-use volguard::{Session, Volguard};
+use volguard::{Key, Session, Volguard, sql};
 
-use crate::support::{Database, Log, MOMENT, Observer, code, named_direct, session, unique};
+use crate::support::{Database, LONG, Log, MOMENT, Observer, code, key, named_direct, session, session_in, unique};
 
 /// A role of its own, in a database of its own, which may use the extension.
 struct Role {
@@ -17,16 +17,16 @@ impl Role {
     async fn new() -> Role {
         let (database, name) = (Database::new().await, unique("role").replace('-', "_"));
         let observer = Observer::of(&database.config()).await;
-        observer.run(&format!("CREATE ROLE {name} LOGIN PASSWORD 'secret'; SELECT volguard.grant_usage('{name}')")).await;
+        observer
+            .run(&format!("CREATE ROLE {name} LOGIN PASSWORD 'secret'; SELECT volguard.grant_usage('{name}')"))
+            .await;
         Role { database, name, observer }
     }
 
-    async fn connect(&self) -> (Volguard, Session) {
+    async fn connect(&self) -> Volguard {
         let mut config = self.database.config();
         config.user(&self.name).password("secret");
-        let volguard = self.database.client().config(config).connect().await.unwrap();
-        let session = session(&volguard).await;
-        (volguard, session)
+        self.database.client().config(config).connect().await.unwrap()
     }
 
     /// Grants the releases to the role, or revokes them from it.
@@ -48,7 +48,7 @@ impl Role {
 #[tokio::test]
 async fn a_refused_release_is_repeated_until_it_succeeds() {
     let (log, role) = (Log::listen(), Role::new().await);
-    let (_volguard, session) = role.connect().await;
+    let session = session(&role.connect().await).await;
     let acquire = async |ids: &[&str]| {
         let keys: Vec<_> = ids.iter().map(|id| ("volume", *id)).collect();
         session.acquire(keys).await.unwrap().expect("free")
@@ -65,7 +65,7 @@ async fn a_refused_release_is_repeated_until_it_succeeds() {
     assert_eq!(log.count(Level::ERROR, "a release is refused"), 3, "{:?}", log.lines());
     role.allow(true).await;
     role.observer.until(0, async |o| o.locks_of(&session).await).await;
-    let again = session.acquire(("volume", "1")).wait(crate::support::LONG).await.unwrap();
+    let again = session.acquire(("volume", "1")).wait(LONG).await.unwrap();
     assert!(again.unwrap().release().await.unwrap());
     assert_eq!(log.count(Level::ERROR, "a release is refused"), 3, "{:?}", log.lines());
     role.remove(session).await;
@@ -73,15 +73,13 @@ async fn a_refused_release_is_repeated_until_it_succeeds() {
 
 #[tokio::test]
 async fn work_that_cant_be_given_back_is_given_back_later() {
-    let role = Role::new().await;
-    let (_volguard, session) = role.connect().await;
-    let of_the_cluster = "SELECT cluster FROM volguard.service_status WHERE service_id = $1";
-    let admin = role.database.admin().await;
-    let cluster: String = admin.query_one(of_the_cluster, &[&session.service_id()]).await.unwrap().get(0);
-    let crash = "WITH service AS (SELECT volguard.register_service('h', 'b', cluster => $1) AS id) \
-                 SELECT volguard.acquire(id, 'volume', 'v', status => 'deleting') IS NOT NULL, id FROM service";
-    let dead: i64 = admin.query_one(crash, &[&cluster]).await.unwrap().get(1);
-    assert_eq!(role.observer.number("SELECT volguard.deregister_service($1)", &[&dead]).await, 1);
+    let (role, cluster) = (Role::new().await, unique("cluster"));
+    let volguard = role.connect().await;
+    let session = session_in(&volguard, &cluster).await;
+    let crashed = session_in(&volguard, &cluster).await;
+    let dead = crashed.service_id();
+    let _work = crashed.acquire(Key::new("volume", "v").status("deleting")).await.unwrap().expect("free");
+    assert_eq!(crashed.stop().await.unwrap(), 1);
     let work = session.claims().try_next().await.unwrap().expect("some work");
     role.allow(false).await;
     let refused = work.abandon_cleanup().await.unwrap_err();
@@ -98,15 +96,15 @@ async fn work_that_cant_be_given_back_is_given_back_later() {
 async fn a_release_whose_statement_vanished_is_repeated() {
     let volguard = named_direct(&unique("app")).pool_size(2).connect().await.unwrap();
     let (session, observer) = (session(&volguard).await, Observer::new().await);
-    let acquire = async |id| session.acquire(crate::support::key(id)).await.unwrap().expect("free");
-    assert!(acquire("0").await.release().await.unwrap());
-    let (released, dropped) = (acquire("1").await, acquire("2").await);
+    let lock = session.acquire(key("1")).await.unwrap().expect("free");
     let connections = [volguard.connection().await.unwrap(), volguard.connection().await.unwrap()];
     for connection in &connections {
+        // The client takes it for prepared.
+        sql::release(connection, 0).await.unwrap();
         connection.batch_execute("DEALLOCATE ALL").await.unwrap();
     }
     drop(connections);
-    let _ = released.release().await;
-    drop(dropped);
+    let vanished = lock.release().await.unwrap_err();
+    assert_eq!(code(&vanished), Some("26000"), "{vanished}");
     observer.until(0, async |o| o.locks_of(&session).await).await;
 }

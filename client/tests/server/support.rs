@@ -104,12 +104,7 @@ pub(crate) async fn session(volguard: &Volguard) -> Session {
 }
 
 pub(crate) async fn session_in(volguard: &Volguard, cluster: &str) -> Session {
-    volguard
-        .register(&unique("host"), "test")
-        .cluster(cluster)
-        .lease(Duration::from_secs(10))
-        .await
-        .expect("a session")
+    volguard.register(&unique("host"), "test").cluster(cluster).lease(Duration::from_secs(10)).await.expect("a session")
 }
 
 /// Waits until the session has outlived the lease that it has now.

@@ -4,8 +4,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio_postgres::types::Json;
 use volguard::update::{
-    Filter, IntoCondition, IntoExpr, all, any, column, concat, div, eq, exists, ge, gt, is, le, lt, ne, not, now, one_of,
-    outer, sub, value, when,
+    Filter, IntoCondition, IntoExpr, all, any, column, concat, div, eq, exists, ge, gt, is, le, lt, ne, not, now,
+    one_of, outer, sub, value, when,
 };
 use volguard::{ConditionalUpdate, UpdateOutcome, Volguard};
 

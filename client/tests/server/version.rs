@@ -1,6 +1,6 @@
 //! What connecting says of the extension, and statements that have vanished from under the client.
 
-use volguard::{Builder, Error, Volguard, sql};
+use volguard::{Error, sql};
 
 use crate::support::{Database, code, connect, key, named_direct, session, unique};
 
@@ -42,29 +42,24 @@ async fn an_extension_of_another_version_is_told_at_connect() {
     connect().await.unwrap();
 }
 
-/// One connection at a time, so that all calls share it, and one statement for each of two verbs.
-async fn deallocated(builder: Builder) -> (Volguard, Error) {
-    let volguard = builder.pool_size(2).connect().await.unwrap();
-    let session = session(&volguard).await;
-    let lock = session.acquire(key("1")).await.unwrap().unwrap();
-    lock.assert_held().await.unwrap();
-    let connection = volguard.connection().await.unwrap();
-    connection.batch_execute("DEALLOCATE ALL").await.unwrap();
-    drop(connection);
-    let vanished = lock.assert_held().await.unwrap_err();
-    // It is prepared again.
-    lock.assert_held().await.unwrap();
-    assert!(!lock.is_lost());
-    lock.release().await.unwrap_err();
-    // Repeated in the background.
-    assert!(session.acquire(key("1")).wait(crate::support::LONG).await.unwrap().is_some());
-    (volguard, vanished)
-}
-
 /// As poolers in transaction mode do, unless they keep track of statements.
 #[tokio::test]
 async fn a_statement_that_vanished_hints_at_the_mode_for_poolers() {
-    let (_volguard, vanished) = deallocated(named_direct(&unique("app"))).await;
+    let volguard = named_direct(&unique("app")).pool_size(2).connect().await.unwrap();
+    let lock = session(&volguard).await.acquire(key("1")).await.unwrap().unwrap();
+    let connections = [volguard.connection().await.unwrap(), volguard.connection().await.unwrap()];
+    for connection in &connections {
+        // The client takes it for prepared.
+        sql::assert_held(connection, lock.token()).await.unwrap();
+        connection.batch_execute("DEALLOCATE ALL").await.unwrap();
+    }
+    drop(connections);
+    let vanished = lock.assert_held().await.unwrap_err();
     assert_eq!(code(&vanished), Some("26000"));
     assert!(vanished.to_string().contains("StatementMode::Unnamed"), "{vanished}");
+    // Each connection prepares it again.
+    let _ = lock.assert_held().await;
+    for _ in 0..4 {
+        lock.assert_held().await.unwrap();
+    }
 }
