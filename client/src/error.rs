@@ -179,7 +179,7 @@ fn is_closed(error: &(dyn StdError + 'static)) -> bool {
 }
 
 fn has_io_error(error: &(dyn StdError + 'static)) -> bool {
-    chain(error).any(|error| error.is::<io::Error>())
+    chain(error).any(<dyn StdError>::is::<io::Error>)
 }
 
 /// By the code alone: the server reports a wrong password as FATAL, as it does its own shutdown.

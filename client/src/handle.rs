@@ -2,6 +2,7 @@
 
 mod builder;
 mod connection;
+mod dedicated;
 mod environment;
 mod hosts;
 mod wire;
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 
 pub use self::builder::Builder;
 pub use self::connection::Connection;
+pub(crate) use self::dedicated::Dedicated;
 pub(crate) use self::wire::Wire;
 use self::wire::{Pool, Server};
 use crate::error::Error;
@@ -56,9 +58,7 @@ impl Volguard {
     /// Connects with the default settings: see [`builder`](Self::builder).
     ///
     /// `url` is a libpq connection string, either `postgresql://…` or `host=… user=…`.
-    ///
-    /// # Errors
-    /// Those of [`Builder::connect`].
+    /// *Errors:* Those of [`Builder::connect`].
     pub async fn connect(url: &str) -> Result<Volguard, Error> {
         Volguard::builder().url(url).connect().await
     }
@@ -75,8 +75,9 @@ impl Volguard {
     /// [`Error::PoolExhausted`], [`Error::Connect`].
     ///
     /// # Cancel safety
-    /// Nothing is taken from the pool when the future is dropped. The connection itself is checked before its next use,
-    /// and closed if a statement of the caller still runs on it.
+    /// Nothing is taken from the pool when the future is dropped. The connection itself goes back to the pool once the
+    /// server has answered all that was sent on it. If a statement of the caller still runs a second later, it is
+    /// cancelled and the connection closed.
     pub async fn connection(&self) -> Result<Connection, Error> {
         match timeout(self.inner.time_limit, self.inner.pool.get()).await {
             Ok(Ok(wire)) => Ok(Connection::new(wire, self.clone())),
@@ -96,13 +97,9 @@ impl Volguard {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// [`Error::Database`] with 55000 if [`Cleanup::service_id`] names a service that lives; [`Error::Connect`],
-    /// [`Error::PoolExhausted`], [`Error::NoReply`].
-    ///
-    /// # Cancel safety
-    /// When the future is dropped, the call may have taken effect or not; repeating it is safe.
+    /// *Errors:* [`Error::Database`] with 55000 if [`Cleanup::service_id`] names a service that lives;
+    /// [`Error::Connect`], [`Error::PoolExhausted`], [`Error::NoReply`].
+    /// *Cancel safety:* When the future is dropped, the call may have taken effect or not; repeating it is safe.
     pub async fn cleanup(&self, which: &Cleanup) -> Result<Vec<CleanedService>, Error> {
         let connection = self.connection().await?;
         connection.run("cleanup", sql::cleanup(&connection, which)).await
@@ -123,8 +120,9 @@ impl Volguard {
 
     /// Opens a connection beside the pool, so that what waits in the pool can't hold it up. All servers of the
     /// configuration are tried in this time.
-    pub(crate) async fn open(&self, limit: Duration) -> Result<Wire, Error> {
-        telemetry::observed("connect", self.inner.server.connect(Some(limit))).await
+    pub(crate) async fn open(&self, limit: Duration) -> Result<Dedicated, Error> {
+        let wire = telemetry::observed("connect", self.inner.server.connect(Some(limit))).await?;
+        Ok(Dedicated::new(wire, Arc::clone(&self.inner.server)))
     }
 
     /// Closes the idle connections of the pool.

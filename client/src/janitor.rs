@@ -58,7 +58,8 @@ impl Janitor {
         Janitor { interval: interval.max(SHORTEST_INTERVAL), report: None }
     }
 
-    /// Sets a callback for each call that cleaned something, and for each call that failed. `tracing` gets both as well.
+    /// Sets a callback for each call that cleaned something, and for each call that failed. `tracing` gets both as well:
+    /// a warning for the first of several failures.
     ///
     /// It is called on the runtime, and should neither block nor panic.
     pub fn report_to(mut self, report: impl Fn(Result<&[CleanedService], &Error>) + Send + Sync + 'static) -> Janitor {
@@ -68,25 +69,29 @@ impl Janitor {
 
     /// Works until the sender is dropped, or the session is lost.
     pub(crate) async fn run(self, core: Arc<Core>, cluster: String, mut gone: oneshot::Receiver<()>) {
+        let mut failures: u32 = 0;
         loop {
             tokio::select! {
                 () = sleep(some_time_around(self.interval)) => {}
                 _ = core.lease.lost() => return,
                 _ = &mut gone => return,
             }
-            match clean(&core, &cluster).await {
+            let cleaned = clean(&core, &cluster).await;
+            failures = if cleaned.is_ok() { 0 } else { failures.saturating_add(1) };
+            match cleaned {
                 Ok(services) if services.is_empty() => tracing::trace!("no dead service to clean up after"),
-                cleaned => self.tell(cleaned.as_deref()),
+                cleaned => self.tell(cleaned.as_deref(), failures),
             }
         }
     }
 
-    fn tell(&self, cleaned: Result<&[CleanedService], &Error>) {
+    fn tell(&self, cleaned: Result<&[CleanedService], &Error>, failures: u32) {
         match cleaned {
             Ok(services) => services.iter().for_each(|service| {
                 tracing::info!(?service, "cleaned up after a dead service");
             }),
-            Err(error) => tracing::warn!(%error, "the janitor's call failed"),
+            Err(error) if failures == 1 => tracing::warn!(%error, "the janitor's call failed, and is repeated"),
+            Err(error) => tracing::debug!(%error, failures, "the janitor's call failed again"),
         }
         if let Some(report) = &self.report {
             report(cleaned);
@@ -97,14 +102,8 @@ impl Janitor {
 /// On a connection of its own, because a cleaning may take long.
 async fn clean(core: &Core, cluster: &str) -> Result<Vec<CleanedService>, Error> {
     let wire = core.volguard.open(core.volguard.time_limit()).await?;
-    let call = telemetry::observed("auto_cleanup", sql::auto_cleanup(&wire, Some(cluster)));
-    match timeout(LIMIT, call).await {
-        Ok(cleaned) => cleaned,
-        Err(_) => {
-            core.volguard.server().give_up(wire, core.volguard.time_limit()).await;
-            Err(Error::NoReply)
-        }
-    }
+    let call = telemetry::observed("auto_cleanup", sql::auto_cleanup(&*wire, Some(cluster)));
+    timeout(LIMIT, call).await.unwrap_or(Err(Error::NoReply))
 }
 
 impl Default for Janitor {

@@ -8,10 +8,7 @@ use tracing::Instrument;
 use crate::error::Error;
 
 /// Runs one call of a verb inside a span, and reports how it ended.
-pub(crate) async fn observed<T>(
-    verb: &'static str,
-    call: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+pub(crate) async fn observed<T>(verb: &'static str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let began = Instant::now();
     let answer = call.instrument(tracing::debug_span!("volguard", verb)).await;
     let took = began.elapsed();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use deadpool::managed::Object;
@@ -20,7 +20,11 @@ use crate::telemetry;
 type Pooled = Object<Manager>;
 
 /// How long a statement that was given up may take to end before its connection is closed all the same.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a connection that the caller had may be busy with the end of a transaction before its statement counts as
+/// left running.
+const IDLE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A connection of the pool, to which it returns when it is dropped. Made by [`Volguard::connection`].
 ///
@@ -30,13 +34,11 @@ pub struct Connection {
     /// `None` while it is dropped.
     pooled: Option<Pooled>,
     volguard: Volguard,
-    /// A statement of [`run`](Self::run) is under way, or was given up.
-    busy: AtomicBool,
 }
 
 impl Connection {
     pub(super) fn new(pooled: Pooled, volguard: Volguard) -> Connection {
-        Connection { pooled: Some(pooled), volguard, busy: AtomicBool::new(false) }
+        Connection { pooled: Some(pooled), volguard }
     }
 
     /// Awaits a call on this connection, within the time limit. If this future is dropped, or the limit reached, the
@@ -56,13 +58,8 @@ impl Connection {
         verb: &'static str,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        self.busy.store(true, Ordering::Relaxed);
         let limited = async { timeout(limit, call).await.unwrap_or(Err(Error::NoReply)) };
-        let answer = telemetry::observed(verb, limited).await;
-        if !matches!(answer, Err(Error::NoReply)) {
-            self.busy.store(false, Ordering::Relaxed);
-        }
-        answer
+        telemetry::observed(verb, limited).await
     }
 
     /// Takes the connection out of the pool, to give up its statement.
@@ -78,15 +75,26 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let Some(pooled) = self.pooled.take() else { return };
-        if !*self.busy.get_mut() {
-            return;
-        }
-        // The pool has room for another connection from now on.
-        let wire = Object::take(pooled);
         let server = Arc::clone(self.volguard.server());
-        // Without a runtime the connection is closed at once.
-        if let Ok(runtime) = Handle::try_current() {
+        // Without a runtime, one that is busy is closed at once, and one that was lent is checked before its next use.
+        let Ok(runtime) = Handle::try_current() else {
+            if pooled.is_busy() {
+                drop(Object::take(pooled));
+            }
+            return;
+        };
+        if pooled.is_busy() {
+            // The pool has room for another connection from now on.
+            let wire = Object::take(pooled);
             runtime.spawn(async move { server.give_up(wire, PATIENCE).await });
+        } else if pooled.lent.load(Ordering::Relaxed) {
+            runtime.spawn(async move {
+                if pooled.becomes_idle(IDLE_WITHIN).await {
+                    pooled.lent.store(false, Ordering::Relaxed);
+                } else {
+                    server.give_up(Object::take(pooled), PATIENCE).await;
+                }
+            });
         }
     }
 }

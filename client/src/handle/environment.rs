@@ -85,7 +85,10 @@ mod tests {
     fn they_are_read_as_they_are() {
         let config = config(variables).unwrap();
         assert_eq!(config.get_hosts(), ["db-1", "db-2"].map(|host| Host::Tcp(host.to_owned())));
-        assert_eq!((config.get_ports(), config.get_user(), config.get_dbname()), (&[6432][..], Some("it's \\ me"), None));
+        assert_eq!(
+            (config.get_ports(), config.get_user(), config.get_dbname()),
+            (&[6432][..], Some("it's \\ me"), None)
+        );
     }
 
     #[test]

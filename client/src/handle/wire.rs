@@ -10,6 +10,7 @@ use std::time::Duration;
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{CancelToken, Client, Config, Row, Socket};
 
@@ -32,6 +33,8 @@ pub(crate) struct Wire {
     task: JoinHandle<()>,
     mode: StatementMode,
     prepared: Mutex<HashMap<&'static str, tokio_postgres::Statement>>,
+    /// A statement is under way, or was given up.
+    busy: AtomicBool,
     /// The caller had it, and may have left a statement running.
     pub(super) lent: AtomicBool,
 }
@@ -49,7 +52,19 @@ impl Wire {
         self.client.is_closed()
     }
 
-    async fn prepared(&self, statement: &'static Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server answers in time, and so nothing is under way any more.
+    pub(super) async fn becomes_idle(&self, limit: Duration) -> bool {
+        matches!(timeout(limit, self.client.simple_query("")).await, Ok(Ok(_)))
+    }
+
+    async fn prepared(
+        &self,
+        statement: &'static Statement,
+    ) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
         let cache = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         let known = cache().get(statement.sql).cloned();
         if let Some(known) = known {
@@ -59,16 +74,32 @@ impl Wire {
         cache().insert(statement.sql, prepared.clone());
         Ok(prepared)
     }
+
+    async fn send(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+        match self.mode {
+            StatementMode::Prepared => {
+                let answer = self.client.query(&self.prepared(statement).await?, params).await;
+                // It is prepared again by the next call, which may be a repetition in the background.
+                if let Err(error) = &answer
+                    && error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)
+                {
+                    self.prepared.lock().unwrap_or_else(PoisonError::into_inner).remove(statement.sql);
+                }
+                answer
+            }
+            StatementMode::Unnamed => self.client.query_typed(statement.sql, &statement.typed(params)).await,
+        }
+    }
 }
 
 impl sealed::Sealed for Wire {}
 
 impl Executor for Wire {
     async fn rows(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
-        match self.mode {
-            StatementMode::Prepared => self.client.query(&self.prepared(statement).await?, params).await,
-            StatementMode::Unnamed => self.client.query_typed(statement.sql, &statement.typed(params)).await,
-        }
+        self.busy.store(true, Ordering::Relaxed);
+        let answer = self.send(statement, params).await;
+        self.busy.store(false, Ordering::Relaxed);
+        answer
     }
 }
 
@@ -99,7 +130,8 @@ impl Server {
         let servers = u32::try_from(hosts::count(&self.config).max(1)).unwrap_or(u32::MAX);
         let each = limit.map_or(self.connect_timeout, |limit| self.connect_timeout.min(limit / servers));
         let (client, task) = hosts::connect(&self.config, &*self.tls, each).await?;
-        Ok(Wire { client, task, mode: self.mode, prepared: Mutex::default(), lent: AtomicBool::new(false) })
+        let (busy, lent) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Wire { client, task, mode: self.mode, prepared: Mutex::default(), busy, lent })
     }
 
     /// Whether cancel requests are sent.
@@ -149,8 +181,7 @@ impl managed::Manager for Manager {
     }
 
     async fn recycle(&self, wire: &mut Wire, _: &Metrics) -> RecycleResult<Error> {
-        let idle = !wire.lent.swap(false, Ordering::Relaxed)
-            || matches!(timeout(self.0.connect_timeout, wire.client.simple_query("")).await, Ok(Ok(_)));
+        let idle = !wire.lent.swap(false, Ordering::Relaxed) || wire.becomes_idle(self.0.connect_timeout).await;
         match idle && !wire.is_closed() {
             true => Ok(()),
             false => Err(RecycleError::message("closed, or busy with a statement that was left running")),

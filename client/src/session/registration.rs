@@ -39,16 +39,12 @@ impl Volguard {
     /// the result is awaited.
     ///
     /// Registering the same host and binary name in the same cluster again fences the earlier incarnation at once.
-    ///
-    /// # Errors
-    /// Of the result, when it is awaited: [`Error::Connect`] or [`Error::NoReply`] if the server can't be reached within
-    /// the time limit of a call, [`Error::Database`] if it refuses (22023 for an empty name or a lease out of range,
-    /// 42501 without the privilege), [`Error::InvalidDocument`] for details that are no JSON, [`Error::SessionLost`] if
-    /// the server answered so late that the lease may have expired.
-    ///
-    /// # Cancel safety
-    /// Dropping the future may leave a service that never sends heartbeats. It ends with the next registration or with
-    /// its lease.
+    /// *Errors:* Of the result, when it is awaited: [`Error::Connect`] or [`Error::NoReply`] if the server can't be
+    /// reached within the time limit of a call, [`Error::Database`] if it refuses (22023 for an empty name or a lease
+    /// out of range, 42501 without the privilege), [`Error::InvalidDocument`] for details that are no JSON,
+    /// [`Error::SessionLost`] if the server answered so late that the lease may have expired.
+    /// *Cancel safety:* Dropping the future may leave a service that never sends heartbeats. It ends with the next
+    /// registration or with its lease.
     pub fn register(&self, host: &str, binary_name: &str) -> Registration {
         Registration {
             volguard: self.clone(),
@@ -113,15 +109,15 @@ impl Registration {
         let details = details.map_err(|problem| Error::InvalidDocument { column: "details".to_owned(), problem })?;
         let wire = volguard.open(volguard.time_limit()).await?;
         if let Some(previous) = previous {
-            let later = sql::later_incarnation(&wire, previous, &host, &binary_name, cluster.as_deref()).await?;
+            let later = sql::later_incarnation(&*wire, previous, &host, &binary_name, cluster.as_deref()).await?;
             later.map_or(Ok(()), |service_id| Err(Error::Superseded { service_id }))?;
         }
-        let call = sql::register_service(&wire, &host, &binary_name, cluster.as_deref(), lease, details.as_deref());
+        let call = sql::register_service(&*wire, &host, &binary_name, cluster.as_deref(), lease, details.as_deref());
         let service_id = telemetry::observed("register_service", call).await?;
 
         // The first heartbeat returns the lease that the server has chosen.
         let sent_at = Moment::now();
-        let lease = telemetry::observed("heartbeat", sql::heartbeat(&wire, service_id)).await?;
+        let lease = telemetry::observed("heartbeat", sql::heartbeat(&*wire, service_id)).await?;
         tracing::info!(service_id, host, binary_name, ?lease, "registered");
 
         let lease = Arc::new(Lease::new(sent_at, lease));

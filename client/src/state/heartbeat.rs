@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::clock::Moment;
 use super::core::Core;
 use crate::error::Error;
-use crate::handle::Wire;
+use crate::handle::Dedicated;
 use crate::loss::Loss;
 use crate::sql;
 
@@ -25,12 +25,12 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Sends heartbeats on a connection of its own, so that neither an exhausted pool nor a slow statement delays them.
 pub(crate) struct Heartbeat {
     core: Arc<Core>,
-    wire: Option<Wire>,
+    wire: Option<Dedicated>,
     last_sent: Moment,
 }
 
 impl Heartbeat {
-    pub(crate) fn new(core: Arc<Core>, wire: Wire, last_sent: Moment) -> Self {
+    pub(crate) fn new(core: Arc<Core>, wire: Dedicated, last_sent: Moment) -> Self {
         Heartbeat { core, wire: Some(wire), last_sent }
     }
 
@@ -63,6 +63,7 @@ impl Heartbeat {
                     tracing::warn!(service_id, %error, failures, "heartbeat failed, and is tried again");
                     tell_at = Instant::now() + TOLD_EVERY;
                 }
+                // A heartbeat that is still under way is cancelled with it.
                 self.wire = None;
                 self.core.heed(&error);
                 sleep((self.core.lease.length() / 100).min(LONGEST_PAUSE)).await;
@@ -90,7 +91,7 @@ impl Heartbeat {
         let wire = self.wire.insert(wire);
         // Taken before sending: the server counts from the arrival.
         let sent_at = Moment::now();
-        let lease = sql::heartbeat(wire, self.core.service_id).await?;
+        let lease = sql::heartbeat(&**wire, self.core.service_id).await?;
         self.last_sent = sent_at;
         // A reply that comes too late changes nothing: `run` sees the loss by itself.
         let _ = self.core.lease.renew(sent_at, lease);

@@ -1,15 +1,14 @@
-//! Work of crashed services, taken over: guards, handlers, what becomes of those that are dropped.
+//! Work of crashed services, taken over: guards, and what becomes of those that are dropped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::Notify;
-use tokio::time::timeout;
-use volguard::{ClaimedCleanup, Error, Loss, Session, UpdateOutcome};
+use tokio::time::{Instant, timeout};
+use volguard::{Claimed, Error, Loss, Session, UpdateOutcome};
 
-use crate::support::{Fault, LONG, MOMENT, Observer, Proxy, code, connect, own, plain, session_in, unique};
+use crate::support::{Fault, LONG, MOMENT, Observer, Proxy, code, connect, key, own, plain, session_in, unique};
 
 const SOON: Duration = Duration::from_millis(50);
 
@@ -32,9 +31,15 @@ async fn waiting(observer: &Observer, service_id: i64) -> i64 {
     observer.number(WAITING, &[&service_id]).await
 }
 
-async fn one(session: &Session) -> ClaimedCleanup {
-    let mut claimed = session.claim_cleanup().await.unwrap();
-    claimed.pop().expect("some work")
+/// Another incarnation replaces the service.
+async fn fence(observer: &Observer, session: &Session) {
+    const AGAIN: &str = "SELECT volguard.register_service(host, binary_name, cluster => cluster) \
+                         FROM volguard.service_status WHERE service_id = $1";
+    observer.number(AGAIN, &[&session.service_id()]).await;
+}
+
+async fn one(session: &Session) -> Claimed {
+    session.claims().try_next().await.unwrap().expect("some work")
 }
 
 #[tokio::test]
@@ -48,23 +53,22 @@ async fn claimed_work_is_a_lock_until_it_is_finished() {
         .await;
     let dead = crashed(&observer, &unique("host"), &cluster, &["v"]).await;
     let session = session_in(&volguard, &cluster).await;
-    let none = session.claim_cleanup().resource_type("share").await;
-    assert!(none.unwrap().is_empty());
+    let none = session.claims().resource_type("share").try_next().await;
+    assert!(none.unwrap().is_none());
     let work = one(&session).await;
     assert_eq!((work.resource_type(), plain(work.resource_id()), work.lock_name()), ("volume", "v", ""));
     assert_eq!((work.status(), work.crashed_service_id()), ("deleting", dead));
-    assert_eq!(work.details(), Some(&json!({"step": 3})));
+    assert_eq!(work.details().unwrap(), Some(json!({"step": 3})));
+    assert!(matches!(work.details::<String>(), Err(Error::Deserialize(_))));
     work.assert_held().await.unwrap();
     work.set_status("wiping").await.unwrap();
-    assert!(session.claim_cleanup().max_rows(10).await.unwrap().is_empty());
-    assert!(session.acquire("volume", &own("v")).await.unwrap().is_none());
-    // It survives a reconcile, because the session knows it.
-    assert_eq!(session.reconcile().await.unwrap(), 0);
+    assert!(session.claims().try_next().await.unwrap().is_none());
+    assert!(session.acquire(key("v")).await.unwrap().is_none());
     let update = volguard.update(&table).key("id", "v").set("status", "error").fenced_by(&work);
-    assert!(matches!(update.clone().execute().await.unwrap(), UpdateOutcome::Updated(_)));
+    assert!(matches!(update.clone().await.unwrap(), UpdateOutcome::Updated(_)));
     assert!(work.finish_cleanup().await.unwrap());
-    assert!(matches!(update.execute().await.unwrap(), UpdateOutcome::Fenced));
-    assert!(session.acquire("volume", &own("v")).await.unwrap().is_some());
+    assert!(matches!(update.await.unwrap(), UpdateOutcome::Fenced));
+    assert!(session.acquire(key("v")).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -82,8 +86,7 @@ async fn what_is_dropped_or_abandoned_is_given_back() {
     // token.
     const TOKEN: &str = "SELECT coalesce(max(token), 0) FROM volguard.lock_status WHERE service_id = $1";
     let before = observer.number(TOKEN, &[&dead]).await;
-    let claim = session.claim_cleanup().run();
-    let _ = timeout(Duration::from_micros(200), claim).await;
+    let _ = timeout(Duration::from_micros(200), session.claims().try_next()).await;
     let came_back = async |o: &Observer| i64::from(o.number(TOKEN, &[&dead]).await > before);
     observer.until(1, came_back).await;
     let work = one(&session).await;
@@ -99,143 +102,135 @@ async fn what_is_dropped_or_abandoned_is_given_back() {
 async fn claims_of_bad_requests_and_fenced_services_are_refused() {
     let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
     let session = session_in(&volguard, &cluster).await;
-    let refused = session.claim_cleanup().max_rows(0).await.unwrap_err();
+    let refused = session.claims().resource_type("").next().await.unwrap_err();
     assert_eq!(code(&refused), Some("22023"));
-    let refused = session.cleanups().resource_type("").for_each(async |_| Ok::<(), Error>(())).await;
-    assert_eq!(code(&refused.unwrap_err()), Some("22023"));
-    observer.run(&format!("SELECT volguard.register_service(host, 'test', cluster => '{cluster}') FROM volguard.service_status WHERE cluster = '{cluster}'")).await;
-    let refused = session.claim_cleanup().await.unwrap_err();
+    fence(&observer, &session).await;
+    let refused = session.claims().try_next().await.unwrap_err();
     assert!(matches!(refused, Error::ServiceFenced(_)), "{refused}");
-    let refused = session.claim_cleanup().await.unwrap_err();
+    let refused = session.claims().try_next().await.unwrap_err();
     assert!(matches!(refused, Error::SessionLost(Loss::Fenced)), "{refused}");
 }
 
-#[tokio::test]
-async fn handlers_share_the_work_and_each_piece_is_done_once() {
-    let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
-    let ids: Vec<String> = (0..40).map(|i| format!("v-{i}")).collect();
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let dead = crashed(&observer, &unique("host"), &cluster, &ids).await;
-    let handled: Arc<Mutex<HashMap<String, Vec<u32>>>> = Arc::default();
-    let mut sessions = Vec::new();
-    for number in 0..3 {
-        let session = session_in(&volguard, &cluster).await;
-        let cleanups = session.cleanups().concurrency(4).every(SOON);
-        sessions.push(session);
-        let handled = Arc::clone(&handled);
-        tokio::spawn(cleanups.for_each(move |work| {
-            let handled = Arc::clone(&handled);
-            async move {
+/// Hands the work out to tasks, and finishes or gives back each piece, as the documentation shows.
+async fn serve(session: Session, handled: Arc<Mutex<HashMap<String, usize>>>) -> Result<(), Error> {
+    let mut claims = session.claims().every(SOON);
+    while let Some(work) = claims.next().await? {
+        let id = plain(work.resource_id()).to_owned();
+        let attempt = {
+            let mut handled = handled.lock().unwrap();
+            let attempts = handled.entry(id.clone()).or_default();
+            *attempts += 1;
+            *attempts
+        };
+        tokio::spawn(async move {
+            let repair = async {
                 tokio::task::yield_now().await;
-                let attempt = {
-                    let mut handled = handled.lock().unwrap();
-                    let by = handled.entry(plain(work.resource_id()).to_owned()).or_default();
-                    by.push(number);
-                    by.len()
-                };
-                match (plain(work.resource_id()), attempt) {
+                match (&*id, attempt) {
                     ("v-3", 1) => Err("a first attempt that fails"),
                     ("v-7", 1) => panic!("a first attempt that panics"),
                     _ => Ok(()),
                 }
+            };
+            match work.run(repair).await {
+                Ok(Ok(())) => work.finish_cleanup().await,
+                _ => work.abandon_cleanup().await,
             }
-        }));
+        });
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn services_share_the_work_and_each_piece_is_done_once() {
+    let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
+    let ids: Vec<String> = (0..40).map(|i| format!("v-{i}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let dead = crashed(&observer, &unique("host"), &cluster, &ids).await;
+    let handled: Arc<Mutex<HashMap<String, usize>>> = Arc::default();
+    let (mut sessions, mut loops) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let session = session_in(&volguard, &cluster).await;
+        loops.push(tokio::spawn(serve(session.clone(), Arc::clone(&handled))));
+        sessions.push(session);
     }
     const LEFT: &str = "SELECT count(*) FROM volguard.lock_status WHERE cluster = $1";
     observer.until(0, async |o| o.number(LEFT, &[&cluster]).await).await;
     assert_eq!(waiting(&observer, dead).await, 0);
+    // Stopped in order, each loop ends well.
+    for session in sessions {
+        session.stop().await.unwrap();
+    }
+    for one in loops {
+        one.await.unwrap().unwrap();
+    }
     let handled = handled.lock().unwrap();
-    let attempts = |id: &&str| handled[*id].len();
+    let attempts = |id: &&str| handled[*id];
     assert!(ids.iter().all(|id| attempts(id) == if ["v-3", "v-7"].contains(id) { 2 } else { 1 }), "{handled:?}");
 }
 
+/// Work that can't be repaired comes back, but not in a busy loop.
 #[tokio::test]
-async fn when_the_loop_is_dropped_or_the_session_lost_handlers_end() {
+async fn work_that_is_given_back_comes_last_and_after_a_pause() {
     let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
-    let dead = crashed(&observer, &unique("host"), &cluster, &["v"]).await;
+    crashed(&observer, &unique("host"), &cluster, &["a", "b"]).await;
     let session = session_in(&volguard, &cluster).await;
-    let begun = Arc::new(Notify::new());
-    let endless = |begun: Arc<Notify>| {
-        move |_work| {
-            let begun = Arc::clone(&begun);
-            async move {
-                begun.notify_one();
-                std::future::pending::<Result<(), Error>>().await
-            }
-        }
-    };
-    let running = tokio::spawn(session.cleanups().every(SOON).for_each(endless(Arc::clone(&begun))));
-    begun.notified().await;
-    assert_eq!(waiting(&observer, dead).await, 0);
-    running.abort();
-    observer.until(1, async |o| waiting(o, dead).await).await;
-    // Stopped in order, the loop ends well.
-    let running = tokio::spawn(session.cleanups().every(SOON).for_each(endless(Arc::clone(&begun))));
-    begun.notified().await;
-    session.stop().await.unwrap();
-    running.await.unwrap().unwrap();
-    // The work of its handlers can be claimed by others, whether it was given back or left.
-    let heir = session_in(&volguard, &cluster).await;
-    let heirs = heir.cleanups().every(SOON);
-    let done = Arc::new(Notify::new());
-    let told = Arc::clone(&done);
-    let loss = tokio::spawn(heirs.for_each(move |_| {
-        told.notify_one();
-        async { Ok::<(), Error>(()) }
-    }));
-    done.notified().await;
-    observer.run(&format!("SELECT volguard.register_service(host, 'test', cluster => '{cluster}') FROM volguard.service_status WHERE service_id = {}", heir.service_id())).await;
-    let lost = loss.await.unwrap().unwrap_err();
+    let mut claims = session.claims().every(MOMENT);
+    let mut order = Vec::new();
+    let began = Instant::now();
+    for _ in 0..4 {
+        let work = claims.next().await.unwrap().expect("a piece");
+        order.push(plain(work.resource_id()).to_owned());
+        assert!(work.abandon_cleanup().await.unwrap());
+    }
+    assert_eq!(order[..2].iter().collect::<HashSet<_>>().len(), 2, "{order:?}");
+    assert_eq!(order[..2], order[2..]);
+    assert!(began.elapsed() >= MOMENT);
+}
+
+#[tokio::test]
+async fn a_lost_session_ends_the_claims_and_the_work_under_them() {
+    let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
+    crashed(&observer, &unique("host"), &cluster, &["v"]).await;
+    let session = session_in(&volguard, &cluster).await;
+    let mut claims = session.claims().every(LONG);
+    let work = claims.next().await.unwrap().expect("a piece");
+    let endless = tokio::spawn(async move { work.run(std::future::pending::<()>()).await });
+    let next = tokio::spawn(async move { claims.next().await.map(drop) });
+    fence(&observer, &session).await;
+    // The server says so to the next call.
+    let refused = session.acquire(key("other")).await.unwrap_err();
+    assert!(matches!(refused, Error::ServiceFenced(_)), "{refused}");
+    assert_eq!(endless.await.unwrap(), Err(Loss::Fenced));
+    let lost = next.await.unwrap().unwrap_err();
     assert!(matches!(lost, Error::SessionLost(Loss::Fenced) | Error::ServiceFenced(_)), "{lost}");
 }
 
+/// Before new work is taken up: what the process was doing when it crashed.
 #[tokio::test]
 async fn a_service_cleans_up_after_its_earlier_incarnation() {
     let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
     let host = unique("host");
     let others = crashed(&observer, &unique("host"), &cluster, &["other"]).await;
-    crashed(&observer, &host, &cluster, &["a", "b", "c", "d"]).await;
+    crashed(&observer, &host, &cluster, &["a", "b", "c"]).await;
     let elsewhere = session_in(&volguard, &cluster).await;
-    let session = volguard.register(&host, "test").cluster(&cluster).start().await.unwrap();
+    let session = volguard.register(&host, "test").cluster(&cluster).await.unwrap();
     // The work is its own for the time being.
-    let mut claimed = elsewhere.claim_cleanup().max_rows(10).await.unwrap();
-    let other = claimed.pop().expect("the other's work");
-    assert_eq!((plain(other.resource_id()), claimed.len()), ("other", 0));
+    let mut claims = elsewhere.claims();
+    let other = claims.try_next().await.unwrap().expect("the other's work");
+    assert_eq!(plain(other.resource_id()), "other");
+    assert!(claims.try_next().await.unwrap().is_none());
     drop(other);
     observer.until(1, async |o| waiting(o, others).await).await;
-    let handler = |work: Arc<ClaimedCleanup>| async move {
-        match plain(work.resource_id()) {
-            "b" => Err("b is not to be repaired"),
-            "other" => panic!("the work of another service"),
-            _ => Ok(()),
-        }
-    };
-    let cleanups = session.cleanups().concurrency(2);
-    let restarted = cleanups.clone().after_restart(handler).await.unwrap();
-    assert_eq!((restarted.resources_cleaned, restarted.finished, restarted.abandoned), (0, 3, 1));
-    // What it gave back is still its own, and the only work left.
-    const LEFT: &str = "SELECT count(*) FROM volguard.lock_status WHERE cluster = $1 AND NOT alive";
-    observer.until(2, async |o| o.number(LEFT, &[&cluster]).await).await;
-    let restarted = cleanups.after_restart(handler).await.unwrap();
-    assert_eq!((restarted.finished, restarted.abandoned), (0, 1));
-}
-
-#[tokio::test]
-async fn a_claim_whose_answer_is_lost_is_given_back() {
-    let (proxy, observer, cluster) = (Proxy::start().await, Observer::new().await, unique("cluster"));
-    let volguard = proxy.builder().connect().await.unwrap();
-    let session = session_in(&volguard, &cluster).await;
-    let dead = crashed(&observer, &unique("host"), &cluster, &["v", "w"]).await;
-    let kept = one(&session).await;
-    proxy.inject("claim_cleanup", Fault::LoseReply, 1);
-    let lost = session.claim_cleanup().await.unwrap_err();
-    assert!(lost.is_retryable(), "{lost}");
-    assert!(proxy.struck());
-    observer.until(1, async |o| waiting(o, dead).await).await;
-    // Known claims are kept.
-    tokio::time::sleep(MOMENT).await;
-    kept.assert_held().await.unwrap();
-    assert_eq!(observer.locks_of(&session).await, 1);
+    let mut claims = session.claims();
+    let mut order = Vec::new();
+    while let Some(work) = claims.try_next().await.unwrap() {
+        order.push(plain(work.resource_id()).to_owned());
+        assert!(work.finish_cleanup().await.unwrap());
+    }
+    // Its own comes first.
+    assert_eq!(order.last().map(String::as_str), Some("other"));
+    order.sort();
+    assert_eq!(order, ["a", "b", "c", "other"]);
 }
 
 #[tokio::test]

@@ -1,17 +1,17 @@
-//! How a session ends, by `stop` or without a handle, and what reconcile releases.
+//! How a session ends, by `stop` or without a handle.
 
 use tokio::time::timeout;
 use volguard::{Error, Loss};
 
-use crate::support::{LEASE, LONG, MOMENT, Observer, connect, date, own, session, session_in, unique};
+use crate::support::{LEASE, LONG, MOMENT, Observer, connect, date, key, session, session_in, unique};
 
 #[tokio::test]
 async fn stopping_leaves_only_the_work_to_cleanup() {
     let (volguard, observer) = (connect().await, Observer::new().await);
     let session = session(&volguard).await;
-    let plain = session.acquire("volume", &own("1")).await.unwrap().unwrap();
-    let work = session.acquire("volume", &own("2")).status("creating").await.unwrap().unwrap();
-    drop(session.acquire("volume", &own("3")).status("dropped").await.unwrap());
+    let plain = session.acquire(key("1")).await.unwrap().unwrap();
+    let work = session.acquire(key("2").status("creating")).await.unwrap().unwrap();
+    drop(session.acquire(key("3").status("dropped")).await.unwrap());
     assert_eq!(session.clone().stop().await.unwrap(), 1);
     assert_eq!(observer.locks_of(&session).await, 1);
     assert_eq!((plain.lost().await, work.lost().await), (Loss::Stopped, Loss::Stopped));
@@ -24,9 +24,9 @@ async fn stopping_cancels_waits() {
     let (volguard, cluster) = (connect().await, unique("cluster"));
     let other = session_in(&volguard, &cluster).await;
     let session = session_in(&volguard, &cluster).await;
-    let _lock = other.acquire("volume", &own("1")).await.unwrap().unwrap();
-    let waiter = tokio::spawn(session.acquire("volume", &own("1")).wait(LONG * 2).run());
-    let behind = tokio::spawn(session.acquire("volume", &own("1")).wait(LONG * 2).run());
+    let _lock = other.acquire(key("1")).await.unwrap().unwrap();
+    let waiter = tokio::spawn(session.acquire(key("1")).wait(LONG * 2).into_future());
+    let behind = tokio::spawn(session.acquire(key("1")).wait(LONG * 2).into_future());
     assert!(timeout(MOMENT, other.lost()).await.is_err());
     assert_eq!(timeout(LONG, session.stop()).await.unwrap().unwrap(), 0);
     for waiter in [waiter, behind] {
@@ -39,10 +39,10 @@ async fn stopping_cancels_waits() {
 async fn without_a_handle_the_lease_runs_out() {
     let (volguard, observer) = (connect().await, Observer::new().await);
     let registration = volguard.register(&unique("host"), "test").lease(LEASE);
-    let session = registration.start().await.unwrap();
+    let session = registration.await.unwrap();
     let service_id = session.service_id();
     let first = date(session.lost_at());
-    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let lock = session.acquire(key("1")).await.unwrap().unwrap();
     drop(session);
     // The lock is a handle, too.
     let outlived = async |o: &Observer| {
@@ -52,40 +52,4 @@ async fn without_a_handle_the_lease_runs_out() {
     observer.until(1, outlived).await;
     drop(lock);
     observer.until(0, async |o| o.up(service_id).await).await;
-}
-
-#[tokio::test]
-async fn reconcile_releases_what_the_session_does_not_know() {
-    let (volguard, observer) = (connect().await, Observer::new().await);
-    let session = session(&volguard).await;
-    let known = session.acquire("volume", &own("1")).await.unwrap().unwrap();
-    let stray = "SELECT volguard.acquire($1, 'volume', $2)";
-    observer.number(stray, &[&session.service_id(), &own("2")]).await;
-    assert_eq!(session.reconcile().await.unwrap(), 1);
-    known.assert_held().await.unwrap();
-    assert_eq!(session.reconcile().await.unwrap(), 0);
-}
-
-#[tokio::test]
-async fn reconcile_spares_acquires_under_way() {
-    let volguard = connect().await;
-    let session = session(&volguard).await;
-    let mut workers = Vec::new();
-    for worker in 0..4 {
-        let session = session.clone();
-        workers.push(tokio::spawn(async move {
-            for round in 0..25 {
-                let id = format!("{worker}-{round}");
-                let lock = session.acquire("volume", &own(&id)).await.unwrap().unwrap();
-                lock.assert_held().await.unwrap();
-                assert!(lock.release().await.unwrap());
-            }
-        }));
-    }
-    while !workers.iter().all(tokio::task::JoinHandle::is_finished) {
-        assert_eq!(session.reconcile().await.unwrap(), 0);
-    }
-    for worker in workers {
-        worker.await.unwrap();
-    }
 }

@@ -8,9 +8,9 @@ use crate::support::{code, connect};
 
 /// The error that a statement raising this SQLSTATE fails with.
 async fn raised(code: &str) -> Error {
-    let client = connect().await.pool().get().await.unwrap();
+    let connection = connect().await.connection().await.unwrap();
     let raise = format!("DO $$ BEGIN RAISE 'what went wrong' USING ERRCODE = '{code}', HINT = 'what to do'; END $$");
-    Error::from(client.batch_execute(&raise).await.unwrap_err())
+    Error::from(connection.batch_execute(&raise).await.unwrap_err())
 }
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn own_sqlstates_have_variants() {
     assert!(matches!(raised("VG003").await, Error::MalformedDocument(_)));
     assert!(matches!(raised("VG004").await, Error::LeaseExpired(_)));
     assert!(matches!(raised("55000").await, Error::Database(_)));
-    let refused = connect().await.register("host", "").start().await.unwrap_err();
+    let refused = connect().await.register("host", "").await.unwrap_err();
     assert!(matches!(refused, Error::Database(_)));
 }
 
@@ -37,20 +37,22 @@ async fn the_servers_words_are_kept() {
 
 #[tokio::test]
 async fn what_passes_is_retryable() {
-    for code in ["VG004", "40001", "40P01", "55P03", "53300", "57P01", "57P03", "08006", "25006"] {
+    for code in ["VG004", "40001", "40003", "40P01", "55P03", "53300", "57014", "57P01", "57P03", "08006", "25006"] {
         assert!(raised(code).await.is_retryable(), "{code}");
     }
-    for code in ["VG001", "VG002", "VG003", "22023", "42501", "42P01", "23505", "55000", "0A000"] {
+    for code in
+        ["VG001", "VG002", "VG003", "22023", "42501", "42P01", "23505", "55000", "0A000", "28000", "28P01", "3D000"]
+    {
         assert!(!raised(code).await.is_retryable(), "{code}");
     }
 }
 
 #[tokio::test]
 async fn a_killed_connection_is_retryable() {
-    let client = connect().await.pool().get().await.unwrap();
+    let connection = connect().await.connection().await.unwrap();
     let terminate = "SELECT pg_terminate_backend(pg_backend_pid())";
-    let killed = Error::from(client.batch_execute(terminate).await.unwrap_err());
+    let killed = Error::from(connection.batch_execute(terminate).await.unwrap_err());
     assert!(killed.is_retryable(), "{killed}");
-    let closed = Error::from(client.batch_execute("SELECT 1").await.unwrap_err());
+    let closed = Error::from(connection.batch_execute("SELECT 1").await.unwrap_err());
     assert!(closed.is_retryable() && closed.sqlstate().is_none(), "{closed}");
 }

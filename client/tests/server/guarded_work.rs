@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use tokio::time::timeout;
 use volguard::{CancellationToken, Error, Loss, Session};
 
-use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, own, session, unique};
+use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, key, session, unique};
 
 /// Records when it is dropped.
 struct Work(Arc<OnceLock<SystemTime>>);
@@ -33,18 +33,17 @@ impl Drop for Work {
 async fn short_lived(proxy: &Proxy, cluster: &str) -> Session {
     let volguard = proxy.builder().connect().await.unwrap();
     let registration = volguard.register(&unique("host"), "test").cluster(cluster);
-    registration.lease(LEASE).start().await.unwrap()
+    registration.lease(LEASE).await.unwrap()
 }
 
 #[tokio::test]
 async fn work_that_ends_in_time_has_its_result() {
     let session = session(&connect().await).await;
-    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let lock = session.acquire(key("1")).await.unwrap().unwrap();
     assert_eq!(lock.run(async { lock.token() }).await, Ok(lock.token()));
     assert_eq!(session.run(async { 7 }).await, Ok(7));
-    let set = session.acquire_all([("volume", &*own("2")), ("volume", &*own("3"))]);
-    let set = set.await.unwrap().unwrap();
-    assert_eq!(set.run(async { 8 }).await, Ok(8));
+    let both = session.acquire(["2", "3"].map(key)).await.unwrap().unwrap();
+    assert_eq!(both.run(async { 8 }).await, Ok(8));
 }
 
 /// Every guard drops its work, and does so before the server would give the lock to another session.
@@ -52,16 +51,15 @@ async fn work_that_ends_in_time_has_its_result() {
 async fn work_is_dropped_before_the_lease_ends_on_the_server() {
     let (proxy, observer, cluster) = (Proxy::start().await, Observer::new().await, unique("cluster"));
     let session = short_lived(&proxy, &cluster).await;
-    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
-    let set = session.acquire_all([("volume", &*own("2")), ("volume", &*own("3"))]);
-    let set = set.await.unwrap().unwrap();
+    let lock = session.acquire(key("1")).await.unwrap().unwrap();
+    let both = session.acquire(["2", "3"].map(key)).await.unwrap().unwrap();
     let works = [Work::new(), Work::new(), Work::new()];
     let dropped = works.each_ref().map(|(_, dropped)| Arc::clone(dropped));
     let [first, second, third] = works.map(|(work, _)| work);
     let tokens = [session.cancellation_token(), lock.cancellation_token()];
     proxy.freeze_all();
     let all = async {
-        tokio::join!(lock.run(first.without_end()), set.run(second.without_end()), session.run(third.without_end()),)
+        tokio::join!(lock.run(first.without_end()), both.run(second.without_end()), session.run(third.without_end()))
     };
     let losses = timeout(LONG, all).await.unwrap();
     let end = observer.end_of_lease(session.service_id()).await;
@@ -79,8 +77,8 @@ async fn work_is_dropped_before_the_lease_ends_on_the_server() {
 #[tokio::test]
 async fn work_ends_with_its_own_lock() {
     let (observer, session) = (Observer::new().await, session(&connect().await).await);
-    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
-    let other = session.acquire("volume", &own("2")).await.unwrap().unwrap();
+    let lock = session.acquire(key("1")).await.unwrap().unwrap();
+    let other = session.acquire(key("2")).await.unwrap().unwrap();
     let token = lock.token();
     observer.run(&format!("SELECT volguard.force_release({token}, 'a test')")).await;
     let (work, dropped) = Work::new();
@@ -96,10 +94,10 @@ async fn work_ends_with_its_own_lock() {
 #[tokio::test]
 async fn a_locks_cancellation_token_is_cancelled_before_its_release() {
     let session = session(&connect().await).await;
-    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let lock = session.acquire(key("1")).await.unwrap().unwrap();
     let told = lock.cancellation_token();
     assert!(lock.release().await.unwrap() && told.is_cancelled());
-    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let lock = session.acquire(key("1")).await.unwrap().unwrap();
     let told = lock.cancellation_token();
     assert!(!told.is_cancelled());
     drop(lock);
@@ -123,7 +121,7 @@ async fn stopping_gives_no_lock_away_before_the_work_under_it_has_ended() {
     let held = Arc::new(AtomicU32::new(7));
     let runtime = tokio::runtime::Handle::current();
     let slow = Slow(Arc::clone(&held), runtime, Arc::clone(&observer), session.service_id());
-    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let lock = session.acquire(key("1")).await.unwrap().unwrap();
     let (begun, has_begun) = tokio::sync::oneshot::channel();
     let work = tokio::spawn(async move {
         let work = async {
@@ -147,7 +145,7 @@ async fn stopping_gives_no_lock_away_before_the_work_under_it_has_ended() {
 #[tokio::test]
 async fn no_step_begins_after_the_loss_however_late_the_timers_are() {
     let session = short_lived(&Proxy::start().await, &unique("cluster")).await;
-    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let lock = session.acquire(key("1")).await.unwrap().unwrap();
     let steps = AtomicU32::new(0);
     let work = async {
         steps.fetch_add(1, Ordering::SeqCst);
@@ -165,7 +163,7 @@ async fn no_step_begins_after_the_loss_however_late_the_timers_are() {
 async fn an_assertion_that_is_answered_too_late_is_none() {
     let (proxy, cluster) = (Proxy::start().await, unique("cluster"));
     let session = short_lived(&proxy, &cluster).await;
-    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let lock = session.acquire(key("1")).await.unwrap().unwrap();
     proxy.delay_replies(LEASE * 2);
     let answer = timeout(LONG, lock.assert_held()).await.unwrap();
     assert!(matches!(answer, Err(Error::SessionLost(Loss::LeaseRanOut))), "{answer:?}");
@@ -175,7 +173,7 @@ async fn an_assertion_that_is_answered_too_late_is_none() {
 #[tokio::test]
 async fn a_cancellation_token_needs_no_runtime() {
     let session = short_lived(&Proxy::start().await, &unique("cluster")).await;
-    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let lock = session.acquire(key("1")).await.unwrap().unwrap();
     let tokens = [session.cancellation_token(), lock.cancellation_token()];
     std::thread::sleep(LEASE);
     assert!(tokens.iter().all(CancellationToken::is_cancelled));

@@ -4,7 +4,7 @@ use std::future::pending;
 use tokio::time::timeout;
 use volguard::{Error, Loss};
 
-use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, own, unique};
+use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, key, unique};
 
 #[tokio::test]
 async fn a_lost_session_is_followed_by_a_new_one() {
@@ -14,7 +14,7 @@ async fn a_lost_session_is_followed_by_a_new_one() {
     let registration = registration.cluster(&unique("cluster")).lease(LEASE);
     let mut incarnations = registration.incarnations();
     let first = incarnations.next().await.unwrap().unwrap();
-    let lock = first.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let lock = first.acquire(key("1")).await.unwrap().unwrap();
     assert!(timeout(MOMENT, incarnations.next()).await.is_err());
 
     proxy.freeze_open();
@@ -33,10 +33,10 @@ async fn a_lost_session_is_followed_by_a_new_one() {
     assert_eq!(observer.up(second.service_id()).await, 1);
 
     // What the first held has been cleaned up, and is free.
-    let wait = second.acquire("volume", &own("1")).wait(LONG);
+    let wait = second.acquire(key("1")).wait(LONG);
     let again = wait.await.unwrap().unwrap();
     assert!(again.token() > lock.token());
-    let refused = first.acquire("volume", &own("2")).await.unwrap_err();
+    let refused = first.acquire(key("2")).await.unwrap_err();
     assert!(matches!(refused, Error::SessionLost(_)), "{refused}");
 }
 
@@ -83,7 +83,7 @@ async fn a_replaced_process_stays_away() {
     let registration = volguard.register(&unique("host"), "test").lease(LEASE);
     let mut incarnations = registration.clone().incarnations();
     let first = incarnations.next().await.unwrap().unwrap();
-    let other = registration.start().await.unwrap();
+    let other = registration.await.unwrap();
     let refused = timeout(LONG, incarnations.next()).await.unwrap().unwrap_err();
     let replaced_by = other.service_id();
     assert!(matches!(refused, Error::Superseded { service_id } if service_id == replaced_by), "{refused}");
@@ -112,9 +112,9 @@ async fn a_refusal_is_told() {
 #[tokio::test]
 async fn a_registration_that_takes_longer_than_its_lease_fails() {
     let proxy = Proxy::start().await;
-    let volguard = proxy.builder().connect().await.unwrap();
-    proxy.delay_replies(LEASE);
-    let registration = volguard.register(&unique("host"), "test");
-    let refused = registration.lease(LEASE).start().await.unwrap_err();
+    let volguard = proxy.builder().connect_timeout(LONG).connect().await.unwrap();
+    let short = LEASE / 3;
+    proxy.delay_replies(short);
+    let refused = volguard.register(&unique("host"), "test").lease(short).await.unwrap_err();
     assert!(matches!(refused, Error::SessionLost(Loss::LeaseRanOut)), "{refused}");
 }

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use volguard::{ConnectBuilder, Janitor, Session, Volguard};
+use volguard::{Janitor, Session, Volguard};
 
-use crate::support::{LONG, Observer, client, connect, named, own, unique};
+use crate::support::{Fault, LONG, Observer, Proxy, connect, key, named, unique};
 
 /// A dead service, with a lock.
 async fn doomed(observer: &Observer, cluster: &str) -> i64 {
@@ -51,7 +51,7 @@ impl Reports {
 }
 
 async fn session(volguard: &Volguard, cluster: &str, janitor: impl Into<Option<Janitor>>) -> Session {
-    volguard.register(&unique("host"), "test").cluster(cluster).janitor(janitor).start().await.expect("a session")
+    volguard.register(&unique("host"), "test").cluster(cluster).janitor(janitor).await.expect("a session")
 }
 
 #[tokio::test]
@@ -74,49 +74,49 @@ async fn the_dead_of_its_cluster_are_cleaned_up() {
     assert_eq!(reports.errors(), 0);
 }
 
-/// Of several sessions of one handle, one cleans; when it ends, in whatever way, another continues.
+/// They take turns, and go on when one of them ends, in whatever way.
 #[tokio::test]
-async fn one_session_of_a_handle_looks_after_a_cluster() {
+async fn of_several_sessions_one_cleans_up_after_each_crash() {
     let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
-    let reports: Vec<Reports> = (0..3).map(|_| Reports::default()).collect();
+    let reports: [Reports; 3] = Default::default();
     let mut sessions = Vec::new();
     for reports in &reports {
         sessions.push(session(&volguard, &cluster, reports.janitor()).await);
     }
-    let mut lookers = Vec::new();
-    for _ in 0..3 {
-        let dead = doomed(&observer, &cluster).await;
-        until_cleaned(&observer, dead).await;
-        let next = doomed(&observer, &cluster).await;
-        until_cleaned(&observer, next).await;
-        // Reported right after the commit that was seen.
-        observer.until(1, async |_| reports.iter().filter(|r| r.services().contains(&next)).count() as i64).await;
-        let looker = reports.iter().position(|r| r.services().contains(&dead)).expect("one session has cleaned");
-        assert!(reports[looker].services().contains(&next), "the same has cleaned both times");
-        lookers.push(looker);
-        let session =
-            std::mem::replace(&mut sessions[looker], self::session(&volguard, &unique("cluster"), None).await);
-        match lookers.len() {
-            1 => drop(session.stop().await.unwrap()),
+    let mut crashed = Vec::new();
+    for left in [3, 2, 1] {
+        assert_eq!(sessions.len(), left);
+        for _ in 0..3 {
+            let dead = doomed(&observer, &cluster).await;
+            until_cleaned(&observer, dead).await;
+            crashed.push(dead);
+        }
+        let session = sessions.pop().expect("one is left");
+        match left {
+            3 => drop(session.stop().await.unwrap()),
             _ => drop(session),
         }
     }
-    lookers.sort_unstable();
-    assert_eq!(lookers, [0, 1, 2]);
+    let told = async |_: &Observer| reports.iter().map(|reports| reports.services().len()).sum::<usize>() as i64;
+    // Reported right after the commit that was seen.
+    observer.until(9, told).await;
+    let mut cleaned = reports.each_ref().map(Reports::services).concat();
+    cleaned.sort_unstable();
+    assert_eq!(cleaned, crashed);
+    assert!(!reports[0].services().is_empty(), "the last one was alone");
 }
 
 /// All connections that may wait do wait; the one that is left is for releases.
 #[tokio::test]
 async fn a_pool_full_of_waiters_does_not_keep_it_from_its_work() {
     let name = unique("full");
-    let builder: ConnectBuilder = named(&name);
-    let (volguard, observer) = (builder.pool_size(2).connect().await.unwrap(), Observer::new().await);
+    let (volguard, observer) = (named(&name).pool_size(2).connect().await.unwrap(), Observer::new().await);
     let (cluster, reports) = (unique("cluster"), Reports::default());
-    let holder = session(&client().connect().await.unwrap(), &cluster, None).await;
-    let lock = holder.acquire("volume", &own("v")).await.unwrap().expect("free");
+    let holder = session(&connect().await, &cluster, None).await;
+    let lock = holder.acquire(key("v")).await.unwrap().expect("free");
     let session = session(&volguard, &cluster, reports.janitor()).await;
     let waiter = session.clone();
-    let waiting = tokio::spawn(async move { waiter.acquire("volume", &own("v")).wait(LONG * 3).await });
+    let waiting = tokio::spawn(async move { waiter.acquire(key("v")).wait(LONG * 3).await });
     observer.until(1, async |o| o.acquires_of(&name).await).await;
     let dead = doomed(&observer, &cluster).await;
     until_cleaned(&observer, dead).await;
@@ -132,10 +132,10 @@ async fn a_pool_full_of_waiters_does_not_keep_it_from_its_work() {
 #[tokio::test]
 async fn errors_are_reported_and_the_next_look_goes_on() {
     let (observer, cluster, reports) = (Observer::new().await, unique("cluster"), Reports::default());
-    let proxy = crate::support::Proxy::start().await;
+    let proxy = Proxy::start().await;
     let volguard = proxy.builder().connect().await.unwrap();
     let session = session(&volguard, &cluster, reports.janitor()).await;
-    proxy.inject("volguard.auto_cleanup", crate::support::Fault::LoseStatement, 2);
+    proxy.inject("volguard.auto_cleanup", Fault::LoseStatement, 2);
     observer.until(2, async |_| reports.errors() as i64).await;
     let dead = doomed(&observer, &cluster).await;
     until_cleaned(&observer, dead).await;

@@ -1,17 +1,24 @@
-//! What the tests share: a database, clusters of their own, and an observer of the server that bypasses the client.
+//! What the tests share: a database, clusters of their own, and ways to look at the server past the client.
 
+mod database;
+mod log;
+mod observer;
 mod proxy;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::LazyLock;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
-use volguard::{ConnectBuilder, Error, Session, StatementMode, Volguard};
+use volguard::{Builder, Error, Key, Session, StatementMode, Volguard};
 
+pub(crate) use database::Database;
+pub(crate) use log::Log;
+pub(crate) use observer::Observer;
 pub(crate) use proxy::{Fault, Proxy};
 
 /// Longer than any call takes that succeeds.
@@ -38,7 +45,7 @@ pub(crate) fn config() -> tokio_postgres::Config {
 }
 
 /// Settings of a client.
-pub(crate) fn client() -> ConnectBuilder {
+pub(crate) fn client() -> Builder {
     let mode = match std::env::var_os("POOLER_URL") {
         Some(_) => StatementMode::Unnamed,
         None => StatementMode::Prepared,
@@ -47,10 +54,17 @@ pub(crate) fn client() -> ConnectBuilder {
 }
 
 /// Settings of a client whose connections the server shows under `name`.
-pub(crate) fn named(name: &str) -> ConnectBuilder {
+pub(crate) fn named(name: &str) -> Builder {
     let mut config = config();
     config.application_name(name);
     client().config(config)
+}
+
+/// The same, past any pooler: for tests of what the server is left with, such as statements, which a pooler hides.
+pub(crate) fn named_direct(name: &str) -> Builder {
+    let mut config = direct();
+    config.application_name(name);
+    Volguard::builder().config(config)
 }
 
 pub(crate) async fn connect() -> Volguard {
@@ -69,6 +83,11 @@ pub(crate) fn own(id: &str) -> String {
     format!("{}/{test}/{id}", RUN.simple())
 }
 
+/// A volume that belongs to the running test.
+pub(crate) fn key(id: &str) -> Key {
+    Key::from(("volume", own(id)))
+}
+
 /// What was made an id of a test by [`own`].
 pub(crate) fn plain(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or(id)
@@ -85,13 +104,7 @@ pub(crate) async fn session(volguard: &Volguard) -> Session {
 }
 
 pub(crate) async fn session_in(volguard: &Volguard, cluster: &str) -> Session {
-    volguard
-        .register(&unique("host"), "test")
-        .cluster(cluster)
-        .lease(Duration::from_secs(10))
-        .start()
-        .await
-        .expect("a session")
+    volguard.register(&unique("host"), "test").cluster(cluster).lease(Duration::from_secs(10)).await.expect("a session")
 }
 
 /// Waits until the session has outlived the lease that it has now.
@@ -113,74 +126,24 @@ pub(crate) fn date(moment: Instant) -> SystemTime {
     (0..5).map(|_| look()).min().expect("five looks")
 }
 
-/// A connection of its own, straight to the server.
-pub(crate) struct Observer {
-    client: Client,
+/// Polls a future at most so often, then drops it. Returns what it had by then.
+pub(crate) async fn poll_times<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut left = times;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
 }
 
-impl Observer {
-    pub(crate) async fn new() -> Observer {
-        let (client, connection) = direct().connect(NoTls).await.expect("the server");
-        tokio::spawn(connection);
-        Observer { client }
-    }
-
-    pub(crate) async fn number(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> i64 {
-        let row = self.client.query_one(sql, params).await.expect(sql);
-        row.get(0)
-    }
-
-    pub(crate) async fn run(&self, sql: &str) {
-        self.client.batch_execute(sql).await.expect(sql);
-    }
-
-    /// How many locks the service holds on the server.
-    pub(crate) async fn locks_of(&self, session: &Session) -> i64 {
-        self.locks_of_service(session.service_id()).await
-    }
-
-    pub(crate) async fn locks_of_service(&self, service_id: i64) -> i64 {
-        const SQL: &str = "SELECT count(*) FROM volguard.lock_status WHERE service_id = $1";
-        self.number(SQL, &[&service_id]).await
-    }
-
-    /// 1 if the server believes the service alive.
-    pub(crate) async fn up(&self, service_id: i64) -> i64 {
-        const SQL: &str = "SELECT count(*) FROM volguard.service_status \
-             WHERE service_id = $1 AND state = 'up'";
-        self.number(SQL, &[&service_id]).await
-    }
-
-    /// When the lease ends that the server has granted last.
-    pub(crate) async fn end_of_lease(&self, service_id: i64) -> SystemTime {
-        const SQL: &str = "SELECT heartbeat_at + lease FROM volguard.service_status WHERE service_id = $1";
-        let row = self.client.query_one(SQL, &[&service_id]).await.expect(SQL);
-        row.get(0)
-    }
-
-    /// Ends the lease of a service that sends no heartbeats.
-    pub(crate) async fn end_lease(&self, service_id: i64) {
-        let end = "UPDATE volguard.services SET heartbeat_at = now() - lease * 2 WHERE service_id =";
-        self.run(&format!("{end} {service_id}")).await;
-    }
-
-    /// How many acquires run under this application name.
-    pub(crate) async fn acquires_of(&self, application_name: &str) -> i64 {
-        const SQL: &str = "SELECT count(*) FROM pg_stat_activity \
-             WHERE application_name = $1 AND state = 'active' AND query LIKE '%volguard.acquire%'";
-        self.number(SQL, &[&application_name]).await
-    }
-
-    /// Waits until the number settles at `expected`.
-    pub(crate) async fn until<F: AsyncFn(&Observer) -> i64>(&self, expected: i64, number: F) {
-        let deadline = Instant::now() + LONG;
-        loop {
-            let now = number(self).await;
-            if now == expected {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{now} instead of {expected}");
-            sleep(Duration::from_millis(5)).await;
-        }
-    }
+/// A session whose connections lead through a proxy.
+pub(crate) async fn behind_a_proxy() -> (Proxy, Volguard, Session) {
+    let proxy = Proxy::start().await;
+    let volguard = proxy.builder().connect().await.expect("a client");
+    let session = session(&volguard).await;
+    (proxy, volguard, session)
 }

@@ -2,7 +2,7 @@
 
 use volguard::{Cleanup, StatementMode, UpdateOutcome, Volguard};
 
-use crate::support::{LONG, Observer, direct, own, session, unique};
+use crate::support::{LONG, Observer, direct, key, session, unique};
 
 /// Directly to the server: behind a pooler, connections and their prepared statements are the pooler's.
 async fn connect(mode: StatementMode) -> Volguard {
@@ -11,9 +11,9 @@ async fn connect(mode: StatementMode) -> Volguard {
 }
 
 async fn prepared_statements(volguard: &Volguard) -> i64 {
-    let client = volguard.pool().get().await.unwrap();
     const SQL: &str = "SELECT count(*) FROM pg_prepared_statements";
-    let rows = client.query_typed(SQL, &[]).await.unwrap();
+    let connection = volguard.connection().await.unwrap();
+    let rows = connection.query_typed(SQL, &[]).await.unwrap();
     rows[0].get(0)
 }
 
@@ -22,19 +22,20 @@ async fn everything(volguard: &Volguard) {
     let create = format!("CREATE TABLE {table} (id int PRIMARY KEY, status text)");
     Observer::new().await.run(&create).await;
     let session = session(volguard).await;
-    let acquire = session.acquire("volume", &own("1")).wait(LONG);
+    let acquire = session.acquire(key("1")).wait(LONG);
     let lock = acquire.await.unwrap().unwrap();
     lock.set_status(Some("busy")).await.unwrap();
     lock.assert_held().await.unwrap();
     let update = volguard.update(&table).key("id", 1).set("status", "x");
-    let outcome = update.fenced_by(&lock).execute().await.unwrap();
+    let outcome = update.fenced_by(&lock).await.unwrap();
     assert_eq!(outcome, UpdateOutcome::NotFound);
     assert!(lock.release().await.unwrap());
-    let both = session.acquire_all([("volume", &*own("1")), ("volume", &*own("2"))]);
-    assert_eq!(both.await.unwrap().unwrap().release().await.unwrap(), 2);
-    session.reconcile().await.unwrap();
-    let nowhere = Cleanup::all().host("nowhere");
-    assert!(volguard.cleanup(nowhere).await.unwrap().is_empty());
+    let both = session.acquire([key("1"), key("2")]).await.unwrap();
+    assert!(both.unwrap().release().await.unwrap());
+    assert!(session.claims().try_next().await.unwrap().is_none());
+    let mut nowhere = Cleanup::default();
+    nowhere.host = Some("nowhere".to_owned());
+    assert!(volguard.cleanup(&nowhere).await.unwrap().is_empty());
     session.stop().await.unwrap();
 }
 

@@ -1,10 +1,12 @@
 //! Conditional updates end to end.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use uuid::Uuid;
-use volguard::{Error, UpdateOutcome, Volguard, add, column, not, one_of};
+use volguard::update::{add, column, not, one_of};
+use volguard::{Error, UpdateOutcome, Volguard};
 
-use crate::support::{Observer, code, connect, own, session, unique};
+use crate::support::{Observer, code, connect, key, session, unique};
 
 #[derive(Debug, Deserialize, PartialEq)]
 struct Volume {
@@ -44,7 +46,6 @@ async fn goes_through_and_returns_the_row() {
         .set("previous_status", column("status"))
         .set("status", "extending")
         .set("size", add(column("size"), 5) * 2)
-        .execute()
         .await
         .unwrap();
     assert!(outcome.is_updated());
@@ -66,13 +67,13 @@ async fn a_refusal_names_all_conditions() {
         .expect("size", 10)
         .expect("attach_status", not("attached").nulls_match(false))
         .set("status", "deleting");
-    let UpdateOutcome::Unmet(mut columns) = update.execute().await.unwrap() else {
+    let UpdateOutcome::Unmet(mut columns) = update.await.unwrap() else {
         panic!("it went through");
     };
     columns.sort();
     assert_eq!(columns, ["attach_status", "status"]);
     let elsewhere = volguard.update(&table).key("id", Uuid::new_v4()).set("size", 1);
-    assert_eq!(elsewhere.execute().await.unwrap(), UpdateOutcome::NotFound);
+    assert_eq!(elsewhere.await.unwrap(), UpdateOutcome::NotFound);
 }
 
 #[tokio::test]
@@ -81,7 +82,7 @@ async fn of_two_that_want_the_same_one_wins() {
     let mut rivals = Vec::new();
     for _ in 0..8 {
         let update = volguard.update(&table).key("id", id).expect("status", "available").set("status", "deleting");
-        rivals.push(tokio::spawn(update.execute()));
+        rivals.push(tokio::spawn(update.into_future()));
     }
     let mut winners = 0;
     for rival in rivals {
@@ -94,11 +95,12 @@ async fn of_two_that_want_the_same_one_wins() {
 async fn a_lost_lock_fences() {
     let (volguard, _observer, table, id) = setup().await;
     let session = session(&volguard).await;
-    let lock = session.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let lock = session.acquire(key("1")).await.unwrap().unwrap();
     let update = volguard.update(&table).key("id", id).set("size", 1).fenced_by(&lock);
-    assert!(update.clone().execute().await.unwrap().is_updated());
-    volguard.force_release(lock.token(), "test").await.unwrap();
-    assert_eq!(update.execute().await.unwrap(), UpdateOutcome::Fenced);
+    assert!(update.clone().await.unwrap().is_updated());
+    let force = "SELECT volguard.force_release($1, 'test')::int::bigint";
+    assert_eq!(Observer::new().await.number(force, &[&lock.token()]).await, 1);
+    assert_eq!(update.await.unwrap(), UpdateOutcome::Fenced);
     assert!(lock.is_lost());
 }
 
@@ -106,15 +108,15 @@ async fn a_lost_lock_fences() {
 async fn joins_a_transaction_of_the_callers() {
     let (volguard, observer, table, id) = setup().await;
     let update = volguard.update(&table).key("id", id).set("size", 99);
-    let mut client = volguard.pool().get().await.unwrap();
-    let transaction = client.transaction().await.unwrap();
-    let outcome = update.clone().execute_in(&transaction).await.unwrap();
+    let mut connection = volguard.connection().await.unwrap();
+    let transaction = connection.transaction().await.unwrap();
+    let outcome = update.clone().within(&transaction).await.unwrap();
     assert!(outcome.is_updated());
     transaction.rollback().await.unwrap();
     let size = format!("SELECT size FROM {table}");
     assert_eq!(observer.number(&size, &[]).await, 10);
-    let transaction = client.transaction().await.unwrap();
-    assert!(update.execute_in(&transaction).await.unwrap().is_updated());
+    let transaction = connection.transaction().await.unwrap();
+    assert!(update.within(&transaction).await.unwrap().is_updated());
     transaction.commit().await.unwrap();
     assert_eq!(observer.number(&size, &[]).await, 99);
 }
@@ -130,7 +132,7 @@ async fn the_servers_refusals_keep_their_sqlstate() {
         (volguard.update(&table).key("no_such_column", 1).set("size", 1), "42703"),
     ];
     for (update, expected) in cases {
-        let refused = update.execute().await.unwrap_err();
+        let refused = update.await.unwrap_err();
         assert_eq!(code(&refused), Some(expected), "{refused}");
         assert!(!refused.is_retryable());
     }
@@ -140,8 +142,10 @@ async fn the_servers_refusals_keep_their_sqlstate() {
 async fn numbers_keep_every_digit() {
     let (volguard, observer, table, id) = setup().await;
     observer.run(&format!("ALTER TABLE {table} ALTER size TYPE numeric")).await;
-    let huge: serde_json::Value = serde_json::from_str("12345678901234567890.000000000000000000001").unwrap();
+    let huge = RawValue::from_string("12345678901234567890.000000000000000000001".to_owned()).unwrap();
     let update = volguard.update(&table).key("id", id).set("size", &huge);
-    let row = update.execute().await.unwrap().updated().unwrap();
-    assert_eq!(row.as_json()["size"], huge);
+    let row = update.await.unwrap().updated().unwrap();
+    assert_eq!(row.get::<Box<RawValue>>("size").unwrap().get(), huge.get());
+    let same = volguard.update(&table).key("id", id).expect("size", &huge).set("status", "large");
+    assert!(same.await.unwrap().is_updated());
 }

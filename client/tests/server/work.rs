@@ -1,17 +1,15 @@
 //! Work: lock and status of the resource change together, or not at all, whatever breaks.
 
-use std::future::{IntoFuture, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
-use volguard::{
-    Cleanup, CleanupState, Error, Session, StartWork, UpdateOutcome, Volguard, Work, WorkOutcome, column, is,
-};
+use volguard::update::{column, is};
+use volguard::{Cleanup, Error, Session, StartWork, UpdateOutcome, Work, WorkOutcome, sql};
 
-use crate::support::{Fault, LONG, MOMENT, Observer, Proxy, code, connect, session, session_in, unique};
+use crate::support::{
+    Fault, LONG, MOMENT, Observer, Proxy, behind_a_proxy, code, connect, poll_times, session, session_in, unique,
+};
 
 const START: &str = "volguard.start_work(";
 const FINISH: &str = "volguard.finish_work(";
@@ -34,9 +32,10 @@ impl Stage {
             ))
             .await;
         let volguard = connect().await;
-        volguard.track_resource(&kind, &table).await.unwrap();
-        let rule = volguard.on_crash(&kind, "extending");
-        rule.set("status", "error_extending").await.unwrap();
+        let connection = volguard.connection().await.unwrap();
+        sql::track_resource(&connection, &kind, &table, "id", "status").await.unwrap();
+        let repair = volguard.update(&table).set("status", "error_extending").documents().unwrap().changes;
+        sql::on_crash(&connection, &kind, "extending", Some(&repair)).await.unwrap();
         Stage { observer, table, kind }
     }
 
@@ -64,24 +63,9 @@ impl Stage {
     }
 }
 
-async fn behind_a_proxy() -> (Proxy, Volguard, Session, Stage) {
-    let proxy = Proxy::start().await;
-    let volguard = proxy.builder().connect().await.unwrap();
-    let session = session(&volguard).await;
-    (proxy, volguard, session, Stage::new().await)
-}
-
-async fn poll_times<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    let mut left = times;
-    poll_fn(|cx| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        future.as_mut().poll(cx).map(Some)
-    })
-    .await
+async fn proxied() -> (Proxy, Session, Stage) {
+    let (proxy, _volguard, session) = behind_a_proxy().await;
+    (proxy, session, Stage::new().await)
 }
 
 #[tokio::test]
@@ -93,7 +77,7 @@ async fn lock_and_row_come_and_go_together() {
     assert_eq!((work.resource_id(), work.is_lost()), ("v", false));
     work.assert_held().await.unwrap();
     let fenced = volguard.update(&stage.table).key("id", "v").set("size", 2);
-    let fenced = fenced.fenced_by(&work).execute().await.unwrap();
+    let fenced = fenced.fenced_by(&work).await.unwrap();
     assert!(fenced.is_updated());
 
     let end = work.finish().set("status", "available");
@@ -178,7 +162,8 @@ async fn a_row_that_is_gone_and_a_lock_that_was_taken_away() {
     let insert = format!("INSERT INTO {} VALUES ('v', 'available')", stage.table);
     stage.observer.run(&insert).await;
     let mut work = stage.started(&session).await;
-    assert!(volguard.force_release(work.token(), "test").await.unwrap());
+    let force = "SELECT volguard.force_release($1, 'test')::int::bigint";
+    assert_eq!(Observer::new().await.number(force, &[&work.token()]).await, 1);
     let end = work.finish().set("status", "available").await.unwrap();
     assert_eq!(end, UpdateOutcome::Fenced);
     assert!(work.is_lost());
@@ -193,7 +178,6 @@ async fn a_dropped_guard_leaves_the_work_to_its_request_or_to_cleanup() {
     let start = stage.start(&session).request_id(id);
     let token = start.clone().await.unwrap().started().map(|work| work.token());
     sleep(MOMENT).await;
-    assert_eq!(session.reconcile().await.unwrap(), 0);
     assert_eq!(stage.observer.locks_of(&session).await, 1);
     stage.assert_status("extending").await;
     let other = stage.start(&session).await.unwrap();
@@ -204,14 +188,16 @@ async fn a_dropped_guard_leaves_the_work_to_its_request_or_to_cleanup() {
 
     let service = session.service_id();
     assert_eq!(session.stop().await.unwrap(), 1);
-    let cleaned = volguard.cleanup(Cleanup::all().service_id(service)).await.unwrap();
-    assert_eq!(cleaned[0].state, CleanupState::Cleaned);
+    let mut of_service = Cleanup::default();
+    of_service.service_id = Some(service);
+    let cleaned = volguard.cleanup(&of_service).await.unwrap();
+    assert_eq!(cleaned[0].state, "cleaned");
     stage.assert_status("error_extending").await;
 }
 
 #[tokio::test]
 async fn a_start_whose_answer_was_lost_is_the_same_work() {
-    let (proxy, _volguard, session, stage) = behind_a_proxy().await;
+    let (proxy, session, stage) = proxied().await;
     for fault in [Fault::LoseReply, Fault::LoseStatement] {
         proxy.inject(START, fault, 1);
         let mut work = stage.started(&session).await;
@@ -224,16 +210,16 @@ async fn a_start_whose_answer_was_lost_is_the_same_work() {
 }
 
 #[tokio::test]
-async fn a_start_whose_answer_was_lost_for_good_is_found_and_kept() {
-    let (proxy, _volguard, session, stage) = behind_a_proxy().await;
+async fn a_start_whose_answer_was_lost_for_good_is_kept() {
+    let (proxy, session, stage) = proxied().await;
     let start = stage.start(&session).request_id(Uuid::new_v4());
     proxy.inject(START, Fault::LoseReply, 2);
     let failed = start.clone().await.unwrap_err();
     assert!(matches!(failed, Error::Database(_)) && failed.is_retryable(), "{failed}");
     assert!(proxy.struck());
-    // The reaper has enough rounds to find the work. From then on the token is known, and no reconcile releases it.
+    // Time enough for the session to release what a request for a lock would have left.
     sleep(MOMENT * 3).await;
-    assert_eq!(session.reconcile().await.unwrap(), 0);
+    assert_eq!(stage.observer.locks_of(&session).await, 1);
     stage.assert_status("extending").await;
     let mut work = start.await.unwrap().started().unwrap();
     let end = work.finish().set("status", "available").await.unwrap();
@@ -243,7 +229,7 @@ async fn a_start_whose_answer_was_lost_for_good_is_found_and_kept() {
 
 #[tokio::test]
 async fn an_end_that_was_lost_is_repeated() {
-    let (proxy, _volguard, session, stage) = behind_a_proxy().await;
+    let (proxy, session, stage) = proxied().await;
     let mut work = stage.started(&session).await;
     proxy.inject(FINISH, Fault::LoseStatement, 2);
     let end = work.finish().set("status", "available").await.unwrap();
@@ -254,7 +240,7 @@ async fn an_end_that_was_lost_is_repeated() {
 /// The lock could have been taken away instead. So it is an error, and the row shows the outcome.
 #[tokio::test]
 async fn an_end_whose_answer_was_lost_is_no_success_and_no_fence() {
-    let (proxy, _volguard, session, stage) = behind_a_proxy().await;
+    let (proxy, session, stage) = proxied().await;
     let mut work = stage.started(&session).await;
     proxy.inject(FINISH, Fault::LoseReply, 1);
     let unknown = work.finish().set("status", "available").await.unwrap_err();
@@ -306,7 +292,7 @@ async fn a_wait_that_is_called_off_starts_nothing() {
     let (one, two) = (session_in(&volguard, &cluster).await, session_in(&volguard, &cluster).await);
     let mut work = stage.started(&one).await;
     let waiting = stage.start(&two).wait(LONG);
-    timeout(MOMENT, waiting.run()).await.unwrap_err();
+    timeout(MOMENT, waiting).await.unwrap_err();
     let end = work.finish().set("status", "available").await.unwrap();
     assert!(end.is_updated());
     let mut work = stage.started(&one).await;

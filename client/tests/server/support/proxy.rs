@@ -8,8 +8,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_postgres::Config;
 use tokio_postgres::config::Host;
-use volguard::{ConnectBuilder, StatementMode, Volguard};
+use volguard::{Builder, StatementMode, Volguard};
 
 /// What to do to the connection that sends a statement with a certain text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,16 +65,25 @@ impl Proxy {
         proxy
     }
 
-    pub(crate) fn builder(&self) -> ConnectBuilder {
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Leads through it.
+    pub(crate) fn config(&self) -> Config {
         let direct = super::config();
-        let mut config = tokio_postgres::Config::new();
+        let mut config = Config::new();
         config.host("127.0.0.1").port(self.port);
         config.dbname(direct.get_dbname().unwrap_or("postgres"));
         config.user(direct.get_user().unwrap_or("postgres"));
         if let Some(password) = direct.get_password() {
             config.password(password);
         }
-        Volguard::builder().config(config).statement_mode(StatementMode::Unnamed)
+        config
+    }
+
+    pub(crate) fn builder(&self) -> Builder {
+        Volguard::builder().config(self.config()).statement_mode(StatementMode::Unnamed)
     }
 
     /// Applies a fault to the next statements that contain `text`.

@@ -1,11 +1,11 @@
-//! The queue inside the process: one connection per contended key, and always one left for releases.
+//! The queue inside the process: one connection per contended key.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::time::timeout;
 
-use crate::support::{LONG, MOMENT, Observer, connect, named, own, session_in, unique};
+use crate::support::{LONG, MOMENT, Observer, connect, key, named, session_in, unique};
 
 #[tokio::test]
 async fn one_connection_waits_however_many_tasks_do() {
@@ -13,14 +13,14 @@ async fn one_connection_waits_however_many_tasks_do() {
     let observer = Observer::new().await;
     let elsewhere = session_in(&connect().await, &cluster).await;
     let session = session_in(&named(&name).connect().await.unwrap(), &cluster).await;
-    let held = elsewhere.acquire("volume", &own("1")).await.unwrap().unwrap();
+    let held = elsewhere.acquire(key("1")).await.unwrap().unwrap();
 
     let inside = Arc::new(AtomicUsize::new(0));
     let mut waiters = Vec::new();
     for _ in 0..20 {
         let (session, inside) = (session.clone(), Arc::clone(&inside));
         waiters.push(tokio::spawn(async move {
-            let lock = session.acquire("volume", &own("1")).wait(LONG).await.unwrap().unwrap();
+            let lock = session.acquire(key("1")).wait(LONG).await.unwrap().unwrap();
             assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
             lock.assert_held().await.unwrap();
             inside.fetch_sub(1, Ordering::SeqCst);
@@ -38,31 +38,6 @@ async fn one_connection_waits_however_many_tasks_do() {
 }
 
 #[tokio::test]
-async fn waiters_leave_a_connection_to_release_with() {
-    let cluster = unique("cluster");
-    let elsewhere = session_in(&connect().await, &cluster).await;
-    let volguard = named(&unique("app")).pool_size(3).connect().await.unwrap();
-    let session = session_in(&volguard, &cluster).await;
-    let mine = session.acquire("volume", &own("mine")).await.unwrap().unwrap();
-    let mut theirs = Vec::new();
-    let mut waiters = Vec::new();
-    for id in ["1", "2", "3", "4", "5", "6"] {
-        theirs.push(elsewhere.acquire("volume", &own(id)).await.unwrap().unwrap());
-        waiters.push(tokio::spawn(session.acquire("volume", &own(id)).wait(LONG).run()));
-    }
-    // Both permits to wait are taken by now, and four more waiters want one.
-    assert!(timeout(MOMENT, session.lost()).await.is_err());
-    assert!(timeout(LONG / 4, mine.release()).await.unwrap().unwrap());
-    // A waiter without a permit in time has asked the server all the same.
-    let free = session.acquire("volume", &own("free")).wait(MOMENT);
-    assert!(timeout(LONG / 4, free.run()).await.unwrap().unwrap().is_some());
-    elsewhere.release_all(theirs).await.unwrap();
-    for waiter in waiters {
-        assert!(timeout(LONG, waiter).await.unwrap().unwrap().unwrap().is_some());
-    }
-}
-
-#[tokio::test]
 async fn two_processes_take_turns() {
     let cluster = unique("cluster");
     let mut sessions = Vec::new();
@@ -76,7 +51,7 @@ async fn two_processes_take_turns() {
         workers.push(tokio::spawn(async move {
             let mut last = 0;
             for _ in 0..20 {
-                let lock = session.acquire("volume", &own("1")).wait(LONG).await.unwrap().unwrap();
+                let lock = session.acquire(key("1")).wait(LONG).await.unwrap().unwrap();
                 assert!(lock.token() > last);
                 last = lock.token();
                 assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);

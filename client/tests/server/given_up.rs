@@ -1,0 +1,299 @@
+//! Calls that are given up, by their caller or by the time limit, leave no statement running and no broken connection.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::Client;
+use volguard::{Builder, Cleanup, Error, UpdateOutcome, Volguard, sql};
+
+use crate::support::{Database, LEASE, LONG, MOMENT, Observer, key, named_direct, session, unique};
+
+/// A table of volumes of the test. One of its rows, 0, is locked by another transaction.
+struct Locked {
+    observer: Observer,
+    name: String,
+    table: String,
+    transaction: Client,
+}
+
+impl Locked {
+    async fn set() -> Locked {
+        let (observer, table) = (Observer::new().await, unique("volumes").replace('-', "_"));
+        let create = format!(
+            "CREATE TABLE {table} (id int PRIMARY KEY, size int NOT NULL DEFAULT 0); \
+             INSERT INTO {table} SELECT generate_series(0, 20)"
+        );
+        observer.run(&create).await;
+        let (transaction, connection) = crate::support::direct().connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let lock = format!("BEGIN; SELECT FROM {table} WHERE id = 0 FOR UPDATE");
+        transaction.batch_execute(&lock).await.unwrap();
+        Locked { observer, name: unique("app"), table, transaction }
+    }
+
+    /// Cancel requests don't get through a pooler.
+    fn client(&self) -> Builder {
+        named_direct(&self.name)
+    }
+
+    async fn grow(&self, volguard: &Volguard, id: i32) -> Result<UpdateOutcome, Error> {
+        grow(volguard, &self.table, id).await
+    }
+
+    async fn running(&self, text: &str) -> i64 {
+        self.observer.running(&self.name, text).await
+    }
+
+    async fn nothing_runs(&self) {
+        self.observer.until(0, async |_| self.running("").await).await;
+    }
+
+    /// Unlocks the row. Returns how many updates of it have been applied, or are then.
+    async fn unlock(&self) -> i64 {
+        self.transaction.batch_execute("COMMIT").await.unwrap();
+        sleep(MOMENT).await;
+        self.observer.number(&format!("SELECT size::bigint FROM {} WHERE id = 0", self.table), &[]).await
+    }
+}
+
+async fn grow(volguard: &Volguard, table: &str, id: i32) -> Result<UpdateOutcome, Error> {
+    let update = volguard.update(table).key("id", id);
+    update.set("size", volguard::update::column("size") + 1).await
+}
+
+/// All connections of the pool work.
+async fn is_sound(volguard: &Volguard, pool_size: usize) {
+    let mut all = Vec::new();
+    for _ in 0..pool_size {
+        all.push(volguard.connection().await.unwrap());
+    }
+    for connection in all {
+        let answer = timeout(LONG / 4, connection.query_typed("SELECT 1", &[])).await;
+        assert_eq!(answer.expect("it answers").unwrap()[0].get::<_, i32>(0), 1);
+    }
+}
+
+/// More callers give up than the pool has connections, again and again, for as long as the row is locked.
+#[tokio::test]
+async fn callers_that_give_up_take_no_connection_from_the_others() {
+    let locked = Locked::set().await;
+    let volguard = locked.client().pool_size(8).connect().await.unwrap();
+    let session = session(&volguard).await;
+    let lock = session.acquire(key("1")).await.unwrap().unwrap();
+    let end = Arc::new(AtomicBool::new(false));
+    let mut callers = JoinSet::new();
+    for _ in 0..6 {
+        let (volguard, table, end) = (volguard.clone(), locked.table.clone(), Arc::clone(&end));
+        callers.spawn(async move {
+            let mut given_up = 0;
+            while !end.load(Ordering::SeqCst) {
+                timeout(Duration::from_millis(200), grow(&volguard, &table, 0)).await.unwrap_err();
+                given_up += 1;
+            }
+            given_up
+        });
+    }
+    let mut others = JoinSet::new();
+    for id in 1..=10 {
+        let (volguard, table, end) = (volguard.clone(), locked.table.clone(), Arc::clone(&end));
+        others.spawn(async move {
+            let mut done = 0;
+            while !end.load(Ordering::SeqCst) {
+                let outcome = timeout(LONG / 4, grow(&volguard, &table, id)).await.expect("in time").unwrap();
+                assert!(outcome.is_updated());
+                done += 1;
+                sleep(Duration::from_millis(20)).await;
+            }
+            done
+        });
+    }
+    sleep(Duration::from_secs(4)).await;
+    assert!(timeout(LONG / 4, lock.release()).await.expect("in time").unwrap());
+    end.store(true, Ordering::SeqCst);
+    let given_up: i32 = callers.join_all().await.iter().sum();
+    let done: i32 = others.join_all().await.iter().sum();
+    assert!(given_up > 24 && done > 100, "{given_up} given up, {done} done");
+    locked.nothing_runs().await;
+    assert_eq!(locked.unlock().await, 0);
+    assert!(locked.grow(&volguard, 0).await.unwrap().is_updated());
+    is_sound(&volguard, 8).await;
+}
+
+#[tokio::test]
+async fn a_call_ends_at_its_time_limit_on_the_server_too() {
+    let locked = Locked::set().await;
+    let volguard = locked.client().time_limit(Duration::from_secs(1)).connect().await.unwrap();
+    let began = Instant::now();
+    let late = timeout(LONG, locked.grow(&volguard, 0)).await.unwrap().unwrap_err();
+    assert!(matches!(late, Error::NoReply) && late.is_retryable(), "{late}");
+    assert!((Duration::from_secs(1)..LONG / 2).contains(&began.elapsed()));
+    locked.nothing_runs().await;
+    assert_eq!(locked.unlock().await, 0);
+    assert!(locked.grow(&volguard, 0).await.unwrap().is_updated());
+}
+
+/// The time that an acquire is told to wait comes on top.
+#[tokio::test]
+async fn a_wait_is_no_part_of_the_time_limit() {
+    let volguard = named_direct(&unique("app")).time_limit(MOMENT).connect().await.unwrap();
+    let (one, two) = (session(&volguard).await, session(&volguard).await);
+    let held = one.acquire(key("1")).await.unwrap().unwrap();
+    let waiter = tokio::spawn(two.acquire(key("1")).wait(LONG).into_future());
+    sleep(MOMENT * 3).await;
+    held.release().await.unwrap();
+    assert!(waiter.await.unwrap().unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_pool_without_a_free_connection_is_told_in_time() {
+    let volguard = named_direct(&unique("app")).pool_size(2).time_limit(MOMENT).connect().await.unwrap();
+    let all = [volguard.connection().await.unwrap(), volguard.connection().await.unwrap()];
+    let refused = timeout(LONG / 4, volguard.cleanup(&Cleanup::default())).await.unwrap().unwrap_err();
+    assert!(matches!(refused, Error::PoolExhausted) && refused.is_retryable(), "{refused}");
+    drop(all);
+    is_sound(&volguard, 2).await;
+}
+
+/// A statement that the caller has sent by the driver, and has given up.
+#[tokio::test]
+async fn a_statement_that_was_left_running_ends_with_its_connection() {
+    let locked = Locked::set().await;
+    let volguard = locked.client().pool_size(2).connect().await.unwrap();
+    let wait = format!("UPDATE {} SET size = 100 WHERE id = 0", locked.table);
+    for _ in 0..3 {
+        let connection = volguard.connection().await.unwrap();
+        timeout(MOMENT, connection.batch_execute(&wait)).await.unwrap_err();
+        drop(connection);
+        is_sound(&volguard, 2).await;
+    }
+    locked.nothing_runs().await;
+    assert_eq!(locked.unlock().await, 0);
+    // A transaction that is dropped is rolled back, and its connection used again.
+    let pid = async |client: &Client| client.query_typed("SELECT pg_backend_pid()", &[]).await.unwrap()[0].get(0);
+    let mut pids: Vec<i32> = Vec::new();
+    for _ in 0..4 {
+        let mut connection = volguard.connection().await.unwrap();
+        pids.push(pid(&connection).await);
+        let transaction = connection.transaction().await.unwrap();
+        transaction.batch_execute(&wait).await.unwrap();
+    }
+    pids.sort_unstable();
+    pids.dedup();
+    assert!(pids.len() <= 2, "{pids:?}");
+    let size = format!("SELECT size::bigint FROM {} WHERE id = 0", locked.table);
+    assert_eq!(locked.observer.number(&size, &[]).await, 0);
+}
+
+/// In a database of its own, whose tables of locks and services another transaction locks.
+struct Blocked {
+    observer: Observer,
+    blocker: Client,
+    volguard: Volguard,
+    name: String,
+    _database: Database,
+}
+
+impl Blocked {
+    async fn new() -> Blocked {
+        let (database, name) = (Database::new().await, unique("app"));
+        let blocker = database.admin().await;
+        blocker.batch_execute("CREATE TABLE volumes (id text PRIMARY KEY, status text)").await.unwrap();
+        blocker.batch_execute("INSERT INTO volumes VALUES ('v', 'available')").await.unwrap();
+        let mut config = database.config();
+        config.application_name(&name);
+        let volguard = database.client().config(config).connect().await.unwrap();
+        let connection = volguard.connection().await.unwrap();
+        sql::track_resource(&connection, "volume", "volumes", "id", "status").await.unwrap();
+        let observer = Observer::of(&database.config()).await;
+        Blocked { observer, blocker, volguard, name, _database: database }
+    }
+
+    async fn block(&self) {
+        let lock = "BEGIN; LOCK volguard.workers, volguard.services, volumes IN ACCESS EXCLUSIVE MODE";
+        self.blocker.batch_execute(lock).await.unwrap();
+    }
+
+    async fn unblock(&self) {
+        self.blocker.batch_execute("COMMIT").await.unwrap();
+    }
+
+    async fn running(&self, verb: &str) -> i64 {
+        self.observer.running(&self.name, &format!("volguard.{verb}(")).await
+    }
+
+    /// Drops a call that is blocked on the server, where it ends.
+    async fn drop_blocked<T>(&self, verb: &'static str, call: impl Future<Output = T>) {
+        let arrived = self.observer.until(1, async |_| self.running(verb).await);
+        tokio::select! {
+            _ = call => panic!("{verb} is not blocked"),
+            () = arrived => {}
+        }
+        self.observer.until(0, async |_| self.running(verb).await).await;
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_call_of_any_verb_ends_on_the_server() {
+    let blocked = Blocked::new().await;
+    let volguard = &blocked.volguard;
+    let lease = Duration::from_secs(120);
+    let session = volguard.register(&unique("host"), "test").lease(lease).janitor(None).await.unwrap();
+    let lock = session.acquire(("volume", "1")).await.unwrap().unwrap();
+    blocked.block().await;
+    blocked.drop_blocked("set_status", lock.set_status(Some("busy"))).await;
+    blocked.drop_blocked("assert_held", lock.assert_held()).await;
+    blocked.drop_blocked("cleanup", volguard.cleanup(&Cleanup::default())).await;
+    let update = volguard.update("volumes").key("id", "v").set("status", "x");
+    blocked.drop_blocked("conditional_update", update.into_future()).await;
+    blocked.drop_blocked("acquire", session.acquire(("volume", "2")).wait(LONG).into_future()).await;
+    blocked.drop_blocked("acquire_all", session.acquire([("volume", "3"), ("volume", "4")]).into_future()).await;
+    blocked.drop_blocked("start_work", session.start_work("volume", "v").set("status", "x").into_future()).await;
+    let mut claims = session.claims();
+    blocked.drop_blocked("claim_cleanup", claims.try_next()).await;
+    let registration = volguard.register("host", "test");
+    blocked.drop_blocked("register_service", registration.into_future()).await;
+    // A verb that the caller has sent.
+    let by_hand = async {
+        let connection = volguard.connection().await.unwrap();
+        sql::assert_held(&connection, lock.token()).await
+    };
+    blocked.drop_blocked("assert_held", by_hand).await;
+    // A release goes on in the background, by one statement.
+    let release = lock.release();
+    tokio::select! {
+        _ = release => panic!("it is not blocked"),
+        () = blocked.observer.until(1, async |_| blocked.running("release").await) => {}
+    }
+    sleep(MOMENT).await;
+    assert_eq!(blocked.running("release").await, 1);
+    blocked.unblock().await;
+    blocked.observer.until(0, async |o| o.locks_of(&session).await).await;
+    blocked.observer.until(0, async |o| o.running(&blocked.name, "").await).await;
+    is_sound(volguard, 16).await;
+    let row = "SELECT count(*) FROM volumes WHERE status = 'available'";
+    assert_eq!(blocked.observer.number(row, &[]).await, 1);
+    const SERVICES: &str = "SELECT count(*) FROM volguard.service_status";
+    assert_eq!(blocked.observer.number(SERVICES, &[]).await, 1);
+    session.stop().await.unwrap();
+}
+
+/// Each try has a connection of its own.
+#[tokio::test]
+async fn heartbeats_that_are_blocked_do_not_pile_up() {
+    let blocked = Blocked::new().await;
+    let registration = blocked.volguard.register(&unique("host"), "test").janitor(None);
+    let session = registration.lease(LEASE).await.unwrap();
+    blocked.block().await;
+    let mut most = 0;
+    while !session.is_lost() {
+        most = most.max(blocked.running("heartbeat").await);
+        sleep(Duration::from_millis(20)).await;
+    }
+    // One that is being cancelled, and the next.
+    assert!((1..=2).contains(&most), "{most} at once");
+    blocked.observer.until(0, async |_| blocked.running("heartbeat").await).await;
+    blocked.unblock().await;
+}
