@@ -11,6 +11,7 @@ use std::time::Duration;
 use std::{env, io};
 
 use anyhow::{Context, bail, ensure};
+use tokio::task::JoinSet;
 use volguard::update::column;
 use volguard::{Claimed, Janitor, Key, Lock, Session, StartWork, StatementMode, Volguard, Work, WorkOutcome};
 use volguard_tests::scenario::{Ledger, Party, Sql, sqlstate};
@@ -189,7 +190,12 @@ impl Worker {
     async fn clean(&self, fenced: bool) -> anyhow::Result<String> {
         let sql = Arc::new(Sql::connect(&self.url).await?);
         let mut claims = self.session.claims().every(NO_WORK);
+        let mut repairs = JoinSet::new();
         let ended = loop {
+            // The rest is left to the others.
+            if repairs.len() >= REPAIRS {
+                repairs.join_next().await;
+            }
             let work = match claims.next().await {
                 Ok(Some(work)) => work,
                 Ok(None) => break "stopped".to_owned(),
@@ -197,7 +203,7 @@ impl Worker {
             };
             let sql = Arc::clone(&sql);
             // Dropped unless it is finished, which gives it back.
-            tokio::spawn(async move {
+            repairs.spawn(async move {
                 if let Ok(Ok(())) = work.run(repair(&sql, &work, fenced)).await {
                     work.finish_cleanup().await?;
                 }
@@ -208,6 +214,8 @@ impl Worker {
     }
 }
 
+/// How many volumes it repairs at once.
+const REPAIRS: usize = 2;
 /// The pause between two searches for work.
 const NO_WORK: Duration = Duration::from_millis(50);
 
