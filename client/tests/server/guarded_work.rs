@@ -178,3 +178,28 @@ async fn a_cancellation_token_needs_no_runtime() {
     std::thread::sleep(LEASE);
     assert!(tokens.iter().all(CancellationToken::is_cancelled));
 }
+
+/// A clone outlives the guard: what runs under it must not go on when others can get the lock.
+#[tokio::test]
+async fn work_under_a_clone_ends_with_the_release() {
+    let session = session(&connect().await).await;
+    for dropped in [false, true] {
+        let lock = session.acquire(key("1")).wait(LONG).await.unwrap().unwrap();
+        let held = volguard::Held::clone(&lock);
+        let (work, ended) = Work::new();
+        let running = tokio::spawn({
+            let held = held.clone();
+            async move { held.run(work.without_end()).await }
+        });
+        assert!(timeout(MOMENT, held.lost()).await.is_err());
+        match dropped {
+            false => assert!(lock.release().await.unwrap()),
+            true => drop(lock),
+        }
+        timeout(LONG / 4, running).await.expect("it ends").unwrap().unwrap_err();
+        assert!(ended.get().is_some());
+        assert!(held.is_lost());
+        timeout(LONG / 4, held.lost()).await.expect("it is lost");
+        held.run(async { unreachable!() as () }).await.unwrap_err();
+    }
+}
