@@ -1,10 +1,12 @@
 //! How the server's errors are sorted.
 
 use std::error::Error as _;
+use std::time::Duration;
 
-use volguard::{Error, Volguard};
+use tokio::time::sleep;
+use volguard::{Error, Janitor, Volguard};
 
-use crate::support::{client, code, connect, key, session};
+use crate::support::{MOMENT, client, code, connect, key, session, unique};
 
 /// The error that a statement raising this SQLSTATE fails with.
 async fn raised(code: &str) -> Error {
@@ -78,7 +80,7 @@ async fn no_error_shows_a_part_of_a_password() {
         "host=127.0.0.1 port=1 user=u dbname=x password='aSecret7",
         "host=127.0.0.1 port=1 user=u dbname=x password=Secret7",
     ] {
-        let builder = Volguard::builder().url(url).connect_timeout(std::time::Duration::from_millis(300));
+        let builder = Volguard::builder().url(url).connect_timeout(MOMENT);
         let mut told = format!("{builder:?}");
         match builder.lazy() {
             Ok(volguard) => {
@@ -88,26 +90,25 @@ async fn no_error_shows_a_part_of_a_password() {
             }
             Err(error) => told += &format!(" {error} {error:?}"),
         }
-        println!("{url}: {told}");
         assert!(!told.contains("Secret7"), "{url}: {told}");
     }
 }
 
 #[tokio::test]
 async fn times_without_an_end_are_times_too() {
-    let all = std::time::Duration::MAX;
+    let all = Duration::MAX;
     let volguard = client().time_limit(all).connect_timeout(all).connect().await.unwrap();
-    let session = session(&volguard).await;
-    let lock = session.acquire(key("1")).wait(all).await.unwrap().unwrap();
-    assert!(session.acquire(key("1")).wait(std::time::Duration::from_millis(50)).await.unwrap().is_none());
-    let other = crate::support::session(&volguard).await;
-    assert!(other.acquire(key("1")).wait(std::time::Duration::from_millis(50)).await.unwrap().is_none());
+    let one = session(&volguard).await;
+    let lock = one.acquire(key("1")).wait(all).await.unwrap().unwrap();
+    assert!(one.acquire(key("1")).wait(MOMENT / 6).await.unwrap().is_none());
+    let other = session(&volguard).await;
+    assert!(other.acquire(key("1")).wait(MOMENT / 6).await.unwrap().is_none());
     let waiting = tokio::spawn(other.acquire(key("1")).wait(all).into_future());
-    tokio::time::sleep(crate::support::MOMENT).await;
+    sleep(MOMENT).await;
     assert!(lock.release().await.unwrap());
     assert!(waiting.await.unwrap().unwrap().unwrap().release().await.unwrap());
-    session.stop().await.unwrap();
-    let janitor = volguard::Janitor::every(all);
-    let registration = volguard.register(&crate::support::unique("host"), "test").janitor(janitor);
+    one.stop().await.unwrap();
+    let janitor = Janitor::every(all);
+    let registration = volguard.register(&unique("host"), "test").janitor(janitor);
     registration.await.unwrap().stop().await.unwrap();
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use tokio::time::timeout;
-use volguard::{CancellationToken, Error, Loss, Session};
+use volguard::{CancellationToken, Error, Held, Loss, Session};
 
 use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, key, session, unique};
 
@@ -185,7 +185,7 @@ async fn work_under_a_clone_ends_with_the_release() {
     let session = session(&connect().await).await;
     for dropped in [false, true] {
         let lock = session.acquire(key("1")).wait(LONG).await.unwrap().unwrap();
-        let held = volguard::Held::clone(&lock);
+        let held = Held::clone(&lock);
         let (work, ended) = Work::new();
         let running = tokio::spawn({
             let held = held.clone();
@@ -197,6 +197,7 @@ async fn work_under_a_clone_ends_with_the_release() {
             true => drop(lock),
         }
         timeout(LONG / 4, running).await.expect("it ends").unwrap().unwrap_err();
+        assert_eq!(held.loss(), Some(Loss::Released));
         assert!(ended.get().is_some());
         assert!(held.is_lost());
         timeout(LONG / 4, held.lost()).await.expect("it is lost");

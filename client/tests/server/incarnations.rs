@@ -1,6 +1,8 @@
 //! A process continues under a new service when its session is lost.
 
 use std::future::pending;
+use std::time::Duration;
+
 use tokio::time::timeout;
 use volguard::{Error, Loss};
 
@@ -152,7 +154,7 @@ async fn a_registration_that_was_dropped_is_followed_by_another() {
         _ = incarnations.next() => panic!("too fast"),
         () = observer.until(1, async |o| o.number(UP, &[&host]).await) => {}
     }
-    proxy.delay_replies(std::time::Duration::ZERO);
+    proxy.delay_replies(Duration::ZERO);
     let second = timeout(LONG, incarnations.next()).await.unwrap();
     assert!(!second.unwrap().unwrap().is_lost());
 }

@@ -51,13 +51,13 @@ async fn an_aborted_transaction_fails_no_verb() {
 async fn settings_of_a_caller_reach_no_verb() {
     let volguard = small(&unique("app")).await;
     let session = session(&volguard).await;
+    let other = crate::support::session(&volguard).await;
     leave(&volguard, "SET default_transaction_read_only = on").await;
     let lock = session.acquire(key("1")).await.unwrap().unwrap();
     leave(&volguard, "SET ROLE pg_monitor").await;
     lock.assert_held().await.unwrap();
     leave(&volguard, "SET statement_timeout = '50ms'").await;
-    let elsewhere = crate::support::session(&volguard).await;
-    let late = elsewhere.acquire(key("1")).wait(MOMENT).await;
+    let late = other.acquire(key("1")).wait(MOMENT).await;
     assert!(late.unwrap().is_none());
     leave(&volguard, "LISTEN something; CREATE TEMP TABLE left_behind (); SELECT pg_advisory_lock(4711, 1)").await;
     for _ in 0..2 {
