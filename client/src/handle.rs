@@ -76,8 +76,9 @@ impl Volguard {
     ///
     /// # Cancel safety
     /// Nothing is taken from the pool when the future is dropped. The connection itself goes back to the pool once the
-    /// server has answered all that was sent on it. If a statement of the caller still runs a second later, it is
-    /// cancelled and the connection closed.
+    /// server has answered all that was sent on it, with its settings, temporary tables and session locks reset. If a
+    /// statement of the caller still runs a second later, it is cancelled and the connection closed; so is one with an
+    /// open transaction, which is rolled back.
     pub async fn connection(&self) -> Result<Connection, Error> {
         match timeout(self.inner.time_limit, self.inner.pool.get()).await {
             Ok(Ok(wire)) => Ok(Connection::new(wire, self.clone())),

@@ -18,6 +18,9 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Used for a longer one, which the clock may not be able to count.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// How long one call may take.
 const LIMIT: Duration = Duration::from_secs(600);
 
@@ -55,7 +58,7 @@ pub struct Janitor {
 impl Janitor {
     /// A janitor with this interval, a tenth of a second at the shortest. The default is 10 seconds.
     pub fn every(interval: Duration) -> Janitor {
-        Janitor { interval: interval.max(SHORTEST_INTERVAL), report: None }
+        Janitor { interval: interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL), report: None }
     }
 
     /// Sets a callback for each call that cleaned something, and for each call that failed. `tracing` gets both as well:

@@ -17,6 +17,7 @@ mod loss;
 mod outcome;
 mod queue;
 mod reaper;
+mod requests;
 mod row;
 mod session;
 pub mod sql;

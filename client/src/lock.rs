@@ -37,7 +37,8 @@ impl Guard {
     /// The server has answered the end: the next task in the queue of this process gets its turn.
     pub(crate) fn end(&mut self) {
         self.on_drop = OnDrop::Nothing;
-        self.places.clear();
+        self.held.over().cancel();
+        self.places = Places::default();
     }
 }
 

@@ -17,4 +17,7 @@ pub enum Loss {
     /// resource.
     #[error("the server says that the token is not held")]
     TokenNotHeld,
+    /// This lock was released by this process, or its guard was ended or dropped.
+    #[error("the lock was released")]
+    Released,
 }

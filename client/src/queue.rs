@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::key::Name;
+use crate::requests::InUse;
 
 /// The queues of all keys that this session holds or wants.
 #[derive(Debug, Default)]
@@ -24,8 +25,12 @@ pub(crate) struct Place {
     _ticket: Ticket,
 }
 
-/// The heads of several queues.
-pub(crate) type Places = HashMap<Arc<Name>, Place>;
+/// The heads of several queues, and the id of the request that has them.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    _heads: HashMap<Arc<Name>, Place>,
+    pub(crate) request: Option<InUse>,
+}
 
 /// A place in a key's queue, as its head or behind.
 #[derive(Debug)]
@@ -54,19 +59,25 @@ impl Lines {
         Some(Place { _permit: permit, _ticket: ticket })
     }
 
-    /// Joins the queues of all these keys and resolves as the head of each.
+    /// Joins the queues of all these keys and resolves as the head of each. While it waits it is the head of none: the
+    /// task that it waits for may want one of the others.
     /// *Cancel safety:* A dropped future has left all of them.
     pub(crate) async fn join_all(self: &Arc<Self>, keys: &[Arc<Name>]) -> Places {
-        let mut places = Places::with_capacity(keys.len());
-        for key in in_order(keys) {
-            places.insert(Arc::clone(key), self.join(key).await);
+        let keys = in_order(keys);
+        let mut next = keys.first().copied();
+        while let Some(first) = next {
+            let mut heads = HashMap::from([(Arc::clone(first), self.join(first).await)]);
+            next = keys.iter().copied().filter(|key| *key != first).find(|key| {
+                let place = self.try_join(key);
+                let busy = place.is_none();
+                heads.extend(place.map(|place| (Arc::clone(key), place)));
+                busy
+            });
+            if next.is_none() {
+                return Places { _heads: heads, request: None };
+            }
         }
-        places
-    }
-
-    /// The head of all the queues, if no task holds or wants any of the keys.
-    pub(crate) fn try_join_all(self: &Arc<Self>, keys: &[Arc<Name>]) -> Option<Places> {
-        in_order(keys).into_iter().map(|key| Some((Arc::clone(key), self.try_join(key)?))).collect()
+        Places::default()
     }
 
     fn ticket(self: &Arc<Self>, key: &Arc<Name>) -> (Ticket, Arc<Semaphore>) {
@@ -81,7 +92,7 @@ impl Lines {
     }
 }
 
-/// The order in which all tasks join several queues, so that no two wait for each other; each queue once.
+/// The order in which tasks join several queues; each queue once.
 fn in_order(keys: &[Arc<Name>]) -> Vec<&Arc<Name>> {
     let mut keys: Vec<_> = keys.iter().collect();
     keys.sort();
@@ -162,11 +173,15 @@ mod tests {
         let lines = Arc::new(Lines::default());
         let busy = lines.try_join(&key("2")).unwrap();
         let wanted = ["3", "1", "2", "3"].map(key);
-        assert!(lines.try_join_all(&wanted).is_none());
-        assert_eq!(left(&lines), 1);
+        let waiting = tokio::spawn({
+            let (lines, wanted) = (Arc::clone(&lines), wanted.clone());
+            async move { lines.join_all(&wanted).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(["1", "3"].map(key).iter().all(|key| lines.try_join(key).is_some()));
         drop(busy);
-        let places = lines.try_join_all(&wanted).unwrap();
-        assert_eq!(places.len(), 3);
+        let _places = waiting.await.unwrap();
+        assert_eq!(left(&lines), 3);
         assert!(["1", "2", "3"].map(key).iter().all(|key| lines.try_join(key).is_none()));
     }
 

@@ -10,7 +10,6 @@ use uuid::Uuid;
 use crate::backoff::pauses;
 use crate::error::Error;
 use crate::handle::Wire;
-use crate::key::Name;
 use crate::queue::Places;
 use crate::sql;
 use crate::state::Core;
@@ -74,8 +73,7 @@ pub(crate) async fn abandon(core: &Core, tokens: &[i64]) -> Result<u64, Error> {
 /// What a request may have left: its answer was lost, or not waited for.
 pub(crate) struct Unsettled {
     pub(crate) request_id: Uuid,
-    pub(crate) names: Vec<Arc<Name>>,
-    /// Its places in the queues of this process; `None` while its locks are held.
+    /// Its places in the queues of this process, kept for the first try; `None` while its locks are held.
     pub(crate) places: Option<Places>,
     /// From then on no statement of it can be under way on the server any more, but for the one that is `running`: the
     /// connection, and when that is over.
@@ -83,12 +81,15 @@ pub(crate) struct Unsettled {
     pub(crate) running: Option<(Wire, Instant)>,
 }
 
-/// Gives back in the background what a request has taken, however late it takes it. A later request with the same id
-/// goes first: it gets what this one has taken.
+/// Gives back in the background what a request has taken, however late it takes it. A later request or a guard with the
+/// same id goes first: it gets what this one has taken.
 pub(crate) fn settle(core: &Arc<Core>, unsettled: Unsettled) {
     let this = Arc::clone(core);
     let task = async move {
-        let Unsettled { request_id, names, mut places, mut until, running } = unsettled;
+        let Unsettled { request_id, mut places, mut until, running } = unsettled;
+        if let Some(places) = &mut places {
+            places.request = None;
+        }
         if let Some((wire, over)) = running {
             let patience = over.saturating_duration_since(Instant::now());
             if !this.volguard.server().give_up(wire, patience).await {
@@ -96,21 +97,20 @@ pub(crate) fn settle(core: &Arc<Core>, unsettled: Unsettled) {
             }
         }
         for pause in pauses() {
-            // A task of this process that holds or wants a key goes first.
-            while places.is_none() {
-                this.pause(pause).await;
-                if this.lease.check().is_err() {
-                    return;
+            if let Some(_settling) = this.requests.try_settle(request_id) {
+                let over = until <= Instant::now();
+                match release_request(&this, request_id).await {
+                    Ok(()) if over => return,
+                    Ok(()) => {}
+                    Err(error) => this.heed(&error),
                 }
-                places = this.lines.try_join_all(&names);
             }
-            let over = until <= Instant::now();
-            match release_request(&this, request_id).await {
-                Ok(()) if over => return,
-                Ok(()) => {}
-                Err(error) => this.heed(&error),
+            // Others that want the keys need not wait for a server that can't be reached.
+            drop(places.take());
+            this.pause(pause).await;
+            if this.lease.check().is_err() {
+                return;
             }
-            places = None;
         }
     };
     core.tasks.spawn_on(task, &core.runtime);

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
 
 use super::request::{Granted, Refused, Request};
 use crate::backoff::pauses;
 use crate::error::Error;
 use crate::handle::Connection;
+use crate::key::Name;
 use crate::lock::Guard;
 use crate::queue::Places;
 use crate::reaper::{self, GRACE, OnDrop, Unsettled};
@@ -18,7 +20,7 @@ use crate::session::Session;
 use crate::state::Core;
 use crate::telemetry;
 
-/// Used for a wait longer than the clock can count.
+/// Used for a longer wait, which the clock may not be able to count.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// Sends the request, and returns what it gets.
@@ -29,13 +31,13 @@ pub(crate) async fn ask(
     on_drop: OnDrop,
 ) -> Result<Result<(Guard, UpdatedRow), Refused>, Error> {
     let began = Instant::now();
-    let deadline = began.checked_add(wait).unwrap_or(began + FOREVER);
+    let deadline = began + wait.min(FOREVER);
     let core = Arc::clone(session.core());
     let names = request.names();
     core.lease.check()?;
     let places = tokio::select! {
         biased;
-        places = core.lines.join_all(&names) => places,
+        places = places(&core, &names, request.id) => places,
         loss = core.lease.lost() => return Err(loss.into()),
         () = sleep_until(deadline) => return Ok(Err(Refused::NotFree)),
     };
@@ -57,6 +59,12 @@ pub(crate) async fn ask(
             Ok(Ok((guard, row)))
         }
     }
+}
+
+async fn places(core: &Core, names: &[Arc<Name>], request_id: Uuid) -> Places {
+    let mut places = core.lines.join_all(names).await;
+    places.request = Some(core.requests.begin(request_id).await);
+    places
 }
 
 /// A request at the head of its queues in this process. If it is dropped while its outcome is unknown, the session
@@ -163,8 +171,8 @@ impl Flight {
             return;
         }
         let running = self.running.take().map(|(connection, over)| (connection.take(), over));
-        let (request_id, names) = (self.request.id, self.request.names());
-        reaper::settle(&self.core, Unsettled { request_id, names, places, until, running });
+        let request_id = self.request.id;
+        reaper::settle(&self.core, Unsettled { request_id, places, until, running });
     }
 }
 

@@ -137,7 +137,7 @@ struct Doubt {
 impl Drop for Doubt {
     fn drop(&mut self) {
         let Some(request_id) = self.request_id else { return };
-        let (names, places, until, running) = (Vec::new(), None, Instant::now() + GRACE, None);
-        reaper::settle(&self.core, Unsettled { request_id, names, places, until, running });
+        let until = Instant::now() + GRACE;
+        reaper::settle(&self.core, Unsettled { request_id, places: None, until, running: None });
     }
 }

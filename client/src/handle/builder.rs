@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use tokio::sync::Semaphore;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Config, NoTls, Socket};
 
@@ -15,6 +15,9 @@ use super::{Inner, Volguard, environment};
 use crate::error::Error;
 use crate::sql;
 use crate::statement_mode::StatementMode;
+
+/// Used for a longer time, which the clock may not be able to count.
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// Settings of a [`Volguard`].
 ///
@@ -170,16 +173,22 @@ impl Builder {
         if self.connect_timeout.is_zero() || self.time_limit.is_zero() {
             return refuse("a time limit of zero".to_owned());
         }
+        // Most likely a part of the password, which no message may show.
+        let with_at = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+        if config.get_hosts().iter().any(with_at) {
+            return refuse("a host name has an `@` in it; in a user name or password, write `%40`".to_owned());
+        }
         if config.get_ssl_mode() == SslMode::Require && self.tls.is_none() {
             return refuse("`sslmode` requires TLS: pass a connector to `Builder::tls`".to_owned());
         }
         let tls = self.tls.unwrap_or_else(|| Arc::new(NoTls));
-        let (mode, connect_timeout) = (self.statement_mode, self.connect_timeout);
+        let (mode, connect_timeout) = (self.statement_mode, self.connect_timeout.min(FOREVER));
+        let time_limit = self.time_limit.min(FOREVER);
         let server = Arc::new(Server { config, tls, mode, connect_timeout });
         let pool = Pool::builder(Manager(Arc::clone(&server))).max_size(self.pool_size).build();
         let pool = pool.map_err(|error| Error::Configuration(error.to_string()))?;
         let waiters = Arc::new(Semaphore::new(max_waiters));
-        Ok(Volguard { inner: Arc::new(Inner { pool, server, waiters, time_limit: self.time_limit }) })
+        Ok(Volguard { inner: Arc::new(Inner { pool, server, waiters, time_limit }) })
     }
 
     /// The configuration, with the timeouts that detect a half-open connection.
@@ -188,7 +197,7 @@ impl Builder {
         let mut config = match (&self.config, &self.url) {
             (Some(config), _) => config.clone(),
             (None, Some(url)) => {
-                let mut config: Config = url.parse().map_err(|e| Error::Configuration(Error::from(e).to_string()))?;
+                let mut config: Config = url.parse().map_err(|e| unusable(url, &Error::from(e)))?;
                 environment::complete(&mut config, variable)?;
                 config
             }
@@ -206,6 +215,15 @@ impl Builder {
         }
         Ok(config)
     }
+}
+
+/// What is wrong with a connection string, without any part of a password that was not quoted or escaped.
+fn unusable(url: &str, error: &Error) -> Error {
+    let told = error.to_string();
+    Error::Configuration(match told.split_once("unknown option") {
+        Some((before, _)) if url.contains("password") => format!("{before}unknown option (is the password quoted?)"),
+        _ => told,
+    })
 }
 
 /// Before 1.0 each minor version may change the interface.

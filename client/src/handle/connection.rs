@@ -22,8 +22,8 @@ type Pooled = Object<Manager>;
 /// How long a statement that was given up may take to end before its connection is closed all the same.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a connection that the caller had may be busy with the end of a transaction before its statement counts as
-/// left running.
+/// How long a connection that the caller had may be busy with the end of a transaction, and be cleaned, before its
+/// statement counts as left running.
 const IDLE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A connection of the pool, to which it returns when it is dropped. Made by [`Volguard::connection`].
@@ -89,7 +89,7 @@ impl Drop for Connection {
             runtime.spawn(async move { server.give_up(wire, PATIENCE).await });
         } else if pooled.lent.load(Ordering::Relaxed) {
             runtime.spawn(async move {
-                if pooled.becomes_idle(IDLE_WITHIN).await {
+                if pooled.cleaned(IDLE_WITHIN).await {
                     pooled.lent.store(false, Ordering::Relaxed);
                 } else {
                     server.give_up(Object::take(pooled), PATIENCE).await;

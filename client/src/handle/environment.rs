@@ -36,8 +36,19 @@ pub(super) fn config(variable: impl Fn(&str) -> Option<String>) -> Result<Config
 
 /// Fills in what a connection string lacks.
 pub(super) fn complete(config: &mut Config, variable: impl Fn(&str) -> Option<String>) -> Result<(), Error> {
-    let environment = self::config(variable)?;
-    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+    let no_host = config.get_hosts().is_empty() && config.get_hostaddrs().is_empty();
+    let lacks = |name: &str| match name {
+        "PGHOST" | "PGHOSTADDR" => no_host,
+        "PGPORT" => no_host && config.get_ports().is_empty(),
+        "PGUSER" => config.get_user().is_none(),
+        "PGPASSWORD" => config.get_password().is_none(),
+        "PGDATABASE" => config.get_dbname().is_none(),
+        "PGAPPNAME" => config.get_application_name().is_none(),
+        _ => false,
+    };
+    // The others are not even read: one that can't be used is no reason to fail.
+    let environment = self::config(|name| variable(name).filter(|_| lacks(name)))?;
+    if no_host {
         for host in environment.get_hosts() {
             match host {
                 tokio_postgres::config::Host::Tcp(name) => config.host(name),
@@ -98,5 +109,16 @@ mod tests {
         assert_eq!(config.get_hosts(), [Host::Tcp("other".to_owned())]);
         assert_eq!((config.get_user(), config.get_password()), (Some("me"), Some(&b"secret"[..])));
         assert!(config.get_ports().is_empty());
+    }
+
+    #[test]
+    fn a_variable_that_is_not_used_is_not_read() {
+        let url = "host=other port=1 user=me password=p dbname=d sslmode=require";
+        for broken in ["PGSSLMODE", "PGTARGETSESSIONATTRS", "PGPORT", "PGHOSTADDR"] {
+            let variable = |name: &str| (name == broken).then(|| "verify-full".to_owned());
+            let mut config: Config = url.parse().unwrap();
+            complete(&mut config, variable).unwrap();
+            assert!(super::config(variable).is_err());
+        }
     }
 }

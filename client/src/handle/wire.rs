@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{CancelToken, Client, Config, Row, Socket};
+use tokio_postgres::{CancelToken, Client, Config, Row, SimpleQueryMessage, Socket};
 
 use super::hosts;
 use crate::error::Error;
@@ -33,9 +33,9 @@ pub(crate) struct Wire {
     task: JoinHandle<()>,
     mode: StatementMode,
     prepared: Mutex<HashMap<&'static str, tokio_postgres::Statement>>,
-    /// A statement is under way, or was given up.
-    busy: AtomicBool,
-    /// The caller had it, and may have left a statement running.
+    /// How many statements are under way, or were given up.
+    busy: AtomicUsize,
+    /// The caller had it, and may have left a statement running, a transaction open, or settings.
     pub(super) lent: AtomicBool,
 }
 
@@ -53,12 +53,26 @@ impl Wire {
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Relaxed)
+        self.busy.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether the server answers in time, and so nothing is under way any more.
-    pub(super) async fn becomes_idle(&self, limit: Duration) -> bool {
-        matches!(timeout(limit, self.client.simple_query("")).await, Ok(Ok(_)))
+    /// Makes it as new for its next user, after a caller had it. Fails if it is not idle in time, because a statement or
+    /// a transaction was left open.
+    pub(super) async fn cleaned(&self, limit: Duration) -> bool {
+        // A transaction began earlier than the statement, unless the statement is all of it.
+        const IS_IDLE: &str = "SELECT pg_catalog.now() OPERATOR(pg_catalog.=) pg_catalog.statement_timestamp()";
+        // What DISCARD ALL does, but for prepared statements.
+        const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; \
+                             DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all()";
+        let cleaning = async {
+            let is_idle = self.client.simple_query(IS_IDLE).await?;
+            let is_idle = is_idle.iter().any(|m| matches!(m, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
+            if is_idle {
+                self.client.batch_execute(RESET).await?;
+            }
+            Ok::<bool, tokio_postgres::Error>(is_idle)
+        };
+        matches!(timeout(limit, cleaning).await, Ok(Ok(true)))
     }
 
     async fn prepared(
@@ -94,9 +108,9 @@ impl sealed::Sealed for Wire {}
 
 impl Executor for Wire {
     async fn rows(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
-        self.busy.store(true, Ordering::Relaxed);
+        self.busy.fetch_add(1, Ordering::Relaxed);
         let answer = self.send(statement, params).await;
-        self.busy.store(false, Ordering::Relaxed);
+        self.busy.fetch_sub(1, Ordering::Relaxed);
         answer
     }
 }
@@ -126,9 +140,9 @@ impl Server {
     /// Connects to the first server that answers, all within the limit if there is one.
     pub(super) async fn connect(&self, limit: Option<Duration>) -> Result<Wire, Error> {
         let servers = u32::try_from(hosts::count(&self.config).max(1)).unwrap_or(u32::MAX);
-        let each = limit.map_or(self.connect_timeout, |limit| self.connect_timeout.min(limit / servers));
-        let (client, task) = hosts::connect(&self.config, &*self.tls, each).await?;
-        let (busy, lent) = (AtomicBool::new(false), AtomicBool::new(false));
+        let share = limit.map(|limit| limit / servers);
+        let (client, task) = hosts::connect(&self.config, &*self.tls, self.connect_timeout, share).await?;
+        let (busy, lent) = (AtomicUsize::new(0), AtomicBool::new(false));
         Ok(Wire { client, task, mode: self.mode, prepared: Mutex::default(), busy, lent })
     }
 
@@ -179,10 +193,10 @@ impl managed::Manager for Manager {
     }
 
     async fn recycle(&self, wire: &mut Wire, _: &Metrics) -> RecycleResult<Error> {
-        let idle = !wire.lent.swap(false, Ordering::Relaxed) || wire.becomes_idle(self.0.connect_timeout).await;
+        let idle = !wire.lent.swap(false, Ordering::Relaxed) || wire.cleaned(self.0.connect_timeout).await;
         match idle && !wire.is_closed() {
             true => Ok(()),
-            false => Err(RecycleError::message("closed, or busy with a statement that was left running")),
+            false => Err(RecycleError::message("closed, or left with a statement running or a transaction open")),
         }
     }
 }

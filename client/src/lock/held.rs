@@ -82,8 +82,8 @@ impl Held {
         self.state.request_id
     }
 
-    /// Resolves with the reason when the lock can't be relied on any more: its session is lost, or the server has said
-    /// that the token is not held. At once, if that is already so.
+    /// Resolves with the reason when the lock can't be relied on any more: its session is lost, the server has said that
+    /// the token is not held, or the guard was released, ended or dropped. At once, if that is already so.
     /// *Cancel safety:* May be dropped and called again at will.
     pub async fn lost(&self) -> Loss {
         let mut gone = self.state.gone.subscribe();
@@ -91,6 +91,7 @@ impl Held {
             loss = self.state.session.lost() => loss,
             // The sender lives as long as this value.
             _ = gone.wait_for(|gone| *gone) => Loss::TokenNotHeld,
+            () = self.over().cancelled() => self.loss().unwrap_or(Loss::Released),
         }
     }
 
@@ -101,7 +102,9 @@ impl Held {
 
     /// Why the lock can't be relied on any more, if it can't.
     pub fn loss(&self) -> Option<Loss> {
-        self.state.session.loss().or_else(|| self.state.gone.borrow().then_some(Loss::TokenNotHeld))
+        let gone = || self.state.gone.borrow().then_some(Loss::TokenNotHeld);
+        let released = || self.over().is_cancelled().then_some(Loss::Released);
+        self.state.session.loss().or_else(gone).or_else(released)
     }
 
     /// Cancelled when the lock is lost, by a thread that doesn't depend on the runtime, and before the lock is released
@@ -130,6 +133,9 @@ impl Held {
     /// is lost, even if the runtime's timers are late. A result is returned only if the lock was not lost by then.
     /// Neither [`Session::stop`] nor a new incarnation ([`Incarnations`](crate::Incarnations)) frees the lock before
     /// `work` has been dropped.
+    ///
+    /// Of a clone that outlives its guard, `work` ends with the guard, too: at its next step, for which the release does
+    /// not wait. So release the lock after `run` and not within it.
     ///
     /// Only `work` itself is ended, not the tasks and threads that it has started, nor the requests that it has sent.
     /// Give those the [`cancellation_token`](Self::cancellation_token) or the fencing [`token`](Self::token). A step that

@@ -34,11 +34,13 @@ use crate::state::Core;
 pub struct Incarnations {
     registration: Registration,
     current: Option<Arc<Core>>,
+    /// The service that this process has registered last, as far as it knows.
+    registered: Option<i64>,
 }
 
 impl Incarnations {
     pub(super) fn new(registration: Registration) -> Incarnations {
-        Incarnations { registration, current: None }
+        Incarnations { registration, current: None, registered: None }
     }
 
     /// Waits until the session that it returned last is lost, and registers again. Returns `None` if that session was
@@ -56,7 +58,6 @@ impl Incarnations {
     /// *Cancel safety:* As [`Volguard::register`](crate::Volguard::register). No incarnation is returned twice. One
     /// whose registration was under way is fenced by the next.
     pub async fn next(&mut self) -> Result<Option<Session>, Error> {
-        let mut previous = None;
         if let Some(core) = self.current.clone() {
             let loss = core.lease.lost().await;
             core.guarded.none_left().await;
@@ -66,11 +67,10 @@ impl Incarnations {
             tracing::info!(service_id = core.service_id, %loss, "registering again");
             // Idle connections of the pool have been silent for a lease: they may be dead, unnoticed by the pool.
             self.registration.volguard().drop_idle();
-            previous = Some(core.service_id);
         }
         let mut told = false;
         for pause in pauses() {
-            match self.registration.clone().begin_after(previous).await {
+            match self.registration.clone().begin_after(&mut self.registered).await {
                 Ok(session) => {
                     self.current = Some(Arc::clone(session.core()));
                     return Ok(Some(session));

@@ -97,23 +97,25 @@ impl Registration {
         &self.volguard
     }
 
-    /// Registers, unless a later incarnation than `previous` lives.
-    pub(super) async fn begin_after(self, previous: Option<i64>) -> Result<Session, Error> {
+    /// Registers, unless a later incarnation than `previous` lives. `previous` is the new service as soon as that is known,
+    /// also if the future is dropped or fails after that.
+    pub(super) async fn begin_after(self, previous: &mut Option<i64>) -> Result<Session, Error> {
         let limit = self.volguard.time_limit();
         timeout(limit, self.begin(previous)).await.unwrap_or(Err(Error::NoReply))
     }
 
-    async fn begin(self, previous: Option<i64>) -> Result<Session, Error> {
+    async fn begin(self, previous: &mut Option<i64>) -> Result<Session, Error> {
         let Registration { volguard, host, binary_name, cluster, lease, details, janitor } = self;
         let details = details.transpose();
         let details = details.map_err(|problem| Error::InvalidDocument { column: "details".to_owned(), problem })?;
         let wire = volguard.open(volguard.time_limit()).await?;
         if let Some(previous) = previous {
-            let later = sql::later_incarnation(&*wire, previous, &host, &binary_name, cluster.as_deref()).await?;
+            let later = sql::later_incarnation(&*wire, *previous, &host, &binary_name, cluster.as_deref()).await?;
             later.map_or(Ok(()), |service_id| Err(Error::Superseded { service_id }))?;
         }
         let call = sql::register_service(&*wire, &host, &binary_name, cluster.as_deref(), lease, details.as_deref());
         let service_id = telemetry::observed("register_service", call).await?;
+        *previous = Some(service_id);
 
         // The first heartbeat returns the lease that the server has chosen.
         let sent_at = Moment::now();
@@ -141,6 +143,6 @@ impl IntoFuture for Registration {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.begin_after(None))
+        Box::pin(async move { self.begin_after(&mut None).await })
     }
 }

@@ -68,7 +68,8 @@ pub async fn reconcile(client: &impl Executor, service_id: i64, tokens: &[i64]) 
     count(&client.row(&SQL, &[&service_id, &tokens]).await?)
 }
 
-/// A living service with the same names that was registered later.
+/// A living service with the same names that was registered later. It has sent a heartbeat since: one that has not was
+/// made by a registration whose answer was lost or not waited for, most likely of this process.
 pub(crate) async fn later_incarnation(
     client: &impl Executor,
     service_id: i64,
@@ -80,7 +81,7 @@ pub(crate) async fn later_incarnation(
         "SELECT pg_catalog.max(service_id) FROM volguard.service_status \
          WHERE service_id OPERATOR(pg_catalog.>) $1 AND host OPERATOR(pg_catalog.=) $2 \
          AND binary_name OPERATOR(pg_catalog.=) $3 AND cluster OPERATOR(pg_catalog.=) coalesce($4, 'default') \
-         AND state OPERATOR(pg_catalog.=) 'up'"
+         AND state OPERATOR(pg_catalog.=) 'up' AND heartbeat_at OPERATOR(pg_catalog.>) registered_at"
         (INT8, TEXT, TEXT, TEXT)
     }
     Ok(client.row(&SQL, &[&service_id, &host, &binary_name, &cluster]).await?.try_get(0)?)

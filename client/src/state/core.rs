@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::handle::Volguard;
 use crate::loss::Loss;
 use crate::queue::Lines;
+use crate::requests::Requests;
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -19,6 +20,7 @@ pub(crate) struct Core {
     pub(crate) service_id: i64,
     pub(crate) lease: Arc<Lease>,
     pub(crate) lines: Arc<Lines>,
+    pub(crate) requests: Arc<Requests>,
     pub(crate) guarded: Guarded,
     /// Wakes the heartbeat before its time.
     pub(crate) beat_now: Notify,
@@ -36,6 +38,7 @@ impl Core {
             service_id,
             lease,
             lines: Arc::default(),
+            requests: Arc::default(),
             guarded: Guarded::default(),
             beat_now: Notify::new(),
             tasks: TaskTracker::new(),

@@ -44,8 +44,9 @@ impl Guarded {
                 return Poll::Pending;
             };
             Poll::Ready(match verdict() {
+                // By `work` itself, as its last step.
+                Some(Loss::Released) | None => Ok(output),
                 Some(loss) => Err(loss),
-                None => Ok(output),
             })
         })
         .await

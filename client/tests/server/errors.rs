@@ -1,10 +1,12 @@
 //! How the server's errors are sorted.
 
 use std::error::Error as _;
+use std::time::Duration;
 
-use volguard::Error;
+use tokio::time::sleep;
+use volguard::{Error, Janitor, Volguard};
 
-use crate::support::{code, connect};
+use crate::support::{MOMENT, client, code, connect, key, session, unique};
 
 /// The error that a statement raising this SQLSTATE fails with.
 async fn raised(code: &str) -> Error {
@@ -55,4 +57,58 @@ async fn a_killed_connection_is_retryable() {
     assert!(killed.is_retryable(), "{killed}");
     let closed = Error::from(connection.batch_execute("SELECT 1").await.unwrap_err());
     assert!(closed.is_retryable() && closed.sqlstate().is_none(), "{closed}");
+}
+
+/// A password that stands in the wrong place, because it was not escaped, is in no message.
+#[tokio::test]
+async fn no_error_shows_a_part_of_a_password() {
+    for url in [
+        "postgresql://u:first@Secret7@127.0.0.1:1/x",
+        "postgresql://u:a%zzSecret7@127.0.0.1:1/x",
+        "postgresql://u:a/Secret7@127.0.0.1:1/x",
+        "postgresql://u:a?Secret7=1@127.0.0.1:1/x",
+        "postgresql://u:a#Secret7@127.0.0.1:1/x",
+        "postgresql://u:a[Secret7]@127.0.0.1:1/x",
+        "postgresql://u:@Secret7:Secret7@127.0.0.1:1/x",
+        "postgresql://u:a@b/Secret7@127.0.0.1:1/x",
+        "postgresql://127.0.0.1:1/x?user=u&password=a&Secret7",
+        "postgresql://127.0.0.1:1/x?user=u&password=a&Secret7=1",
+        "postgresql://127.0.0.1:1/x?user=u&password=a%Secret7",
+        "host=127.0.0.1 port=1 user=u dbname=x password=a Secret7",
+        "host=127.0.0.1 port=1 user=u dbname=x password=a Secret7=b",
+        "host=127.0.0.1 port=1 user=u dbname=x password='a'Secret7",
+        "host=127.0.0.1 port=1 user=u dbname=x password='aSecret7",
+        "host=127.0.0.1 port=1 user=u dbname=x password=Secret7",
+    ] {
+        let builder = Volguard::builder().url(url).connect_timeout(MOMENT);
+        let mut told = format!("{builder:?}");
+        match builder.lazy() {
+            Ok(volguard) => {
+                told += &format!("{volguard:?}");
+                let error = volguard.connection().await.unwrap_err();
+                told += &format!(" {error} {error:?}");
+            }
+            Err(error) => told += &format!(" {error} {error:?}"),
+        }
+        assert!(!told.contains("Secret7"), "{url}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn times_without_an_end_are_times_too() {
+    let all = Duration::MAX;
+    let volguard = client().time_limit(all).connect_timeout(all).connect().await.unwrap();
+    let one = session(&volguard).await;
+    let lock = one.acquire(key("1")).wait(all).await.unwrap().unwrap();
+    assert!(one.acquire(key("1")).wait(MOMENT / 6).await.unwrap().is_none());
+    let other = session(&volguard).await;
+    assert!(other.acquire(key("1")).wait(MOMENT / 6).await.unwrap().is_none());
+    let waiting = tokio::spawn(other.acquire(key("1")).wait(all).into_future());
+    sleep(MOMENT).await;
+    assert!(lock.release().await.unwrap());
+    assert!(waiting.await.unwrap().unwrap().unwrap().release().await.unwrap());
+    one.stop().await.unwrap();
+    let janitor = Janitor::every(all);
+    let registration = volguard.register(&unique("host"), "test").janitor(janitor);
+    registration.await.unwrap().stop().await.unwrap();
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use tokio::time::timeout;
-use volguard::{CancellationToken, Error, Loss, Session};
+use volguard::{CancellationToken, Error, Held, Loss, Session};
 
 use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, key, session, unique};
 
@@ -177,4 +177,30 @@ async fn a_cancellation_token_needs_no_runtime() {
     let tokens = [session.cancellation_token(), lock.cancellation_token()];
     std::thread::sleep(LEASE);
     assert!(tokens.iter().all(CancellationToken::is_cancelled));
+}
+
+/// A clone outlives the guard: what runs under it must not go on when others can get the lock.
+#[tokio::test]
+async fn work_under_a_clone_ends_with_the_release() {
+    let session = session(&connect().await).await;
+    for dropped in [false, true] {
+        let lock = session.acquire(key("1")).wait(LONG).await.unwrap().unwrap();
+        let held = Held::clone(&lock);
+        let (work, ended) = Work::new();
+        let running = tokio::spawn({
+            let held = held.clone();
+            async move { held.run(work.without_end()).await }
+        });
+        assert!(timeout(MOMENT, held.lost()).await.is_err());
+        match dropped {
+            false => assert!(lock.release().await.unwrap()),
+            true => drop(lock),
+        }
+        timeout(LONG / 4, running).await.expect("it ends").unwrap().unwrap_err();
+        assert_eq!(held.loss(), Some(Loss::Released));
+        assert!(ended.get().is_some());
+        assert!(held.is_lost());
+        timeout(LONG / 4, held.lost()).await.expect("it is lost");
+        held.run(async { unreachable!() as () }).await.unwrap_err();
+    }
 }

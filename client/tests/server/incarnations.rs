@@ -1,10 +1,12 @@
 //! A process continues under a new service when its session is lost.
 
 use std::future::pending;
+use std::time::Duration;
+
 use tokio::time::timeout;
 use volguard::{Error, Loss};
 
-use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, key, unique};
+use crate::support::{Fault, LEASE, LONG, MOMENT, Observer, Proxy, connect, key, unique};
 
 #[tokio::test]
 async fn a_lost_session_is_followed_by_a_new_one() {
@@ -117,4 +119,42 @@ async fn a_registration_that_takes_longer_than_its_lease_fails() {
     proxy.delay_replies(short);
     let refused = volguard.register(&unique("host"), "test").lease(short).await.unwrap_err();
     assert!(matches!(refused, Error::SessionLost(Loss::LeaseRanOut)), "{refused}");
+}
+
+/// The answer to a registration is lost: the service that it made is of this process, and no rival.
+#[tokio::test]
+async fn a_registration_whose_answer_is_lost_is_followed_by_another() {
+    for lost in ["volguard.register_service", "volguard.heartbeat"] {
+        let (proxy, observer) = (Proxy::start().await, Observer::new().await);
+        let volguard = proxy.builder().connect().await.unwrap();
+        let mut incarnations = volguard.register(&unique("host"), "test").lease(LEASE).incarnations();
+        let first = incarnations.next().await.unwrap().unwrap();
+        observer.run(&format!("SELECT volguard.deregister_service({})", first.service_id())).await;
+        assert_eq!(timeout(LONG, first.lost()).await.unwrap(), Loss::Fenced);
+        proxy.inject(lost, Fault::LoseReply, 1);
+        let second = timeout(LONG, incarnations.next()).await.unwrap();
+        assert!(proxy.struck());
+        assert!(!second.expect(lost).unwrap().is_lost());
+    }
+}
+
+/// The same if the future is dropped.
+#[tokio::test]
+async fn a_registration_that_was_dropped_is_followed_by_another() {
+    let (proxy, observer) = (Proxy::start().await, Observer::new().await);
+    let volguard = proxy.builder().connect().await.unwrap();
+    let host = unique("host");
+    let mut incarnations = volguard.register(&host, "test").lease(LEASE).incarnations();
+    let first = incarnations.next().await.unwrap().unwrap();
+    observer.run(&format!("SELECT volguard.deregister_service({})", first.service_id())).await;
+    assert_eq!(timeout(LONG, first.lost()).await.unwrap(), Loss::Fenced);
+    proxy.delay_replies(MOMENT);
+    const UP: &str = "SELECT count(*) FROM volguard.service_status WHERE host = $1 AND state = 'up'";
+    tokio::select! {
+        _ = incarnations.next() => panic!("too fast"),
+        () = observer.until(1, async |o| o.number(UP, &[&host]).await) => {}
+    }
+    proxy.delay_replies(Duration::ZERO);
+    let second = timeout(LONG, incarnations.next()).await.unwrap();
+    assert!(!second.unwrap().unwrap().is_lost());
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::support::{LONG, MOMENT, Observer, connect, key, named, session_in, unique};
 
@@ -63,5 +64,21 @@ async fn two_processes_take_turns() {
     }
     for worker in workers {
         timeout(LONG * 3, worker).await.unwrap().unwrap();
+    }
+}
+
+/// While it waits for one of several it holds none: neither a lock nor a place.
+#[tokio::test]
+async fn a_request_for_several_keeps_no_free_key_from_the_task_that_it_waits_for() {
+    let session = session_in(&connect().await, &unique("cluster")).await;
+    for wait in [Duration::ZERO, LONG] {
+        let second = session.acquire(key("2")).wait(LONG).await.unwrap().unwrap();
+        let both = tokio::spawn(session.acquire(["1", "2"].map(key)).wait(LONG * 3).into_future());
+        sleep(MOMENT).await;
+        let first = timeout(LONG / 4, session.acquire(key("1")).wait(wait)).await.expect("no circle").unwrap();
+        assert!(first.expect("it is free").release().await.unwrap());
+        assert!(second.release().await.unwrap());
+        let both = timeout(LONG / 4, both).await.unwrap().unwrap().unwrap();
+        assert!(both.unwrap().release().await.unwrap());
     }
 }
