@@ -76,6 +76,7 @@ tier 'golden files' regress ISOLATION=
 tier 'isolation specs' regress REGRESS=
 tier 'specs, sabotaged' env -u DATABASE_URL VOLGUARD_PACKAGE="$VOLGUARD_SABOTAGE_PACKAGE" "$TARGET/debug/with-postgres" -- pg_regress/sabotage.sh
 tier 'client' with_server -- cargo test --locked --no-fail-fast -p volguard
+tier 'published client' tests/publish.sh
 # They start their own servers, which they may crash.
 tier 'server' cargo test --locked --no-fail-fast -p volguard-tests
 # `make soak` is the same for longer. Cargo has built it with the tests.

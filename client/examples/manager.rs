@@ -59,14 +59,15 @@ async fn serve(volguard: &Volguard, session: &Session, stop: &mut Signal) -> Res
 
 /// A volume whose manager has died in the middle of extending it waits once more.
 async fn repair(volguard: &Volguard, session: &Session) -> Result<(), Error> {
-    let claims = session.claims().resource_type("example").every(Duration::from_secs(1));
-    let reset = claims.for_each(|work| {
+    let mut claims = session.claims().resource_type("example").every(Duration::from_secs(1));
+    while let Some(work) = claims.next().await? {
         println!("{} was {}", work.resource_id(), work.status());
         let update = volguard.update(VOLUMES).key("id", work.resource_id()).expect("status", work.status());
-        let update = update.set("status", "waiting").fenced_by(&work).into_future();
-        async move { update.await.map(drop) }
-    });
-    reset.await
+        let outcome = update.set("status", "waiting").fenced_by(&work).await?;
+        println!("{} waits again: {}", work.resource_id(), outcome.is_updated());
+        work.finish_cleanup().await?;
+    }
+    Ok(())
 }
 
 async fn extend(session: &Session, volume: &str) -> Result<()> {

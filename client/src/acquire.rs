@@ -71,11 +71,9 @@ impl Session {
     ///
     /// After an error no lock stays behind: if the server holds one for the request after all, the session releases it in
     /// the background, unless the same request id is used again before.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves no lock behind. The server is asked to end the wait at once (except with
-    /// [`StatementMode::Unnamed`](crate::StatementMode::Unnamed)). A lock that was granted all the same is released in
-    /// the background. The place in the queue is lost.
+    /// *Cancel safety:* Dropping the future leaves no lock behind. The server is asked to end the wait at once (except
+    /// with [`StatementMode::Unnamed`](crate::StatementMode::Unnamed)). A lock that was granted all the same is
+    /// released in the background. The place in the queue is lost.
     pub fn acquire(&self, keys: impl IntoKeys) -> Acquire {
         Acquire { session: self.clone(), keys: keys.into_keys(), wait: Duration::ZERO, request_id: None }
     }
@@ -98,13 +96,9 @@ impl Session {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// Those of [`acquire`](Self::acquire), and [`Error::SessionLost`] if the lock is lost before `work` is done: `work`
-    /// is dropped then. An error of the release is not returned: it is repeated in the background.
-    ///
-    /// # Cancel safety
-    /// Dropping the future drops `work` and releases the lock in the background.
+    /// *Errors:* Those of [`acquire`](Self::acquire), and [`Error::SessionLost`] if the lock is lost before `work` is
+    /// done: `work` is dropped then. An error of the release is not returned: it is repeated in the background.
+    /// *Cancel safety:* Dropping the future drops `work` and releases the lock in the background.
     pub async fn with_lock<F: Future>(
         &self,
         keys: impl IntoKeys,

@@ -4,4 +4,4 @@ mod claimed;
 mod claims;
 
 pub use self::claimed::Claimed;
-pub use self::claims::{Claims, Restarted};
+pub use self::claims::Claims;

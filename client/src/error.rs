@@ -130,7 +130,7 @@ impl Error {
             },
             Error::Connect { source, .. } => match self.sqlstate() {
                 Some(state) => is_passing(state),
-                None => has_io_error(&**source),
+                None => has_io_error(&**source) || is_closed(&**source),
             },
             _ => false,
         }
@@ -173,8 +173,13 @@ fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (d
     std::iter::successors(Some(error), |error| (*error).source())
 }
 
+/// Whether the other side closed the connection in the middle of the login.
+fn is_closed(error: &(dyn StdError + 'static)) -> bool {
+    error.downcast_ref().is_some_and(tokio_postgres::Error::is_closed)
+}
+
 fn has_io_error(error: &(dyn StdError + 'static)) -> bool {
-    chain(error).any(|error| error.is::<io::Error>())
+    chain(error).any(<dyn StdError>::is::<io::Error>)
 }
 
 /// By the code alone: the server reports a wrong password as FATAL, as it does its own shutdown.

@@ -58,9 +58,7 @@ impl Volguard {
     /// Connects with the default settings: see [`builder`](Self::builder).
     ///
     /// `url` is a libpq connection string, either `postgresql://…` or `host=… user=…`.
-    ///
-    /// # Errors
-    /// Those of [`Builder::connect`].
+    /// *Errors:* Those of [`Builder::connect`].
     pub async fn connect(url: &str) -> Result<Volguard, Error> {
         Volguard::builder().url(url).connect().await
     }
@@ -99,13 +97,9 @@ impl Volguard {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// [`Error::Database`] with 55000 if [`Cleanup::service_id`] names a service that lives; [`Error::Connect`],
-    /// [`Error::PoolExhausted`], [`Error::NoReply`].
-    ///
-    /// # Cancel safety
-    /// When the future is dropped, the call may have taken effect or not; repeating it is safe.
+    /// *Errors:* [`Error::Database`] with 55000 if [`Cleanup::service_id`] names a service that lives;
+    /// [`Error::Connect`], [`Error::PoolExhausted`], [`Error::NoReply`].
+    /// *Cancel safety:* When the future is dropped, the call may have taken effect or not; repeating it is safe.
     pub async fn cleanup(&self, which: &Cleanup) -> Result<Vec<CleanedService>, Error> {
         let connection = self.connection().await?;
         connection.run("cleanup", sql::cleanup(&connection, which)).await

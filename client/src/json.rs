@@ -26,7 +26,7 @@ pub(crate) fn json(value: impl Serialize) -> Part {
 /// list of choices. Data must never turn into either.
 pub(crate) fn scalar(value: impl Serialize) -> Part {
     let json = json(value)?;
-    match json.get().trim_start().as_bytes() {
+    match json.get().as_bytes() {
         [b'{', ..] => Err("is given an object, which is no literal (use `value` for JSON)".to_owned()),
         [b'[', ..] => Err("is given an array, which is no literal (use `one_of`, or `value` for JSON)".to_owned()),
         _ => Ok(json),

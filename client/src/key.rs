@@ -77,29 +77,13 @@ impl<T: Into<String>, I: Into<String>> From<(T, I)> for Key {
     }
 }
 
-/// What [`Session::acquire`](crate::Session::acquire) takes: one key, a pair of type and id, or several of these.
-pub trait IntoKeys: sealed::Sealed {
+/// What [`Session::acquire`](crate::Session::acquire) takes: a [`Key`], a pair of type and id, or a list of these.
+pub trait IntoKeys {
     /// The keys, in order.
-    #[doc(hidden)]
     fn into_keys(self) -> Vec<Key>;
 }
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::Key {}
-    impl<T: Into<String>, I: Into<String>> Sealed for (T, I) {}
-    impl<K: Into<super::Key>> Sealed for Vec<K> {}
-    impl<K: Into<super::Key>, const N: usize> Sealed for [K; N] {}
-    impl Sealed for &[super::Key] {}
-}
-
-impl IntoKeys for Key {
-    fn into_keys(self) -> Vec<Key> {
-        vec![self]
-    }
-}
-
-impl<T: Into<String>, I: Into<String>> IntoKeys for (T, I) {
+impl<K: Into<Key>> IntoKeys for K {
     fn into_keys(self) -> Vec<Key> {
         vec![self.into()]
     }
@@ -114,11 +98,5 @@ impl<K: Into<Key>> IntoKeys for Vec<K> {
 impl<K: Into<Key>, const N: usize> IntoKeys for [K; N] {
     fn into_keys(self) -> Vec<Key> {
         self.into_iter().map(Into::into).collect()
-    }
-}
-
-impl IntoKeys for &[Key] {
-    fn into_keys(self) -> Vec<Key> {
-        self.to_vec()
     }
 }

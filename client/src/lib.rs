@@ -31,7 +31,7 @@ pub use tokio_util::sync::CancellationToken;
 pub use {serde_json, tokio_postgres, uuid};
 
 pub use acquire::Acquire;
-pub use claim::{Claimed, Claims, Restarted};
+pub use claim::{Claimed, Claims};
 pub use error::Error;
 pub use granted::WorkOutcome;
 pub use handle::{Builder, Connection, Volguard};

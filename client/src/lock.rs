@@ -4,25 +4,23 @@ mod held;
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 pub use self::held::Held;
-use crate::backoff::repeated;
 use crate::error::Error;
 use crate::key::Name;
 use crate::queue::Places;
 use crate::reaper::{self, OnDrop};
 use crate::session::Session;
-use crate::sql;
 
 /// What every guard has in it: what is held, and what becomes of it when the guard is dropped.
 pub(crate) struct Guard {
     pub(crate) held: Held,
     /// The places in the queues of this process, given up with the release.
     pub(crate) places: Places,
-    on_drop: Mutex<OnDrop>,
+    pub(crate) on_drop: OnDrop,
 }
 
 impl Guard {
@@ -33,17 +31,12 @@ impl Guard {
         places: Places,
         on_drop: OnDrop,
     ) -> Guard {
-        session.core().known().extend(locks.iter().map(|(_, token)| *token));
-        Guard { held: Held::new(session, request_id, locks), places, on_drop: Mutex::new(on_drop) }
-    }
-
-    pub(crate) fn set_on_drop(&self, on_drop: OnDrop) {
-        *self.on_drop.lock().unwrap_or_else(PoisonError::into_inner) = on_drop;
+        Guard { held: Held::new(session, request_id, locks), places, on_drop }
     }
 
     /// The server has answered the end: the next task in the queue of this process gets its turn.
     pub(crate) fn end(&mut self) {
-        self.set_on_drop(OnDrop::Nothing);
+        self.on_drop = OnDrop::Nothing;
         self.places.clear();
     }
 }
@@ -51,7 +44,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.held.over().cancel();
-        match *self.on_drop.get_mut().unwrap_or_else(PoisonError::into_inner) {
+        match self.on_drop {
             how @ (OnDrop::Release | OnDrop::Abandon) => {
                 let places = std::mem::take(&mut self.places);
                 reaper::give_back(self.held.core(), self.held.tokens(), how, places);
@@ -82,25 +75,17 @@ pub struct Lock {
 impl Lock {
     /// Sets the status: what is being done under the lock, or under the first of several. `None` means that nothing needs
     /// cleanup.
-    ///
-    /// # Errors
-    /// [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the server;
-    /// [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`].
-    ///
-    /// # Cancel safety
-    /// When the future is dropped, the status may have been set or not; setting it again is safe.
+    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the
+    /// server; [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`].
+    /// *Cancel safety:* When the future is dropped, the status may have been set or not; setting it again is safe.
     pub async fn set_status(&self, status: Option<&str>) -> Result<(), Error> {
         self.guard.held.set_status(status).await
     }
 
     /// Frees the lock, or all of them in one commit. Returns `false` if not all were held any more.
-    ///
-    /// # Errors
-    /// [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`]: the release is then
-    /// repeated in the background, as if the guard had been dropped.
-    ///
-    /// # Cancel safety
-    /// Continues in the background when the future is dropped.
+    /// *Errors:* [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`]: the release is
+    /// then repeated in the background, as if the guard had been dropped.
+    /// *Cancel safety:* Continues in the background when the future is dropped.
     pub async fn release(mut self) -> Result<bool, Error> {
         let held = &self.guard.held;
         held.over().cancel();
@@ -129,52 +114,13 @@ impl fmt::Debug for Lock {
 impl Session {
     /// Releases many guards of this session in one statement and one commit. Returns how many of their locks were still
     /// held.
-    ///
-    /// # Errors
-    /// Those of [`Lock::release`].
-    ///
-    /// # Cancel safety
-    /// Continues in the background when the future is dropped.
+    /// *Errors:* Those of [`Lock::release`].
+    /// *Cancel safety:* Continues in the background when the future is dropped.
     pub async fn release_all(&self, mut locks: Vec<Lock>) -> Result<u64, Error> {
         locks.iter().for_each(|lock| lock.over().cancel());
         let tokens: Vec<i64> = locks.iter().flat_map(|lock| lock.tokens()).collect();
         let released = reaper::release(self.core(), &tokens).await?;
         locks.iter_mut().for_each(|lock| lock.guard.end());
         Ok(released)
-    }
-
-    /// Releases the locks that this service holds on the server and this session doesn't know of. Returns their number.
-    ///
-    /// A session cleans up after itself. This call is for what it can't see, such as locks taken under its service id by
-    /// other means. It waits for the acquires under way, because their tokens aren't known yet, and delays new ones
-    /// meanwhile.
-    ///
-    /// # Errors
-    /// [`Error::SessionLost`]; [`Error::ServiceFenced`], [`Error::Database`] if the server refuses. A server that can't
-    /// be reached is asked again until the session is lost.
-    ///
-    /// # Cancel safety
-    /// Continues in the background when the future is dropped.
-    pub async fn reconcile(&self) -> Result<u64, Error> {
-        let session = self.clone();
-        crate::session::finish(async move {
-            let core = session.core();
-            // Held until the server has answered: a reconcile that is still under way must not meet a token that was
-            // acquired after it was sent.
-            let _gate = tokio::select! {
-                gate = core.gate.write() => gate,
-                loss = core.lease.lost() => return Err(loss.into()),
-            };
-            let tokens: Vec<i64> = core.known().iter().copied().collect();
-            let tokens = tokens.as_slice();
-            let ask = || async move {
-                core.lease.check()?;
-                let connection = core.volguard.connection().await?;
-                connection.run("reconcile", sql::reconcile(&connection, core.service_id, tokens)).await
-            };
-            let answer = repeated(ask, || true).await;
-            answer.inspect_err(|error| core.heed(error))
-        })
-        .await
     }
 }

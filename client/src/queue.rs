@@ -37,9 +37,7 @@ struct Ticket {
 
 impl Lines {
     /// Joins the queue and resolves as its head.
-    ///
-    /// # Cancel safety
-    /// A dropped future has left the queue.
+    /// *Cancel safety:* A dropped future has left the queue.
     pub(crate) async fn join(self: &Arc<Self>, key: &Arc<Name>) -> Place {
         let (ticket, head) = self.ticket(key);
         // These semaphores are never closed.
@@ -57,9 +55,7 @@ impl Lines {
     }
 
     /// Joins the queues of all these keys and resolves as the head of each.
-    ///
-    /// # Cancel safety
-    /// A dropped future has left all of them.
+    /// *Cancel safety:* A dropped future has left all of them.
     pub(crate) async fn join_all(self: &Arc<Self>, keys: &[Arc<Name>]) -> Places {
         let mut places = Places::with_capacity(keys.len());
         for key in in_order(keys) {

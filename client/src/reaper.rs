@@ -10,9 +10,10 @@ use uuid::Uuid;
 use crate::backoff::pauses;
 use crate::error::Error;
 use crate::handle::Wire;
+use crate::key::Name;
 use crate::queue::Places;
 use crate::sql;
-use crate::state::{Core, Unsettled};
+use crate::state::Core;
 
 /// What a guard does when it is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,141 +33,105 @@ pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// Gives locks back in the background. The places in the queues of this process are given up after that.
 pub(crate) fn give_back(core: &Arc<Core>, tokens: Vec<i64>, how: OnDrop, places: Places) {
-    let task = released(Arc::clone(core), tokens, how, places);
+    let this = Arc::clone(core);
+    let task = async move {
+        let _places = places;
+        let mut told = false;
+        for pause in pauses() {
+            let answer = match how {
+                OnDrop::Abandon => abandon(&this, &tokens).await,
+                _ => release(&this, &tokens).await,
+            };
+            let Err(error) = answer else { return };
+            // The server frees the rest with the service.
+            if this.lease.check().is_err() {
+                return;
+            }
+            if !error.is_retryable() && !std::mem::replace(&mut told, true) {
+                tracing::error!(service_id = this.service_id, ?tokens, %error, "a release is refused, and is repeated");
+            }
+            this.pause(pause).await;
+        }
+    };
     core.tasks.spawn_on(task, &core.runtime);
-}
-
-async fn released(core: Arc<Core>, tokens: Vec<i64>, how: OnDrop, _places: Places) {
-    let service_id = core.service_id;
-    let mut refused = false;
-    for pause in pauses() {
-        let answer = match how {
-            OnDrop::Abandon => abandon(&core, &tokens).await,
-            _ => release(&core, &tokens).await,
-        };
-        let Err(error) = answer else { return };
-        // The server frees the rest with the service.
-        if core.lease.check().is_err() {
-            return;
-        }
-        if !error.is_retryable() && !refused {
-            tracing::error!(service_id, ?tokens, %error, "the server refuses a release, which is repeated");
-            refused = true;
-        }
-        tracing::debug!(service_id, ?tokens, %error, "a release is repeated");
-        tokio::select! {
-            () = sleep(pause) => {}
-            _ = core.lease.lost() => {}
-        }
-    }
 }
 
 /// Releases these locks in one commit. Returns how many were held.
 pub(crate) async fn release(core: &Core, tokens: &[i64]) -> Result<u64, Error> {
     let connection = core.volguard.connection().await?;
-    let released = match tokens {
-        [token] => connection.run("release", sql::release(&connection, *token)).await.map(u64::from)?,
-        tokens => connection.run("release_all", sql::release_all(&connection, tokens)).await?,
-    };
-    core.forget(tokens);
-    Ok(released)
+    match tokens {
+        [token] => connection.run("release", sql::release(&connection, *token)).await.map(u64::from),
+        tokens => connection.run("release_all", sql::release_all(&connection, tokens)).await,
+    }
 }
 
 /// Gives claimed work back. Returns how much of it was held.
 pub(crate) async fn abandon(core: &Core, tokens: &[i64]) -> Result<u64, Error> {
     let connection = core.volguard.connection().await?;
-    let held = connection.run("abandon_cleanup", sql::abandon_cleanup(&connection, tokens)).await?;
-    core.forget(tokens);
-    Ok(held)
+    connection.run("abandon_cleanup", sql::abandon_cleanup(&connection, tokens)).await
 }
 
-/// Settles in the background what a request may have left. `running` is the connection on which its statement still
-/// runs, and when that is certainly over. `kept` is held until the outcome is known, if it can be.
-pub(crate) fn settle<T: Send + 'static>(
-    core: &Arc<Core>,
-    id: Uuid,
-    mut doubt: Unsettled,
-    running: Option<(Wire, Instant)>,
-    kept: T,
-) {
+/// What a request may have left: its answer was lost, or not waited for.
+pub(crate) struct Unsettled {
+    pub(crate) request_id: Uuid,
+    pub(crate) names: Vec<Arc<Name>>,
+    /// Its places in the queues of this process; `None` while its locks are held.
+    pub(crate) places: Option<Places>,
+    /// From then on no statement of it can be under way on the server any more, but for the one that is `running`: the
+    /// connection, and when that is over.
+    pub(crate) until: Instant,
+    pub(crate) running: Option<(Wire, Instant)>,
+}
+
+/// Gives back in the background what a request has taken, however late it takes it. A later request with the same id
+/// goes first: it gets what this one has taken.
+pub(crate) fn settle(core: &Arc<Core>, unsettled: Unsettled) {
     let this = Arc::clone(core);
     let task = async move {
+        let Unsettled { request_id, names, mut places, mut until, running } = unsettled;
         if let Some((wire, over)) = running {
             let patience = over.saturating_duration_since(Instant::now());
             if !this.volguard.server().give_up(wire, patience).await {
-                doubt.until = doubt.until.max(over);
+                until = until.max(over);
             }
         }
-        let settled = look(&this, id, &doubt).await;
-        if !settled {
-            this.unsettled().insert(id, doubt);
-        }
-        drop(kept);
-        if !settled {
-            look_again(&this, id).await;
+        for pause in pauses() {
+            // A task of this process that holds or wants a key goes first.
+            while places.is_none() {
+                this.pause(pause).await;
+                if this.lease.check().is_err() {
+                    return;
+                }
+                places = this.lines.try_join_all(&names);
+            }
+            let over = until <= Instant::now();
+            match release_request(&this, request_id).await {
+                Ok(()) if over => return,
+                Ok(()) => {}
+                Err(error) => this.heed(&error),
+            }
+            places = None;
         }
     };
     core.tasks.spawn_on(task, &core.runtime);
 }
 
-/// The same for a request whose locks are held: after their release.
-pub(crate) fn settle_later(core: &Arc<Core>, id: Uuid, doubt: Unsettled) {
-    core.unsettled().insert(id, doubt);
-    let this = Arc::clone(core);
-    core.tasks.spawn_on(async move { look_again(&this, id).await }, &core.runtime);
-}
-
-async fn look_again(core: &Arc<Core>, id: Uuid) {
-    for pause in pauses() {
-        tokio::select! {
-            () = sleep(pause) => {}
-            _ = core.lease.lost() => return,
-        }
-        // A later request with this id has taken over.
-        let Some(doubt) = core.unsettled().get(&id).cloned() else { return };
-        // A task of this process that holds or wants a key goes first.
-        let Some(_places) = core.lines.try_join_all(&doubt.names) else { continue };
-        if core.unsettled().contains_key(&id) && look(core, id, &doubt).await {
-            core.unsettled().remove(&id);
-            return;
-        }
-    }
-}
-
-/// Whether nothing is left to settle: the server has answered, and the statement was over before.
-async fn look(core: &Core, id: Uuid, doubt: &Unsettled) -> bool {
-    let over = doubt.until <= Instant::now();
-    let found = match doubt.work {
-        true => leave_work(core, id).await,
-        false => release_request(core, id).await.map(|_| false),
-    };
-    match found {
-        Ok(found) => found || over,
-        Err(error) => {
-            core.heed(&error);
-            tracing::debug!(request_id = %id, %error, "a request is still unsettled");
-            false
-        }
-    }
-}
-
-async fn release_request(core: &Core, id: Uuid) -> Result<u64, Error> {
+async fn release_request(core: &Core, id: Uuid) -> Result<(), Error> {
     let connection = core.volguard.connection().await?;
     let call = sql::release_requests(&connection, core.service_id, std::slice::from_ref(&id));
     let released = connection.run("release_requests", call).await?;
     if released > 0 {
-        tracing::info!(service_id = core.service_id, request_id = %id, released, "released what a lost answer left");
+        tracing::info!(service_id = core.service_id, request_id = %id, released, "gave back what a lost answer had left");
     }
-    Ok(released)
+    Ok(())
 }
 
-/// Finds work whose answer was lost. It stays, for cleanup or for a request with the same id.
-async fn leave_work(core: &Core, id: Uuid) -> Result<bool, Error> {
-    let connection = core.volguard.connection().await?;
-    let call = sql::started_work(&connection, core.service_id, id);
-    let Some(token) = connection.run("started_work", call).await? else { return Ok(false) };
-    tracing::warn!(service_id = core.service_id, request_id = %id, token, "work whose answer was lost is left to cleanup");
-    // So that no reconcile releases it.
-    core.known().insert(token);
-    Ok(true)
+impl Core {
+    /// Shorter if the session is lost.
+    async fn pause(&self, time: Duration) {
+        tokio::select! {
+            () = sleep(time) => {}
+            _ = self.lease.lost() => {}
+        }
+    }
 }

@@ -77,9 +77,7 @@ impl Session {
     }
 
     /// Resolves with the reason when the session is lost; at once, if it already is.
-    ///
-    /// # Cancel safety
-    /// May be dropped and called again at will.
+    /// *Cancel safety:* May be dropped and called again at will.
     pub async fn lost(&self) -> Loss {
         self.core().lease.lost().await
     }
@@ -103,12 +101,8 @@ impl Session {
     /// Runs `work` until it is done or the session is lost. On a loss, `work` is dropped and the loss returned. No step
     /// of `work` begins after the loss, even if the runtime's timers are late, and a result that comes too late is not
     /// returned. For work that one lock protects, see [`Held::run`](crate::Held::run).
-    ///
-    /// # Errors
-    /// The loss. The caller has to find out how far `work` has come.
-    ///
-    /// # Cancel safety
-    /// Dropping the future drops `work`.
+    /// *Errors:* The loss. The caller has to find out how far `work` has come.
+    /// *Cancel safety:* Dropping the future drops `work`.
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
         self.core().guarded.run(|| self.loss(), self.lost(), work).await
     }
@@ -124,14 +118,11 @@ impl Session {
     /// Ends the session: every clone and lock of it is lost, acquires under way are cancelled, and dropped locks are
     /// released. The service is deregistered once nothing [runs](Self::run) under its guards any more. Returns how many
     /// locks with work in them (a status) are left to cleanup; the server drops plain locks that are still held.
-    ///
-    /// # Errors
-    /// [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`] if the server could not be
-    /// reached before the lease would have expired: it then treats the service like a crashed one. [`Error::SessionLost`]
-    /// if the session was lost before, or if work under its guards blocks its thread and so doesn't end in that time.
-    ///
-    /// # Cancel safety
-    /// Continues in the background when the future is dropped.
+    /// *Errors:* [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`] if the server
+    /// could not be reached before the lease would have expired: it then treats the service like a crashed one.
+    /// [`Error::SessionLost`] if the session was lost before, or if work under its guards blocks its thread and so
+    /// doesn't end in that time.
+    /// *Cancel safety:* Continues in the background when the future is dropped.
     pub async fn stop(self) -> Result<u64, Error> {
         finish(async move {
             let core = self.core();
@@ -141,15 +132,10 @@ impl Session {
             // Deregistering frees the locks at once, so the work under them must have ended.
             let ended = timeout_at(deadline, core.guarded.none_left()).await;
             ended.map_err(|_| Error::SessionLost(Loss::LeaseRanOut))?;
-            // A request under way holds `gate` until its outcome is known. One that can't be cancelled gets no lock once
-            // the service is gone.
-            let settled = async {
-                drop(core.gate.write().await);
-                core.tasks.close();
-                core.tasks.wait().await;
-            };
+            // Releases and settlements. A request that is still under way gets no lock once the service is gone.
+            core.tasks.close();
             let patience = deadline.min(Instant::now() + STOP_PATIENCE);
-            if timeout_at(patience, settled).await.is_err() {
+            if timeout_at(patience, core.tasks.wait()).await.is_err() {
                 tracing::warn!(service_id = core.service_id, "stopped with releases undone");
             }
             let deregister = || async move {

@@ -2,8 +2,8 @@
 //!
 //! For programs that have a pool, transactions and heartbeat loops of their own. One function calls one verb of the same
 //! name once: it neither repeats nor checks a clock, and has no time limit. The rest of this crate stands on them.
-//! Arguments and errors are those of the reference of the extension; a `wait` or a lease of more than a hundred years
-//! counts as a hundred.
+//! Arguments are those of the reference of the extension; a `wait` or a lease of more than a hundred years counts as a
+//! hundred.
 //!
 //! ```no_run
 //! # async fn run(mut client: tokio_postgres::Client) -> Result<(), volguard::Error> {
@@ -23,6 +23,11 @@
 //! # }
 //! ```
 //!
+//! # Errors
+//! [`Error::ServiceFenced`], [`Error::TokenNotHeld`], [`Error::MalformedDocument`] and [`Error::LeaseExpired`] for the
+//! codes `VG001` to `VG004`, otherwise [`Error::Database`] with the code that the reference gives. A key whose details are
+//! no JSON is an [`Error::InvalidDocument`] before anything is sent.
+//!
 //! # Cancel safety
 //! When a future is dropped, its statement may have taken effect or not, and runs on: use another connection, or end the
 //! statement by a cancel request.
@@ -41,10 +46,7 @@ mod admin;
 use std::time::Duration;
 
 #[cfg(feature = "admin")]
-pub use self::admin::{
-    force_release, on_crash, remove_crash_rule, reset_resource, set_cluster_disabled, track_resource,
-};
-pub(crate) use self::cleanup::service_names;
+pub use self::admin::{on_crash, track_resource};
 pub use self::cleanup::{
     ClaimedRow, CleanedService, Cleanup, abandon_cleanup, auto_cleanup, claim_cleanup, cleanup, finish_cleanup,
 };
@@ -52,9 +54,11 @@ pub use self::executor::Executor;
 pub(crate) use self::executor::sealed;
 pub(crate) use self::executor::{Params, Statement};
 pub use self::locks::{acquire, acquire_all, assert_held, release, release_all, release_requests, set_status};
+pub(crate) use self::services::later_incarnation;
 pub use self::services::{deregister_service, extension_version, heartbeat, reconcile, register_service};
-pub(crate) use self::services::{later_incarnation, started_work};
 pub use self::work::{Documents, conditional_update, finish_work, start_work};
+
+use crate::error::Error;
 
 /// Seconds for `make_interval`.
 fn seconds(time: Duration) -> f64 {
@@ -62,6 +66,6 @@ fn seconds(time: Duration) -> f64 {
     time.min(LONGEST).as_secs_f64()
 }
 
-fn count(row: &tokio_postgres::Row) -> Result<u64, crate::Error> {
+fn count(row: &tokio_postgres::Row) -> Result<u64, Error> {
     Ok(row.try_get::<_, i64>(0)?.unsigned_abs())
 }

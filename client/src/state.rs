@@ -8,7 +8,7 @@ mod lease;
 mod lease_watchdog;
 
 pub(crate) use self::clock::Moment;
-pub(crate) use self::core::{Core, Unsettled};
+pub(crate) use self::core::Core;
 pub(crate) use self::heartbeat::Heartbeat;
 pub(crate) use self::lease::Lease;
 pub(crate) use self::lease_watchdog::keep;

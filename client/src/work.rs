@@ -39,12 +39,8 @@ impl Work {
 
     /// Sets the status of the work: how far it is, for the rule that may have to repair it. Crash rules go by this status,
     /// and expect the resource's own status to be the same.
-    ///
-    /// # Errors
-    /// Those of [`Lock::set_status`].
-    ///
-    /// # Cancel safety
-    /// When the future is dropped, the status may have been set or not; setting it again is safe.
+    /// *Errors:* Those of [`Lock::set_status`].
+    /// *Cancel safety:* When the future is dropped, the status may have been set or not; setting it again is safe.
     pub async fn set_status(&self, status: &str) -> Result<(), Error> {
         self.guard.held.set_status(Some(status)).await
     }
@@ -57,9 +53,9 @@ impl Work {
 
     /// The lock alone, which is released when it is dropped, whatever the state of the row. For work that has no row any
     /// more, or whose final state was written otherwise.
-    pub fn into_lock(self) -> Lock {
+    pub fn into_lock(mut self) -> Lock {
         if !self.ended {
-            self.guard.set_on_drop(OnDrop::Release);
+            self.guard.on_drop = OnDrop::Release;
         }
         Lock { guard: self.guard }
     }

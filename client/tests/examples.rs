@@ -89,6 +89,7 @@ async fn a_manager_takes_over_from_one_that_was_killed() {
     // SIGKILL.
     drop(killed);
     let mut survivor = Manager::start("node-2");
+    survivor.until("vol-1 was extending");
     survivor.until("extending vol-1");
     assert_eq!(survivor.until("extended"), "extended vol-1: true");
     let pid = Pid::from_raw(survivor.child.id().try_into().unwrap()).unwrap();

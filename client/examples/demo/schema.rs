@@ -43,7 +43,7 @@ async fn set_crash_rules(volguard: &Volguard) -> Result<()> {
     });
     for (crashed, status) in operations.into_iter().chain([(REPAIRING, DAMAGED)]) {
         let changes = json!({"status": status, "crashes": {"add": [{"column": "crashes"}, 1]}});
-        sql::on_crash(&connection, VOLUME, crashed, &to_raw_value(&changes)?).await?;
+        sql::on_crash(&connection, VOLUME, crashed, Some(&*to_raw_value(&changes)?)).await?;
     }
     Ok(())
 }

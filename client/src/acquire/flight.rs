@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::request::{Granted, Refused, Request};
@@ -12,10 +12,10 @@ use crate::error::Error;
 use crate::handle::Connection;
 use crate::lock::Guard;
 use crate::queue::Places;
-use crate::reaper::{self, GRACE, OnDrop};
+use crate::reaper::{self, GRACE, OnDrop, Unsettled};
 use crate::row::UpdatedRow;
 use crate::session::Session;
-use crate::state::{Core, Unsettled};
+use crate::state::Core;
 use crate::telemetry;
 
 /// Used for a wait longer than the clock can count.
@@ -39,14 +39,7 @@ pub(crate) async fn ask(
         loss = core.lease.lost() => return Err(loss.into()),
         () = sleep_until(deadline) => return Ok(Err(Refused::NotFree)),
     };
-    let gate = tokio::select! {
-        gate = Arc::clone(&core.gate).read_owned() => gate,
-        loss = core.lease.lost() => return Err(loss.into()),
-    };
-    // A request with the id of an unsettled one takes over its locks and its doubt.
-    let inherited = core.unsettled().remove(&request.id);
-    let doubt = inherited.map(|unsettled| unsettled.until);
-    let mut flight = Flight { core, request, kept: Some((places, gate)), doubt, running: None };
+    let mut flight = Flight { core, request, places, doubt: None, running: None };
     let answer = flight.drive(deadline).await;
     if let Err(error) = &answer {
         flight.core.heed(error);
@@ -56,8 +49,7 @@ pub(crate) async fn ask(
         Err(refused) => Ok(Err(refused)),
         Ok((tokens, row)) => {
             tracing::debug!(?tokens, took = ?began.elapsed(), "granted");
-            // The gate is open until the guard has made the tokens known.
-            let (places, _gate) = flight.arrive();
+            let places = flight.arrive();
             let locks = names.into_iter().zip(tokens).collect();
             let guard = Guard::new(session, flight.request.id, locks, places, on_drop);
             // Locks that come too late are dropped, which releases them.
@@ -67,15 +59,12 @@ pub(crate) async fn ask(
     }
 }
 
-type Kept = (Places, OwnedRwLockReadGuard<()>);
-
 /// A request at the head of its queues in this process. If it is dropped while its outcome is unknown, the session
 /// settles that in the background.
 struct Flight {
     core: Arc<Core>,
     request: Request,
-    /// Until the outcome is known.
-    kept: Option<Kept>,
+    places: Places,
     /// Set if a statement of this request may have taken locks: when it will certainly be over on the server.
     doubt: Option<Instant>,
     /// The statement under way, and when it is over.
@@ -161,26 +150,29 @@ impl Flight {
 
     /// The locks are granted. An earlier statement of this request may still be under way, and take them again after
     /// their release.
-    fn arrive(&mut self) -> Kept {
-        let kept = self.kept.take().expect("it is kept until the request arrives");
+    fn arrive(&mut self) -> Places {
         if let Some(until) = self.doubt.take() {
-            reaper::settle_later(&self.core, self.request.id, self.unsettled(until));
+            self.settle(None, until);
         }
-        kept
+        std::mem::take(&mut self.places)
     }
 
-    fn unsettled(&self, until: Instant) -> Unsettled {
-        Unsettled { names: self.request.names(), until, work: self.request.is_work() }
+    fn settle(&mut self, places: Option<Places>, until: Instant) {
+        // Work stays, for cleanup or for a request with the same id.
+        if self.request.is_work() {
+            return;
+        }
+        let running = self.running.take().map(|(connection, over)| (connection.take(), over));
+        let (request_id, names) = (self.request.id, self.request.names());
+        reaper::settle(&self.core, Unsettled { request_id, names, places, until, running });
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        if self.doubt.is_none() && self.running.is_none() {
-            return;
+        if self.doubt.is_some() || self.running.is_some() {
+            let places = std::mem::take(&mut self.places);
+            self.settle(Some(places), self.doubt.unwrap_or_else(Instant::now));
         }
-        let doubt = self.unsettled(self.doubt.unwrap_or_else(Instant::now));
-        let running = self.running.take().map(|(connection, over)| (connection.take(), over));
-        reaper::settle(&self.core, self.request.id, doubt, running, self.kept.take());
     }
 }

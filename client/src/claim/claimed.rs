@@ -48,57 +48,39 @@ impl Claimed {
     }
 
     /// The details that the crashed service gave with its lock.
-    ///
-    /// # Errors
-    /// [`Error::Deserialize`] if they don't fit the type.
+    /// *Errors:* [`Error::Deserialize`] if they don't fit the type.
     pub fn details<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         self.row.details()
     }
 
     /// Sets the status: how far the cleanup is, for the service that may have to continue it. Crash rules go by this
     /// status, and expect the resource's own status to be the same.
-    ///
-    /// # Errors
-    /// Those of [`Lock::set_status`](crate::Lock::set_status).
-    ///
-    /// # Cancel safety
-    /// When the future is dropped, the status may have been set or not; setting it again is safe.
+    /// *Errors:* Those of [`Lock::set_status`](crate::Lock::set_status).
+    /// *Cancel safety:* When the future is dropped, the status may have been set or not; setting it again is safe.
     pub async fn set_status(&self, status: &str) -> Result<(), Error> {
         self.guard.held.set_status(Some(status)).await
     }
 
     /// Ends the work of a resource that is cleaned up, and frees its lock. Returns `false` if the lock was not held any
     /// more: another service may repeat the cleanup.
-    ///
-    /// # Errors
-    /// [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`]: the work is then given back
-    /// in the background, as if the guard had been dropped, unless it was finished all the same.
-    ///
-    /// # Cancel safety
-    /// Continues in the background when the future is dropped.
-    pub async fn finish_cleanup(self) -> Result<bool, Error> {
-        finish(async move { self.end().await }).await
-    }
-
-    /// The guard stays armed until the answer is there.
-    pub(super) async fn end(&self) -> Result<bool, Error> {
-        let core = self.guard.held.core();
-        let connection = core.volguard.connection().await?;
-        let call = sql::finish_cleanup(&connection, self.token());
-        let held = connection.run("finish_cleanup", call).await?;
-        core.forget(&[self.token()]);
-        self.guard.set_on_drop(OnDrop::Nothing);
-        Ok(held)
+    /// *Errors:* [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`]: the work is
+    /// then given back in the background, as if the guard had been dropped, unless it was finished all the same.
+    /// *Cancel safety:* Continues in the background when the future is dropped.
+    pub async fn finish_cleanup(mut self) -> Result<bool, Error> {
+        finish(async move {
+            let connection = self.guard.held.core().volguard.connection().await?;
+            let call = sql::finish_cleanup(&connection, self.token());
+            let held = connection.run("finish_cleanup", call).await?;
+            self.guard.end();
+            Ok(held)
+        })
+        .await
     }
 
     /// Gives the work back unchanged, for another service to claim. Returns `false` if it was not held any more.
-    ///
-    /// # Errors
-    /// [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`]: the call is then repeated in
-    /// the background.
-    ///
-    /// # Cancel safety
-    /// Continues in the background when the future is dropped.
+    /// *Errors:* [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`]: the call is
+    /// then repeated in the background.
+    /// *Cancel safety:* Continues in the background when the future is dropped.
     pub async fn abandon_cleanup(mut self) -> Result<bool, Error> {
         let held = reaper::abandon(self.guard.held.core(), &[self.token()]).await?;
         self.guard.end();

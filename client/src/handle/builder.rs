@@ -134,13 +134,9 @@ impl Builder {
     }
 
     /// Builds the handle, connects once, and checks the version of the extension.
-    ///
-    /// # Errors
-    /// [`Error::Configuration`] as for [`lazy`](Self::lazy), [`Error::Connect`], [`Error::ExtensionMissing`],
+    /// *Errors:* [`Error::Configuration`] as for [`lazy`](Self::lazy), [`Error::Connect`], [`Error::ExtensionMissing`],
     /// [`Error::ExtensionVersion`].
-    ///
-    /// # Cancel safety
-    /// Dropping the future closes what was opened.
+    /// *Cancel safety:* Dropping the future closes what was opened.
     pub async fn connect(self) -> Result<Volguard, Error> {
         let volguard = self.lazy()?;
         let connection = volguard.connection().await?;
@@ -156,10 +152,8 @@ impl Builder {
     ///
     /// TCP keepalives and `TCP_USER_TIMEOUT` are set so that a dead peer is noticed within half a minute, unless the
     /// configuration sets its own.
-    ///
-    /// # Errors
-    /// [`Error::Configuration`] for a connection string, pool size, number of waiters or time that can't be used, or TLS
-    /// that is required without a [connector](Self::tls).
+    /// *Errors:* [`Error::Configuration`] for a connection string, pool size, number of waiters or time that can't be
+    /// used, or TLS that is required without a [connector](Self::tls).
     pub fn lazy(self) -> Result<Volguard, Error> {
         let refuse = |problem: String| Err(Error::Configuration(problem));
         let config = self.server()?;

@@ -76,18 +76,18 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let Some(pooled) = self.pooled.take() else { return };
         let server = Arc::clone(self.volguard.server());
-        let runtime = Handle::try_current();
+        // Without a runtime, one that is busy is closed at once, and one that was lent is checked before its next use.
+        let Ok(runtime) = Handle::try_current() else {
+            if pooled.is_busy() {
+                drop(Object::take(pooled));
+            }
+            return;
+        };
         if pooled.is_busy() {
             // The pool has room for another connection from now on.
             let wire = Object::take(pooled);
-            // Without a runtime the connection is closed at once.
-            if let Ok(runtime) = runtime {
-                runtime.spawn(async move { server.give_up(wire, PATIENCE).await });
-            }
-        } else if pooled.lent.load(Ordering::Relaxed)
-            // Without a runtime it is checked before its next use.
-            && let Ok(runtime) = runtime
-        {
+            runtime.spawn(async move { server.give_up(wire, PATIENCE).await });
+        } else if pooled.lent.load(Ordering::Relaxed) {
             runtime.spawn(async move {
                 if pooled.becomes_idle(IDLE_WITHIN).await {
                     pooled.lent.store(false, Ordering::Relaxed);

@@ -48,7 +48,7 @@ impl Held {
         &self.state.over
     }
 
-    fn name(&self) -> &Name {
+    pub(crate) fn name(&self) -> &Arc<Name> {
         &self.state.locks[0].0
     }
 
@@ -84,9 +84,7 @@ impl Held {
 
     /// Resolves with the reason when the lock can't be relied on any more: its session is lost, or the server has said
     /// that the token is not held. At once, if that is already so.
-    ///
-    /// # Cancel safety
-    /// May be dropped and called again at will.
+    /// *Cancel safety:* May be dropped and called again at will.
     pub async fn lost(&self) -> Loss {
         let mut gone = self.state.gone.subscribe();
         tokio::select! {
@@ -136,25 +134,17 @@ impl Held {
     /// Only `work` itself is ended, not the tasks and threads that it has started, nor the requests that it has sent.
     /// Give those the [`cancellation_token`](Self::cancellation_token) or the fencing [`token`](Self::token). A step that
     /// blocks runs to its end.
-    ///
-    /// # Errors
-    /// The loss. The caller, or cleanup, has to find out how far `work` has come.
-    ///
-    /// # Cancel safety
-    /// Dropping the future drops `work`.
+    /// *Errors:* The loss. The caller, or cleanup, has to find out how far `work` has come.
+    /// *Cancel safety:* Dropping the future drops `work`.
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
         self.core().guarded.run(|| self.loss(), self.lost(), work).await
     }
 
     /// Asks the server whether the token is held at this moment, or all of them. The next moment it may not be; inside a
     /// transaction, [`assert_held_in`](Self::assert_held_in) holds until the transaction ends.
-    ///
-    /// # Errors
-    /// [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the server;
-    /// [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`].
-    ///
-    /// # Cancel safety
-    /// Changes nothing.
+    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the
+    /// server; [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`].
+    /// *Cancel safety:* Changes nothing.
     pub async fn assert_held(&self) -> Result<(), Error> {
         for token in self.tokens() {
             self.check()?;
@@ -179,13 +169,9 @@ impl Held {
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// [`Error::TokenNotHeld`], after which the lock is lost, and [`Error::Database`]: the transaction is aborted.
-    /// [`Error::SessionLost`] without asking the server.
-    ///
-    /// # Cancel safety
-    /// Changes nothing.
+    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost, and [`Error::Database`]: the transaction is
+    /// aborted. [`Error::SessionLost`] without asking the server.
+    /// *Cancel safety:* Changes nothing.
     pub async fn assert_held_in(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
         for token in self.tokens() {
             self.check()?;
@@ -220,7 +206,7 @@ impl Held {
         error
     }
 
-    /// The guard of unfinished work was dropped. The token stays known to the session, so that no reconcile releases it.
+    /// The guard of unfinished work was dropped.
     pub(super) fn leave(&self) {
         tracing::warn!(
             service_id = self.core().service_id,

@@ -49,15 +49,12 @@ impl Incarnations {
     /// asked again until it answers.
     ///
     /// A session whose handles were all dropped is lost when its lease expires.
-    ///
-    /// # Errors
-    /// [`Error::Superseded`] if another live process has registered under the same name since. Registering again would
-    /// fence that process, which would then fence this one in turn. Otherwise the errors of [`Volguard::register`](crate::Volguard::register),
-    /// except for passing ones: a wrong password or a missing database ends it. Calling it again tries again.
-    ///
-    /// # Cancel safety
-    /// As [`Volguard::register`](crate::Volguard::register). No incarnation is returned twice. One whose registration was under way is fenced by
-    /// the next.
+    /// *Errors:* [`Error::Superseded`] if another live process has registered under the same name since. Registering
+    /// again would fence that process, which would then fence this one in turn. Otherwise the errors of
+    /// [`Volguard::register`](crate::Volguard::register), except for passing ones: a wrong password or a missing
+    /// database ends it. Calling it again tries again.
+    /// *Cancel safety:* As [`Volguard::register`](crate::Volguard::register). No incarnation is returned twice. One
+    /// whose registration was under way is fenced by the next.
     pub async fn next(&mut self) -> Result<Option<Session>, Error> {
         let mut previous = None;
         if let Some(core) = self.current.clone() {

@@ -39,16 +39,12 @@ impl Volguard {
     /// the result is awaited.
     ///
     /// Registering the same host and binary name in the same cluster again fences the earlier incarnation at once.
-    ///
-    /// # Errors
-    /// Of the result, when it is awaited: [`Error::Connect`] or [`Error::NoReply`] if the server can't be reached within
-    /// the time limit of a call, [`Error::Database`] if it refuses (22023 for an empty name or a lease out of range,
-    /// 42501 without the privilege), [`Error::InvalidDocument`] for details that are no JSON, [`Error::SessionLost`] if
-    /// the server answered so late that the lease may have expired.
-    ///
-    /// # Cancel safety
-    /// Dropping the future may leave a service that never sends heartbeats. It ends with the next registration or with
-    /// its lease.
+    /// *Errors:* Of the result, when it is awaited: [`Error::Connect`] or [`Error::NoReply`] if the server can't be
+    /// reached within the time limit of a call, [`Error::Database`] if it refuses (22023 for an empty name or a lease
+    /// out of range, 42501 without the privilege), [`Error::InvalidDocument`] for details that are no JSON,
+    /// [`Error::SessionLost`] if the server answered so late that the lease may have expired.
+    /// *Cancel safety:* Dropping the future may leave a service that never sends heartbeats. It ends with the next
+    /// registration or with its lease.
     pub fn register(&self, host: &str, binary_name: &str) -> Registration {
         Registration {
             volguard: self.clone(),

@@ -5,10 +5,11 @@ use std::time::SystemTime;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
-use tokio_postgres::types::{Json, Type};
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::{Executor, Statement, count};
+use super::executor::statement;
+use super::{Executor, count};
 use crate::error::Error;
 
 /// Which dead services to clean up after: all that match every criterion set.
@@ -79,16 +80,13 @@ impl CleanedService {
 }
 
 /// Cleans up after dead services: fences them for good, frees their plain locks, and applies crash rules to their work.
-///
-/// # Errors
-/// [`Error::Database`] with 55000 if [`Cleanup::service_id`] names a service that lives.
 pub async fn cleanup(client: &impl Executor, which: &Cleanup) -> Result<Vec<CleanedService>, Error> {
-    static SQL: Statement = Statement {
-        sql: "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting \
-              FROM volguard.cleanup(service_id => $1, cluster => $2, host => $3, binary_name => $4, disabled => $5, \
-              resource_type => $6, resource_id => $7, until => $8)",
-        types: &[Type::INT8, Type::TEXT, Type::TEXT, Type::TEXT, Type::BOOL, Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ],
-    };
+    statement! {
+        "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting \
+         FROM volguard.cleanup(service_id => $1, cluster => $2, host => $3, binary_name => $4, disabled => $5, \
+         resource_type => $6, resource_id => $7, until => $8)"
+        (INT8, TEXT, TEXT, TEXT, BOOL, TEXT, TEXT, TIMESTAMPTZ)
+    }
     let Cleanup { service_id, cluster, host, binary_name, disabled, resource_type, resource_id, until } = which;
     let rows = client
         .rows(&SQL, &[service_id, cluster, host, binary_name, disabled, resource_type, resource_id, until])
@@ -98,15 +96,12 @@ pub async fn cleanup(client: &impl Executor, which: &Cleanup) -> Result<Vec<Clea
 
 /// For a periodic task: cleans up after services that have died since the last call, in one cluster or in all, without
 /// waiting for other calls. Where `volguard.auto_cleanup` is off it does nothing.
-///
-/// # Errors
-/// [`Error::Database`].
 pub async fn auto_cleanup(client: &impl Executor, cluster: Option<&str>) -> Result<Vec<CleanedService>, Error> {
-    static SQL: Statement = Statement {
-        sql: "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting \
-              FROM volguard.auto_cleanup(cluster => $1)",
-        types: &[Type::TEXT],
-    };
+    statement! {
+        "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting \
+         FROM volguard.auto_cleanup(cluster => $1)"
+        (TEXT)
+    }
     client.rows(&SQL, &[&cluster]).await?.iter().map(CleanedService::read).collect()
 }
 
@@ -131,9 +126,7 @@ pub struct ClaimedRow {
 
 impl ClaimedRow {
     /// The details that the crashed service gave with its lock.
-    ///
-    /// # Errors
-    /// [`Error::Deserialize`] if they don't fit the type.
+    /// *Errors:* [`Error::Deserialize`] if they don't fit the type.
     pub fn details<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         Ok(self.details.as_ref().map(|details| serde_json::from_str(details.get())).transpose()?)
     }
@@ -153,9 +146,6 @@ impl ClaimedRow {
 }
 
 /// Takes over work of crashed services that no other call is taking or repairing, without waiting.
-///
-/// # Errors
-/// [`Error::ServiceFenced`], [`Error::LeaseExpired`]; [`Error::Database`]: 22023 for no rows at all or an empty type.
 pub async fn claim_cleanup(
     client: &impl Executor,
     service_id: i64,
@@ -163,46 +153,31 @@ pub async fn claim_cleanup(
     resource_type: Option<&str>,
     request_id: Option<Uuid>,
 ) -> Result<Vec<ClaimedRow>, Error> {
-    static SQL: Statement = Statement {
-        sql: "SELECT token, resource_type, resource_id, lock_name, status, crashed_service_id, details \
-              FROM volguard.claim_cleanup(service_id => $1, max_rows => $2, resource_type => $3, request_id => $4)",
-        types: &[Type::INT8, Type::INT4, Type::TEXT, Type::UUID],
-    };
+    statement! {
+        "SELECT token, resource_type, resource_id, lock_name, status, crashed_service_id, details \
+         FROM volguard.claim_cleanup(service_id => $1, max_rows => $2, resource_type => $3, request_id => $4)"
+        (INT8, INT4, TEXT, UUID)
+    }
     let rows = client.rows(&SQL, &[&service_id, &max_rows, &resource_type, &request_id]).await?;
     rows.iter().map(ClaimedRow::read).collect()
 }
 
 /// Ends claimed work of a resource that is cleaned up. Returns `false` if the token was not held.
-///
-/// # Errors
-/// [`Error::Database`].
 pub async fn finish_cleanup(client: &impl Executor, token: i64) -> Result<bool, Error> {
-    static SQL: Statement = Statement { sql: "SELECT volguard.finish_cleanup(token => $1)", types: &[Type::INT8] };
+    statement! {
+        "SELECT volguard.finish_cleanup(token => $1)"
+        (INT8)
+    }
     Ok(client.row(&SQL, &[&token]).await?.try_get(0)?)
 }
 
 /// Gives claimed work back unchanged. Returns how many of the tokens were held.
-///
-/// # Errors
-/// [`Error::Database`].
 pub async fn abandon_cleanup(client: &impl Executor, tokens: &[i64]) -> Result<u64, Error> {
     // In the order of the list, which is the order of the claims.
-    static SQL: Statement = Statement {
-        sql: "SELECT pg_catalog.count(*) FILTER (WHERE volguard.abandon_cleanup(token => claim.token)) \
-              FROM pg_catalog.unnest($1) AS claim (token)",
-        types: &[Type::INT8_ARRAY],
-    };
+    statement! {
+        "SELECT pg_catalog.count(*) FILTER (WHERE volguard.abandon_cleanup(token => claim.token)) \
+         FROM pg_catalog.unnest($1) AS claim (token)"
+        (INT8_ARRAY)
+    }
     count(&client.row(&SQL, &[&tokens]).await?)
-}
-
-/// The cluster, host and binary name of a service.
-pub(crate) async fn service_names(client: &impl Executor, service_id: i64) -> Result<Cleanup, Error> {
-    static SQL: Statement = Statement {
-        sql: "SELECT cluster, host, binary_name FROM volguard.service_status \
-              WHERE service_id OPERATOR(pg_catalog.=) $1",
-        types: &[Type::INT8],
-    };
-    let row = client.row(&SQL, &[&service_id]).await?;
-    let (cluster, host, binary_name) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    Ok(Cleanup { cluster, host, binary_name, ..Cleanup::default() })
 }

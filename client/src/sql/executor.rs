@@ -24,6 +24,15 @@ impl Statement {
     }
 }
 
+/// Declares the statement `SQL` and the types of its parameters.
+macro_rules! statement {
+    ($sql:literal ($($type:ident),*)) => {
+        static SQL: $crate::sql::Statement =
+            $crate::sql::Statement { sql: $sql, types: &[$(::tokio_postgres::types::Type::$type),*] };
+    };
+}
+pub(super) use statement;
+
 /// What the verbs run on: a connection or a transaction of `tokio_postgres`, or a [`Connection`](crate::Connection).
 ///
 /// On a foreign connection statements are unnamed, so that they leave nothing behind.

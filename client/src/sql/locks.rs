@@ -6,18 +6,15 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
-use tokio_postgres::types::{Json, Type};
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::{Executor, Statement, count, seconds};
+use super::executor::statement;
+use super::{Executor, count, seconds};
 use crate::error::Error;
 use crate::key::{Key, Name};
 
 /// Takes a lock. Returns its token, or `None` if it was not free in time.
-///
-/// # Errors
-/// [`Error::ServiceFenced`], [`Error::LeaseExpired`]; [`Error::InvalidDocument`] for details that are no JSON;
-/// [`Error::Database`].
 pub async fn acquire(
     client: &impl Executor,
     service_id: i64,
@@ -25,11 +22,11 @@ pub async fn acquire(
     wait: Duration,
     request_id: Option<Uuid>,
 ) -> Result<Option<i64>, Error> {
-    static SQL: Statement = Statement {
-        sql: "SELECT volguard.acquire(service_id => $1, resource_type => $2, resource_id => $3, lock_name => $4, \
-              status => $5, wait => pg_catalog.make_interval(secs => $6), request_id => $7, details => $8)",
-        types: &[Type::INT8, Type::TEXT, Type::TEXT, Type::TEXT, Type::TEXT, Type::FLOAT8, Type::UUID, Type::JSONB],
-    };
+    statement! {
+        "SELECT volguard.acquire(service_id => $1, resource_type => $2, resource_id => $3, lock_name => $4, \
+         status => $5, wait => pg_catalog.make_interval(secs => $6), request_id => $7, details => $8)"
+        (INT8, TEXT, TEXT, TEXT, TEXT, FLOAT8, UUID, JSONB)
+    }
     let Name { resource_type, resource_id, lock_name } = &*key.name;
     let (wait, details) = (seconds(wait), key.details_json()?.map(Json));
     let row = client
@@ -40,10 +37,6 @@ pub async fn acquire(
 
 /// Takes all these locks in one commit, or none. Returns their tokens in the order of `keys`, or `None` if they were not
 /// all free in time.
-///
-/// # Errors
-/// As for [`acquire`], and [`Error::MalformedDocument`] for an empty list, a lock named twice, two statuses for one
-/// resource, or more locks than the server's lock table allows.
 pub async fn acquire_all(
     client: &impl Executor,
     service_id: i64,
@@ -51,11 +44,11 @@ pub async fn acquire_all(
     wait: Duration,
     request_id: Option<Uuid>,
 ) -> Result<Option<Vec<i64>>, Error> {
-    static SQL: Statement = Statement {
-        sql: "SELECT resource_type, resource_id, lock_name, token FROM volguard.acquire_all(service_id => $1, \
-              locks => $2, wait => pg_catalog.make_interval(secs => $3), request_id => $4)",
-        types: &[Type::INT8, Type::JSONB, Type::FLOAT8, Type::UUID],
-    };
+    statement! {
+        "SELECT resource_type, resource_id, lock_name, token FROM volguard.acquire_all(service_id => $1, \
+         locks => $2, wait => pg_catalog.make_interval(secs => $3), request_id => $4)"
+        (INT8, JSONB, FLOAT8, UUID)
+    }
     let locks = Json(keys.iter().map(entry).collect::<Result<Vec<_>, Error>>()?);
     let rows = client.rows(&SQL, &[&service_id, &locks, &seconds(wait), &request_id]).await?;
     let mut tokens = rows.iter().map(read).collect::<Result<HashMap<Name, i64>, Error>>()?;
@@ -85,55 +78,48 @@ fn read(row: &Row) -> Result<(Name, i64), Error> {
 }
 
 /// Gives a lock back. Returns `false` if the token was not held.
-///
-/// # Errors
-/// [`Error::Database`].
 pub async fn release(client: &impl Executor, token: i64) -> Result<bool, Error> {
-    static SQL: Statement = Statement { sql: "SELECT volguard.release(token => $1)", types: &[Type::INT8] };
+    statement! {
+        "SELECT volguard.release(token => $1)"
+        (INT8)
+    }
     Ok(client.row(&SQL, &[&token]).await?.try_get(0)?)
 }
 
 /// Gives many locks back in one commit. Returns how many were held.
-///
-/// # Errors
-/// [`Error::Database`].
 pub async fn release_all(client: &impl Executor, tokens: &[i64]) -> Result<u64, Error> {
-    static SQL: Statement = Statement { sql: "SELECT volguard.release_all(tokens => $1)", types: &[Type::INT8_ARRAY] };
+    statement! {
+        "SELECT volguard.release_all(tokens => $1)"
+        (INT8_ARRAY)
+    }
     count(&client.row(&SQL, &[&tokens]).await?)
 }
 
 /// Gives back what these requests of the service have taken, by `acquire`, `acquire_all` or `claim_cleanup`. Returns
 /// how many locks they held.
-///
-/// # Errors
-/// [`Error::ServiceFenced`]; [`Error::Database`].
 pub async fn release_requests(client: &impl Executor, service_id: i64, request_ids: &[Uuid]) -> Result<u64, Error> {
-    static SQL: Statement = Statement {
-        sql: "SELECT volguard.release_requests(service_id => $1, request_ids => $2)",
-        types: &[Type::INT8, Type::UUID_ARRAY],
-    };
+    statement! {
+        "SELECT volguard.release_requests(service_id => $1, request_ids => $2)"
+        (INT8, UUID_ARRAY)
+    }
     count(&client.row(&SQL, &[&service_id, &request_ids]).await?)
 }
 
 /// Sets the status of the work under a lock; `None` means that nothing needs cleanup.
-///
-/// # Errors
-/// [`Error::TokenNotHeld`]; [`Error::Database`].
 pub async fn set_status(client: &impl Executor, token: i64, status: Option<&str>) -> Result<(), Error> {
     // A function that returns void is called in FROM, where its result needs no type.
-    static SQL: Statement = Statement {
-        sql: "SELECT true FROM volguard.set_status(token => $1, status => $2)",
-        types: &[Type::INT8, Type::TEXT],
-    };
+    statement! {
+        "SELECT true FROM volguard.set_status(token => $1, status => $2)"
+        (INT8, TEXT)
+    }
     client.row(&SQL, &[&token, &status]).await.map(drop)
 }
 
 /// Fails unless the token is held. It then stays held until the transaction of the call ends.
-///
-/// # Errors
-/// [`Error::TokenNotHeld`]; [`Error::Database`].
 pub async fn assert_held(client: &impl Executor, token: i64) -> Result<(), Error> {
-    static SQL: Statement =
-        Statement { sql: "SELECT true FROM volguard.assert_held(token => $1)", types: &[Type::INT8] };
+    statement! {
+        "SELECT true FROM volguard.assert_held(token => $1)"
+        (INT8)
+    }
     client.row(&SQL, &[&token]).await.map(drop)
 }

@@ -3,19 +3,18 @@
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use tokio_postgres::types::{Json, Type};
-use uuid::Uuid;
+use tokio_postgres::types::Json;
 
-use super::{Executor, Statement, count, seconds};
+use super::executor::statement;
+use super::{Executor, count, seconds};
 use crate::error::Error;
 
 /// The version of the extension in this database.
-///
-/// # Errors
-/// [`Error::ExtensionMissing`] if there is none; [`Error::Database`].
 pub async fn extension_version(client: &impl Executor) -> Result<String, Error> {
-    static SQL: Statement =
-        Statement { sql: "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'volguard'", types: &[] };
+    statement! {
+        "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'volguard'"
+        ()
+    }
     match client.rows(&SQL, &[]).await?.first() {
         Some(row) => Ok(row.try_get(0)?),
         None => Err(Error::ExtensionMissing),
@@ -23,9 +22,6 @@ pub async fn extension_version(client: &impl Executor) -> Result<String, Error> 
 }
 
 /// Registers an incarnation of a process, and fences the earlier one. Returns its service id.
-///
-/// # Errors
-/// [`Error::Database`]: 22023 for an empty name or a lease out of range, 42501 without the privilege.
 pub async fn register_service(
     client: &impl Executor,
     host: &str,
@@ -34,48 +30,41 @@ pub async fn register_service(
     lease: Option<Duration>,
     details: Option<&RawValue>,
 ) -> Result<i64, Error> {
-    static SQL: Statement = Statement {
-        sql: "SELECT volguard.register_service(host => $1, binary_name => $2, cluster => $3, \
-              lease => pg_catalog.make_interval(secs => $4), details => $5)",
-        types: &[Type::TEXT, Type::TEXT, Type::TEXT, Type::FLOAT8, Type::JSONB],
-    };
+    statement! {
+        "SELECT volguard.register_service(host => $1, binary_name => $2, cluster => $3, \
+         lease => pg_catalog.make_interval(secs => $4), details => $5)"
+        (TEXT, TEXT, TEXT, FLOAT8, JSONB)
+    }
     let row = client.row(&SQL, &[&host, &binary_name, &cluster, &lease.map(seconds), &details.map(Json)]).await?;
     Ok(row.try_get(0)?)
 }
 
 /// Renews the lease. Returns its length, which counts from the moment before the call.
-///
-/// # Errors
-/// [`Error::ServiceFenced`]; [`Error::Database`].
 pub async fn heartbeat(client: &impl Executor, service_id: i64) -> Result<Duration, Error> {
     // Days have 24 hours here. A lease that was given as days may be an hour shorter, but this crate gives none.
-    static SQL: Statement = Statement {
-        sql: "SELECT EXTRACT(epoch FROM volguard.heartbeat(service_id => $1))::pg_catalog.float8",
-        types: &[Type::INT8],
-    };
+    statement! {
+        "SELECT EXTRACT(epoch FROM volguard.heartbeat(service_id => $1))::pg_catalog.float8"
+        (INT8)
+    }
     let lease: f64 = client.row(&SQL, &[&service_id]).await?.try_get(0)?;
     Ok(Duration::try_from_secs_f64(lease).unwrap_or(Duration::ZERO))
 }
 
 /// Ends a service. Returns how many locks with work in them are left to cleanup.
-///
-/// # Errors
-/// [`Error::Database`].
 pub async fn deregister_service(client: &impl Executor, service_id: i64) -> Result<u64, Error> {
-    static SQL: Statement =
-        Statement { sql: "SELECT volguard.deregister_service(service_id => $1)", types: &[Type::INT8] };
+    statement! {
+        "SELECT volguard.deregister_service(service_id => $1)"
+        (INT8)
+    }
     count(&client.row(&SQL, &[&service_id]).await?)
 }
 
 /// Releases all locks of the service but these. Returns their number.
-///
-/// # Errors
-/// [`Error::ServiceFenced`]; [`Error::Database`].
 pub async fn reconcile(client: &impl Executor, service_id: i64, tokens: &[i64]) -> Result<u64, Error> {
-    static SQL: Statement = Statement {
-        sql: "SELECT volguard.reconcile(service_id => $1, tokens => $2)",
-        types: &[Type::INT8, Type::INT8_ARRAY],
-    };
+    statement! {
+        "SELECT volguard.reconcile(service_id => $1, tokens => $2)"
+        (INT8, INT8_ARRAY)
+    }
     count(&client.row(&SQL, &[&service_id, &tokens]).await?)
 }
 
@@ -87,23 +76,12 @@ pub(crate) async fn later_incarnation(
     binary_name: &str,
     cluster: Option<&str>,
 ) -> Result<Option<i64>, Error> {
-    static SQL: Statement = Statement {
-        sql: "SELECT pg_catalog.max(service_id) FROM volguard.service_status \
-              WHERE service_id OPERATOR(pg_catalog.>) $1 AND host OPERATOR(pg_catalog.=) $2 \
-              AND binary_name OPERATOR(pg_catalog.=) $3 AND cluster OPERATOR(pg_catalog.=) coalesce($4, 'default') \
-              AND state OPERATOR(pg_catalog.=) 'up'",
-        types: &[Type::INT8, Type::TEXT, Type::TEXT, Type::TEXT],
-    };
+    statement! {
+        "SELECT pg_catalog.max(service_id) FROM volguard.service_status \
+         WHERE service_id OPERATOR(pg_catalog.>) $1 AND host OPERATOR(pg_catalog.=) $2 \
+         AND binary_name OPERATOR(pg_catalog.=) $3 AND cluster OPERATOR(pg_catalog.=) coalesce($4, 'default') \
+         AND state OPERATOR(pg_catalog.=) 'up'"
+        (INT8, TEXT, TEXT, TEXT)
+    }
     Ok(client.row(&SQL, &[&service_id, &host, &binary_name, &cluster]).await?.try_get(0)?)
-}
-
-/// The token of the work that a request has started, if it has.
-pub(crate) async fn started_work(client: &impl Executor, service_id: i64, request: Uuid) -> Result<Option<i64>, Error> {
-    static SQL: Statement = Statement {
-        sql: "SELECT token FROM volguard.lock_status \
-              WHERE service_id OPERATOR(pg_catalog.=) $1 AND request_id OPERATOR(pg_catalog.=) $2",
-        types: &[Type::INT8, Type::UUID],
-    };
-    let rows = client.rows(&SQL, &[&service_id, &request]).await?;
-    Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use tokio_postgres::types::{Json, Type};
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::{Executor, Statement, seconds};
+use super::executor::statement;
+use super::{Executor, seconds};
 use crate::error::Error;
 use crate::granted::WorkOutcome;
 use crate::key::{Key, Name};
@@ -48,9 +49,6 @@ impl Default for Documents {
 }
 
 /// Changes one row of `target`, a table's name as in SQL, if all conditions hold and `fence`, if given, is held.
-///
-/// # Errors
-/// [`Error::MalformedDocument`]; [`Error::Database`].
 pub async fn conditional_update(
     client: &impl Executor,
     target: &str,
@@ -59,12 +57,12 @@ pub async fn conditional_update(
 ) -> Result<UpdateOutcome, Error> {
     // The function is called in a select list: in FROM, its row would be stored before it is read. It is called once,
     // because a subquery that calls a volatile function is never merged into the query around it.
-    static SQL: Statement = Statement {
-        sql: "SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
-              volguard.conditional_update(key => $1, changes => $2, fence => $3, target => $4::pg_catalog.regclass, \
-              expected => $5, filter => $6, filter_sql => $7, changes_sql => $8) AS result) AS once",
-        types: &[Type::JSONB, Type::JSONB, Type::INT8, Type::TEXT, Type::JSONB, Type::JSONB, Type::TEXT, Type::JSONB],
-    };
+    statement! {
+        "SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
+         volguard.conditional_update(key => $1, changes => $2, fence => $3, target => $4::pg_catalog.regclass, \
+         expected => $5, filter => $6, filter_sql => $7, changes_sql => $8) AS result) AS once"
+        (JSONB, JSONB, INT8, TEXT, JSONB, JSONB, TEXT, JSONB)
+    }
     let row = client
         .row(
             &SQL,
@@ -85,9 +83,6 @@ pub async fn conditional_update(
 
 /// Takes the lock of a tracked resource and changes its row, both or neither. Returns the token and the new row. The
 /// key of `documents` is not used, nor are its texts of SQL.
-///
-/// # Errors
-/// As for [`acquire`](super::acquire()) and [`conditional_update`].
 pub async fn start_work(
     client: &impl Executor,
     service_id: i64,
@@ -96,23 +91,13 @@ pub async fn start_work(
     wait: Duration,
     request_id: Option<Uuid>,
 ) -> Result<WorkOutcome<(i64, UpdatedRow)>, Error> {
-    static SQL: Statement = Statement {
-        sql: "SELECT (once.result).token, (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
-              volguard.start_work(service_id => $1, resource_type => $2, resource_id => $3, changes => $4, \
-              expected => $5, filter => $6, lock_name => $7, wait => pg_catalog.make_interval(secs => $8), \
-              request_id => $9) AS result) AS once",
-        types: &[
-            Type::INT8,
-            Type::TEXT,
-            Type::TEXT,
-            Type::JSONB,
-            Type::JSONB,
-            Type::JSONB,
-            Type::TEXT,
-            Type::FLOAT8,
-            Type::UUID,
-        ],
-    };
+    statement! {
+        "SELECT (once.result).token, (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
+         volguard.start_work(service_id => $1, resource_type => $2, resource_id => $3, changes => $4, \
+         expected => $5, filter => $6, lock_name => $7, wait => pg_catalog.make_interval(secs => $8), \
+         request_id => $9) AS result) AS once"
+        (INT8, TEXT, TEXT, JSONB, JSONB, JSONB, TEXT, FLOAT8, UUID)
+    }
     let Name { resource_type, resource_id, lock_name } = &*key.name;
     let row = client
         .row(
@@ -139,14 +124,11 @@ pub async fn start_work(
 }
 
 /// Writes the final state of a resource and frees its lock, both or neither.
-///
-/// # Errors
-/// [`Error::MalformedDocument`]; [`Error::Database`].
 pub async fn finish_work(client: &impl Executor, token: i64, changes: &RawValue) -> Result<UpdateOutcome, Error> {
-    static SQL: Statement = Statement {
-        sql: "SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
-              volguard.finish_work(token => $1, changes => $2) AS result) AS once",
-        types: &[Type::INT8, Type::JSONB],
-    };
+    statement! {
+        "SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
+         volguard.finish_work(token => $1, changes => $2) AS result) AS once"
+        (INT8, JSONB)
+    }
     UpdateOutcome::read(&client.row(&SQL, &[&token, &Json(changes)]).await?)
 }

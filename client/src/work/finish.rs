@@ -32,9 +32,7 @@ use crate::update::{IntoExpr, Request};
 ///   finished in another way;
 /// - the error of the connection, if it broke and the lock is not held any more when the request is repeated: either the
 ///   first request finished the work, or the lock had been taken away before. Read the row.
-///
-/// # Cancel safety
-/// Continues in the background when the future is dropped.
+/// *Cancel safety:* Continues in the background when the future is dropped.
 #[derive(Debug)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct FinishWork<'w> {
@@ -58,22 +56,14 @@ impl<'w> FinishWork<'w> {
         let changes = change.documents()?.changes;
         let held = work.guard.held.clone();
         // While the end is under way, a dropped guard is no reason for a warning.
-        work.guard.set_on_drop(OnDrop::Nothing);
-        let outcome = finish(async move {
-            let outcome = ask(&held, &changes).await;
-            let ended = matches!(outcome, Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced));
-            if ended {
-                held.core().forget(&held.tokens());
-            }
-            outcome
-        })
-        .await;
+        work.guard.on_drop = OnDrop::Nothing;
+        let outcome = finish(async move { ask(&held, &changes).await }).await;
         match &outcome {
             Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced) => {
                 work.guard.end();
                 work.ended = true;
             }
-            _ => work.guard.set_on_drop(OnDrop::Leave),
+            _ => work.guard.on_drop = OnDrop::Leave,
         }
         outcome
     }

@@ -59,12 +59,9 @@ impl Session {
     /// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses: 42704 for a type that isn't tracked, 22023
     ///   if the new row has no status, and errors for documents that don't fit the table.
     ///
-    /// After an error that leaves the outcome unknown, the session searches for work that was started all the same, and
-    /// leaves it as a dropped [`Work`] is left.
-    ///
-    /// # Cancel safety
-    /// When the future is dropped, the server is asked to end the wait. Work that was started all the same is left as a
-    /// dropped [`Work`] is: a request with the same [`request_id`](StartWork::request_id) returns it.
+    /// After an error that leaves the outcome unknown, work that was started all the same is left as a dropped [`Work`] is.
+    /// *Cancel safety:* When the future is dropped, the server is asked to end the wait. Work that was started all the
+    /// same is left as a dropped [`Work`] is: a request with the same [`request_id`](StartWork::request_id) returns it.
     pub fn start_work(&self, resource_type: &str, resource_id: &str) -> StartWork {
         StartWork {
             session: self.clone(),

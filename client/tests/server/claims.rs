@@ -1,15 +1,14 @@
-//! Work of crashed services, taken over: guards, handlers, what becomes of those that are dropped.
+//! Work of crashed services, taken over: guards, and what becomes of those that are dropped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use volguard::{Claimed, Error, Loss, Session, UpdateOutcome};
 
-use crate::support::{Fault, LONG, Observer, Proxy, code, connect, key, own, plain, session_in, unique};
+use crate::support::{Fault, LONG, MOMENT, Observer, Proxy, code, connect, key, own, plain, session_in, unique};
 
 const SOON: Duration = Duration::from_millis(50);
 
@@ -65,8 +64,6 @@ async fn claimed_work_is_a_lock_until_it_is_finished() {
     work.set_status("wiping").await.unwrap();
     assert!(session.claims().try_next().await.unwrap().is_none());
     assert!(session.acquire(key("v")).await.unwrap().is_none());
-    // It survives a reconcile, because the session knows it.
-    assert_eq!(session.reconcile().await.unwrap(), 0);
     let update = volguard.update(&table).key("id", "v").set("status", "error").fenced_by(&work);
     assert!(matches!(update.clone().await.unwrap(), UpdateOutcome::Updated(_)));
     assert!(work.finish_cleanup().await.unwrap());
@@ -107,8 +104,6 @@ async fn claims_of_bad_requests_and_fenced_services_are_refused() {
     let session = session_in(&volguard, &cluster).await;
     let refused = session.claims().resource_type("").next().await.unwrap_err();
     assert_eq!(code(&refused), Some("22023"));
-    let refused = session.claims().resource_type("").for_each(async |_| Ok::<(), Error>(())).await;
-    assert_eq!(code(&refused.unwrap_err()), Some("22023"));
     fence(&observer, &session).await;
     let refused = session.claims().try_next().await.unwrap_err();
     assert!(matches!(refused, Error::ServiceFenced(_)), "{refused}");
@@ -116,91 +111,107 @@ async fn claims_of_bad_requests_and_fenced_services_are_refused() {
     assert!(matches!(refused, Error::SessionLost(Loss::Fenced)), "{refused}");
 }
 
-#[tokio::test]
-async fn handlers_share_the_work_and_each_piece_is_done_once() {
-    let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
-    let ids: Vec<String> = (0..40).map(|i| format!("v-{i}")).collect();
-    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let dead = crashed(&observer, &unique("host"), &cluster, &ids).await;
-    let handled: Arc<Mutex<HashMap<String, Vec<u32>>>> = Arc::default();
-    let mut sessions = Vec::new();
-    for number in 0..3 {
-        let session = session_in(&volguard, &cluster).await;
-        let claims = session.claims().concurrency(4).every(SOON);
-        sessions.push(session);
-        let handled = Arc::clone(&handled);
-        tokio::spawn(claims.for_each(move |work| {
-            let handled = Arc::clone(&handled);
-            async move {
+/// Hands the work out to tasks, and finishes or gives back each piece, as the documentation shows.
+async fn serve(session: Session, handled: Arc<Mutex<HashMap<String, usize>>>) -> Result<(), Error> {
+    let mut claims = session.claims().every(SOON);
+    while let Some(work) = claims.next().await? {
+        let id = plain(work.resource_id()).to_owned();
+        let attempt = {
+            let mut handled = handled.lock().unwrap();
+            let attempts = handled.entry(id.clone()).or_default();
+            *attempts += 1;
+            *attempts
+        };
+        tokio::spawn(async move {
+            let repair = async {
                 tokio::task::yield_now().await;
-                let attempt = {
-                    let mut handled = handled.lock().unwrap();
-                    let by = handled.entry(plain(work.resource_id()).to_owned()).or_default();
-                    by.push(number);
-                    by.len()
-                };
-                match (plain(work.resource_id()), attempt) {
+                match (&*id, attempt) {
                     ("v-3", 1) => Err("a first attempt that fails"),
                     ("v-7", 1) => panic!("a first attempt that panics"),
                     _ => Ok(()),
                 }
+            };
+            match work.run(repair).await {
+                Ok(Ok(())) => work.finish_cleanup().await,
+                _ => work.abandon_cleanup().await,
             }
-        }));
+        });
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn services_share_the_work_and_each_piece_is_done_once() {
+    let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
+    let ids: Vec<String> = (0..40).map(|i| format!("v-{i}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let dead = crashed(&observer, &unique("host"), &cluster, &ids).await;
+    let handled: Arc<Mutex<HashMap<String, usize>>> = Arc::default();
+    let (mut sessions, mut loops) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let session = session_in(&volguard, &cluster).await;
+        loops.push(tokio::spawn(serve(session.clone(), Arc::clone(&handled))));
+        sessions.push(session);
     }
     const LEFT: &str = "SELECT count(*) FROM volguard.lock_status WHERE cluster = $1";
     observer.until(0, async |o| o.number(LEFT, &[&cluster]).await).await;
     assert_eq!(waiting(&observer, dead).await, 0);
+    // Stopped in order, each loop ends well.
+    for session in sessions {
+        session.stop().await.unwrap();
+    }
+    for one in loops {
+        one.await.unwrap().unwrap();
+    }
     let handled = handled.lock().unwrap();
-    let attempts = |id: &&str| handled[*id].len();
+    let attempts = |id: &&str| handled[*id];
     assert!(ids.iter().all(|id| attempts(id) == if ["v-3", "v-7"].contains(id) { 2 } else { 1 }), "{handled:?}");
 }
 
+/// Work that can't be repaired comes back, but not in a busy loop.
 #[tokio::test]
-async fn when_the_loop_is_dropped_or_the_session_lost_handlers_end() {
+async fn work_that_is_given_back_comes_last_and_after_a_pause() {
     let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
-    let dead = crashed(&observer, &unique("host"), &cluster, &["v"]).await;
+    crashed(&observer, &unique("host"), &cluster, &["a", "b"]).await;
     let session = session_in(&volguard, &cluster).await;
-    let begun = Arc::new(Notify::new());
-    let endless = |begun: Arc<Notify>| {
-        move |_work| {
-            let begun = Arc::clone(&begun);
-            async move {
-                begun.notify_one();
-                std::future::pending::<Result<(), Error>>().await
-            }
-        }
-    };
-    let running = tokio::spawn(session.claims().every(SOON).for_each(endless(Arc::clone(&begun))));
-    begun.notified().await;
-    assert_eq!(waiting(&observer, dead).await, 0);
-    running.abort();
-    observer.until(1, async |o| waiting(o, dead).await).await;
-    // Stopped in order, the loop ends well.
-    let running = tokio::spawn(session.claims().every(SOON).for_each(endless(Arc::clone(&begun))));
-    begun.notified().await;
-    session.stop().await.unwrap();
-    running.await.unwrap().unwrap();
-    // The work of its handlers can be claimed by others, whether it was given back or left.
-    let heir = session_in(&volguard, &cluster).await;
-    let heirs = heir.claims().every(SOON);
-    let done = Arc::new(Notify::new());
-    let told = Arc::clone(&done);
-    let loss = tokio::spawn(heirs.for_each(move |_| {
-        told.notify_one();
-        async { Ok::<(), Error>(()) }
-    }));
-    done.notified().await;
-    fence(&observer, &heir).await;
-    let lost = loss.await.unwrap().unwrap_err();
+    let mut claims = session.claims().every(MOMENT);
+    let mut order = Vec::new();
+    let began = Instant::now();
+    for _ in 0..4 {
+        let work = claims.next().await.unwrap().expect("a piece");
+        order.push(plain(work.resource_id()).to_owned());
+        assert!(work.abandon_cleanup().await.unwrap());
+    }
+    assert_eq!(order[..2].iter().collect::<HashSet<_>>().len(), 2, "{order:?}");
+    assert_eq!(order[..2], order[2..]);
+    assert!(began.elapsed() >= MOMENT);
+}
+
+#[tokio::test]
+async fn a_lost_session_ends_the_claims_and_the_work_under_them() {
+    let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
+    crashed(&observer, &unique("host"), &cluster, &["v"]).await;
+    let session = session_in(&volguard, &cluster).await;
+    let mut claims = session.claims().every(LONG);
+    let work = claims.next().await.unwrap().expect("a piece");
+    let endless = tokio::spawn(async move { work.run(std::future::pending::<()>()).await });
+    let next = tokio::spawn(async move { claims.next().await.map(drop) });
+    fence(&observer, &session).await;
+    // The server says so to the next call.
+    let refused = session.acquire(key("other")).await.unwrap_err();
+    assert!(matches!(refused, Error::ServiceFenced(_)), "{refused}");
+    assert_eq!(endless.await.unwrap(), Err(Loss::Fenced));
+    let lost = next.await.unwrap().unwrap_err();
     assert!(matches!(lost, Error::SessionLost(Loss::Fenced) | Error::ServiceFenced(_)), "{lost}");
 }
 
+/// Before new work is taken up: what the process was doing when it crashed.
 #[tokio::test]
 async fn a_service_cleans_up_after_its_earlier_incarnation() {
     let (volguard, observer, cluster) = (connect().await, Observer::new().await, unique("cluster"));
     let host = unique("host");
     let others = crashed(&observer, &unique("host"), &cluster, &["other"]).await;
-    crashed(&observer, &host, &cluster, &["a", "b", "c", "d"]).await;
+    crashed(&observer, &host, &cluster, &["a", "b", "c"]).await;
     let elsewhere = session_in(&volguard, &cluster).await;
     let session = volguard.register(&host, "test").cluster(&cluster).await.unwrap();
     // The work is its own for the time being.
@@ -210,21 +221,16 @@ async fn a_service_cleans_up_after_its_earlier_incarnation() {
     assert!(claims.try_next().await.unwrap().is_none());
     drop(other);
     observer.until(1, async |o| waiting(o, others).await).await;
-    let handler = |work: Arc<Claimed>| async move {
-        match plain(work.resource_id()) {
-            "b" => Err("b is not to be repaired"),
-            "other" => panic!("the work of another service"),
-            _ => Ok(()),
-        }
-    };
-    let claims = session.claims().concurrency(2);
-    let restarted = claims.clone().after_restart(handler).await.unwrap();
-    assert_eq!((restarted.resources_cleaned, restarted.finished, restarted.abandoned), (0, 3, 1));
-    // What it gave back is still its own, and the only work left.
-    const LEFT: &str = "SELECT count(*) FROM volguard.lock_status WHERE cluster = $1 AND NOT alive";
-    observer.until(2, async |o| o.number(LEFT, &[&cluster]).await).await;
-    let restarted = claims.after_restart(handler).await.unwrap();
-    assert_eq!((restarted.finished, restarted.abandoned), (0, 1));
+    let mut claims = session.claims();
+    let mut order = Vec::new();
+    while let Some(work) = claims.try_next().await.unwrap() {
+        order.push(plain(work.resource_id()).to_owned());
+        assert!(work.finish_cleanup().await.unwrap());
+    }
+    // Its own comes first.
+    assert_eq!(order.last().map(String::as_str), Some("other"));
+    order.sort();
+    assert_eq!(order, ["a", "b", "c", "other"]);
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
-//! How a session ends, by `stop` or without a handle, and what reconcile releases.
+//! How a session ends, by `stop` or without a handle.
 
 use tokio::time::timeout;
 use volguard::{Error, Loss};
 
-use crate::support::{LEASE, LONG, MOMENT, Observer, connect, date, key, own, session, session_in, unique};
+use crate::support::{LEASE, LONG, MOMENT, Observer, connect, date, key, session, session_in, unique};
 
 #[tokio::test]
 async fn stopping_leaves_only_the_work_to_cleanup() {
@@ -52,40 +52,4 @@ async fn without_a_handle_the_lease_runs_out() {
     observer.until(1, outlived).await;
     drop(lock);
     observer.until(0, async |o| o.up(service_id).await).await;
-}
-
-#[tokio::test]
-async fn reconcile_releases_what_the_session_does_not_know() {
-    let (volguard, observer) = (connect().await, Observer::new().await);
-    let session = session(&volguard).await;
-    let known = session.acquire(key("1")).await.unwrap().unwrap();
-    let stray = "SELECT volguard.acquire($1, 'volume', $2)";
-    observer.number(stray, &[&session.service_id(), &own("2")]).await;
-    assert_eq!(session.reconcile().await.unwrap(), 1);
-    known.assert_held().await.unwrap();
-    assert_eq!(session.reconcile().await.unwrap(), 0);
-}
-
-#[tokio::test]
-async fn reconcile_spares_acquires_under_way() {
-    let volguard = connect().await;
-    let session = session(&volguard).await;
-    let mut workers = Vec::new();
-    for worker in 0..4 {
-        let session = session.clone();
-        workers.push(tokio::spawn(async move {
-            for round in 0..25 {
-                let id = format!("{worker}-{round}");
-                let lock = session.acquire(key(&id)).await.unwrap().unwrap();
-                lock.assert_held().await.unwrap();
-                assert!(lock.release().await.unwrap());
-            }
-        }));
-    }
-    while !workers.iter().all(tokio::task::JoinHandle::is_finished) {
-        assert_eq!(session.reconcile().await.unwrap(), 0);
-    }
-    for worker in workers {
-        worker.await.unwrap();
-    }
 }

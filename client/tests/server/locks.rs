@@ -2,7 +2,7 @@
 
 use tokio::time::timeout;
 use uuid::Uuid;
-use volguard::{Error, Lock, Loss, Session, UpdateOutcome, Volguard, sql};
+use volguard::{Error, Lock, Loss, Session, UpdateOutcome, Volguard};
 
 use crate::support::{LONG, MOMENT, Observer, connect, key, own, plain, session, session_in, unique};
 
@@ -22,7 +22,8 @@ async fn take_several(session: &Session) -> Lock {
 
 async fn force_release(volguard: &Volguard, token: i64) -> bool {
     let connection = volguard.connection().await.unwrap();
-    sql::force_release(&connection, token, "test").await.unwrap()
+    let row = connection.query_typed(&format!("SELECT volguard.force_release({token}, 'test')"), &[]).await.unwrap();
+    row[0].get(0)
 }
 
 #[tokio::test]
@@ -170,13 +171,11 @@ async fn a_thousand_dropped_guards_go_too() {
 
 #[tokio::test]
 async fn an_administrator_can_forget_a_resource() {
-    let volguard = connect().await;
-    let session = session(&volguard).await;
+    let (session, observer) = (session(&connect().await).await, Observer::new().await);
     let _plain = take(&session, "1").await;
     let _work = session.acquire(key("1").lock_name("w").status("s")).await.unwrap().unwrap();
-    let connection = volguard.connection().await.unwrap();
     for expected in [2, 0] {
-        let removed = sql::reset_resource(&connection, "volume", &own("1")).await.unwrap();
+        let removed = observer.number("SELECT volguard.reset_resource('volume', $1)", &[&own("1")]).await;
         assert_eq!(removed, expected);
     }
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 use volguard::update::{add, column, not, one_of};
-use volguard::{Error, UpdateOutcome, Volguard, sql};
+use volguard::{Error, UpdateOutcome, Volguard};
 
 use crate::support::{Observer, code, connect, key, session, unique};
 
@@ -98,8 +98,8 @@ async fn a_lost_lock_fences() {
     let lock = session.acquire(key("1")).await.unwrap().unwrap();
     let update = volguard.update(&table).key("id", id).set("size", 1).fenced_by(&lock);
     assert!(update.clone().await.unwrap().is_updated());
-    let connection = volguard.connection().await.unwrap();
-    assert!(sql::force_release(&connection, lock.token(), "test").await.unwrap());
+    let force = "SELECT volguard.force_release($1, 'test')::int::bigint";
+    assert_eq!(Observer::new().await.number(force, &[&lock.token()]).await, 1);
     assert_eq!(update.await.unwrap(), UpdateOutcome::Fenced);
     assert!(lock.is_lost());
 }

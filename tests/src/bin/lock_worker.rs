@@ -188,12 +188,23 @@ impl Worker {
     /// `clean [unfenced]`: claims work of crashed services and repairs the volumes, as long as it can.
     async fn clean(&self, fenced: bool) -> anyhow::Result<String> {
         let sql = Arc::new(Sql::connect(&self.url).await?);
-        let claims = self.session.claims().concurrency(2).every(NO_WORK);
-        let ended = claims.for_each(move |work| {
+        let mut claims = self.session.claims().every(NO_WORK);
+        let ended = loop {
+            let work = match claims.next().await {
+                Ok(Some(work)) => work,
+                Ok(None) => break "stopped".to_owned(),
+                Err(error) => break format!("{error:?}"),
+            };
             let sql = Arc::clone(&sql);
-            async move { repair(&sql, &work, fenced).await }
-        });
-        Ok(format!("{:?}", ended.await))
+            // Dropped unless it is finished, which gives it back.
+            tokio::spawn(async move {
+                if let Ok(Ok(())) = work.run(repair(&sql, &work, fenced)).await {
+                    work.finish_cleanup().await?;
+                }
+                anyhow::Ok(())
+            });
+        };
+        Ok(ended)
     }
 }
 

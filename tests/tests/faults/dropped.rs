@@ -24,7 +24,6 @@ by_both_routes!(
     release,
     release_all,
     set_status,
-    reconcile,
     start,
     stop,
 );
@@ -150,28 +149,6 @@ async fn set_status(site: &Site) -> anyhow::Result<()> {
         let ended = stage.run(place, lock.set_status(Some("extending"))).await.transpose()?;
         lock.assert_held().await?;
         assert!(lock.release().await?);
-        stage.is_clean().await?;
-        Ok(ended.is_some())
-    })
-    .await?;
-    stage.end().await
-}
-
-/// It goes on in the background: a lock that the client doesn't know is released, a lock that it knows stays.
-async fn reconcile(site: &Site) -> anyhow::Result<()> {
-    let stage = Stage::new(site).await?;
-    let service = stage.session.service_id();
-    everywhere(async |place| {
-        let known = stage.session.acquire(("volume", "v1")).await?.context("free")?;
-        stage.other.acquire(service, "v0", Duration::ZERO).await?.context("free")?;
-        let ended = stage.run(place, stage.session.reconcile()).await.transpose()?;
-        if !place.is_before_the_start() {
-            let token = stage.other_acquires().await?;
-            stage.other.release(token).await?;
-        }
-        stage.session.reconcile().await?;
-        known.assert_held().await?;
-        assert!(known.release().await?);
         stage.is_clean().await?;
         Ok(ended.is_some())
     })
