@@ -88,6 +88,7 @@ impl Volguard {
 /// - [`Error::Pool`]; nothing was sent;
 /// - [`Error::NoReply`], or [`Error::Database`] of a broken connection: the change may have been made or not. Read the
 ///   row, or repeat the update: if its own conditions exclude a second change, it is `Unmet` then.
+///
 /// *Cancel safety:* When the future is dropped, the change may have been made or not.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]

@@ -29,3 +29,9 @@ pub use package::{Package, Profile};
 pub use pgbouncer::PgBouncer;
 pub use private_server::{PrivateServer, PrivateServerBuilder};
 pub use users_server::require_extension;
+
+/// The Rust examples of the documents compile. (Those of the client's own manual are its crate documentation.)
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../../docs/claim-cleanup.md")]
+struct Documents;

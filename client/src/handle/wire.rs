@@ -80,9 +80,7 @@ impl Wire {
             StatementMode::Prepared => {
                 let answer = self.client.query(&self.prepared(statement).await?, params).await;
                 // It is prepared again by the next call, which may be a repetition in the background.
-                if let Err(error) = &answer
-                    && error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)
-                {
+                if answer.as_ref().is_err_and(|error| error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)) {
                     self.prepared.lock().unwrap_or_else(PoisonError::into_inner).remove(statement.sql);
                 }
                 answer

@@ -32,6 +32,7 @@ use crate::update::{IntoExpr, Request};
 ///   finished in another way;
 /// - the error of the connection, if it broke and the lock is not held any more when the request is repeated: either the
 ///   first request finished the work, or the lock had been taken away before. Read the row.
+///
 /// *Cancel safety:* Continues in the background when the future is dropped.
 #[derive(Debug)]
 #[must_use = "nothing happens before it is awaited"]
