@@ -85,7 +85,7 @@ impl Volguard {
 /// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses: 42P01 no such table, 42703 no such
 ///   column, 21000 a key that matches several rows, 42501 without the privilege, a value that the column's type
 ///   doesn't take;
-/// - [`Error::Pool`]; nothing was sent;
+/// - [`Error::Connect`], [`Error::PoolExhausted`]; nothing was sent;
 /// - [`Error::NoReply`], or [`Error::Database`] of a broken connection: the change may have been made or not. Read the
 ///   row, or repeat the update: if its own conditions exclude a second change, it is `Unmet` then.
 ///

@@ -107,7 +107,7 @@ async fn follow(plan: &Plan, mut notices: Notices, timeline: &Timeline) -> Resul
                 timeline.say(&notice.to_string());
             }
             ended += u64::from(notice.is_end());
-            if notice.is_end() && ended.is_multiple_of(50) {
+            if notice.is_end() && ended % 50 == 0 {
                 timeline.say(&format!("{ended} operations have come to their end"));
             }
         }
