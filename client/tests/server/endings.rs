@@ -3,7 +3,7 @@
 use tokio::time::timeout;
 use volguard::{Error, Loss};
 
-use crate::support::{LEASE, LONG, MOMENT, Observer, connect, date, key, session, session_in, unique};
+use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, date, key, session, session_in, unique};
 
 #[tokio::test]
 async fn stopping_leaves_only_the_work_to_cleanup() {
@@ -17,6 +17,17 @@ async fn stopping_leaves_only_the_work_to_cleanup() {
     assert_eq!((plain.lost().await, work.lost().await), (Loss::Stopped, Loss::Stopped));
     assert!(!plain.release().await.unwrap());
     assert!(matches!(session.stop().await, Err(Error::SessionLost(Loss::Stopped))));
+}
+
+#[tokio::test]
+async fn stopping_passes_by_a_connection_that_answers_nothing() {
+    let (proxy, observer) = (Proxy::start().await, Observer::new().await);
+    let volguard = proxy.builder().connect().await.unwrap();
+    let session = volguard.register(&unique("host"), "test").lease(LEASE).await.unwrap();
+    let service_id = session.service_id();
+    proxy.freeze_open();
+    assert_eq!(timeout(LONG, session.stop()).await.unwrap().unwrap(), 0);
+    assert_eq!(observer.up(service_id).await, 0);
 }
 
 #[tokio::test]

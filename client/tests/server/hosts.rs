@@ -9,7 +9,7 @@ use tokio_postgres::config::{Host, TargetSessionAttrs};
 use volguard::{Builder, Error, Volguard};
 use volguard_tests::PrivateServer;
 
-use crate::support::{LEASE, LONG, Observer, Proxy, code, direct, key, outlives_its_lease, unique};
+use crate::support::{Fault, LEASE, LONG, Observer, Proxy, code, direct, key, outlives_its_lease, unique};
 
 /// Accepts connections, as the system does for a process that listens, and never answers.
 async fn silent() -> (TcpListener, u16) {
@@ -26,6 +26,11 @@ fn behind(first: u16, proxy: &Proxy) -> Builder {
     both.user(config.get_user().unwrap()).dbname(config.get_dbname().unwrap());
     config.get_password().map(|password| both.password(password));
     proxy.builder().config(both)
+}
+
+/// The next heartbeat needs a new connection.
+fn lose_connection(proxy: &Proxy) {
+    proxy.inject("volguard.heartbeat(", Fault::LoseStatement, 1);
 }
 
 #[tokio::test]
@@ -48,9 +53,9 @@ async fn heartbeats_get_to_the_second_host_before_the_lease_ends() {
     let registration = volguard.register(&unique("host"), "test").lease(LEASE);
     let session = timeout(LONG, registration.into_future()).await.unwrap().unwrap();
     for _ in 0..2 {
-        // Each heartbeat after this needs a new connection.
-        proxy.freeze_open();
+        lose_connection(&proxy);
         outlives_its_lease(&session).await;
+        assert!(proxy.struck());
     }
 }
 
@@ -60,9 +65,9 @@ async fn a_first_host_that_refuses_is_passed_by() {
     drop(listener);
     let volguard = timeout(LONG / 2, behind(refusing, &proxy).connect()).await.unwrap().unwrap();
     let session = volguard.register(&unique("host"), "test").lease(LEASE).await.unwrap();
-    proxy.freeze_open();
+    lose_connection(&proxy);
     outlives_its_lease(&session).await;
-    session.stop().await.unwrap();
+    assert!(proxy.struck());
 }
 
 /// As after a fail-over: the first host is a standby, which takes no writes.

@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::Level;
 use volguard::{Janitor, Loss};
 
-use crate::support::{LEASE, LONG, Log, Observer, Proxy, unique};
+use crate::support::{Fault, LEASE, LONG, Log, Observer, Proxy, unique};
 
 #[tokio::test]
 async fn a_session_whose_server_is_away_warns_once() {
     let (log, proxy) = (Log::listen(), Proxy::start().await);
     let volguard = proxy.builder().connect().await.unwrap();
     let janitor = Janitor::every(Duration::from_millis(100));
-    let registration = volguard.register(&unique("host"), "test").lease(LEASE).janitor(janitor);
+    let registration = volguard.register(&unique("host"), "test").lease(LEASE * 2).janitor(janitor);
     let mut incarnations = registration.incarnations();
     let session = incarnations.next().await.unwrap().unwrap();
     assert!(log.lines().is_empty(), "{:?}", log.lines());
-    proxy.freeze_open();
+    // Its heartbeat fails many times until then.
+    proxy.inject("volguard.heartbeat(", Fault::LoseStatement, 1);
     proxy.refuse(true);
     assert_eq!(timeout(LONG, session.lost()).await.unwrap(), Loss::LeaseRanOut);
     assert_eq!(log.count(Level::WARN, "heartbeat failed"), 1, "{:?}", log.lines());
@@ -38,13 +39,11 @@ async fn each_absence_is_told() {
     let registration = volguard.register(&unique("host"), "test").lease(LEASE * 2).janitor(None);
     let session = registration.await.unwrap();
     for absence in 1..=2 {
-        proxy.freeze_open();
-        proxy.refuse(true);
-        observer.until(absence, async |_| log.count(Level::WARN, "heartbeat failed") as i64).await;
-        sleep(LEASE / 4).await;
-        proxy.refuse(false);
         let end = session.lost_at();
+        proxy.inject("volguard.heartbeat(", Fault::LoseStatement, 5);
         observer.until(1, async |_| i64::from(session.lost_at() > end)).await;
+        assert!(proxy.struck());
+        assert_eq!(log.count(Level::WARN, "heartbeat failed"), absence, "{:?}", log.lines());
     }
     assert_eq!(log.lines().len(), 2, "{:?}", log.lines());
     session.stop().await.unwrap();

@@ -58,8 +58,9 @@ async fn a_statement_that_vanished_hints_at_the_mode_for_poolers() {
     assert_eq!(code(&vanished), Some("26000"));
     assert!(vanished.to_string().contains("StatementMode::Unnamed"), "{vanished}");
     // Each connection prepares it again.
-    let _ = lock.assert_held().await;
-    for _ in 0..4 {
-        lock.assert_held().await.unwrap();
+    let mut refused = 0;
+    for _ in 0..10 {
+        refused += usize::from(lock.assert_held().await.is_err());
     }
+    assert!(refused <= 1, "{refused} more");
 }
