@@ -20,14 +20,12 @@ pub(crate) async fn repeated<T, F: Future<Output = Result<T, Error>>>(
     mut call: impl FnMut() -> F,
     go_on: impl Fn() -> bool,
 ) -> Result<T, Error> {
-    for pause in pauses() {
+    let mut pauses = pauses();
+    loop {
         match call().await {
-            Err(error) if error.is_retryable() && go_on() => {
-                tracing::debug!(%error, "a call is repeated");
-                sleep(pause).await;
-            }
+            Err(error) if error.is_retryable() && go_on() => tracing::debug!(%error, "a call is repeated"),
             answer => return answer,
         }
+        sleep(pauses.next().unwrap_or_default()).await;
     }
-    unreachable!("the pauses have no end")
 }

@@ -46,27 +46,20 @@ impl Key {
         self
     }
 
-    /// What is being done under the lock. A lock with a status outlives its holder until the resource is cleaned up. A
-    /// resource has one such lock at most.
-    pub fn status(mut self, status: impl Into<String>) -> Key {
-        self.status = Some(status.into());
-        self
+    /// What is being done under the lock. A lock with a status outlives its holder until the resource is cleaned up, and
+    /// a resource has one at most.
+    pub fn status(self, status: impl Into<String>) -> Key {
+        Key { status: Some(status.into()), ..self }
     }
 
     /// Details for people to read, shown with the lock in the view `lock_status`.
-    pub fn details(mut self, details: impl Serialize) -> Key {
-        self.details = Some(json::json(details));
-        self
+    pub fn details(self, details: impl Serialize) -> Key {
+        Key { details: Some(json::json(details)), ..self }
     }
 
     pub(crate) fn details_json(&self) -> Result<Option<&RawValue>, Error> {
-        match &self.details {
-            None => Ok(None),
-            Some(Ok(json)) => Ok(Some(json)),
-            Some(Err(problem)) => {
-                Err(Error::InvalidDocument { column: "details".to_owned(), problem: problem.clone() })
-            }
-        }
+        let refused = |problem: &String| json::invalid("details", problem.clone());
+        self.details.as_ref().map(|part| part.as_deref().map_err(refused)).transpose()
     }
 }
 

@@ -66,12 +66,12 @@ impl Wire {
         statement: &'static Statement,
     ) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
         let cache = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = cache().get(statement.sql).cloned();
+        let known = cache().get(statement.text).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let prepared = self.client.prepare_typed(statement.sql, statement.types).await?;
-        cache().insert(statement.sql, prepared.clone());
+        let prepared = self.client.prepare_typed(statement.text, statement.types).await?;
+        cache().insert(statement.text, prepared.clone());
         Ok(prepared)
     }
 
@@ -81,11 +81,11 @@ impl Wire {
                 let answer = self.client.query(&self.prepared(statement).await?, params).await;
                 // It is prepared again by the next call, which may be a repetition in the background.
                 if answer.as_ref().is_err_and(|error| error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)) {
-                    self.prepared.lock().unwrap_or_else(PoisonError::into_inner).remove(statement.sql);
+                    self.prepared.lock().unwrap_or_else(PoisonError::into_inner).remove(statement.text);
                 }
                 answer
             }
-            StatementMode::Unnamed => self.client.query_typed(statement.sql, &statement.typed(params)).await,
+            StatementMode::Unnamed => self.client.query_typed(statement.text, &statement.typed(params)).await,
         }
     }
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::clock::Moment;
-use super::core::Core;
+use super::{Core, Moment};
 use crate::error::Error;
 use crate::handle::Dedicated;
 use crate::loss::Loss;
@@ -55,8 +54,7 @@ impl Heartbeat {
                 () = self.core.beat_now.notified() => {}
             }
             let service_id = self.core.service_id;
-            let mut tell_at = Instant::now();
-            let mut failures: u32 = 0;
+            let (mut failures, mut tell_at) = (0_u32, Instant::now());
             while let Err(error) = self.beat_in_time().await {
                 failures += 1;
                 if tell_at <= Instant::now() {
@@ -74,12 +72,10 @@ impl Heartbeat {
         }
     }
 
-    /// One try. It may take half of the time left: after a connection that answers nothing there is time for another
-    /// try.
+    /// One try. It may take half of the time left, so that there is time for another after a dead connection.
     async fn beat_in_time(&mut self) -> Result<(), Error> {
         let left = self.core.lease.lost_at().saturating_duration_since(Instant::now());
-        let limit = (left / 2).max(self.core.lease.length() / 20);
-        let limit = limit.min(LONGEST_TRY);
+        let limit = (left / 2).max(self.core.lease.length() / 20).min(LONGEST_TRY);
         timeout(limit, self.beat(limit)).await.unwrap_or(Err(Error::NoReply))
     }
 

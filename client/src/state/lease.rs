@@ -1,5 +1,7 @@
 //! The lease of a session: one deadline, which heartbeats move, and a loss, which is final.
 
+use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,6 +16,9 @@ const MARGIN: u32 = 10;
 
 /// Used for a lease longer than the clock can count.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// The clock of a condition variable doesn't count a suspension: after one, the loss is noticed within this time.
+const LONGEST_NAP: Duration = Duration::from_millis(250);
 
 /// One session's lease, as this process may count on it.
 ///
@@ -46,14 +51,11 @@ impl Lease {
 
     /// Records the loss, unless the session is already lost for another reason.
     pub(crate) fn lose(&self, loss: Loss) {
-        let _ = self.update(|state| {
-            *state = State::Lost { since: Instant::now(), loss, lease: state.lease() };
-        });
+        let _ = self.update(|state| *state = State::Lost { since: Instant::now(), loss, lease: state.lease() });
     }
 
     pub(crate) fn check(&self) -> Result<(), Loss> {
-        // Almost every call comes here, so a live lease takes the read lock only. A deadline that has just passed is
-        // recorded.
+        // A live lease takes the read lock only. A deadline that has just passed is recorded.
         match *self.state.borrow() {
             State::Held { lost_at, .. } if !lost_at.has_passed() => return Ok(()),
             State::Lost { loss, .. } => return Err(loss),
@@ -71,7 +73,7 @@ impl Lease {
     }
 
     /// How long it is until the deadline, unless the session is lost.
-    pub(super) fn left(&self) -> Option<Duration> {
+    fn left(&self) -> Option<Duration> {
         match *self.state.borrow() {
             State::Held { lost_at, .. } => Some(lost_at.left()),
             State::Lost { .. } => None,
@@ -104,26 +106,19 @@ impl Lease {
 
     /// Applies `change` to a live lease, and records the loss of a lease whose deadline has passed.
     fn update(&self, change: impl FnOnce(&mut State)) -> Result<(), Loss> {
-        let mut verdict = Ok(());
-        let mut over = false;
+        let (mut verdict, mut over) = (Ok(()), false);
         self.state.send_if_modified(|state| {
-            let modified = match *state {
-                State::Lost { loss, .. } => {
-                    verdict = Err(loss);
-                    false
-                }
+            let live = matches!(state, State::Held { .. });
+            match *state {
+                State::Lost { loss, .. } => verdict = Err(loss),
                 State::Held { lost_at, lease } if lost_at.has_passed() => {
                     *state = State::Lost { since: lost_at.awake().min(Instant::now()), loss: Loss::LeaseRanOut, lease };
                     verdict = Err(Loss::LeaseRanOut);
-                    true
                 }
-                State::Held { .. } => {
-                    change(state);
-                    true
-                }
-            };
+                State::Held { .. } => change(state),
+            }
             over = matches!(state, State::Lost { .. });
-            modified
+            live
         });
         // Not under the lock, because it wakes the waiters.
         if over {
@@ -142,9 +137,49 @@ impl State {
 }
 
 fn held(sent_at: Moment, lease: Duration) -> State {
-    let safe = lease - lease / MARGIN;
-    let lost_at = sent_at.checked_add(safe);
-    State::Held { lost_at: lost_at.or_else(|| sent_at.checked_add(FOREVER)).unwrap_or(sent_at), lease }
+    let lost_at = sent_at.checked_add(lease - lease / MARGIN).or_else(|| sent_at.checked_add(FOREVER));
+    State::Held { lost_at: lost_at.unwrap_or(sent_at), lease }
+}
+
+/// Watches leases on a thread, one per process, and records the loss of those whose deadline passes. Calls check the
+/// clocks themselves; this is for tasks that wait for the loss: the runtime's timers don't count a suspension of the
+/// machine, and are late when all its threads are busy.
+struct Watchdog {
+    leases: Mutex<Vec<Weak<Lease>>>,
+    added: Condvar,
+}
+
+static WATCHDOG: Watchdog = Watchdog { leases: Mutex::new(Vec::new()), added: Condvar::new() };
+
+/// Watches a lease until it is lost or dropped.
+pub(crate) fn keep(lease: &Arc<Lease>) {
+    static STARTED: Once = Once::new();
+    WATCHDOG.leases.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(lease));
+    WATCHDOG.added.notify_one();
+    STARTED.call_once(|| {
+        let thread = thread::Builder::new().name("volguard-lease".to_owned()).spawn(|| WATCHDOG.watch());
+        if let Err(error) = thread {
+            tracing::warn!(%error, "can't start the thread that watches leases; only the runtime's timers watch them");
+        }
+    });
+}
+
+impl Watchdog {
+    fn watch(&self) {
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            // The check records a loss, which wakes those that wait for it.
+            leases.retain(|lease| lease.upgrade().is_some_and(|lease| lease.check().is_ok()));
+            let deadlines = leases.iter().filter_map(|lease| lease.upgrade()?.left());
+            leases = match deadlines.min() {
+                None => self.added.wait(leases).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => {
+                    let nap = self.added.wait_timeout(leases, left.min(LONGEST_NAP));
+                    nap.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
 }
 
 #[cfg(test)]
