@@ -3,6 +3,7 @@
 //! `tokio-postgres` limits the time to open a socket, but not the time of what follows, and has one limit for all hosts.
 //! So each address is tried by itself here.
 
+use std::error::Error as StdError;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,12 +19,14 @@ use super::wire::Connector;
 use crate::error::Error;
 
 /// One server of the list.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Target {
     host: Option<Host>,
     address: Option<IpAddr>,
     port: u16,
 }
+
+type Failure = Box<dyn StdError + Send + Sync>;
 
 pub(super) async fn connect(
     config: &Config,
@@ -32,26 +35,9 @@ pub(super) async fn connect(
 ) -> Result<(Client, JoinHandle<()>), Error> {
     let mut refused = Error::Configuration("the connection string names no host".to_owned());
     for target in targets(config) {
-        let label = target.label();
-        let failed = |source| Error::Connect { host: label.clone(), source };
-        let addresses = match timeout(limit, target.resolve()).await {
-            Ok(Ok(addresses)) => addresses,
-            Ok(Err(error)) => {
-                refused = failed(error.into());
-                continue;
-            }
-            Err(_) => {
-                refused = failed(late(limit).into());
-                continue;
-            }
-        };
-        for address in addresses {
-            match timeout(limit, tls.connect(target.alone(config, address))).await {
-                Ok(Ok(connected)) => return Ok(connected),
-                Ok(Err(error)) => refused = failed(error.into()),
-                Err(_) => refused = failed(late(limit).into()),
-            }
-            tracing::debug!(error = %refused, "trying the next address");
+        match target.connect(config, tls, limit).await {
+            Ok(connected) => return Ok(connected),
+            Err(source) => refused = Error::Connect { host: target.label(), source },
         }
     }
     Err(refused)
@@ -61,19 +47,19 @@ pub(super) fn count(config: &Config) -> usize {
     config.get_hosts().len().max(config.get_hostaddrs().len())
 }
 
-fn late(limit: Duration) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}"))
+async fn within<T, E: Into<Failure>>(limit: Duration, step: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}"));
+    timeout(limit, step).await.map_err(late)?.map_err(Into::into)
 }
 
 fn targets(config: &Config) -> Vec<Target> {
     let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
-    let mut targets: Vec<Target> = (0..count(config))
-        .map(|index| Target {
-            host: hosts.get(index).cloned(),
-            address: addresses.get(index).copied(),
-            port: ports.get(index).or(ports.first()).copied().unwrap_or(5432),
-        })
-        .collect();
+    let target = |index| Target {
+        host: hosts.get(index).cloned(),
+        address: addresses.get(index).copied(),
+        port: ports.get(index).or(ports.first()).copied().unwrap_or(5432),
+    };
+    let mut targets: Vec<Target> = (0..count(config)).map(target).collect();
     if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
         targets.sort_by_cached_key(|_| Uuid::new_v4());
     }
@@ -81,12 +67,29 @@ fn targets(config: &Config) -> Vec<Target> {
 }
 
 impl Target {
+    async fn connect(
+        &self,
+        all: &Config,
+        tls: &dyn Connector,
+        limit: Duration,
+    ) -> Result<(Client, JoinHandle<()>), Failure> {
+        let mut refused = Failure::from("the host has no address");
+        for address in within(limit, self.resolve()).await? {
+            match within(limit, tls.connect(self.alone(all, address))).await {
+                Ok(connected) => return Ok(connected),
+                Err(error) => refused = error,
+            }
+            tracing::debug!(host = self.label(), error = refused, "trying the next address");
+        }
+        Err(refused)
+    }
+
     fn label(&self) -> String {
-        match (&self.host, self.address) {
-            (Some(Host::Tcp(name)), _) => format!("{name}:{}", self.port),
-            (Some(Host::Unix(path)), _) => format!("{}:{}", path.display(), self.port),
-            (None, Some(address)) => format!("{address}:{}", self.port),
-            (None, None) => format!(":{}", self.port),
+        let address = self.address.map(|address| address.to_string()).unwrap_or_default();
+        match &self.host {
+            Some(Host::Tcp(name)) => format!("{name}:{}", self.port),
+            Some(Host::Unix(path)) => format!("{}:{}", path.display(), self.port),
+            None => format!("{address}:{}", self.port),
         }
     }
 

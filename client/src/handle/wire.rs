@@ -1,10 +1,9 @@
 //! One connection to the server, and the pool of such.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
@@ -14,10 +13,9 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{CancelToken, Client, Config, Row, Socket};
 
-use super::hosts;
+use super::{StatementMode, hosts};
 use crate::error::Error;
 use crate::sql::{Executor, Params, Statement, sealed};
-use crate::statement_mode::StatementMode;
 
 pub(super) type Pool = managed::Pool<Manager>;
 pub(super) type PoolError = managed::PoolError<Error>;
@@ -29,7 +27,7 @@ const CANCEL_AGAIN: Duration = Duration::from_millis(250);
 
 /// An open connection. Dropping it closes the socket at once, whatever runs on the server.
 pub(crate) struct Wire {
-    client: Client,
+    pub(super) client: Client,
     task: JoinHandle<()>,
     mode: StatementMode,
     prepared: Mutex<HashMap<&'static str, tokio_postgres::Statement>>,
@@ -40,14 +38,6 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn client(&self) -> &Client {
-        &self.client
-    }
-
-    pub(super) fn client_mut(&mut self) -> &mut Client {
-        &mut self.client
-    }
-
     pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
@@ -61,41 +51,39 @@ impl Wire {
         matches!(timeout(limit, self.client.simple_query("")).await, Ok(Ok(_)))
     }
 
-    async fn prepared(
-        &self,
-        statement: &'static Statement,
-    ) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
-        let cache = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = cache().get(statement.text).cloned();
+    fn prepared(&self) -> MutexGuard<'_, HashMap<&'static str, tokio_postgres::Statement>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn prepare(&self, sql: &'static Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
+        let known = self.prepared().get(sql.text).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let prepared = self.client.prepare_typed(statement.text, statement.types).await?;
-        cache().insert(statement.text, prepared.clone());
+        let prepared = self.client.prepare_typed(sql.text, sql.types).await?;
+        self.prepared().insert(sql.text, prepared.clone());
         Ok(prepared)
     }
 
-    async fn send(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
-        match self.mode {
-            StatementMode::Prepared => {
-                let answer = self.client.query(&self.prepared(statement).await?, params).await;
-                // It is prepared again by the next call, which may be a repetition in the background.
-                if answer.as_ref().is_err_and(|error| error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)) {
-                    self.prepared.lock().unwrap_or_else(PoisonError::into_inner).remove(statement.text);
-                }
-                answer
-            }
-            StatementMode::Unnamed => self.client.query_typed(statement.text, &statement.typed(params)).await,
+    async fn send(&self, sql: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+        if self.mode == StatementMode::Unnamed {
+            return self.client.query_typed(sql.text, &sql.typed(params)).await;
         }
+        let answer = self.client.query(&self.prepare(sql).await?, params).await;
+        // It is prepared again by the next call, which may be a repetition in the background.
+        if answer.as_ref().is_err_and(|error| error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)) {
+            self.prepared().remove(sql.text);
+        }
+        answer
     }
 }
 
 impl sealed::Sealed for Wire {}
 
 impl Executor for Wire {
-    async fn rows(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+    async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
         self.busy.store(true, Ordering::Relaxed);
-        let answer = self.send(statement, params).await;
+        let answer = self.send(sql, params).await;
         self.busy.store(false, Ordering::Relaxed);
         answer
     }
@@ -104,12 +92,6 @@ impl Executor for Wire {
 impl Drop for Wire {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-impl fmt::Debug for Wire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("closed", &self.is_closed()).finish_non_exhaustive()
     }
 }
 
@@ -128,8 +110,8 @@ impl Server {
         let servers = u32::try_from(hosts::count(&self.config).max(1)).unwrap_or(u32::MAX);
         let each = limit.map_or(self.connect_timeout, |limit| self.connect_timeout.min(limit / servers));
         let (client, task) = hosts::connect(&self.config, &*self.tls, each).await?;
-        let (busy, lent) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Wire { client, task, mode: self.mode, prepared: Mutex::default(), busy, lent })
+        let (prepared, busy, lent) = Default::default();
+        Ok(Wire { client, task, mode: self.mode, prepared, busy, lent })
     }
 
     /// Whether cancel requests are sent.
@@ -137,8 +119,7 @@ impl Server {
         self.mode != StatementMode::Unnamed
     }
 
-    /// Ends the statement that runs on a connection, and closes the connection. Returns whether the statement is certainly
-    /// over.
+    /// Ends the statement that runs on a connection, and closes it. Returns whether the statement is certainly over.
     pub(crate) async fn give_up(&self, wire: Wire, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         let statement = wire.client.cancel_token();
@@ -180,10 +161,8 @@ impl managed::Manager for Manager {
 
     async fn recycle(&self, wire: &mut Wire, _: &Metrics) -> RecycleResult<Error> {
         let idle = !wire.lent.swap(false, Ordering::Relaxed) || wire.becomes_idle(self.0.connect_timeout).await;
-        match idle && !wire.is_closed() {
-            true => Ok(()),
-            false => Err(RecycleError::message("closed, or busy with a statement that was left running")),
-        }
+        let usable = (idle && !wire.is_closed()).then_some(());
+        usable.ok_or(RecycleError::message("closed, or busy with a statement that was left running"))
     }
 }
 
@@ -201,9 +180,8 @@ where
     <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
 {
     fn connect(&self, config: Config) -> Boxed<'_, (Client, JoinHandle<()>)> {
-        let tls = self.clone();
         Box::pin(async move {
-            let (client, connection) = config.connect(tls).await?;
+            let (client, connection) = config.connect(self.clone()).await?;
             let task = tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection ended");
@@ -214,7 +192,6 @@ where
     }
 
     fn cancel(&self, statement: CancelToken) -> Boxed<'_, ()> {
-        let tls = self.clone();
-        Box::pin(async move { statement.cancel_query(tls).await })
+        Box::pin(async move { statement.cancel_query(self.clone()).await })
     }
 }
