@@ -9,13 +9,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::net::lookup_host;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_postgres::Config;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
-use tokio_postgres::{Client, Config};
 use uuid::Uuid;
 
-use super::wire::Connector;
+use super::wire::{Connected, Connector};
 use crate::error::Error;
 
 /// One server of the list.
@@ -28,11 +27,7 @@ struct Target {
 
 type Failure = Box<dyn StdError + Send + Sync>;
 
-pub(super) async fn connect(
-    config: &Config,
-    tls: &dyn Connector,
-    limit: Duration,
-) -> Result<(Client, JoinHandle<()>), Error> {
+pub(super) async fn connect(config: &Config, tls: &dyn Connector, limit: Duration) -> Result<Connected, Error> {
     let mut refused = Error::Configuration("the connection string names no host".to_owned());
     for target in targets(config) {
         match target.connect(config, tls, limit).await {
@@ -67,12 +62,7 @@ fn targets(config: &Config) -> Vec<Target> {
 }
 
 impl Target {
-    async fn connect(
-        &self,
-        all: &Config,
-        tls: &dyn Connector,
-        limit: Duration,
-    ) -> Result<(Client, JoinHandle<()>), Failure> {
+    async fn connect(&self, all: &Config, tls: &dyn Connector, limit: Duration) -> Result<Connected, Failure> {
         let mut refused = Failure::from("the host has no address");
         for address in within(limit, self.resolve()).await? {
             match within(limit, tls.connect(self.alone(all, address))).await {
@@ -85,20 +75,20 @@ impl Target {
     }
 
     fn label(&self) -> String {
-        let address = self.address.map(|address| address.to_string()).unwrap_or_default();
-        match &self.host {
-            Some(Host::Tcp(name)) => format!("{name}:{}", self.port),
-            Some(Host::Unix(path)) => format!("{}:{}", path.display(), self.port),
-            None => format!("{address}:{}", self.port),
-        }
+        let host = match &self.host {
+            Some(Host::Tcp(name)) => name.clone(),
+            Some(Host::Unix(path)) => path.display().to_string(),
+            None => self.address.map(|address| address.to_string()).unwrap_or_default(),
+        };
+        format!("{host}:{}", self.port)
     }
 
     /// The addresses to try; `None` for a socket in the file system.
     async fn resolve(&self) -> io::Result<Vec<Option<IpAddr>>> {
         match (&self.host, self.address) {
             (_, Some(address)) => Ok(vec![Some(address)]),
-            (Some(Host::Tcp(name)), None) => {
-                Ok(lookup_host((name.as_str(), self.port)).await?.map(|address| Some(address.ip())).collect())
+            (Some(Host::Tcp(name)), _) => {
+                Ok(lookup_host((&**name, self.port)).await?.map(|it| Some(it.ip())).collect())
             }
             _ => Ok(vec![None]),
         }

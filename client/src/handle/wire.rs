@@ -20,6 +20,7 @@ use crate::sql::{Executor, Params, Statement, sealed};
 pub(super) type Pool = managed::Pool<Manager>;
 pub(super) type PoolError = managed::PoolError<Error>;
 
+pub(super) type Connected = (Client, JoinHandle<()>);
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, tokio_postgres::Error>> + Send + 'a>>;
 
 /// Pause between two requests to cancel a statement that still runs.
@@ -168,7 +169,7 @@ impl managed::Manager for Manager {
 
 /// Connects and cancels with TLS, or without.
 pub(crate) trait Connector: Send + Sync {
-    fn connect(&self, config: Config) -> Boxed<'_, (Client, JoinHandle<()>)>;
+    fn connect(&self, config: Config) -> Boxed<'_, Connected>;
     fn cancel(&self, statement: CancelToken) -> Boxed<'_, ()>;
 }
 
@@ -179,7 +180,7 @@ where
     T::TlsConnect: Send,
     <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
 {
-    fn connect(&self, config: Config) -> Boxed<'_, (Client, JoinHandle<()>)> {
+    fn connect(&self, config: Config) -> Boxed<'_, Connected> {
         Box::pin(async move {
             let (client, connection) = config.connect(self.clone()).await?;
             let task = tokio::spawn(async move {
