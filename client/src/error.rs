@@ -108,7 +108,9 @@ impl Error {
             Error::NoReply | Error::PoolExhausted | Error::LeaseExpired(_) => true,
             Error::Database(e) => e.code().map_or_else(|| outcome_unknown(e), is_passing),
             Error::Connect { source, .. } => {
-                self.sqlstate().map_or_else(|| has_io_error(&**source) || is_closed(&**source), is_passing)
+                // Closed: in the middle of the login.
+                let closed = || source.downcast_ref().is_some_and(tokio_postgres::Error::is_closed);
+                self.sqlstate().map_or_else(|| has_io_error(&**source) || closed(), is_passing)
             }
             _ => false,
         }
@@ -145,11 +147,6 @@ fn outcome_unknown(error: &tokio_postgres::Error) -> bool {
 
 fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error| (*error).source())
-}
-
-/// Whether the other side closed the connection in the middle of the login.
-fn is_closed(error: &(dyn StdError + 'static)) -> bool {
-    error.downcast_ref().is_some_and(tokio_postgres::Error::is_closed)
 }
 
 fn has_io_error(error: &(dyn StdError + 'static)) -> bool {

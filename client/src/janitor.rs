@@ -27,20 +27,6 @@ type Report = dyn Fn(Result<&[CleanedService], &Error>) + Send + Sync;
 /// lease of its holder has expired.)
 ///
 /// Where `volguard.auto_cleanup` is off, it does nothing. It ends with its session; a call under way runs to its end.
-///
-/// ```no_run
-/// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {
-/// use std::time::Duration;
-/// use volguard::Janitor;
-///
-/// let janitor = Janitor::every(Duration::from_secs(30)).report_to(|cleaned| match cleaned {
-///     Ok(services) => println!("cleaned up after {} services", services.len()),
-///     Err(error) => println!("cleaning up failed, and will be tried again: {error}"),
-/// });
-/// let session = volguard.register("node-1", "volume-manager").janitor(janitor).await?;
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Clone)]
 pub struct Janitor {
     interval: Duration,

@@ -18,12 +18,7 @@ pub(crate) struct Name {
 
 /// One lock of a request: a resource's type and id, and what is to be noted with the lock.
 ///
-/// ```
-/// use volguard::Key;
-///
-/// let plain = Key::from(("volume", "v-17"));
-/// let work = Key::new("volume", "v-17").lock_name("snapshots").status("deleting");
-/// ```
+/// `Key::new("volume", "v-17").lock_name("snapshots").status("deleting")`, or for a plain lock `("volume", "v-17").into()`.
 #[derive(Debug, Clone)]
 #[must_use = "it is to be passed to `acquire`"]
 pub struct Key {
@@ -64,7 +59,7 @@ impl Key {
 }
 
 impl<T: Into<String>, I: Into<String>> From<(T, I)> for Key {
-    /// The resource's type and id, in this order.
+    /// The resource's type and id.
     fn from((resource_type, resource_id): (T, I)) -> Key {
         Key::new(resource_type, resource_id)
     }

@@ -16,59 +16,44 @@ pub(crate) struct Lines {
     heads: Mutex<HashMap<Arc<Name>, Arc<Semaphore>>>,
 }
 
-/// The head of a key's queue, until this is dropped.
+/// A place in a key's queue; its head, once it has the permit.
 #[derive(Debug)]
 pub(crate) struct Place {
-    // Dropped before `_ticket`, which counts the tasks that are left.
-    _permit: OwnedSemaphorePermit,
-    _ticket: Ticket,
+    lines: Arc<Lines>,
+    key: Arc<Name>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The heads of several queues.
 pub(crate) type Places = HashMap<Arc<Name>, Place>;
 
-/// A place in a key's queue, as its head or behind.
-#[derive(Debug)]
-struct Ticket {
-    lines: Arc<Lines>,
-    key: Arc<Name>,
-    head: Option<Arc<Semaphore>>,
-}
-
 impl Lines {
-    /// Joins the queue and resolves as its head. A dropped future has left the queue.
-    pub(crate) async fn join(self: &Arc<Self>, key: &Arc<Name>) -> Place {
-        let (ticket, head) = self.ticket(key);
-        let permit = head.acquire_owned().await.expect("the queue of a key is never closed");
-        Place { _permit: permit, _ticket: ticket }
-    }
-
-    /// The head of the queue, if no task holds or wants the key.
-    pub(crate) fn try_join(self: &Arc<Self>, key: &Arc<Name>) -> Option<Place> {
-        let (ticket, head) = self.ticket(key);
-        let permit = head.try_acquire_owned().ok()?;
-        Some(Place { _permit: permit, _ticket: ticket })
-    }
-
     /// Joins the queues of all these keys and resolves as the head of each. A dropped future has left all of them.
     pub(crate) async fn join_all(self: &Arc<Self>, keys: &[Arc<Name>]) -> Places {
         let mut places = Places::with_capacity(keys.len());
         for key in in_order(keys) {
-            places.insert(Arc::clone(key), self.join(key).await);
+            let (mut place, head) = self.place(key);
+            place.permit = Some(head.acquire_owned().await.expect("the queue of a key is never closed"));
+            places.insert(Arc::clone(key), place);
         }
         places
     }
 
     /// The head of all the queues, if no task holds or wants any of the keys.
     pub(crate) fn try_join_all(self: &Arc<Self>, keys: &[Arc<Name>]) -> Option<Places> {
-        in_order(keys).into_iter().map(|key| Some((Arc::clone(key), self.try_join(key)?))).collect()
+        let mut places = Places::with_capacity(keys.len());
+        for key in in_order(keys) {
+            let (mut place, head) = self.place(key);
+            place.permit = Some(head.try_acquire_owned().ok()?);
+            places.insert(Arc::clone(key), place);
+        }
+        Some(places)
     }
 
-    fn ticket(self: &Arc<Self>, key: &Arc<Name>) -> (Ticket, Arc<Semaphore>) {
+    fn place(self: &Arc<Self>, key: &Arc<Name>) -> (Place, Arc<Semaphore>) {
         let mut heads = self.lock();
         let head = heads.entry(Arc::clone(key)).or_insert_with(|| Arc::new(Semaphore::new(1)));
-        let ticket = Ticket { lines: Arc::clone(self), key: Arc::clone(key), head: Some(Arc::clone(head)) };
-        (ticket, Arc::clone(head))
+        (Place { lines: Arc::clone(self), key: Arc::clone(key), permit: None }, Arc::clone(head))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<Name>, Arc<Semaphore>>> {
@@ -84,11 +69,12 @@ fn in_order(keys: &[Arc<Name>]) -> Vec<&Arc<Name>> {
     keys
 }
 
-impl Drop for Ticket {
+impl Drop for Place {
     fn drop(&mut self) {
-        // Counted under the lock under which tickets are made: the last ticket removes the entry.
+        self.permit = None;
+        // Counted under the lock under which places are made: the last one removes the entry. A task that waits or has
+        // the permit keeps the semaphore.
         let mut heads = self.lines.lock();
-        self.head = None;
         if heads.get(&self.key).is_some_and(|head| Arc::strong_count(head) == 1) {
             heads.remove(&self.key);
         }
@@ -107,45 +93,37 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn serves_first_come_first_served() {
+    async fn serves_first_come_first_served_and_forgets_those_who_gave_up() {
         let lines = Arc::new(Lines::default());
-        let head = lines.join(&key("1")).await;
+        let head = lines.join_all(&[key("1")]).await;
+        assert!(timeout(Duration::from_secs(1), lines.join_all(&[key("1")])).await.is_err());
         let (served, mut order) = mpsc::unbounded_channel();
         for turn in 0..20 {
             let (lines, served) = (Arc::clone(&lines), served.clone());
             tokio::spawn(async move {
-                let _place = lines.join(&key("1")).await;
+                let _place = lines.join_all(&[key("1")]).await;
                 served.send(turn).unwrap();
             });
             tokio::task::yield_now().await;
         }
-        drop(head);
-        for turn in 0..20 {
-            assert_eq!(order.recv().await, Some(turn));
+        drop((head, served));
+        for turn in (0..20).map(Some).chain([None]) {
+            assert_eq!(order.recv().await, turn);
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_task_that_gives_up_leaves_the_queue_and_nothing_behind() {
-        let lines = Arc::new(Lines::default());
-        let head = lines.join(&key("1")).await;
-        assert!(timeout(Duration::from_secs(1), lines.join(&key("1"))).await.is_err());
-        assert_eq!(lines.lock().len(), 1);
-        drop(head);
         assert_eq!(lines.lock().len(), 0);
     }
 
     #[tokio::test]
     async fn all_lines_or_none() {
         let lines = Arc::new(Lines::default());
-        let busy = lines.try_join(&key("2")).unwrap();
+        let busy = lines.try_join_all(&[key("2")]).unwrap();
         let wanted = ["3", "1", "2", "3"].map(key);
         assert!(lines.try_join_all(&wanted).is_none());
         assert_eq!(lines.lock().len(), 1);
         drop(busy);
         let places = lines.try_join_all(&wanted).unwrap();
         assert_eq!(places.len(), 3);
-        assert!(["1", "2", "3"].map(key).iter().all(|key| lines.try_join(key).is_none()));
+        assert!(["1", "2", "3"].map(key).into_iter().all(|key| lines.try_join_all(&[key]).is_none()));
     }
 
     /// In the order in which the tasks name the keys, each would get its first queue and wait for another's.

@@ -63,7 +63,7 @@ use crate::error::Error;
 /// What the verbs run on: a connection or a transaction of `tokio_postgres`, or a [`Connection`](crate::Connection).
 ///
 /// On a foreign connection statements are unnamed, so that they leave nothing behind.
-pub trait Executor: sealed::Sealed + Sync {
+pub trait Executor: Sync {
     #[doc(hidden)]
     fn rows(
         &self,
@@ -78,7 +78,8 @@ impl<C: GenericClient + Sync> Executor for C {
     }
 }
 
-pub(crate) mod sealed {
+/// No other crate can name these types, nor so implement [`Executor`].
+mod sealed {
     use tokio_postgres::types::{ToSql, Type};
 
     /// The parameters of a statement.
@@ -100,9 +101,6 @@ pub(crate) mod sealed {
             params.iter().copied().zip(self.types.iter().cloned()).collect()
         }
     }
-
-    pub trait Sealed {}
-    impl<C: tokio_postgres::GenericClient> Sealed for C {}
 }
 
 /// Seconds for `make_interval`.

@@ -33,17 +33,7 @@ pub enum StatementMode {
     Unnamed,
 }
 
-/// Settings of a [`Volguard`].
-///
-/// ```no_run
-/// # async fn run() -> Result<(), volguard::Error> {
-/// use volguard::Volguard;
-///
-/// let url = "host=db-1,db-2 dbname=cloud target_session_attrs=read-write";
-/// let volguard = Volguard::builder().url(url).pool_size(8).connect().await?;
-/// # Ok(())
-/// # }
-/// ```
+/// Settings of a [`Volguard`]: `Volguard::builder().url("host=db-1,db-2").pool_size(8).connect().await?`.
 ///
 /// It can be read from a file: it deserializes from `url`, `pool_size`, `max_waiters`, `connect_timeout` and
 /// `time_limit` in seconds, and `statement_mode` (`prepared`, `unnamed`), each of which may be missing.
@@ -153,19 +143,15 @@ impl Builder {
         let config = self.server()?;
         let Builder { tls, pool_size, connect_timeout, time_limit, statement_mode: mode, .. } = self;
         let refuse = |problem: String| Err(Error::Configuration(problem));
-        if pool_size < 2 {
-            return refuse(format!(
-                "a pool of {pool_size} connections; two are needed, one of them to release while the other waits"
-            ));
-        }
         let max_waiters = self.max_waiters.unwrap_or(pool_size / 2);
-        if max_waiters == 0 || max_waiters >= pool_size {
+        if pool_size < 2 {
+            let reason = "two are needed, one of them to release while the other waits";
+            return refuse(format!("a pool of {pool_size} connections; {reason}"));
+        } else if max_waiters == 0 || max_waiters >= pool_size {
             return refuse(format!("{max_waiters} waiters in a pool of {pool_size}: at least one, and less"));
-        }
-        if connect_timeout.is_zero() || time_limit.is_zero() {
+        } else if connect_timeout.is_zero() || time_limit.is_zero() {
             return refuse("a time limit of zero".to_owned());
-        }
-        if config.get_ssl_mode() == SslMode::Require && tls.is_none() {
+        } else if config.get_ssl_mode() == SslMode::Require && tls.is_none() {
             return refuse("`sslmode` requires TLS: pass a connector to `Builder::tls`".to_owned());
         }
         let tls = tls.unwrap_or_else(|| Arc::new(NoTls));

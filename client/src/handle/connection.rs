@@ -14,7 +14,7 @@ use tokio_postgres::{Client, Row};
 use super::Volguard;
 use super::wire::{Manager, Server, Wire};
 use crate::error::Error;
-use crate::sql::{Executor, Params, Statement, sealed};
+use crate::sql::{Executor, Params, Statement};
 use crate::telemetry;
 
 /// How long a statement that was given up may take to end before its connection is closed all the same.
@@ -96,8 +96,6 @@ fn give_up(server: Arc<Server>, wire: Wire) {
         runtime.spawn(async move { server.give_up(wire, PATIENCE).await });
     }
 }
-
-impl sealed::Sealed for Connection {}
 
 impl Executor for Connection {
     async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {

@@ -15,7 +15,7 @@ use tokio_postgres::{CancelToken, Client, Config, Row, Socket};
 
 use super::{StatementMode, hosts};
 use crate::error::Error;
-use crate::sql::{Executor, Params, Statement, sealed};
+use crate::sql::{Executor, Params, Statement};
 
 pub(super) type Pool = managed::Pool<Manager>;
 pub(super) type PoolError = managed::PoolError<Error>;
@@ -78,8 +78,6 @@ impl Wire {
         answer
     }
 }
-
-impl sealed::Sealed for Wire {}
 
 impl Executor for Wire {
     async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {

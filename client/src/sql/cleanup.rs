@@ -13,14 +13,7 @@ use super::row;
 use super::{Executor, Params, value};
 use crate::error::Error;
 
-/// Which dead services to clean up after: all that match every criterion set.
-///
-/// ```
-/// use volguard::Cleanup;
-///
-/// let mut cleanup = Cleanup::default();
-/// cleanup.cluster = Some("ceph".to_owned());
-/// ```
+/// Which dead services to clean up after: all that match every criterion set. Begin with `Cleanup::default()`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cleanup {
