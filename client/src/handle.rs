@@ -18,9 +18,8 @@ pub use self::connection::Connection;
 pub(crate) use self::connection::Dedicated;
 pub(crate) use self::wire::Wire;
 use self::wire::{Pool, PoolError, Server};
-use crate::error::Error;
 use crate::sql::{self, CleanedService, Cleanup};
-use crate::telemetry;
+use crate::{Error, telemetry};
 
 /// A handle on a database that has the extension: a pool of connections, cheap to clone.
 #[derive(Clone)]

@@ -8,10 +8,9 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::error::Error;
 use crate::sql::{self, CleanedService};
 use crate::state::Core;
-use crate::telemetry;
+use crate::{Error, telemetry};
 
 /// How long one call may take.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -50,8 +49,10 @@ impl Janitor {
     pub(crate) async fn run(self, core: Arc<Core>, cluster: String, mut gone: oneshot::Receiver<()>) {
         let mut failures: u32 = 0;
         loop {
+            // From half the interval to one and a half.
+            let factor = 0.5 + f64::from(Uuid::new_v4().as_u128() as u32) / f64::from(u32::MAX);
             tokio::select! {
-                () = sleep(some_time_around(self.interval)) => {}
+                () = sleep(self.interval.mul_f64(factor)) => {}
                 _ = core.lease.lost() => return,
                 _ = &mut gone => return,
             }
@@ -92,10 +93,4 @@ impl fmt::Debug for Janitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Janitor").field("interval", &self.interval).finish_non_exhaustive()
     }
-}
-
-/// A random time, from half the interval to one and a half.
-fn some_time_around(interval: Duration) -> Duration {
-    let chance = Uuid::new_v4().as_u128() as u32;
-    interval.mul_f64(0.5 + f64::from(chance) / f64::from(u32::MAX))
 }

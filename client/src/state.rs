@@ -15,10 +15,8 @@ pub(crate) use self::clock::Moment;
 use self::guarded::Guarded;
 pub(crate) use self::heartbeat::Heartbeat;
 pub(crate) use self::lease::{Lease, keep};
-use crate::error::Error;
-use crate::handle::Volguard;
-use crate::loss::Loss;
 use crate::queue::Lines;
+use crate::{Error, Loss, Volguard};
 
 /// The identity of a session, its lease, and its wait queues.
 #[derive(Debug)]

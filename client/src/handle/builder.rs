@@ -12,8 +12,7 @@ use tokio_postgres::{Config, NoTls, Socket};
 
 use super::wire::{Connector, Manager, Pool, Server};
 use super::{Inner, Volguard, environment};
-use crate::error::Error;
-use crate::sql;
+use crate::{Error, sql};
 
 /// How statements are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -168,9 +167,8 @@ impl Builder {
         let mut config = match (&self.config, &self.url) {
             (Some(config), _) => config.clone(),
             (None, Some(url)) => {
-                let mut config: Config = url.parse().map_err(|e| Error::Configuration(Error::from(e).to_string()))?;
-                environment::complete(&mut config, variable)?;
-                config
+                let config = url.parse().map_err(|error| Error::Configuration(Error::from(error).to_string()))?;
+                environment::complete(config, variable)?
             }
             (None, None) => environment::config(variable)?,
         };

@@ -13,9 +13,8 @@ use tokio_postgres::{Client, Row};
 
 use super::Volguard;
 use super::wire::{Manager, Server, Wire};
-use crate::error::Error;
 use crate::sql::{Executor, Params, Statement};
-use crate::telemetry;
+use crate::{Error, telemetry};
 
 /// How long a statement that was given up may take to end before its connection is closed all the same.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -35,7 +35,7 @@ pub(super) fn config(variable: impl Fn(&str) -> Option<String>) -> Result<Config
 }
 
 /// Fills in what a connection string lacks.
-pub(super) fn complete(config: &mut Config, variable: impl Fn(&str) -> Option<String>) -> Result<(), Error> {
+pub(super) fn complete(mut config: Config, variable: impl Fn(&str) -> Option<String>) -> Result<Config, Error> {
     let other = self::config(variable)?;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         for host in other.get_hosts() {
@@ -54,7 +54,7 @@ pub(super) fn complete(config: &mut Config, variable: impl Fn(&str) -> Option<St
     other.get_dbname().filter(|_| config.get_dbname().is_none()).map(|name| config.dbname(name));
     let name = other.get_application_name().filter(|_| config.get_application_name().is_none());
     name.map(|name| config.application_name(name));
-    Ok(())
+    Ok(config)
 }
 
 #[cfg(test)]
@@ -67,13 +67,11 @@ mod tests {
             let known = [("PGHOST", "db-1,db-2"), ("PGPORT", "6432"), ("PGUSER", "it's \\ me"), ("PGDATABASE", "")];
             known.iter().find(|known| known.0 == name).map(|known| known.1.to_owned())
         };
-        let mut config: Config = "password=secret".parse().unwrap();
-        complete(&mut config, variables).unwrap();
+        let config = complete("password=secret".parse().unwrap(), variables).unwrap();
         assert_eq!(config.get_hosts(), ["db-1", "db-2"].map(|host| Host::Tcp(host.to_owned())));
         assert_eq!((config.get_ports(), config.get_user()), (&[6432][..], Some("it's \\ me")));
         assert_eq!((config.get_password(), config.get_dbname()), (Some(&b"secret"[..]), None));
-        let mut config: Config = "host=other user=me".parse().unwrap();
-        complete(&mut config, variables).unwrap();
+        let config = complete("host=other user=me".parse().unwrap(), variables).unwrap();
         assert_eq!((config.get_hosts(), config.get_user()), (&[Host::Tcp("other".to_owned())][..], Some("me")));
         assert!(config.get_ports().is_empty());
     }

@@ -7,11 +7,8 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::{Executor, Params, row, seconds};
-use crate::error::Error;
-use crate::granted::WorkOutcome;
 use crate::key::{Key, Name};
-use crate::outcome::UpdateOutcome;
-use crate::row::UpdatedRow;
+use crate::{Error, UpdateOutcome, UpdatedRow, WorkOutcome};
 
 /// The documents of an update, as they are sent. Made by hand, or by
 /// [`ConditionalUpdate::documents`](crate::ConditionalUpdate::documents).

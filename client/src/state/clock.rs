@@ -48,7 +48,7 @@ fn boottime() -> Option<Duration> {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let now = Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?);
     #[cfg(test)]
-    let now = now + tests::SUSPENDED.get();
+    let now = now + SUSPENDED.get();
     Some(now)
 }
 
@@ -58,12 +58,7 @@ fn boottime() -> Option<Duration> {
 }
 
 #[cfg(all(test, any(target_os = "linux", target_os = "android")))]
-pub(super) mod tests {
-    use super::*;
-    use std::cell::Cell;
-
-    thread_local! {
-        /// A simulated suspension of this thread: `CLOCK_BOOTTIME` has continued, `CLOCK_MONOTONIC` hasn't.
-        pub(crate) static SUSPENDED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-    }
+thread_local! {
+    /// A simulated suspension of this thread: `CLOCK_BOOTTIME` has continued, `CLOCK_MONOTONIC` hasn't.
+    pub(super) static SUSPENDED: std::cell::Cell<Duration> = const { std::cell::Cell::new(Duration::ZERO) };
 }

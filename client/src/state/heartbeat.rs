@@ -7,10 +7,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Core, Moment};
-use crate::error::Error;
 use crate::handle::Dedicated;
-use crate::loss::Loss;
-use crate::sql;
+use crate::{Error, Loss, sql};
 
 /// Limit of one try. With a lease of hours, half of the time left would be too long to wait on a dead connection.
 const LONGEST_TRY: Duration = Duration::from_secs(30);

@@ -32,56 +32,48 @@ pub(crate) struct Lease {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
-    Held { lost_at: Moment, lease: Duration },
-    Lost { since: Instant, loss: Loss, lease: Duration },
+struct State {
+    lost_at: Moment,
+    length: Duration,
+    /// Final, with its time.
+    loss: Option<(Loss, Instant)>,
 }
 
 impl Lease {
     /// `sent_at` was taken before the statement was sent that started the lease on the server.
-    pub(crate) fn new(sent_at: Moment, lease: Duration) -> Lease {
-        Lease { state: watch::Sender::new(held(sent_at, lease)), over: CancellationToken::new() }
+    pub(crate) fn new(sent_at: Moment, length: Duration) -> Lease {
+        Lease { state: watch::Sender::new(held(sent_at, length)), over: CancellationToken::new() }
     }
 
     /// Records a successful heartbeat that was sent at `sent_at` or later. It fails if the deadline has passed
     /// meanwhile: the program may have acted on the loss.
-    pub(crate) fn renew(&self, sent_at: Moment, lease: Duration) -> Result<(), Loss> {
-        self.update(|state| *state = held(sent_at, lease))
+    pub(crate) fn renew(&self, sent_at: Moment, length: Duration) -> Result<(), Loss> {
+        self.update(|state| *state = held(sent_at, length))
     }
 
     /// Records the loss, unless the session is already lost for another reason.
     pub(crate) fn lose(&self, loss: Loss) {
-        let _ = self.update(|state| *state = State::Lost { since: Instant::now(), loss, lease: state.lease() });
+        let _ = self.update(|state| state.loss = Some((loss, Instant::now())));
     }
 
     pub(crate) fn check(&self) -> Result<(), Loss> {
         // A live lease takes the read lock only. A deadline that has just passed is recorded.
-        match *self.state.borrow() {
-            State::Held { lost_at, .. } if !lost_at.has_passed() => return Ok(()),
-            State::Lost { loss, .. } => return Err(loss),
-            State::Held { .. } => {}
+        let State { lost_at, loss, .. } = *self.state.borrow();
+        match loss {
+            Some((loss, _)) => Err(loss),
+            None if !lost_at.has_passed() => Ok(()),
+            None => self.update(|_| {}),
         }
-        self.update(|_| {})
     }
 
     /// When the session will be lost unless a heartbeat succeeds before; when it was lost, if it is.
     pub(crate) fn lost_at(&self) -> Instant {
-        match *self.state.borrow() {
-            State::Held { lost_at, .. } => lost_at.awake(),
-            State::Lost { since, .. } => since,
-        }
-    }
-
-    /// How long it is until the deadline, unless the session is lost.
-    fn left(&self) -> Option<Duration> {
-        match *self.state.borrow() {
-            State::Held { lost_at, .. } => Some(lost_at.left()),
-            State::Lost { .. } => None,
-        }
+        let State { lost_at, loss, .. } = *self.state.borrow();
+        loss.map_or(lost_at.awake(), |(_, since)| since)
     }
 
     pub(crate) fn length(&self) -> Duration {
-        self.state.borrow().lease()
+        self.state.borrow().length
     }
 
     /// Cancelled with the loss.
@@ -93,10 +85,10 @@ impl Lease {
     pub(crate) async fn lost(&self) -> Loss {
         let mut changes = self.state.subscribe();
         loop {
-            let lost_at = match (self.check(), *changes.borrow_and_update()) {
-                (Err(loss), _) | (Ok(()), State::Lost { loss, .. }) => return loss,
-                (Ok(()), State::Held { lost_at, .. }) => lost_at,
-            };
+            let lost_at = changes.borrow_and_update().lost_at;
+            if let Err(loss) = self.check() {
+                return loss;
+            }
             tokio::select! {
                 () = sleep_until(lost_at.awake()) => {}
                 _ = changes.changed() => {}
@@ -106,39 +98,31 @@ impl Lease {
 
     /// Applies `change` to a live lease, and records the loss of a lease whose deadline has passed.
     fn update(&self, change: impl FnOnce(&mut State)) -> Result<(), Loss> {
-        let (mut verdict, mut over) = (Ok(()), false);
+        let mut verdict = Ok(());
         self.state.send_if_modified(|state| {
-            let live = matches!(state, State::Held { .. });
-            match *state {
-                State::Lost { loss, .. } => verdict = Err(loss),
-                State::Held { lost_at, lease } if lost_at.has_passed() => {
-                    *state = State::Lost { since: lost_at.awake().min(Instant::now()), loss: Loss::LeaseRanOut, lease };
-                    verdict = Err(Loss::LeaseRanOut);
-                }
-                State::Held { .. } => change(state),
+            if let Some((loss, _)) = state.loss {
+                verdict = Err(loss);
+                return false;
             }
-            over = matches!(state, State::Lost { .. });
-            live
+            if state.lost_at.has_passed() {
+                state.loss = Some((Loss::LeaseRanOut, state.lost_at.awake().min(Instant::now())));
+                verdict = Err(Loss::LeaseRanOut);
+            } else {
+                change(state);
+            }
+            true
         });
         // Not under the lock, because it wakes the waiters.
-        if over {
+        if self.state.borrow().loss.is_some() {
             self.over.cancel();
         }
         verdict
     }
 }
 
-impl State {
-    fn lease(&self) -> Duration {
-        match *self {
-            State::Held { lease, .. } | State::Lost { lease, .. } => lease,
-        }
-    }
-}
-
-fn held(sent_at: Moment, lease: Duration) -> State {
-    let lost_at = sent_at.checked_add(lease - lease / MARGIN).or_else(|| sent_at.checked_add(FOREVER));
-    State::Held { lost_at: lost_at.unwrap_or(sent_at), lease }
+fn held(sent_at: Moment, length: Duration) -> State {
+    let lost_at = sent_at.checked_add(length - length / MARGIN).or_else(|| sent_at.checked_add(FOREVER));
+    State { lost_at: lost_at.unwrap_or(sent_at), length, loss: None }
 }
 
 /// Watches leases on a thread, one per process, and records the loss of those whose deadline passes. Calls check the
@@ -170,7 +154,7 @@ impl Watchdog {
         loop {
             // The check records a loss, which wakes those that wait for it.
             leases.retain(|lease| lease.upgrade().is_some_and(|lease| lease.check().is_ok()));
-            let deadlines = leases.iter().filter_map(|lease| lease.upgrade()?.left());
+            let deadlines = leases.iter().filter_map(|lease| Some(lease.upgrade()?.state.borrow().lost_at.left()));
             leases = match deadlines.min() {
                 None => self.added.wait(leases).unwrap_or_else(PoisonError::into_inner),
                 Some(left) => {

@@ -1,7 +1,7 @@
 //! Leases by a clock that the tests set.
 
 #[cfg(target_os = "linux")]
-use super::super::clock::tests::SUSPENDED;
+use super::super::clock::SUSPENDED;
 use super::*;
 use tokio::time::advance;
 
