@@ -40,7 +40,6 @@ macro_rules! statement {
 
 mod cleanup;
 mod locks;
-mod services;
 mod work;
 
 use std::time::Duration;
@@ -53,10 +52,10 @@ pub use self::cleanup::{
 };
 #[cfg(feature = "admin")]
 pub use self::cleanup::{on_crash, track_resource};
+pub(crate) use self::locks::later_incarnation;
 pub use self::locks::{acquire, acquire_all, assert_held, release, release_all, release_requests, set_status};
-pub(crate) use self::sealed::{Params, Statement};
-pub(crate) use self::services::later_incarnation;
-pub use self::services::{deregister_service, extension_version, heartbeat, reconcile, register_service};
+pub use self::locks::{deregister_service, extension_version, heartbeat, reconcile, register_service};
+pub(crate) use self::sealed::{Answer, Params, Statement};
 pub use self::work::{Documents, conditional_update, finish_work, start_work};
 use crate::error::Error;
 
@@ -65,15 +64,11 @@ use crate::error::Error;
 /// On a foreign connection statements are unnamed, so that they leave nothing behind.
 pub trait Executor: Sync {
     #[doc(hidden)]
-    fn rows(
-        &self,
-        sql: &'static Statement,
-        params: Params<'_>,
-    ) -> impl Future<Output = Result<Vec<Row>, tokio_postgres::Error>> + Send;
+    fn rows(&self, sql: &'static Statement, params: Params<'_>) -> impl Future<Output = Answer> + Send;
 }
 
 impl<C: GenericClient + Sync> Executor for C {
-    async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+    async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Answer {
         self.query_typed(sql.text, &sql.typed(params)).await
     }
 }
@@ -81,6 +76,8 @@ impl<C: GenericClient + Sync> Executor for C {
 /// No other crate can name these types, nor so implement [`Executor`].
 mod sealed {
     use tokio_postgres::types::{ToSql, Type};
+
+    pub type Answer = Result<Vec<tokio_postgres::Row>, tokio_postgres::Error>;
 
     /// The parameters of a statement.
     pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];

@@ -25,10 +25,10 @@ pub enum StatementMode {
     /// Unnamed statements that leave nothing behind on the connection: for poolers in transaction mode that don't keep
     /// track of prepared statements, such as PgBouncer before 1.21.
     ///
-    /// No cancel requests are sent either: tokio-postgres hangs up before a pooler has passed them on, and PgBouncer
-    /// 1.18 may crash over them. So a wait that is given up continues on the server until its end, with its connection;
-    /// a lock that it gets is released at once. The pooler needs room for all waiting acquires and a heartbeat of each
-    /// session. Otherwise heartbeats wait in the pooler's queue, and sessions are lost.
+    /// No cancel requests are sent: tokio-postgres hangs up before a pooler has passed them on, and PgBouncer 1.18 may
+    /// crash over them. So a wait that is given up continues on the server until its end, with its connection; a lock
+    /// that it gets is released at once. The pooler needs room for all waiting acquires and a heartbeat of each session:
+    /// otherwise heartbeats wait in its queue, and sessions are lost.
     Unnamed,
 }
 
@@ -76,9 +76,9 @@ impl Builder {
         Builder { config: Some(config), ..self }
     }
 
-    /// The TLS implementation, such as `postgres_native_tls::MakeTlsConnector` or `tokio_postgres_rustls`. It serves all
-    /// connections: those of the pool, of heartbeats and of cancel requests. Default: none. Whether TLS is used is up to
-    /// `sslmode` in the connection string: `prefer` by default, `require`, or `disable`.
+    /// The TLS implementation, such as `postgres_native_tls::MakeTlsConnector` or that of `tokio_postgres_rustls`, for the
+    /// pool, heartbeats and cancel requests. Default: none. Whether TLS is used is up to `sslmode` in the connection
+    /// string: `prefer` by default, `require`, or `disable`.
     pub fn tls<T>(self, connector: T) -> Self
     where
         T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
@@ -95,8 +95,8 @@ impl Builder {
         Builder { pool_size: connections, ..self }
     }
 
-    /// How many of the connections may be occupied by acquires that wait in the database. Default: half of the pool.
-    /// Others wait in the process for their turn, after they were told that their lock is not free.
+    /// How many connections may be occupied by acquires that wait in the database. Default: half of the pool. Others wait
+    /// in the process for their turn, after they were told that their lock is not free.
     pub fn max_waiters(self, connections: usize) -> Self {
         Builder { max_waiters: Some(connections), ..self }
     }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use deadpool::managed::Object;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Client;
 
 use super::Volguard;
 use super::wire::{Manager, Server, Wire};
-use crate::sql::{Executor, Params, Statement};
+use crate::sql::{Answer, Executor, Params, Statement};
 use crate::{Error, telemetry};
 
 /// How long a statement that was given up may take to end before its connection is closed all the same.
@@ -97,7 +97,7 @@ fn give_up(server: Arc<Server>, wire: Wire) {
 }
 
 impl Executor for Connection {
-    async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+    async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Answer {
         self.wire().rows(sql, params).await
     }
 }

@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{CancelToken, Client, Config, Row, Socket};
+use tokio_postgres::{CancelToken, Client, Config, Socket};
 
 use super::{StatementMode, hosts};
 use crate::error::Error;
-use crate::sql::{Executor, Params, Statement};
+use crate::sql::{Answer, Executor, Params, Statement};
 
 pub(super) type Pool = managed::Pool<Manager>;
 pub(super) type PoolError = managed::PoolError<Error>;
@@ -66,7 +66,7 @@ impl Wire {
         Ok(prepared)
     }
 
-    async fn send(&self, sql: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+    async fn send(&self, sql: &'static Statement, params: Params<'_>) -> Answer {
         if self.mode == StatementMode::Unnamed {
             return self.client.query_typed(sql.text, &sql.typed(params)).await;
         }
@@ -80,7 +80,7 @@ impl Wire {
 }
 
 impl Executor for Wire {
-    async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+    async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Answer {
         self.busy.store(true, Ordering::Relaxed);
         let answer = self.send(sql, params).await;
         self.busy.store(false, Ordering::Relaxed);
@@ -127,7 +127,11 @@ impl Server {
         loop {
             // A request that overtakes the statement finds nothing to cancel, so it is repeated.
             if self.cancels() {
-                self.cancel(statement.clone()).await;
+                match timeout(self.connect_timeout, self.tls.cancel(statement.clone())).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::debug!(%error, "the cancel request could not be sent"),
+                    Err(_) => tracing::debug!("the cancel request took too long"),
+                }
             }
             match timeout(CANCEL_AGAIN, &mut over).await {
                 Ok(Ok(_)) => return true,
@@ -135,14 +139,6 @@ impl Server {
                 Err(_) if Instant::now() >= deadline => return false,
                 Err(_) => {}
             }
-        }
-    }
-
-    async fn cancel(&self, statement: CancelToken) {
-        match timeout(self.connect_timeout, self.tls.cancel(statement)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the cancel request could not be sent"),
-            Err(_) => tracing::debug!("the cancel request took too long"),
         }
     }
 }

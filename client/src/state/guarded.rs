@@ -29,7 +29,8 @@ impl Guarded {
     ) -> Result<T, Loss> {
         // Entered before the first check: either the check sees the end of the session, or the end of the session sees
         // this entry. Declared before `work`, so that it is dropped after it.
-        let _running = self.enter();
+        self.running.send_modify(|count| *count += 1);
+        let _running = Running(self);
         let (mut lost, mut work) = (pin!(lost), pin!(work));
         poll_fn(|cx| {
             if let Poll::Ready(loss) = verdict().map_or_else(|| lost.as_mut().poll(cx), Poll::Ready) {
@@ -44,11 +45,6 @@ impl Guarded {
     pub(crate) async fn none_left(&self) {
         // The sender lives as long as this value.
         let _ = self.running.subscribe().wait_for(|count| *count == 0).await;
-    }
-
-    fn enter(&self) -> Running<'_> {
-        self.running.send_modify(|count| *count += 1);
-        Running(self)
     }
 }
 
