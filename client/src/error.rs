@@ -86,15 +86,7 @@ impl Error {
 
     /// The server's full report: message, detail, hint and so on.
     pub fn database_error(&self) -> Option<&DbError> {
-        match self {
-            Error::Database(e)
-            | Error::ServiceFenced(e)
-            | Error::TokenNotHeld(e)
-            | Error::MalformedDocument(e)
-            | Error::LeaseExpired(e) => e.as_db_error(),
-            Error::Connect { source, .. } => source.downcast_ref::<tokio_postgres::Error>()?.as_db_error(),
-            _ => None,
-        }
+        self.source()?.downcast_ref::<tokio_postgres::Error>()?.as_db_error()
     }
 
     /// Whether the same call may succeed a little later: after a broken connection, a serialization failure or a deadlock,

@@ -18,11 +18,9 @@ use crate::{Error, telemetry};
 
 /// How long a statement that was given up may take to end before its connection is closed all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
-
 /// How long a connection that the caller had may be busy with the end of a transaction before its statement counts as
 /// left running.
 const IDLE_WITHIN: Duration = Duration::from_secs(1);
-
 const THERE: &str = "it is there until it is dropped";
 
 /// A connection of the pool, to which it returns when it is dropped. Made by [`Volguard::connection`].

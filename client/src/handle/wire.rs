@@ -113,11 +113,6 @@ impl Server {
         Ok(Wire { client, task, mode: self.mode, prepared, busy, lent })
     }
 
-    /// Whether cancel requests are sent.
-    pub(crate) fn cancels(&self) -> bool {
-        self.mode != StatementMode::Unnamed
-    }
-
     /// Ends the statement that runs on a connection, and closes it. Returns whether the statement is certainly over.
     pub(crate) async fn give_up(&self, wire: Wire, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
@@ -126,7 +121,7 @@ impl Server {
         let mut over = pin!(wire.client.simple_query(""));
         loop {
             // A request that overtakes the statement finds nothing to cancel, so it is repeated.
-            if self.cancels() {
+            if self.mode != StatementMode::Unnamed {
                 match timeout(self.connect_timeout, self.tls.cancel(statement.clone())).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => tracing::debug!(%error, "the cancel request could not be sent"),

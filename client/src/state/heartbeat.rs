@@ -12,10 +12,8 @@ use crate::{Error, Loss, sql};
 
 /// Limit of one try. With a lease of hours, half of the time left would be too long to wait on a dead connection.
 const LONGEST_TRY: Duration = Duration::from_secs(30);
-
 /// Pause between a failed try and the next.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
 /// How often failed heartbeats are told, after the first.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 

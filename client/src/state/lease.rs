@@ -13,10 +13,8 @@ use crate::loss::Loss;
 
 /// The margin is this fraction of the lease: work protected by a lock stops before the server frees the lock.
 const MARGIN: u32 = 10;
-
 /// Used for a lease longer than the clock can count.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-
 /// The clock of a condition variable doesn't count a suspension: after one, the loss is noticed within this time.
 const LONGEST_NAP: Duration = Duration::from_millis(250);
 
