@@ -89,9 +89,9 @@ impl Error {
         self.source()?.downcast_ref::<tokio_postgres::Error>()?.as_db_error()
     }
 
-    /// Whether the same call may succeed a little later: after a broken connection, a serialization failure or a deadlock,
-    /// without a free connection in the pool, from a server that starts or stops, or with a lease that a heartbeat may
-    /// still save. Not for a wrong password, a host that `pg_hba.conf` refuses or a missing database.
+    /// Whether the same call may succeed a little later: after a broken connection, a serialization failure or a
+    /// deadlock, without a free connection in the pool, from a server that starts or stops, or with a lease that a
+    /// heartbeat may still save. Not for a wrong password, a host that `pg_hba.conf` refuses or a missing database.
     ///
     /// It does not mean that repeating is *safe*. Repeating `acquire` with the same request id, `release` and `cleanup`
     /// is. A conditional update whose connection broke may have been applied: read the row before repeating it.

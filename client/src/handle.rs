@@ -49,8 +49,8 @@ impl Volguard {
 
     /// A connection of the pool, for the caller's own statements and transactions, and for [`sql`].
     ///
-    /// When it is dropped, it goes back to the pool once the server has answered all that was sent on it. If a statement
-    /// of the caller still runs a second later, it is cancelled and the connection closed.
+    /// When it is dropped, it goes back to the pool once the server has answered all that was sent on it. If a
+    /// statement of the caller still runs a second later, it is cancelled and the connection closed.
     /// *Errors:* [`Error::PoolExhausted`], [`Error::Connect`].
     pub async fn connection(&self) -> Result<Connection, Error> {
         match timeout(self.inner.time_limit, self.inner.pool.get()).await {

@@ -38,8 +38,8 @@ impl Janitor {
         Janitor { interval: interval.max(Duration::from_millis(100)), report: None }
     }
 
-    /// Sets a callback for each call that cleaned something, and for each that failed. It runs on the runtime, and should
-    /// neither block nor panic. `tracing` gets both as well: a warning for the first of several failures.
+    /// Sets a callback for each call that cleaned something, and for each that failed. It runs on the runtime, and
+    /// should neither block nor panic. `tracing` gets both as well: a warning for the first of several failures.
     pub fn report_to(mut self, report: impl Fn(Result<&[CleanedService], &Error>) + Send + Sync + 'static) -> Janitor {
         self.report = Some(Arc::new(report));
         self

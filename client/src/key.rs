@@ -18,7 +18,8 @@ pub(crate) struct Name {
 
 /// One lock of a request: a resource's type and id, and what is to be noted with the lock.
 ///
-/// `Key::new("volume", "v-17").lock_name("snapshots").status("deleting")`, or for a plain lock `("volume", "v-17").into()`.
+/// `Key::new("volume", "v-17").lock_name("snapshots").status("deleting")`, or `("volume", "v-17").into()` for a plain
+/// lock.
 #[derive(Debug, Clone)]
 #[must_use = "it is to be passed to `acquire`"]
 pub struct Key {
@@ -41,8 +42,8 @@ impl Key {
         self
     }
 
-    /// What is being done under the lock. A lock with a status outlives its holder until the resource is cleaned up, and
-    /// a resource has one at most.
+    /// What is being done under the lock. A lock with a status outlives its holder until the resource is cleaned up,
+    /// and a resource has one at most.
     pub fn status(self, status: impl Into<String>) -> Key {
         Key { status: Some(status.into()), ..self }
     }

@@ -1,8 +1,9 @@
 //! The verbs of the extension as plain async functions, over any connection or transaction of `tokio_postgres`.
 //!
-//! For programs that have a pool, transactions and heartbeat loops of their own. One function calls one verb of the same
-//! name once, with the arguments of the extension's reference: it neither repeats nor checks a clock, and has no time
-//! limit. A `wait` or a lease of more than a hundred years counts as a hundred. The rest of this crate stands on them.
+//! For programs that have a pool, transactions and heartbeat loops of their own. One function calls one verb of the
+//! same name once, with the arguments of the extension's reference: it neither repeats nor checks a clock, and has no
+//! time limit. A `wait` or a lease of more than a hundred years counts as a hundred. The rest of this crate stands on
+//! them.
 //!
 //! ```no_run
 //! # async fn run(mut client: tokio_postgres::Client) -> Result<(), volguard::Error> {
@@ -24,8 +25,8 @@
 //!
 //! *Errors:* the variants of [`Error`] for `VG001` to `VG004`, otherwise [`Error::Database`] with the code that the
 //! reference gives. A key whose details are no JSON is an [`Error::InvalidDocument`] before anything is sent.
-//! *Cancel safety:* the statement of a dropped future may have taken effect or not, and runs on: use another connection,
-//! or send a cancel request.
+//! *Cancel safety:* the statement of a dropped future may have taken effect or not, and runs on: use another
+//! connection, or send a cancel request.
 //!
 //! With sqlx or another driver, send the same statements: each function's text stands in its source.
 

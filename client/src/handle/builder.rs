@@ -27,8 +27,8 @@ pub enum StatementMode {
     ///
     /// No cancel requests are sent: tokio-postgres hangs up before a pooler has passed them on, and PgBouncer 1.18 may
     /// crash over them. So a wait that is given up continues on the server until its end, with its connection; a lock
-    /// that it gets is released at once. The pooler needs room for all waiting acquires and a heartbeat of each session:
-    /// otherwise heartbeats wait in its queue, and sessions are lost.
+    /// that it gets is released at once. The pooler needs room for all waiting acquires and a heartbeat of each
+    /// session: otherwise heartbeats wait in its queue, and sessions are lost.
     Unnamed,
 }
 
@@ -63,9 +63,9 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Where the database is, as a libpq connection string, either `postgresql://…` or `host=… user=…`. What it lacks of
-    /// host, port, user, password and database comes from the variables `PGHOST`, `PGPORT` and so on. Default: all from
-    /// there, and `/var/run/postgresql` without `PGHOST`.
+    /// Where the database is, as a libpq connection string, either `postgresql://…` or `host=… user=…`. What it lacks
+    /// of host, port, user, password and database comes from the variables `PGHOST`, `PGPORT` and so on. Default: all
+    /// from there, and `/var/run/postgresql` without `PGHOST`.
     pub fn url(self, url: &str) -> Self {
         Builder { url: Some(url.to_owned()), config: None, ..self }
     }
@@ -76,9 +76,9 @@ impl Builder {
         Builder { config: Some(config), ..self }
     }
 
-    /// The TLS implementation, such as `postgres_native_tls::MakeTlsConnector` or that of `tokio_postgres_rustls`, for the
-    /// pool, heartbeats and cancel requests. Default: none. Whether TLS is used is up to `sslmode` in the connection
-    /// string: `prefer` by default, `require`, or `disable`.
+    /// The TLS implementation, such as `postgres_native_tls::MakeTlsConnector` or that of `tokio_postgres_rustls`, for
+    /// the pool, heartbeats and cancel requests. Default: none. Whether TLS is used is up to `sslmode` in the
+    /// connection string: `prefer` by default, `require`, or `disable`.
     pub fn tls<T>(self, connector: T) -> Self
     where
         T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
@@ -95,14 +95,14 @@ impl Builder {
         Builder { pool_size: connections, ..self }
     }
 
-    /// How many connections may be occupied by acquires that wait in the database. Default: half of the pool. Others wait
-    /// in the process for their turn, after they were told that their lock is not free.
+    /// How many connections may be occupied by acquires that wait in the database. Default: half of the pool. Others
+    /// wait in the process for their turn, after they were told that their lock is not free.
     pub fn max_waiters(self, connections: usize) -> Self {
         Builder { max_waiters: Some(connections), ..self }
     }
 
-    /// How long one address of a server may take to accept a connection, log in, and say whether it takes writes, before
-    /// the next one is tried. Default: 3 seconds.
+    /// How long one address of a server may take to accept a connection, log in, and say whether it takes writes,
+    /// before the next one is tried. Default: 3 seconds.
     pub fn connect_timeout(self, time: Duration) -> Self {
         Builder { connect_timeout: time, ..self }
     }

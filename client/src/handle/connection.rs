@@ -25,8 +25,7 @@ const THERE: &str = "it is there until it is dropped";
 
 /// A connection of the pool, to which it returns when it is dropped. Made by [`Volguard::connection`].
 ///
-/// It is a [`tokio_postgres::Client`]: use it for statements and transactions of your own, or with
-/// [`sql`](crate::sql).
+/// It is a [`tokio_postgres::Client`]: use it for statements and transactions of your own, or with [`sql`](crate::sql).
 pub struct Connection {
     /// `None` while it is dropped.
     pooled: Option<Object<Manager>>,

@@ -1,7 +1,7 @@
 //! Connecting to the first server of a list that answers and is what is asked for.
 //!
-//! `tokio-postgres` limits the time to open a socket, but not the time of what follows, and has one limit for all hosts.
-//! So each address is tried by itself here.
+//! `tokio-postgres` limits the time to open a socket, but not the time of what follows, and has one limit for all
+//! hosts. So each address is tried by itself here.
 
 use std::error::Error as StdError;
 use std::io;

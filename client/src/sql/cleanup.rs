@@ -158,8 +158,8 @@ pub async fn abandon_cleanup(client: &impl Executor, tokens: &[i64]) -> Result<u
     value(client, sql, &[&tokens]).await.map(i64::unsigned_abs)
 }
 
-/// Says which table, a name as in SQL, holds the resources of a type, so that crash cleanup can repair its rows. A later
-/// call for the same type replaces it.
+/// Says which table, a name as in SQL, holds the resources of a type, so that crash cleanup can repair its rows. A
+/// later call for the same type replaces it.
 #[cfg(feature = "admin")]
 pub async fn track_resource(
     client: &impl Executor,

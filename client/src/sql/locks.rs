@@ -86,8 +86,8 @@ pub async fn acquire(
     value(client, sql, params).await
 }
 
-/// Takes all these locks in one commit, or none. Returns their tokens in the order of `keys`, or `None` if they were not
-/// all free in time.
+/// Takes all these locks in one commit, or none. Returns their tokens in the order of `keys`, or `None` if they were
+/// not all free in time.
 pub async fn acquire_all(
     client: &impl Executor,
     service_id: i64,

@@ -20,7 +20,8 @@ struct Running<'a>(&'a Guarded);
 impl Guarded {
     /// Runs `work` until it is done or its guard is lost. On a loss, `work` is dropped before the loss is returned.
     ///
-    /// `verdict` checks the clock, before and after each step of `work`. `lost` only wakes the task: a timer may be late.
+    /// `verdict` checks the clock, before and after each step of `work`. `lost` only wakes the task: a timer may be
+    /// late.
     pub(crate) async fn run<T>(
         &self,
         verdict: impl Fn() -> Option<Loss>,
