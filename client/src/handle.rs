@@ -24,10 +24,6 @@ use crate::{Error, telemetry};
 /// A handle on a database that has the extension: a pool of connections, cheap to clone.
 #[derive(Clone)]
 pub struct Volguard {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
     pool: Pool,
     server: Arc<Server>,
     /// Permits for acquires that wait in the database.
@@ -53,7 +49,7 @@ impl Volguard {
     /// statement of the caller still runs a second later, it is cancelled and the connection closed.
     /// *Errors:* [`Error::PoolExhausted`], [`Error::Connect`].
     pub async fn connection(&self) -> Result<Connection, Error> {
-        match timeout(self.inner.time_limit, self.inner.pool.get()).await {
+        match timeout(self.time_limit, self.pool.get()).await {
             Ok(Ok(wire)) => Ok(Connection::new(wire, self.clone())),
             Ok(Err(PoolError::Backend(error))) => Err(error),
             Ok(Err(_)) | Err(_) => Err(Error::PoolExhausted),
@@ -70,33 +66,33 @@ impl Volguard {
 
     /// The limit of a call, without the time that it was told to wait.
     pub(crate) fn time_limit(&self) -> Duration {
-        self.inner.time_limit
+        self.time_limit
     }
 
     pub(crate) fn waiters(&self) -> &Arc<Semaphore> {
-        &self.inner.waiters
+        &self.waiters
     }
 
     pub(crate) fn server(&self) -> &Arc<Server> {
-        &self.inner.server
+        &self.server
     }
 
     /// Opens a connection beside the pool, so that what waits in the pool can't hold it up. All servers of the
     /// configuration are tried in this time.
     pub(crate) async fn open(&self, limit: Duration) -> Result<Dedicated, Error> {
-        let server = Arc::clone(&self.inner.server);
+        let server = Arc::clone(&self.server);
         let wire = telemetry::observed("connect", server.connect(Some(limit))).await?;
         Ok(Dedicated { wire: Some(wire), server })
     }
 
     /// Closes the idle connections of the pool.
     pub(crate) fn drop_idle(&self) {
-        self.inner.pool.retain(|_, _| false);
+        self.pool.retain(|_, _| false);
     }
 }
 
 impl fmt::Debug for Volguard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Volguard").field("pool", &self.inner.pool.status()).finish_non_exhaustive()
+        f.debug_struct("Volguard").field("pool", &self.pool.status()).finish_non_exhaustive()
     }
 }

@@ -40,9 +40,8 @@ impl Janitor {
 
     /// Sets a callback for each call that cleaned something, and for each that failed. It runs on the runtime, and
     /// should neither block nor panic. `tracing` gets both as well: a warning for the first of several failures.
-    pub fn report_to(mut self, report: impl Fn(Result<&[CleanedService], &Error>) + Send + Sync + 'static) -> Janitor {
-        self.report = Some(Arc::new(report));
-        self
+    pub fn report_to(self, report: impl Fn(Result<&[CleanedService], &Error>) + Send + Sync + 'static) -> Janitor {
+        Janitor { report: Some(Arc::new(report)), ..self }
     }
 
     /// Works until the sender is dropped, or the session is lost.

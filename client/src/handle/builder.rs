@@ -11,7 +11,7 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Config, NoTls, Socket};
 
 use super::wire::{Connector, Manager, Pool, Server};
-use super::{Inner, Volguard, environment};
+use super::{Volguard, environment};
 use crate::{Error, sql};
 
 /// How statements are sent.
@@ -157,8 +157,7 @@ impl Builder {
         let server = Arc::new(Server { config, tls, mode, connect_timeout });
         let pool = Pool::builder(Manager(Arc::clone(&server))).max_size(pool_size).build();
         let pool = pool.map_err(|error| Error::Configuration(error.to_string()))?;
-        let waiters = Arc::new(Semaphore::new(max_waiters));
-        Ok(Volguard { inner: Arc::new(Inner { pool, server, waiters, time_limit }) })
+        Ok(Volguard { pool, server, waiters: Arc::new(Semaphore::new(max_waiters)), time_limit })
     }
 
     /// The configuration, with the timeouts that detect a half-open connection.
