@@ -7,6 +7,9 @@ use tokio::time::sleep;
 
 use crate::error::Error;
 
+/// Used for longer times, which the clock may not be able to count.
+pub(crate) const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// Pauses that double from a tenth of a second to five seconds, with jitter, without end.
 pub(crate) fn pauses() -> impl Iterator<Item = Duration> + Send {
     const LONGEST: Duration = Duration::from_secs(5);
@@ -20,14 +23,12 @@ pub(crate) async fn repeated<T, F: Future<Output = Result<T, Error>>>(
     mut call: impl FnMut() -> F,
     go_on: impl Fn() -> bool,
 ) -> Result<T, Error> {
-    for pause in pauses() {
+    let mut pauses = pauses();
+    loop {
         match call().await {
-            Err(error) if error.is_retryable() && go_on() => {
-                tracing::debug!(%error, "a call is repeated");
-                sleep(pause).await;
-            }
+            Err(error) if error.is_retryable() && go_on() => tracing::debug!(%error, "a call is repeated"),
             answer => return answer,
         }
+        sleep(pauses.next().unwrap_or_default()).await;
     }
-    unreachable!("the pauses have no end")
 }

@@ -8,18 +8,10 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::error::Error;
+use crate::backoff::FOREVER;
 use crate::sql::{self, CleanedService};
 use crate::state::Core;
-use crate::telemetry;
-
-/// Time between two calls by default.
-const INTERVAL: Duration = Duration::from_secs(10);
-
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Used for a longer one, which the clock may not be able to count.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+use crate::{Error, telemetry};
 
 /// How long one call may take.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -29,26 +21,12 @@ type Report = dyn Fn(Result<&[CleanedService], &Error>) + Send + Sync;
 /// How a session cleans up after dead services of its cluster, for
 /// [`Registration::janitor`](crate::Registration::janitor).
 ///
-/// An acquire that waits for a lock frees it itself, as soon as the lease of its holder has expired. The janitor is for
-/// the rest: it calls `volguard.auto_cleanup` for the session's cluster, on a connection beside the pool, at random times
-/// between half the interval and one and a half, so that the processes of a cluster take turns. Nearly always the call
-/// finds nothing to do and is one small query. When several calls run at once, one cleans and the others return.
+/// It calls `volguard.auto_cleanup` on a connection beside the pool, at random times between half the interval and one
+/// and a half, so that the processes of a cluster take turns; of several calls at once, one cleans. Nearly always the
+/// call finds nothing to do and is one small query. (An acquire that waits for a lock frees it itself, as soon as the
+/// lease of its holder has expired.)
 ///
 /// Where `volguard.auto_cleanup` is off, it does nothing. It ends with its session; a call under way runs to its end.
-///
-/// ```no_run
-/// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {
-/// use std::time::Duration;
-/// use volguard::Janitor;
-///
-/// let janitor = Janitor::every(Duration::from_secs(30)).report_to(|cleaned| match cleaned {
-///     Ok(services) => println!("cleaned up after {} services", services.len()),
-///     Err(error) => println!("cleaning up failed, and will be tried again: {error}"),
-/// });
-/// let session = volguard.register("node-1", "volume-manager").janitor(janitor).await?;
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Clone)]
 pub struct Janitor {
     interval: Duration,
@@ -58,46 +36,42 @@ pub struct Janitor {
 impl Janitor {
     /// A janitor with this interval, a tenth of a second at the shortest. The default is 10 seconds.
     pub fn every(interval: Duration) -> Janitor {
-        Janitor { interval: interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL), report: None }
+        Janitor { interval: interval.clamp(Duration::from_millis(100), FOREVER), report: None }
     }
 
-    /// Sets a callback for each call that cleaned something, and for each call that failed. `tracing` gets both as well:
-    /// a warning for the first of several failures.
-    ///
-    /// It is called on the runtime, and should neither block nor panic.
-    pub fn report_to(mut self, report: impl Fn(Result<&[CleanedService], &Error>) + Send + Sync + 'static) -> Janitor {
-        self.report = Some(Arc::new(report));
-        self
+    /// Sets a callback for each call that cleaned something, and for each that failed. It runs on the runtime, and
+    /// should neither block nor panic. `tracing` gets both as well: a warning for the first of several failures.
+    pub fn report_to(self, report: impl Fn(Result<&[CleanedService], &Error>) + Send + Sync + 'static) -> Janitor {
+        Janitor { report: Some(Arc::new(report)), ..self }
     }
 
     /// Works until the sender is dropped, or the session is lost.
     pub(crate) async fn run(self, core: Arc<Core>, cluster: String, mut gone: oneshot::Receiver<()>) {
         let mut failures: u32 = 0;
         loop {
+            // From half the interval to one and a half.
+            let factor = 0.5 + f64::from(Uuid::new_v4().as_u128() as u32) / f64::from(u32::MAX);
             tokio::select! {
-                () = sleep(some_time_around(self.interval)) => {}
+                () = sleep(self.interval.mul_f64(factor)) => {}
                 _ = core.lease.lost() => return,
                 _ = &mut gone => return,
             }
             let cleaned = clean(&core, &cluster).await;
             failures = if cleaned.is_ok() { 0 } else { failures.saturating_add(1) };
-            match cleaned {
-                Ok(services) if services.is_empty() => tracing::trace!("no dead service to clean up after"),
-                cleaned => self.tell(cleaned.as_deref(), failures),
+            match &cleaned {
+                Ok(services) if services.is_empty() => {
+                    tracing::trace!("no dead service to clean up after");
+                    continue;
+                }
+                Ok(services) => services.iter().for_each(|service| {
+                    tracing::info!(?service, "cleaned up after a dead service");
+                }),
+                Err(error) if failures == 1 => tracing::warn!(%error, "the janitor's call failed, and is repeated"),
+                Err(error) => tracing::debug!(%error, failures, "the janitor's call failed again"),
             }
-        }
-    }
-
-    fn tell(&self, cleaned: Result<&[CleanedService], &Error>, failures: u32) {
-        match cleaned {
-            Ok(services) => services.iter().for_each(|service| {
-                tracing::info!(?service, "cleaned up after a dead service");
-            }),
-            Err(error) if failures == 1 => tracing::warn!(%error, "the janitor's call failed, and is repeated"),
-            Err(error) => tracing::debug!(%error, failures, "the janitor's call failed again"),
-        }
-        if let Some(report) = &self.report {
-            report(cleaned);
+            if let Some(report) = &self.report {
+                report(cleaned.as_deref());
+            }
         }
     }
 }
@@ -111,36 +85,12 @@ async fn clean(core: &Core, cluster: &str) -> Result<Vec<CleanedService>, Error>
 
 impl Default for Janitor {
     fn default() -> Janitor {
-        Janitor::every(INTERVAL)
+        Janitor::every(Duration::from_secs(10))
     }
 }
 
 impl fmt::Debug for Janitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Janitor").field("interval", &self.interval).finish_non_exhaustive()
-    }
-}
-
-/// A random time, from half the interval to one and a half.
-fn some_time_around(interval: Duration) -> Duration {
-    let chance = Uuid::new_v4().as_u128() as u32;
-    interval.mul_f64(0.5 + f64::from(chance) / f64::from(u32::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn looks_are_spread() {
-        let interval = Duration::from_secs(10);
-        let times: Vec<_> = (0..1000).map(|_| some_time_around(interval)).collect();
-        let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
-        assert!((5..6).contains(&least.as_secs()) && (14..=15).contains(&most.as_secs()));
-    }
-
-    #[test]
-    fn the_interval_has_a_minimum() {
-        assert_eq!(Janitor::every(Duration::ZERO).interval, SHORTEST_INTERVAL);
     }
 }

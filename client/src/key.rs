@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::json::{self, Part};
 
 /// Identifies a lock: of one key, one is held at a time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub(crate) struct Name {
     pub(crate) resource_type: String,
     pub(crate) resource_id: String,
@@ -18,12 +18,8 @@ pub(crate) struct Name {
 
 /// One lock of a request: a resource's type and id, and what is to be noted with the lock.
 ///
-/// ```
-/// use volguard::Key;
-///
-/// let plain = Key::from(("volume", "v-17"));
-/// let work = Key::new("volume", "v-17").lock_name("snapshots").status("deleting");
-/// ```
+/// `Key::new("volume", "v-17").lock_name("snapshots").status("deleting")`, or `("volume", "v-17").into()` for a plain
+/// lock.
 #[derive(Debug, Clone)]
 #[must_use = "it is to be passed to `acquire`"]
 pub struct Key {
@@ -46,32 +42,25 @@ impl Key {
         self
     }
 
-    /// What is being done under the lock. A lock with a status outlives its holder until the resource is cleaned up. A
-    /// resource has one such lock at most.
-    pub fn status(mut self, status: impl Into<String>) -> Key {
-        self.status = Some(status.into());
-        self
+    /// What is being done under the lock. A lock with a status outlives its holder until the resource is cleaned up,
+    /// and a resource has one at most.
+    pub fn status(self, status: impl Into<String>) -> Key {
+        Key { status: Some(status.into()), ..self }
     }
 
     /// Details for people to read, shown with the lock in the view `lock_status`.
-    pub fn details(mut self, details: impl Serialize) -> Key {
-        self.details = Some(json::json(details));
-        self
+    pub fn details(self, details: impl Serialize) -> Key {
+        Key { details: Some(json::json(details)), ..self }
     }
 
     pub(crate) fn details_json(&self) -> Result<Option<&RawValue>, Error> {
-        match &self.details {
-            None => Ok(None),
-            Some(Ok(json)) => Ok(Some(json)),
-            Some(Err(problem)) => {
-                Err(Error::InvalidDocument { column: "details".to_owned(), problem: problem.clone() })
-            }
-        }
+        let refused = |problem: &String| json::invalid("details", problem.clone());
+        self.details.as_ref().map(|part| part.as_deref().map_err(refused)).transpose()
     }
 }
 
 impl<T: Into<String>, I: Into<String>> From<(T, I)> for Key {
-    /// The resource's type and id, in this order.
+    /// The resource's type and id.
     fn from((resource_type, resource_id): (T, I)) -> Key {
         Key::new(resource_type, resource_id)
     }

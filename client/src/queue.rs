@@ -17,12 +17,12 @@ pub(crate) struct Lines {
     heads: Mutex<HashMap<Arc<Name>, Arc<Semaphore>>>,
 }
 
-/// The head of a key's queue, until this is dropped.
+/// A place in a key's queue; its head, once it has the permit.
 #[derive(Debug)]
 pub(crate) struct Place {
-    // Dropped before `_ticket`, which counts the tasks that are left.
-    _permit: OwnedSemaphorePermit,
-    _ticket: Ticket,
+    lines: Arc<Lines>,
+    key: Arc<Name>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The heads of several queues, and the id of the request that has them.
@@ -32,36 +32,9 @@ pub(crate) struct Places {
     pub(crate) request: Option<InUse>,
 }
 
-/// A place in a key's queue, as its head or behind.
-#[derive(Debug)]
-struct Ticket {
-    lines: Arc<Lines>,
-    key: Arc<Name>,
-    head: Option<Arc<Semaphore>>,
-}
-
 impl Lines {
-    /// Joins the queue and resolves as its head.
-    /// *Cancel safety:* A dropped future has left the queue.
-    pub(crate) async fn join(self: &Arc<Self>, key: &Arc<Name>) -> Place {
-        let (ticket, head) = self.ticket(key);
-        // These semaphores are never closed.
-        match head.acquire_owned().await {
-            Ok(permit) => Place { _permit: permit, _ticket: ticket },
-            Err(_) => unreachable!("the queue of a key was closed"),
-        }
-    }
-
-    /// The head of the queue, if no task holds or wants the key.
-    pub(crate) fn try_join(self: &Arc<Self>, key: &Arc<Name>) -> Option<Place> {
-        let (ticket, head) = self.ticket(key);
-        let permit = head.try_acquire_owned().ok()?;
-        Some(Place { _permit: permit, _ticket: ticket })
-    }
-
     /// Joins the queues of all these keys and resolves as the head of each. While it waits it is the head of none: the
-    /// task that it waits for may want one of the others.
-    /// *Cancel safety:* A dropped future has left all of them.
+    /// task that it waits for may want one of the others. A dropped future has left all of them.
     pub(crate) async fn join_all(self: &Arc<Self>, keys: &[Arc<Name>]) -> Places {
         let keys = in_order(keys);
         let mut next = keys.first().copied();
@@ -80,11 +53,23 @@ impl Lines {
         Places::default()
     }
 
-    fn ticket(self: &Arc<Self>, key: &Arc<Name>) -> (Ticket, Arc<Semaphore>) {
+    async fn join(self: &Arc<Self>, key: &Arc<Name>) -> Place {
+        let (mut place, head) = self.place(key);
+        place.permit = Some(head.acquire_owned().await.expect("the queue of a key is never closed"));
+        place
+    }
+
+    /// The head of the queue, if no task holds or wants the key.
+    fn try_join(self: &Arc<Self>, key: &Arc<Name>) -> Option<Place> {
+        let (mut place, head) = self.place(key);
+        place.permit = Some(head.try_acquire_owned().ok()?);
+        Some(place)
+    }
+
+    fn place(self: &Arc<Self>, key: &Arc<Name>) -> (Place, Arc<Semaphore>) {
         let mut heads = self.lock();
         let head = heads.entry(Arc::clone(key)).or_insert_with(|| Arc::new(Semaphore::new(1)));
-        let ticket = Ticket { lines: Arc::clone(self), key: Arc::clone(key), head: Some(Arc::clone(head)) };
-        (ticket, Arc::clone(head))
+        (Place { lines: Arc::clone(self), key: Arc::clone(key), permit: None }, Arc::clone(head))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<Name>, Arc<Semaphore>>> {
@@ -100,11 +85,12 @@ fn in_order(keys: &[Arc<Name>]) -> Vec<&Arc<Name>> {
     keys
 }
 
-impl Drop for Ticket {
+impl Drop for Place {
     fn drop(&mut self) {
-        // Counted under the lock under which tickets are made: the last ticket removes the entry.
+        self.permit = None;
+        // Counted under the lock under which places are made: the last one removes the entry. A task that waits or has
+        // the permit keeps the semaphore.
         let mut heads = self.lines.lock();
-        self.head = None;
         if heads.get(&self.key).is_some_and(|head| Arc::strong_count(head) == 1) {
             heads.remove(&self.key);
         }
@@ -122,50 +108,25 @@ mod tests {
         Arc::new(Name { resource_type: "volume".into(), resource_id: id.into(), lock_name: String::new() })
     }
 
-    fn left(lines: &Lines) -> usize {
-        lines.lock().len()
-    }
-
-    #[tokio::test]
-    async fn one_head_per_key() {
-        let lines = Arc::new(Lines::default());
-        let first = lines.try_join(&key("1")).unwrap();
-        assert!(lines.try_join(&key("1")).is_none());
-        assert!(lines.try_join(&key("2")).is_some());
-        drop(first);
-        assert!(lines.try_join(&key("1")).is_some());
-    }
-
     #[tokio::test(start_paused = true)]
-    async fn serves_first_come_first_served() {
+    async fn serves_first_come_first_served_and_forgets_those_who_gave_up() {
         let lines = Arc::new(Lines::default());
-        let head = lines.join(&key("1")).await;
+        let head = lines.join_all(&[key("1")]).await;
+        assert!(timeout(Duration::from_secs(1), lines.join_all(&[key("1")])).await.is_err());
         let (served, mut order) = mpsc::unbounded_channel();
         for turn in 0..20 {
             let (lines, served) = (Arc::clone(&lines), served.clone());
             tokio::spawn(async move {
-                let _place = lines.join(&key("1")).await;
+                let _place = lines.join_all(&[key("1")]).await;
                 served.send(turn).unwrap();
             });
             tokio::task::yield_now().await;
         }
         drop((head, served));
-        let mut turns = Vec::new();
-        while let Some(turn) = order.recv().await {
-            turns.push(turn);
+        for turn in (0..20).map(Some).chain([None]) {
+            assert_eq!(order.recv().await, turn);
         }
-        assert_eq!(turns, (0..20).collect::<Vec<_>>());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_task_that_gives_up_leaves_the_queue_and_nothing_behind() {
-        let lines = Arc::new(Lines::default());
-        let head = lines.join(&key("1")).await;
-        let given_up = timeout(Duration::from_secs(1), lines.join(&key("1"))).await;
-        assert!(given_up.is_err());
-        assert_eq!(left(&lines), 1);
-        drop(head);
-        assert_eq!(left(&lines), 0);
+        assert_eq!(lines.lock().len(), 0);
     }
 
     #[tokio::test]
@@ -181,7 +142,7 @@ mod tests {
         assert!(["1", "3"].map(key).iter().all(|key| lines.try_join(key).is_some()));
         drop(busy);
         let _places = waiting.await.unwrap();
-        assert_eq!(left(&lines), 3);
+        assert_eq!(lines.lock().len(), 3);
         assert!(["1", "2", "3"].map(key).iter().all(|key| lines.try_join(key).is_none()));
     }
 
@@ -202,16 +163,6 @@ mod tests {
             });
         }
         timeout(Duration::from_secs(1), running.join_all()).await.expect("no circle");
-        assert_eq!(left(&lines), 0);
-    }
-
-    #[tokio::test]
-    async fn forgets_keys_that_no_task_wants() {
-        let lines = Arc::new(Lines::default());
-        for id in 0..100 {
-            lines.join(&key(&id.to_string())).await;
-        }
-        assert!(lines.try_join(&key("busy")).is_some());
-        assert_eq!(left(&lines), 0);
+        assert_eq!(lines.lock().len(), 0);
     }
 }

@@ -1,9 +1,9 @@
 //! The verbs of the extension as plain async functions, over any connection or transaction of `tokio_postgres`.
 //!
-//! For programs that have a pool, transactions and heartbeat loops of their own. One function calls one verb of the same
-//! name once: it neither repeats nor checks a clock, and has no time limit. The rest of this crate stands on them.
-//! Arguments are those of the reference of the extension; a `wait` or a lease of more than a hundred years counts as a
-//! hundred.
+//! For programs that have a pool, transactions and heartbeat loops of their own. One function calls one verb of the
+//! same name once, with the arguments of the extension's reference: it neither repeats nor checks a clock, and has no
+//! time limit. A `wait` or a lease of more than a hundred years counts as a hundred. The rest of this crate stands on
+//! them.
 //!
 //! ```no_run
 //! # async fn run(mut client: tokio_postgres::Client) -> Result<(), volguard::Error> {
@@ -23,42 +23,83 @@
 //! # }
 //! ```
 //!
-//! # Errors
-//! [`Error::ServiceFenced`], [`Error::TokenNotHeld`], [`Error::MalformedDocument`] and [`Error::LeaseExpired`] for the
-//! codes `VG001` to `VG004`, otherwise [`Error::Database`] with the code that the reference gives. A key whose details are
-//! no JSON is an [`Error::InvalidDocument`] before anything is sent.
-//!
-//! # Cancel safety
-//! When a future is dropped, its statement may have taken effect or not, and runs on: use another connection, or end the
-//! statement by a cancel request.
+//! *Errors:* the variants of [`Error`] for `VG001` to `VG004`, otherwise [`Error::Database`] with the code that the
+//! reference gives. A key whose details are no JSON is an [`Error::InvalidDocument`] before anything is sent.
+//! *Cancel safety:* the statement of a dropped future may have taken effect or not, and runs on: use another
+//! connection, or send a cancel request.
 //!
 //! With sqlx or another driver, send the same statements: each function's text stands in its source.
 
-mod cleanup;
-mod executor;
-mod locks;
-mod services;
-mod work;
+/// A statement, from its text and the types of its parameters.
+macro_rules! statement {
+    ($text:literal => $($type:ident),*) => {{
+        static SQL: $crate::sql::Statement =
+            $crate::sql::Statement { text: $text, types: &[$(::tokio_postgres::types::Type::$type),*] };
+        &SQL
+    }};
+}
 
-#[cfg(feature = "admin")]
-mod admin;
+mod cleanup;
+mod locks;
+mod work;
 
 use std::time::Duration;
 
-#[cfg(feature = "admin")]
-pub use self::admin::{on_crash, track_resource};
+use tokio_postgres::types::FromSqlOwned;
+use tokio_postgres::{GenericClient, Row};
+
 pub use self::cleanup::{
     ClaimedRow, CleanedService, Cleanup, abandon_cleanup, auto_cleanup, claim_cleanup, cleanup, finish_cleanup,
 };
-pub use self::executor::Executor;
-pub(crate) use self::executor::sealed;
-pub(crate) use self::executor::{Params, Statement};
+#[cfg(feature = "admin")]
+pub use self::cleanup::{on_crash, track_resource};
+pub(crate) use self::locks::later_incarnation;
 pub use self::locks::{acquire, acquire_all, assert_held, release, release_all, release_requests, set_status};
-pub(crate) use self::services::later_incarnation;
-pub use self::services::{deregister_service, extension_version, heartbeat, reconcile, register_service};
+pub use self::locks::{deregister_service, extension_version, heartbeat, reconcile, register_service};
+pub(crate) use self::sealed::{Answer, Params, Statement};
 pub use self::work::{Documents, conditional_update, finish_work, start_work};
-
 use crate::error::Error;
+
+/// What the verbs run on: a connection or a transaction of `tokio_postgres`, or a [`Connection`](crate::Connection).
+///
+/// On a foreign connection statements are unnamed, so that they leave nothing behind.
+pub trait Executor: Sync {
+    #[doc(hidden)]
+    fn rows(&self, sql: &'static Statement, params: Params<'_>) -> impl Future<Output = Answer> + Send;
+}
+
+impl<C: GenericClient + Sync> Executor for C {
+    async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Answer {
+        self.query_typed(sql.text, &sql.typed(params)).await
+    }
+}
+
+/// No other crate can name these types, nor so implement [`Executor`].
+mod sealed {
+    use tokio_postgres::types::{ToSql, Type};
+
+    pub type Answer = Result<Vec<tokio_postgres::Row>, tokio_postgres::Error>;
+
+    /// The parameters of a statement.
+    pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+    /// An SQL text and the types of its parameters, which saves the round trip to learn them.
+    ///
+    /// Names are schema-qualified and arguments named, so that neither a `search_path` nor a new argument changes the
+    /// meaning. Results have built-in types only: tokio-postgres looks up unknown ones, with prepared statements.
+    #[derive(Debug)]
+    pub struct Statement {
+        pub(crate) text: &'static str,
+        pub(crate) types: &'static [Type],
+    }
+
+    impl Statement {
+        pub(crate) fn typed<'a>(&self, params: Params<'a>) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+            debug_assert_eq!(params.len(), self.types.len(), "{}", self.text);
+            params.iter().copied().zip(self.types.iter().cloned()).collect()
+        }
+    }
+}
 
 /// Seconds for `make_interval`.
 fn seconds(time: Duration) -> f64 {
@@ -66,6 +107,16 @@ fn seconds(time: Duration) -> f64 {
     time.min(LONGEST).as_secs_f64()
 }
 
-fn count(row: &tokio_postgres::Row) -> Result<u64, Error> {
-    Ok(row.try_get::<_, i64>(0)?.unsigned_abs())
+/// The row of a function that is no set.
+async fn row(client: &impl Executor, sql: &'static Statement, params: Params<'_>) -> Result<Row, Error> {
+    Ok(client.rows(sql, params).await?.pop().expect("the call of a function that is no set returns a row"))
+}
+
+/// The value of a function that returns one.
+async fn value<T: FromSqlOwned>(
+    client: &impl Executor,
+    sql: &'static Statement,
+    params: Params<'_>,
+) -> Result<T, Error> {
+    Ok(row(client, sql, params).await?.try_get(0)?)
 }

@@ -1,14 +1,56 @@
 //! What all parts of a session share, and what keeps it alive.
 
 mod clock;
-mod core;
 mod guarded;
 mod heartbeat;
 mod lease;
-mod lease_watchdog;
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 pub(crate) use self::clock::Moment;
-pub(crate) use self::core::Core;
+use self::guarded::Guarded;
 pub(crate) use self::heartbeat::Heartbeat;
-pub(crate) use self::lease::Lease;
-pub(crate) use self::lease_watchdog::keep;
+pub(crate) use self::lease::{Lease, keep};
+use crate::queue::Lines;
+use crate::requests::Requests;
+use crate::{Error, Loss, Volguard};
+
+/// The identity of a session, its lease, and its wait queues.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) volguard: Volguard,
+    pub(crate) service_id: i64,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) lines: Arc<Lines>,
+    pub(crate) requests: Arc<Requests>,
+    pub(crate) guarded: Guarded,
+    /// Wakes the heartbeat before its time.
+    pub(crate) beat_now: Notify,
+    /// Releases and settlements in the background.
+    pub(crate) tasks: TaskTracker,
+    /// Where they run: a guard may be dropped outside of any runtime.
+    pub(crate) runtime: Handle,
+}
+
+impl Core {
+    /// Must be called within the runtime.
+    pub(crate) fn new(volguard: Volguard, service_id: i64, lease: Arc<Lease>) -> Core {
+        let (lines, requests, guarded, beat_now) = Default::default();
+        let (tasks, runtime) = (TaskTracker::new(), Handle::current());
+        Core { volguard, service_id, lease, lines, requests, guarded, beat_now, tasks, runtime }
+    }
+
+    /// Notes what an error says about the service as a whole.
+    pub(crate) fn heed(&self, error: &Error) {
+        match error {
+            Error::ServiceFenced(_) => self.lease.lose(Loss::Fenced),
+            // The server counts the lease as expired, this clock does not yet. A heartbeat may still be in time.
+            Error::LeaseExpired(_) => self.beat_now.notify_one(),
+            _ => {}
+        }
+    }
+}

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::request::{Granted, Refused, Request};
-use crate::backoff::pauses;
+use crate::backoff::{FOREVER, pauses};
 use crate::error::Error;
 use crate::handle::Connection;
 use crate::key::Name;
@@ -19,9 +19,6 @@ use crate::row::UpdatedRow;
 use crate::session::Session;
 use crate::state::Core;
 use crate::telemetry;
-
-/// Used for a longer wait, which the clock may not be able to count.
-const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// Sends the request, and returns what it gets.
 pub(crate) async fn ask(

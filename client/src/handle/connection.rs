@@ -1,4 +1,4 @@
-//! A connection that was taken from the pool.
+//! Connections that were taken from the pool, or opened beside it.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -9,35 +9,31 @@ use std::time::Duration;
 use deadpool::managed::Object;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Client;
 
 use super::Volguard;
-use super::wire::{Manager, Wire};
-use crate::error::Error;
-use crate::sql::{Executor, Params, Statement, sealed};
-use crate::telemetry;
-
-type Pooled = Object<Manager>;
+use super::wire::{Manager, Server, Wire};
+use crate::sql::{Answer, Executor, Params, Statement};
+use crate::{Error, telemetry};
 
 /// How long a statement that was given up may take to end before its connection is closed all the same.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a connection that the caller had may be busy with the end of a transaction, and be cleaned, before its
 /// statement counts as left running.
 const IDLE_WITHIN: Duration = Duration::from_secs(1);
+const THERE: &str = "it is there until it is dropped";
 
 /// A connection of the pool, to which it returns when it is dropped. Made by [`Volguard::connection`].
 ///
-/// It is a [`tokio_postgres::Client`]: use it for statements and transactions of your own, or with
-/// [`sql`](crate::sql).
+/// It is a [`tokio_postgres::Client`]: use it for statements and transactions of your own, or with [`sql`](crate::sql).
 pub struct Connection {
     /// `None` while it is dropped.
-    pooled: Option<Pooled>,
+    pooled: Option<Object<Manager>>,
     volguard: Volguard,
 }
 
 impl Connection {
-    pub(super) fn new(pooled: Pooled, volguard: Volguard) -> Connection {
+    pub(super) fn new(pooled: Object<Manager>, volguard: Volguard) -> Connection {
         Connection { pooled: Some(pooled), volguard }
     }
 
@@ -48,8 +44,7 @@ impl Connection {
         verb: &'static str,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let limit = self.volguard.time_limit();
-        self.run_within(limit, verb, call).await
+        self.run_within(self.volguard.time_limit(), verb, call).await
     }
 
     pub(crate) async fn run_within<T>(
@@ -58,17 +53,16 @@ impl Connection {
         verb: &'static str,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let limited = async { timeout(limit, call).await.unwrap_or(Err(Error::NoReply)) };
-        telemetry::observed(verb, limited).await
+        telemetry::observed(verb, async { timeout(limit, call).await.unwrap_or(Err(Error::NoReply)) }).await
     }
 
     /// Takes the connection out of the pool, to give up its statement.
     pub(crate) fn take(mut self) -> Wire {
-        Object::take(self.pooled.take().expect("it is there until it is dropped"))
+        Object::take(self.pooled.take().expect(THERE))
     }
 
     fn wire(&self) -> &Wire {
-        self.pooled.as_ref().expect("it is there until it is dropped")
+        self.pooled.as_ref().expect(THERE)
     }
 }
 
@@ -76,18 +70,10 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let Some(pooled) = self.pooled.take() else { return };
         let server = Arc::clone(self.volguard.server());
-        // Without a runtime, one that is busy is closed at once, and one that was lent is checked before its next use.
-        let Ok(runtime) = Handle::try_current() else {
-            if pooled.is_busy() {
-                drop(Object::take(pooled));
-            }
-            return;
-        };
         if pooled.is_busy() {
             // The pool has room for another connection from now on.
-            let wire = Object::take(pooled);
-            runtime.spawn(async move { server.give_up(wire, PATIENCE).await });
-        } else if pooled.lent.load(Ordering::Relaxed) {
+            give_up(server, Object::take(pooled));
+        } else if let (true, Ok(runtime)) = (pooled.lent.load(Ordering::Relaxed), Handle::try_current()) {
             runtime.spawn(async move {
                 if pooled.cleaned(IDLE_WITHIN).await {
                     pooled.lent.store(false, Ordering::Relaxed);
@@ -96,14 +82,20 @@ impl Drop for Connection {
                 }
             });
         }
+        // Without a runtime, one that was lent is checked before its next use.
     }
 }
 
-impl sealed::Sealed for Connection {}
+/// Ends the statement in the background. Without a runtime the connection is closed at once.
+fn give_up(server: Arc<Server>, wire: Wire) {
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(async move { server.give_up(wire, PATIENCE).await });
+    }
+}
 
 impl Executor for Connection {
-    async fn rows(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
-        self.wire().rows(statement, params).await
+    async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Answer {
+        self.wire().rows(sql, params).await
     }
 }
 
@@ -111,22 +103,44 @@ impl Deref for Connection {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        let wire = self.wire();
-        wire.lent.store(true, Ordering::Relaxed);
-        wire.client()
+        self.wire().lent.store(true, Ordering::Relaxed);
+        &self.wire().client
     }
 }
 
 impl DerefMut for Connection {
     fn deref_mut(&mut self) -> &mut Client {
-        let wire: &mut Wire = self.pooled.as_mut().expect("it is there until it is dropped");
+        let wire: &mut Wire = self.pooled.as_mut().expect(THERE);
         *wire.lent.get_mut() = true;
-        wire.client_mut()
+        &mut wire.client
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("wire", self.wire()).finish_non_exhaustive()
+        f.debug_struct("Connection").field("closed", &self.wire().is_closed()).finish_non_exhaustive()
+    }
+}
+
+/// A connection beside the pool, for one task. Closed when it is dropped; a statement under way is cancelled.
+pub(crate) struct Dedicated {
+    /// `None` while it is dropped.
+    pub(super) wire: Option<Wire>,
+    pub(super) server: Arc<Server>,
+}
+
+impl Deref for Dedicated {
+    type Target = Wire;
+
+    fn deref(&self) -> &Wire {
+        self.wire.as_ref().expect(THERE)
+    }
+}
+
+impl Drop for Dedicated {
+    fn drop(&mut self) {
+        if let Some(wire) = self.wire.take_if(|wire| wire.is_busy() && !wire.is_closed()) {
+            give_up(Arc::clone(&self.server), wire);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The `PG*` variables of libpq.
 
 use tokio_postgres::Config;
+use tokio_postgres::config::Host;
 
 use crate::error::Error;
 
@@ -23,8 +24,7 @@ pub(super) fn config(variable: impl Fn(&str) -> Option<String>) -> Result<Config
     let mut text = String::new();
     for (name, option) in VARIABLES {
         if let Some(value) = variable(name).filter(|value| !value.is_empty()) {
-            let value = value.replace('\\', "\\\\").replace('\'', "\\'");
-            text += &format!("{option}='{value}' ");
+            text += &format!("{option}='{}' ", value.replace('\\', "\\\\").replace('\'', "\\'"));
         }
     }
     let mut config: Config = text.parse().map_err(|error| Error::Configuration(format!("PG* variables: {error}")))?;
@@ -35,7 +35,7 @@ pub(super) fn config(variable: impl Fn(&str) -> Option<String>) -> Result<Config
 }
 
 /// Fills in what a connection string lacks.
-pub(super) fn complete(config: &mut Config, variable: impl Fn(&str) -> Option<String>) -> Result<(), Error> {
+pub(super) fn complete(mut config: Config, variable: impl Fn(&str) -> Option<String>) -> Result<Config, Error> {
     let no_host = config.get_hosts().is_empty() && config.get_hostaddrs().is_empty();
     let lacks = |name: &str| match name {
         "PGHOST" | "PGHOSTADDR" => no_host,
@@ -47,77 +47,48 @@ pub(super) fn complete(config: &mut Config, variable: impl Fn(&str) -> Option<St
         _ => false,
     };
     // The others are not even read: one that can't be used is no reason to fail.
-    let environment = self::config(|name| variable(name).filter(|_| lacks(name)))?;
+    let other = self::config(|name| variable(name).filter(|_| lacks(name)))?;
     if no_host {
-        for host in environment.get_hosts() {
+        for host in other.get_hosts() {
             match host {
-                tokio_postgres::config::Host::Tcp(name) => config.host(name),
-                tokio_postgres::config::Host::Unix(path) => config.host_path(path),
+                Host::Tcp(name) => config.host(name),
+                Host::Unix(path) => config.host_path(path),
             };
         }
-        environment.get_hostaddrs().iter().for_each(|address| _ = config.hostaddr(*address));
-        if config.get_ports().is_empty() {
-            environment.get_ports().iter().for_each(|port| _ = config.port(*port));
-        }
+        other.get_hostaddrs().iter().for_each(|address| _ = config.hostaddr(*address));
+        other.get_ports().iter().for_each(|port| _ = config.port(*port));
     }
-    if let (None, Some(user)) = (config.get_user(), environment.get_user()) {
-        config.user(user);
-    }
-    if let (None, Some(password)) = (config.get_password(), environment.get_password()) {
-        config.password(password);
-    }
-    if let (None, Some(name)) = (config.get_dbname(), environment.get_dbname()) {
-        config.dbname(name);
-    }
-    if let (None, Some(name)) = (config.get_application_name(), environment.get_application_name()) {
-        config.application_name(name);
-    }
-    Ok(())
+    other.get_user().map(|user| config.user(user));
+    other.get_password().map(|password| config.password(password));
+    other.get_dbname().map(|name| config.dbname(name));
+    other.get_application_name().map(|name| config.application_name(name));
+    Ok(config)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio_postgres::config::Host;
-
-    fn variables(name: &str) -> Option<String> {
-        let value = match name {
-            "PGHOST" => "db-1,db-2",
-            "PGPORT" => "6432",
-            "PGUSER" => "it's \\ me",
-            "PGPASSWORD" => "secret",
-            "PGDATABASE" => "",
-            _ => return None,
-        };
-        Some(value.to_owned())
-    }
-
-    #[test]
-    fn they_are_read_as_they_are() {
-        let config = config(variables).unwrap();
-        assert_eq!(config.get_hosts(), ["db-1", "db-2"].map(|host| Host::Tcp(host.to_owned())));
-        assert_eq!(
-            (config.get_ports(), config.get_user(), config.get_dbname()),
-            (&[6432][..], Some("it's \\ me"), None)
-        );
-    }
 
     #[test]
     fn a_connection_string_goes_first() {
-        let mut config: Config = "host=other user=me".parse().unwrap();
-        complete(&mut config, variables).unwrap();
-        assert_eq!(config.get_hosts(), [Host::Tcp("other".to_owned())]);
-        assert_eq!((config.get_user(), config.get_password()), (Some("me"), Some(&b"secret"[..])));
+        let variables = |name: &str| {
+            let known = [("PGHOST", "db-1,db-2"), ("PGPORT", "6432"), ("PGUSER", "it's \\ me"), ("PGDATABASE", "")];
+            known.iter().find(|known| known.0 == name).map(|known| known.1.to_owned())
+        };
+        let config = complete("password=secret".parse().unwrap(), variables).unwrap();
+        assert_eq!(config.get_hosts(), ["db-1", "db-2"].map(|host| Host::Tcp(host.to_owned())));
+        assert_eq!((config.get_ports(), config.get_user()), (&[6432][..], Some("it's \\ me")));
+        assert_eq!((config.get_password(), config.get_dbname()), (Some(&b"secret"[..]), None));
+        let config = complete("host=other user=me".parse().unwrap(), variables).unwrap();
+        assert_eq!((config.get_hosts(), config.get_user()), (&[Host::Tcp("other".to_owned())][..], Some("me")));
         assert!(config.get_ports().is_empty());
     }
-
     #[test]
     fn a_variable_that_is_not_used_is_not_read() {
         let url = "host=other port=1 user=me password=p dbname=d sslmode=require";
         for broken in ["PGSSLMODE", "PGTARGETSESSIONATTRS", "PGPORT", "PGHOSTADDR"] {
             let variable = |name: &str| (name == broken).then(|| "verify-full".to_owned());
-            let mut config: Config = url.parse().unwrap();
-            complete(&mut config, variable).unwrap();
+            complete(url.parse().unwrap(), variable).unwrap();
             assert!(super::config(variable).is_err());
         }
     }

@@ -1,29 +1,31 @@
 //! Connecting to the first server of a list that answers and is what is asked for.
 //!
-//! `tokio-postgres` limits the time to open a socket, but not the time of what follows, and has one limit for all hosts.
-//! So each address is tried by itself here.
+//! `tokio-postgres` limits the time to open a socket, but not the time of what follows, and has one limit for all
+//! hosts. So each address is tried by itself here.
 
+use std::error::Error as StdError;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::net::lookup_host;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_postgres::Config;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
-use tokio_postgres::{Client, Config};
 use uuid::Uuid;
 
-use super::wire::Connector;
+use super::wire::{Connected, Connector};
 use crate::error::Error;
 
 /// One server of the list.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Target {
     host: Option<Host>,
     address: Option<IpAddr>,
     port: u16,
 }
+
+type Failure = Box<dyn StdError + Send + Sync>;
 
 /// `limit` is for one address. All addresses of one server get no more than `share`, if it is given, so that the last of
 /// them is tried as well.
@@ -32,32 +34,12 @@ pub(super) async fn connect(
     tls: &dyn Connector,
     limit: Duration,
     share: Option<Duration>,
-) -> Result<(Client, JoinHandle<()>), Error> {
+) -> Result<Connected, Error> {
     let mut refused = Error::Configuration("the connection string names no host".to_owned());
     for target in targets(config) {
-        let label = target.label();
-        let failed = |source| Error::Connect { host: label.clone(), source };
-        let resolving = share.map_or(limit, |share| limit.min(share));
-        let addresses = match timeout(resolving, target.resolve()).await {
-            Ok(Ok(addresses)) => addresses,
-            Ok(Err(error)) => {
-                refused = failed(error.into());
-                continue;
-            }
-            Err(_) => {
-                refused = failed(late(resolving).into());
-                continue;
-            }
-        };
-        let count = u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-        let limit = share.map_or(limit, |share| limit.min(share / count));
-        for address in addresses {
-            match timeout(limit, tls.connect(target.alone(config, address))).await {
-                Ok(Ok(connected)) => return Ok(connected),
-                Ok(Err(error)) => refused = failed(error.into()),
-                Err(_) => refused = failed(late(limit).into()),
-            }
-            tracing::debug!(error = %refused, "trying the next address");
+        match target.connect(config, tls, limit, share.unwrap_or(Duration::MAX)).await {
+            Ok(connected) => return Ok(connected),
+            Err(source) => refused = Error::Connect { host: target.label(), source },
         }
     }
     Err(refused)
@@ -67,19 +49,19 @@ pub(super) fn count(config: &Config) -> usize {
     config.get_hosts().len().max(config.get_hostaddrs().len())
 }
 
-fn late(limit: Duration) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}"))
+async fn within<T, E: Into<Failure>>(limit: Duration, step: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}"));
+    timeout(limit, step).await.map_err(late)?.map_err(Into::into)
 }
 
 fn targets(config: &Config) -> Vec<Target> {
     let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
-    let mut targets: Vec<Target> = (0..count(config))
-        .map(|index| Target {
-            host: hosts.get(index).cloned(),
-            address: addresses.get(index).copied(),
-            port: ports.get(index).or(ports.first()).copied().unwrap_or(5432),
-        })
-        .collect();
+    let target = |index| Target {
+        host: hosts.get(index).cloned(),
+        address: addresses.get(index).copied(),
+        port: ports.get(index).or(ports.first()).copied().unwrap_or(5432),
+    };
+    let mut targets: Vec<Target> = (0..count(config)).map(target).collect();
     if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
         targets.sort_by_cached_key(|_| Uuid::new_v4());
     }
@@ -87,21 +69,41 @@ fn targets(config: &Config) -> Vec<Target> {
 }
 
 impl Target {
-    fn label(&self) -> String {
-        match (&self.host, self.address) {
-            (Some(Host::Tcp(name)), _) => format!("{name}:{}", self.port),
-            (Some(Host::Unix(path)), _) => format!("{}:{}", path.display(), self.port),
-            (None, Some(address)) => format!("{address}:{}", self.port),
-            (None, None) => format!(":{}", self.port),
+    async fn connect(
+        &self,
+        all: &Config,
+        tls: &dyn Connector,
+        limit: Duration,
+        share: Duration,
+    ) -> Result<Connected, Failure> {
+        let mut refused = Failure::from("the host has no address");
+        let addresses = within(limit.min(share), self.resolve()).await?;
+        let limit = limit.min(share / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX));
+        for address in addresses {
+            match within(limit, tls.connect(self.alone(all, address))).await {
+                Ok(connected) => return Ok(connected),
+                Err(error) => refused = error,
+            }
+            tracing::debug!(host = self.label(), error = refused, "trying the next address");
         }
+        Err(refused)
+    }
+
+    fn label(&self) -> String {
+        let host = match &self.host {
+            Some(Host::Tcp(name)) => name.clone(),
+            Some(Host::Unix(path)) => path.display().to_string(),
+            None => self.address.map(|address| address.to_string()).unwrap_or_default(),
+        };
+        format!("{host}:{}", self.port)
     }
 
     /// The addresses to try; `None` for a socket in the file system.
     async fn resolve(&self) -> io::Result<Vec<Option<IpAddr>>> {
         match (&self.host, self.address) {
             (_, Some(address)) => Ok(vec![Some(address)]),
-            (Some(Host::Tcp(name)), None) => {
-                Ok(lookup_host((name.as_str(), self.port)).await?.map(|address| Some(address.ip())).collect())
+            (Some(Host::Tcp(name)), _) => {
+                Ok(lookup_host((&**name, self.port)).await?.map(|it| Some(it.ip())).collect())
             }
             _ => Ok(vec![None]),
         }

@@ -1,10 +1,9 @@
 //! One connection to the server, and the pool of such.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
@@ -12,16 +11,16 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{CancelToken, Client, Config, Row, SimpleQueryMessage, Socket};
+use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage, Socket};
 
-use super::hosts;
+use super::{StatementMode, hosts};
 use crate::error::Error;
-use crate::sql::{Executor, Params, Statement, sealed};
-use crate::statement_mode::StatementMode;
+use crate::sql::{Answer, Executor, Params, Statement};
 
 pub(super) type Pool = managed::Pool<Manager>;
 pub(super) type PoolError = managed::PoolError<Error>;
 
+pub(super) type Connected = (Client, JoinHandle<()>);
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, tokio_postgres::Error>> + Send + 'a>>;
 
 /// Pause between two requests to cancel a statement that still runs.
@@ -29,7 +28,7 @@ const CANCEL_AGAIN: Duration = Duration::from_millis(250);
 
 /// An open connection. Dropping it closes the socket at once, whatever runs on the server.
 pub(crate) struct Wire {
-    client: Client,
+    pub(super) client: Client,
     task: JoinHandle<()>,
     mode: StatementMode,
     prepared: Mutex<HashMap<&'static str, tokio_postgres::Statement>>,
@@ -40,14 +39,6 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn client(&self) -> &Client {
-        &self.client
-    }
-
-    pub(super) fn client_mut(&mut self) -> &mut Client {
-        &mut self.client
-    }
-
     pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
@@ -75,41 +66,37 @@ impl Wire {
         matches!(timeout(limit, cleaning).await, Ok(Ok(true)))
     }
 
-    async fn prepared(
-        &self,
-        statement: &'static Statement,
-    ) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
-        let cache = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = cache().get(statement.sql).cloned();
+    fn prepared(&self) -> MutexGuard<'_, HashMap<&'static str, tokio_postgres::Statement>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn prepare(&self, sql: &'static Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
+        let known = self.prepared().get(sql.text).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let prepared = self.client.prepare_typed(statement.sql, statement.types).await?;
-        cache().insert(statement.sql, prepared.clone());
+        let prepared = self.client.prepare_typed(sql.text, sql.types).await?;
+        self.prepared().insert(sql.text, prepared.clone());
         Ok(prepared)
     }
 
-    async fn send(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
-        match self.mode {
-            StatementMode::Prepared => {
-                let answer = self.client.query(&self.prepared(statement).await?, params).await;
-                // It is prepared again by the next call, which may be a repetition in the background.
-                if answer.as_ref().is_err_and(|error| error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)) {
-                    self.prepared.lock().unwrap_or_else(PoisonError::into_inner).remove(statement.sql);
-                }
-                answer
-            }
-            StatementMode::Unnamed => self.client.query_typed(statement.sql, &statement.typed(params)).await,
+    async fn send(&self, sql: &'static Statement, params: Params<'_>) -> Answer {
+        if self.mode == StatementMode::Unnamed {
+            return self.client.query_typed(sql.text, &sql.typed(params)).await;
         }
+        let answer = self.client.query(&self.prepare(sql).await?, params).await;
+        // It is prepared again by the next call, which may be a repetition in the background.
+        if answer.as_ref().is_err_and(|error| error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)) {
+            self.prepared().remove(sql.text);
+        }
+        answer
     }
 }
 
-impl sealed::Sealed for Wire {}
-
 impl Executor for Wire {
-    async fn rows(&self, statement: &'static Statement, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+    async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Answer {
         self.busy.fetch_add(1, Ordering::Relaxed);
-        let answer = self.send(statement, params).await;
+        let answer = self.send(sql, params).await;
         self.busy.fetch_sub(1, Ordering::Relaxed);
         answer
     }
@@ -118,12 +105,6 @@ impl Executor for Wire {
 impl Drop for Wire {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-impl fmt::Debug for Wire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("closed", &self.is_closed()).finish_non_exhaustive()
     }
 }
 
@@ -142,17 +123,11 @@ impl Server {
         let servers = u32::try_from(hosts::count(&self.config).max(1)).unwrap_or(u32::MAX);
         let share = limit.map(|limit| limit / servers);
         let (client, task) = hosts::connect(&self.config, &*self.tls, self.connect_timeout, share).await?;
-        let (busy, lent) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Ok(Wire { client, task, mode: self.mode, prepared: Mutex::default(), busy, lent })
+        let (prepared, busy, lent) = Default::default();
+        Ok(Wire { client, task, mode: self.mode, prepared, busy, lent })
     }
 
-    /// Whether cancel requests are sent.
-    pub(crate) fn cancels(&self) -> bool {
-        self.mode != StatementMode::Unnamed
-    }
-
-    /// Ends the statement that runs on a connection, and closes the connection. Returns whether the statement is certainly
-    /// over.
+    /// Ends the statement that runs on a connection, and closes it. Returns whether the statement is certainly over.
     pub(crate) async fn give_up(&self, wire: Wire, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         let statement = wire.client.cancel_token();
@@ -160,8 +135,12 @@ impl Server {
         let mut over = pin!(wire.client.simple_query(""));
         loop {
             // A request that overtakes the statement finds nothing to cancel, so it is repeated.
-            if self.cancels() {
-                self.cancel(statement.clone()).await;
+            if self.mode != StatementMode::Unnamed {
+                match timeout(self.connect_timeout, self.tls.cancel(statement.clone())).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::debug!(%error, "the cancel request could not be sent"),
+                    Err(_) => tracing::debug!("the cancel request took too long"),
+                }
             }
             match timeout(CANCEL_AGAIN, &mut over).await {
                 Ok(Ok(_)) => return true,
@@ -169,14 +148,6 @@ impl Server {
                 Err(_) if Instant::now() >= deadline => return false,
                 Err(_) => {}
             }
-        }
-    }
-
-    async fn cancel(&self, statement: CancelToken) {
-        match timeout(self.connect_timeout, self.tls.cancel(statement)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the cancel request could not be sent"),
-            Err(_) => tracing::debug!("the cancel request took too long"),
         }
     }
 }
@@ -194,16 +165,14 @@ impl managed::Manager for Manager {
 
     async fn recycle(&self, wire: &mut Wire, _: &Metrics) -> RecycleResult<Error> {
         let idle = !wire.lent.swap(false, Ordering::Relaxed) || wire.cleaned(self.0.connect_timeout).await;
-        match idle && !wire.is_closed() {
-            true => Ok(()),
-            false => Err(RecycleError::message("closed, or left with a statement running or a transaction open")),
-        }
+        let usable = (idle && !wire.is_closed()).then_some(());
+        usable.ok_or(RecycleError::message("closed, or left with a statement running or a transaction open"))
     }
 }
 
 /// Connects and cancels with TLS, or without.
 pub(crate) trait Connector: Send + Sync {
-    fn connect(&self, config: Config) -> Boxed<'_, (Client, JoinHandle<()>)>;
+    fn connect(&self, config: Config) -> Boxed<'_, Connected>;
     fn cancel(&self, statement: CancelToken) -> Boxed<'_, ()>;
 }
 
@@ -214,10 +183,9 @@ where
     T::TlsConnect: Send,
     <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
 {
-    fn connect(&self, config: Config) -> Boxed<'_, (Client, JoinHandle<()>)> {
-        let tls = self.clone();
+    fn connect(&self, config: Config) -> Boxed<'_, Connected> {
         Box::pin(async move {
-            let (client, connection) = config.connect(tls).await?;
+            let (client, connection) = config.connect(self.clone()).await?;
             let task = tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection ended");
@@ -228,7 +196,6 @@ where
     }
 
     fn cancel(&self, statement: CancelToken) -> Boxed<'_, ()> {
-        let tls = self.clone();
-        Box::pin(async move { statement.cancel_query(tls).await })
+        Box::pin(async move { statement.cancel_query(self.clone()).await })
     }
 }

@@ -1,4 +1,4 @@
-//! Cleanup of what dead services left.
+//! Cleanup of what dead services left, and its rules.
 
 use std::time::SystemTime;
 
@@ -8,18 +8,12 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::executor::statement;
-use super::{Executor, count};
+#[cfg(feature = "admin")]
+use super::row;
+use super::{Executor, Params, value};
 use crate::error::Error;
 
-/// Which dead services to clean up after: all that match every criterion set.
-///
-/// ```
-/// use volguard::Cleanup;
-///
-/// let mut cleanup = Cleanup::default();
-/// cleanup.cluster = Some("ceph".to_owned());
-/// ```
+/// Which dead services to clean up after: all that match every criterion set. Begin with `Cleanup::default()`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cleanup {
@@ -65,7 +59,7 @@ pub struct CleanedService {
 
 impl CleanedService {
     fn read(row: &Row) -> Result<CleanedService, Error> {
-        let count = |column| -> Result<u64, Error> { Ok(row.try_get::<_, i64>(column)?.unsigned_abs()) };
+        let count = |column| row.try_get(column).map(i64::unsigned_abs);
         Ok(CleanedService {
             service_id: row.try_get("service_id")?,
             cluster: row.try_get("cluster")?,
@@ -81,28 +75,21 @@ impl CleanedService {
 
 /// Cleans up after dead services: fences them for good, frees their plain locks, and applies crash rules to their work.
 pub async fn cleanup(client: &impl Executor, which: &Cleanup) -> Result<Vec<CleanedService>, Error> {
-    statement! {
-        "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting \
-         FROM volguard.cleanup(service_id => $1, cluster => $2, host => $3, binary_name => $4, disabled => $5, \
-         resource_type => $6, resource_id => $7, until => $8)"
-        (INT8, TEXT, TEXT, TEXT, BOOL, TEXT, TEXT, TIMESTAMPTZ)
-    }
+    let sql = statement!("SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, \
+        awaiting FROM volguard.cleanup(service_id => $1, cluster => $2, host => $3, binary_name => $4, \
+        disabled => $5, resource_type => $6, resource_id => $7, until => $8)"
+        => INT8, TEXT, TEXT, TEXT, BOOL, TEXT, TEXT, TIMESTAMPTZ);
     let Cleanup { service_id, cluster, host, binary_name, disabled, resource_type, resource_id, until } = which;
-    let rows = client
-        .rows(&SQL, &[service_id, cluster, host, binary_name, disabled, resource_type, resource_id, until])
-        .await?;
-    rows.iter().map(CleanedService::read).collect()
+    let params: Params<'_> = &[service_id, cluster, host, binary_name, disabled, resource_type, resource_id, until];
+    client.rows(sql, params).await?.iter().map(CleanedService::read).collect()
 }
 
 /// For a periodic task: cleans up after services that have died since the last call, in one cluster or in all, without
 /// waiting for other calls. Where `volguard.auto_cleanup` is off it does nothing.
 pub async fn auto_cleanup(client: &impl Executor, cluster: Option<&str>) -> Result<Vec<CleanedService>, Error> {
-    statement! {
-        "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting \
-         FROM volguard.auto_cleanup(cluster => $1)"
-        (TEXT)
-    }
-    client.rows(&SQL, &[&cluster]).await?.iter().map(CleanedService::read).collect()
+    let sql = statement!("SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, \
+        awaiting FROM volguard.auto_cleanup(cluster => $1)" => TEXT);
+    client.rows(sql, &[&cluster]).await?.iter().map(CleanedService::read).collect()
 }
 
 /// A piece of work that was claimed.
@@ -125,14 +112,12 @@ pub struct ClaimedRow {
 }
 
 impl ClaimedRow {
-    /// The details that the crashed service gave with its lock.
-    /// *Errors:* [`Error::Deserialize`] if they don't fit the type.
+    /// The details that the crashed service gave with its lock, or [`Error::Deserialize`] if they don't fit the type.
     pub fn details<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
         Ok(self.details.as_ref().map(|details| serde_json::from_str(details.get())).transpose()?)
     }
 
     fn read(row: &Row) -> Result<ClaimedRow, Error> {
-        let details: Option<Json<Box<RawValue>>> = row.try_get("details")?;
         Ok(ClaimedRow {
             token: row.try_get("token")?,
             resource_type: row.try_get("resource_type")?,
@@ -140,7 +125,7 @@ impl ClaimedRow {
             lock_name: row.try_get("lock_name")?,
             status: row.try_get("status")?,
             crashed_service_id: row.try_get("crashed_service_id")?,
-            details: details.map(|Json(details)| details),
+            details: row.try_get::<_, Option<Json<_>>>("details")?.map(|Json(details)| details),
         })
     }
 }
@@ -153,31 +138,51 @@ pub async fn claim_cleanup(
     resource_type: Option<&str>,
     request_id: Option<Uuid>,
 ) -> Result<Vec<ClaimedRow>, Error> {
-    statement! {
-        "SELECT token, resource_type, resource_id, lock_name, status, crashed_service_id, details \
-         FROM volguard.claim_cleanup(service_id => $1, max_rows => $2, resource_type => $3, request_id => $4)"
-        (INT8, INT4, TEXT, UUID)
-    }
-    let rows = client.rows(&SQL, &[&service_id, &max_rows, &resource_type, &request_id]).await?;
+    let sql = statement!("SELECT token, resource_type, resource_id, lock_name, status, crashed_service_id, details \
+        FROM volguard.claim_cleanup(service_id => $1, max_rows => $2, resource_type => $3, request_id => $4)"
+        => INT8, INT4, TEXT, UUID);
+    let rows = client.rows(sql, &[&service_id, &max_rows, &resource_type, &request_id]).await?;
     rows.iter().map(ClaimedRow::read).collect()
 }
 
 /// Ends claimed work of a resource that is cleaned up. Returns `false` if the token was not held.
 pub async fn finish_cleanup(client: &impl Executor, token: i64) -> Result<bool, Error> {
-    statement! {
-        "SELECT volguard.finish_cleanup(token => $1)"
-        (INT8)
-    }
-    Ok(client.row(&SQL, &[&token]).await?.try_get(0)?)
+    value(client, statement!("SELECT volguard.finish_cleanup(token => $1)" => INT8), &[&token]).await
 }
 
 /// Gives claimed work back unchanged. Returns how many of the tokens were held.
 pub async fn abandon_cleanup(client: &impl Executor, tokens: &[i64]) -> Result<u64, Error> {
     // In the order of the list, which is the order of the claims.
-    statement! {
-        "SELECT pg_catalog.count(*) FILTER (WHERE volguard.abandon_cleanup(token => claim.token)) \
-         FROM pg_catalog.unnest($1) AS claim (token)"
-        (INT8_ARRAY)
-    }
-    count(&client.row(&SQL, &[&tokens]).await?)
+    let sql = statement!("SELECT pg_catalog.count(*) FILTER (WHERE volguard.abandon_cleanup(token => claim.token)) \
+        FROM pg_catalog.unnest($1) AS claim (token)" => INT8_ARRAY);
+    value(client, sql, &[&tokens]).await.map(i64::unsigned_abs)
+}
+
+/// Says which table, a name as in SQL, holds the resources of a type, so that crash cleanup can repair its rows. A
+/// later call for the same type replaces it.
+#[cfg(feature = "admin")]
+pub async fn track_resource(
+    client: &impl Executor,
+    resource_type: &str,
+    table: &str,
+    id_column: &str,
+    status_column: &str,
+) -> Result<(), Error> {
+    let sql = statement!("SELECT true FROM volguard.track_resource(resource_type => $1, \
+        target => $2::pg_catalog.regclass, id_column => $3, status_column => $4)" => TEXT, TEXT, NAME, NAME);
+    row(client, sql, &[&resource_type, &table, &id_column, &status_column]).await.map(drop)
+}
+
+/// Sets a crash rule: what cleanup writes to a tracked resource whose service died while the lock had this status, as a
+/// document like the changes of an update. `None` removes the rule: work that crashes in this status then waits.
+#[cfg(feature = "admin")]
+pub async fn on_crash(
+    client: &impl Executor,
+    resource_type: &str,
+    status: &str,
+    changes: Option<&RawValue>,
+) -> Result<(), Error> {
+    let sql = statement!("SELECT true FROM volguard.on_crash(resource_type => $1, status => $2, changes => $3)"
+        => TEXT, TEXT, JSONB);
+    row(client, sql, &[&resource_type, &status, &changes.map(Json)]).await.map(drop)
 }

@@ -6,13 +6,9 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::executor::statement;
-use super::{Executor, seconds};
-use crate::error::Error;
-use crate::granted::WorkOutcome;
+use super::{Executor, Params, row, seconds};
 use crate::key::{Key, Name};
-use crate::outcome::UpdateOutcome;
-use crate::row::UpdatedRow;
+use crate::{Error, UpdateOutcome, UpdatedRow, WorkOutcome};
 
 /// The documents of an update, as they are sent. Made by hand, or by
 /// [`ConditionalUpdate::documents`](crate::ConditionalUpdate::documents).
@@ -36,15 +32,9 @@ pub struct Documents {
 impl Default for Documents {
     /// Empty documents: no key, no changes, no conditions.
     fn default() -> Documents {
-        let empty = || RawValue::from_string("{}".to_owned()).expect("an empty object is JSON");
-        Documents {
-            key: empty(),
-            changes: empty(),
-            expected: empty(),
-            filter: None,
-            filter_sql: None,
-            changes_sql: None,
-        }
+        let [key, changes, expected] =
+            [(); 3].map(|()| RawValue::from_string("{}".to_owned()).expect("an empty object is JSON"));
+        Documents { key, changes, expected, filter: None, filter_sql: None, changes_sql: None }
     }
 }
 
@@ -57,28 +47,15 @@ pub async fn conditional_update(
 ) -> Result<UpdateOutcome, Error> {
     // The function is called in a select list: in FROM, its row would be stored before it is read. It is called once,
     // because a subquery that calls a volatile function is never merged into the query around it.
-    statement! {
-        "SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
-         volguard.conditional_update(key => $1, changes => $2, fence => $3, target => $4::pg_catalog.regclass, \
-         expected => $5, filter => $6, filter_sql => $7, changes_sql => $8) AS result) AS once"
-        (JSONB, JSONB, INT8, TEXT, JSONB, JSONB, TEXT, JSONB)
-    }
-    let row = client
-        .row(
-            &SQL,
-            &[
-                &Json(&*documents.key),
-                &Json(&*documents.changes),
-                &fence,
-                &target,
-                &Json(&*documents.expected),
-                &documents.filter.as_deref().map(Json),
-                &documents.filter_sql,
-                &documents.changes_sql.as_deref().map(Json),
-            ],
-        )
-        .await?;
-    UpdateOutcome::read(&row)
+    let sql = statement!("SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
+        volguard.conditional_update(key => $1, changes => $2, expected => $3, filter => $4, filter_sql => $5, \
+        changes_sql => $6, target => $7::pg_catalog.regclass, fence => $8) AS result) AS once"
+        => JSONB, JSONB, JSONB, JSONB, TEXT, JSONB, TEXT, INT8);
+    let Documents { key, changes, expected, filter, filter_sql, changes_sql } = documents;
+    let (key, changes, expected) = (Json(key), Json(changes), Json(expected));
+    let (filter, changes_sql) = (filter.as_ref().map(Json), changes_sql.as_ref().map(Json));
+    let params: Params<'_> = &[&key, &changes, &expected, &filter, filter_sql, &changes_sql, &target, &fence];
+    UpdateOutcome::read(&row(client, sql, params).await?)
 }
 
 /// Takes the lock of a tracked resource and changes its row, both or neither. Returns the token and the new row. The
@@ -91,30 +68,16 @@ pub async fn start_work(
     wait: Duration,
     request_id: Option<Uuid>,
 ) -> Result<WorkOutcome<(i64, UpdatedRow)>, Error> {
-    statement! {
-        "SELECT (once.result).token, (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
-         volguard.start_work(service_id => $1, resource_type => $2, resource_id => $3, changes => $4, \
-         expected => $5, filter => $6, lock_name => $7, wait => pg_catalog.make_interval(secs => $8), \
-         request_id => $9) AS result) AS once"
-        (INT8, TEXT, TEXT, JSONB, JSONB, JSONB, TEXT, FLOAT8, UUID)
-    }
-    let Name { resource_type, resource_id, lock_name } = &*key.name;
-    let row = client
-        .row(
-            &SQL,
-            &[
-                &service_id,
-                resource_type,
-                resource_id,
-                &Json(&*documents.changes),
-                &Json(&*documents.expected),
-                &documents.filter.as_deref().map(Json),
-                lock_name,
-                &seconds(wait),
-                &request_id,
-            ],
-        )
-        .await?;
+    let sql = statement!("SELECT (once.result).token, (once.result).outcome, (once.result).new_row, \
+        (once.result).unmet FROM (SELECT volguard.start_work(service_id => $1, resource_type => $2, \
+        resource_id => $3, lock_name => $4, changes => $5, expected => $6, filter => $7, \
+        wait => pg_catalog.make_interval(secs => $8), request_id => $9) AS result) AS once"
+        => INT8, TEXT, TEXT, TEXT, JSONB, JSONB, JSONB, FLOAT8, UUID);
+    let Name { resource_type: kind, resource_id: id, lock_name } = &*key.name;
+    let (changes, expected) = (Json(&documents.changes), Json(&documents.expected));
+    let (filter, wait) = (documents.filter.as_ref().map(Json), seconds(wait));
+    let params: Params<'_> = &[&service_id, kind, id, lock_name, &changes, &expected, &filter, &wait, &request_id];
+    let row = row(client, sql, params).await?;
     Ok(match (row.try_get("token")?, row.try_get("outcome")?) {
         (Some(token), _) => WorkOutcome::Started((token, UpdatedRow::read(&row)?)),
         (None, "unmet") => WorkOutcome::Unmet(row.try_get("unmet")?),
@@ -125,10 +88,7 @@ pub async fn start_work(
 
 /// Writes the final state of a resource and frees its lock, both or neither.
 pub async fn finish_work(client: &impl Executor, token: i64, changes: &RawValue) -> Result<UpdateOutcome, Error> {
-    statement! {
-        "SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
-         volguard.finish_work(token => $1, changes => $2) AS result) AS once"
-        (INT8, JSONB)
-    }
-    UpdateOutcome::read(&client.row(&SQL, &[&token, &Json(changes)]).await?)
+    let sql = statement!("SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
+        volguard.finish_work(token => $1, changes => $2) AS result) AS once" => INT8, JSONB);
+    UpdateOutcome::read(&row(client, sql, &[&token, &Json(changes)]).await?)
 }

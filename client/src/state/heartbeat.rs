@@ -6,19 +6,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::clock::Moment;
-use super::core::Core;
-use crate::error::Error;
+use super::{Core, Moment};
 use crate::handle::Dedicated;
-use crate::loss::Loss;
-use crate::sql;
+use crate::{Error, Loss, sql};
 
 /// Limit of one try. With a lease of hours, half of the time left would be too long to wait on a dead connection.
 const LONGEST_TRY: Duration = Duration::from_secs(30);
-
 /// Pause between a failed try and the next.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
 /// How often failed heartbeats are told, after the first.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
@@ -55,9 +50,8 @@ impl Heartbeat {
                 () = self.core.beat_now.notified() => {}
             }
             let service_id = self.core.service_id;
-            let mut tell_at = Instant::now();
-            let mut failures: u32 = 0;
-            while let Err(error) = self.beat_in_time().await {
+            let (mut failures, mut tell_at) = (0_u32, Instant::now());
+            while let Err(error) = self.beat().await {
                 failures += 1;
                 if tell_at <= Instant::now() {
                     tracing::warn!(service_id, %error, failures, "heartbeat failed, and is tried again");
@@ -74,28 +68,26 @@ impl Heartbeat {
         }
     }
 
-    /// One try. It may take half of the time left: after a connection that answers nothing there is time for another
-    /// try.
-    async fn beat_in_time(&mut self) -> Result<(), Error> {
-        let left = self.core.lease.lost_at().saturating_duration_since(Instant::now());
-        let limit = (left / 2).max(self.core.lease.length() / 20);
-        let limit = limit.min(LONGEST_TRY);
-        timeout(limit, self.beat(limit)).await.unwrap_or(Err(Error::NoReply))
-    }
-
-    async fn beat(&mut self, limit: Duration) -> Result<(), Error> {
-        let wire = match self.wire.take() {
-            Some(open) if !open.is_closed() => open,
-            _ => self.core.volguard.open(limit).await?,
+    /// One try. It may take half of the time left, so that there is time for another after a dead connection.
+    async fn beat(&mut self) -> Result<(), Error> {
+        let Core { volguard, lease, service_id, .. } = &*self.core;
+        let left = lease.lost_at().saturating_duration_since(Instant::now());
+        let limit = (left / 2).max(lease.length() / 20).min(LONGEST_TRY);
+        let beat = async {
+            let wire = match self.wire.take() {
+                Some(open) if !open.is_closed() => open,
+                _ => volguard.open(limit).await?,
+            };
+            let wire = self.wire.insert(wire);
+            // Taken before sending: the server counts from the arrival.
+            let sent_at = Moment::now();
+            let length = sql::heartbeat(&**wire, *service_id).await?;
+            self.last_sent = sent_at;
+            // A reply that comes too late changes nothing: `run` sees the loss by itself.
+            let _ = lease.renew(sent_at, length);
+            tracing::trace!(service_id, "heartbeat");
+            Ok(())
         };
-        let wire = self.wire.insert(wire);
-        // Taken before sending: the server counts from the arrival.
-        let sent_at = Moment::now();
-        let lease = sql::heartbeat(&**wire, self.core.service_id).await?;
-        self.last_sent = sent_at;
-        // A reply that comes too late changes nothing: `run` sees the loss by itself.
-        let _ = self.core.lease.renew(sent_at, lease);
-        tracing::trace!(service_id = self.core.service_id, "heartbeat");
-        Ok(())
+        timeout(limit, beat).await.unwrap_or(Err(Error::NoReply))
     }
 }

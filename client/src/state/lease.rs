@@ -1,5 +1,7 @@
 //! The lease of a session: one deadline, which heartbeats move, and a loss, which is final.
 
+use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -7,13 +9,13 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Moment;
+use crate::backoff::FOREVER;
 use crate::loss::Loss;
 
 /// The margin is this fraction of the lease: work protected by a lock stops before the server frees the lock.
 const MARGIN: u32 = 10;
-
-/// Used for a lease longer than the clock can count.
-const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+/// The clock of a condition variable doesn't count a suspension: after one, the loss is noticed within this time.
+const LONGEST_NAP: Duration = Duration::from_millis(250);
 
 /// One session's lease, as this process may count on it.
 ///
@@ -27,59 +29,48 @@ pub(crate) struct Lease {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
-    Held { lost_at: Moment, lease: Duration },
-    Lost { since: Instant, loss: Loss, lease: Duration },
+struct State {
+    lost_at: Moment,
+    length: Duration,
+    /// Final, with its time.
+    loss: Option<(Loss, Instant)>,
 }
 
 impl Lease {
     /// `sent_at` was taken before the statement was sent that started the lease on the server.
-    pub(crate) fn new(sent_at: Moment, lease: Duration) -> Lease {
-        Lease { state: watch::Sender::new(held(sent_at, lease)), over: CancellationToken::new() }
+    pub(crate) fn new(sent_at: Moment, length: Duration) -> Lease {
+        Lease { state: watch::Sender::new(held(sent_at, length)), over: CancellationToken::new() }
     }
 
     /// Records a successful heartbeat that was sent at `sent_at` or later. It fails if the deadline has passed
     /// meanwhile: the program may have acted on the loss.
-    pub(crate) fn renew(&self, sent_at: Moment, lease: Duration) -> Result<(), Loss> {
-        self.update(|state| *state = held(sent_at, lease))
+    pub(crate) fn renew(&self, sent_at: Moment, length: Duration) -> Result<(), Loss> {
+        self.update(|state| *state = held(sent_at, length))
     }
 
     /// Records the loss, unless the session is already lost for another reason.
     pub(crate) fn lose(&self, loss: Loss) {
-        let _ = self.update(|state| {
-            *state = State::Lost { since: Instant::now(), loss, lease: state.lease() };
-        });
+        let _ = self.update(|state| state.loss = Some((loss, Instant::now())));
     }
 
     pub(crate) fn check(&self) -> Result<(), Loss> {
-        // Almost every call comes here, so a live lease takes the read lock only. A deadline that has just passed is
-        // recorded.
-        match *self.state.borrow() {
-            State::Held { lost_at, .. } if !lost_at.has_passed() => return Ok(()),
-            State::Lost { loss, .. } => return Err(loss),
-            State::Held { .. } => {}
+        // A live lease takes the read lock only. A deadline that has just passed is recorded.
+        let State { lost_at, loss, .. } = *self.state.borrow();
+        match loss {
+            Some((loss, _)) => Err(loss),
+            None if !lost_at.has_passed() => Ok(()),
+            None => self.update(|_| {}),
         }
-        self.update(|_| {})
     }
 
     /// When the session will be lost unless a heartbeat succeeds before; when it was lost, if it is.
     pub(crate) fn lost_at(&self) -> Instant {
-        match *self.state.borrow() {
-            State::Held { lost_at, .. } => lost_at.awake(),
-            State::Lost { since, .. } => since,
-        }
-    }
-
-    /// How long it is until the deadline, unless the session is lost.
-    pub(super) fn left(&self) -> Option<Duration> {
-        match *self.state.borrow() {
-            State::Held { lost_at, .. } => Some(lost_at.left()),
-            State::Lost { .. } => None,
-        }
+        let State { lost_at, loss, .. } = *self.state.borrow();
+        loss.map_or(lost_at.awake(), |(_, since)| since)
     }
 
     pub(crate) fn length(&self) -> Duration {
-        self.state.borrow().lease()
+        self.state.borrow().length
     }
 
     /// Cancelled with the loss.
@@ -91,10 +82,10 @@ impl Lease {
     pub(crate) async fn lost(&self) -> Loss {
         let mut changes = self.state.subscribe();
         loop {
-            let lost_at = match (self.check(), *changes.borrow_and_update()) {
-                (Err(loss), _) | (Ok(()), State::Lost { loss, .. }) => return loss,
-                (Ok(()), State::Held { lost_at, .. }) => lost_at,
-            };
+            let lost_at = changes.borrow_and_update().lost_at;
+            if let Err(loss) = self.check() {
+                return loss;
+            }
             tokio::select! {
                 () = sleep_until(lost_at.awake()) => {}
                 _ = changes.changed() => {}
@@ -105,46 +96,71 @@ impl Lease {
     /// Applies `change` to a live lease, and records the loss of a lease whose deadline has passed.
     fn update(&self, change: impl FnOnce(&mut State)) -> Result<(), Loss> {
         let mut verdict = Ok(());
-        let mut over = false;
         self.state.send_if_modified(|state| {
-            let modified = match *state {
-                State::Lost { loss, .. } => {
-                    verdict = Err(loss);
-                    false
-                }
-                State::Held { lost_at, lease } if lost_at.has_passed() => {
-                    *state = State::Lost { since: lost_at.awake().min(Instant::now()), loss: Loss::LeaseRanOut, lease };
-                    verdict = Err(Loss::LeaseRanOut);
-                    true
-                }
-                State::Held { .. } => {
-                    change(state);
-                    true
-                }
-            };
-            over = matches!(state, State::Lost { .. });
-            modified
+            if let Some((loss, _)) = state.loss {
+                verdict = Err(loss);
+                return false;
+            }
+            if state.lost_at.has_passed() {
+                state.loss = Some((Loss::LeaseRanOut, state.lost_at.awake().min(Instant::now())));
+                verdict = Err(Loss::LeaseRanOut);
+            } else {
+                change(state);
+            }
+            true
         });
         // Not under the lock, because it wakes the waiters.
-        if over {
+        if self.state.borrow().loss.is_some() {
             self.over.cancel();
         }
         verdict
     }
 }
 
-impl State {
-    fn lease(&self) -> Duration {
-        match *self {
-            State::Held { lease, .. } | State::Lost { lease, .. } => lease,
-        }
-    }
+fn held(sent_at: Moment, length: Duration) -> State {
+    let lost_at = sent_at.checked_add(length - length / MARGIN).or_else(|| sent_at.checked_add(FOREVER));
+    State { lost_at: lost_at.unwrap_or(sent_at), length, loss: None }
 }
 
-fn held(sent_at: Moment, lease: Duration) -> State {
-    let safe = lease - lease / MARGIN;
-    let lost_at = sent_at.checked_add(safe);
-    State::Held { lost_at: lost_at.or_else(|| sent_at.checked_add(FOREVER)).unwrap_or(sent_at), lease }
+/// Watches leases on a thread, one per process, and records the loss of those whose deadline passes. Calls check the
+/// clocks themselves; this is for tasks that wait for the loss: the runtime's timers don't count a suspension of the
+/// machine, and are late when all its threads are busy.
+struct Watchdog {
+    leases: Mutex<Vec<Weak<Lease>>>,
+    added: Condvar,
+}
+
+static WATCHDOG: Watchdog = Watchdog { leases: Mutex::new(Vec::new()), added: Condvar::new() };
+
+/// Watches a lease until it is lost or dropped.
+pub(crate) fn keep(lease: &Arc<Lease>) {
+    static STARTED: Once = Once::new();
+    WATCHDOG.leases.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(lease));
+    WATCHDOG.added.notify_one();
+    STARTED.call_once(|| {
+        let thread = thread::Builder::new().name("volguard-lease".to_owned()).spawn(|| WATCHDOG.watch());
+        if let Err(error) = thread {
+            tracing::warn!(%error, "can't start the thread that watches leases; only the runtime's timers watch them");
+        }
+    });
+}
+
+impl Watchdog {
+    fn watch(&self) {
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            // The check records a loss, which wakes those that wait for it.
+            leases.retain(|lease| lease.upgrade().is_some_and(|lease| lease.check().is_ok()));
+            let deadlines = leases.iter().filter_map(|lease| Some(lease.upgrade()?.state.borrow().lost_at.left()));
+            leases = match deadlines.min() {
+                None => self.added.wait(leases).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => {
+                    let nap = self.added.wait_timeout(leases, left.min(LONGEST_NAP));
+                    nap.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
 }
 
 #[cfg(test)]
