@@ -4,6 +4,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acquire;
+mod awaitable;
 mod backoff;
 mod claim;
 mod error;

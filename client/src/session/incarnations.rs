@@ -12,8 +12,8 @@ use crate::state::Core;
 
 /// The incarnations of one process, one after the other. Made by [`Registration::incarnations`].
 ///
-/// Each is a [`Session`] with a service id of its own. What the previous one held is lost to this process: its
-/// [`Lock`](crate::Lock)s stay lost, and cleanup repairs what was done under them.
+/// Each is a [`Session`] with a service id of its own. What the previous one held is lost to this process: its guards
+/// stay lost, and cleanup repairs what was done under them.
 ///
 /// ```no_run
 /// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {
@@ -21,8 +21,7 @@ use crate::state::Core;
 /// let mut incarnations = volguard.register("node-1", "volume-manager").incarnations();
 /// while let Some(session) = incarnations.next().await? {
 ///     // Dropped as soon as the session is lost.
-///     let served = session.run(serve(session.clone())).await;
-///     if served.is_ok() {
+///     if session.run(serve(session.clone())).await.is_ok() {
 ///         session.stop().await?;
 ///     }
 /// }
@@ -32,32 +31,25 @@ use crate::state::Core;
 #[derive(Debug)]
 #[must_use = "nothing is registered before `next`"]
 pub struct Incarnations {
-    registration: Registration,
-    current: Option<Arc<Core>>,
+    pub(super) registration: Registration,
+    pub(super) current: Option<Arc<Core>>,
 }
 
 impl Incarnations {
-    pub(super) fn new(registration: Registration) -> Incarnations {
-        Incarnations { registration, current: None }
-    }
-
     /// Waits until the session that it returned last is lost, and registers again. Returns `None` if that session was
-    /// [stopped](Session::stop).
+    /// [stopped](Session::stop). A session whose handles were all dropped is lost when its lease expires.
     ///
     /// What runs under the guards of the lost session ([`Session::run`], [`Held::run`](crate::Held::run)) has ended
     /// before: registering fences that session, which frees its locks for others. A server that can't be reached is
-    /// asked again until it answers.
-    ///
-    /// A session whose handles were all dropped is lost when its lease expires.
+    /// asked again until it answers. No incarnation is returned twice. One whose registration was under way when the
+    /// future was dropped is fenced by the next.
     /// *Errors:* [`Error::Superseded`] if another live process has registered under the same name since. Registering
     /// again would fence that process, which would then fence this one in turn. Otherwise the errors of
     /// [`Volguard::register`](crate::Volguard::register), except for passing ones: a wrong password or a missing
     /// database ends it. Calling it again tries again.
-    /// *Cancel safety:* As [`Volguard::register`](crate::Volguard::register). No incarnation is returned twice. One
-    /// whose registration was under way is fenced by the next.
     pub async fn next(&mut self) -> Result<Option<Session>, Error> {
         let mut previous = None;
-        if let Some(core) = self.current.clone() {
+        if let Some(core) = &self.current {
             let loss = core.lease.lost().await;
             core.guarded.none_left().await;
             if loss == Loss::Stopped {
@@ -65,7 +57,7 @@ impl Incarnations {
             }
             tracing::info!(service_id = core.service_id, %loss, "registering again");
             // Idle connections of the pool have been silent for a lease: they may be dead, unnoticed by the pool.
-            self.registration.volguard().drop_idle();
+            self.registration.volguard.drop_idle();
             previous = Some(core.service_id);
         }
         let mut told = false;
@@ -75,7 +67,8 @@ impl Incarnations {
                     self.current = Some(Arc::clone(session.core()));
                     return Ok(Some(session));
                 }
-                Err(error) if passes(&error) => {
+                // Also if the answers to a registration come so late that its lease has expired.
+                Err(error) if error.is_retryable() || matches!(error, Error::SessionLost(_)) => {
                     match std::mem::replace(&mut told, true) {
                         false => tracing::warn!(%error, "not registered yet, and tried again"),
                         true => tracing::debug!(%error, "not registered yet"),
@@ -87,9 +80,4 @@ impl Incarnations {
         }
         unreachable!("the pauses have no end")
     }
-}
-
-/// Whether to try again: also if the answers to a registration come so late that its lease has expired.
-fn passes(error: &Error) -> bool {
-    error.is_retryable() || matches!(error, Error::SessionLost(_))
 }

@@ -1,7 +1,5 @@
 //! Registering a service, which begins a session.
 
-use std::future::IntoFuture;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +7,12 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Incarnations, Inner, Session};
+use super::{Incarnations, Session};
+use crate::awaitable::awaitable;
 use crate::error::Error;
 use crate::handle::Volguard;
 use crate::janitor::Janitor;
-use crate::json::{self, Part};
+use crate::json::{Part, invalid, json};
 use crate::sql;
 use crate::state::{self, Core, Heartbeat, Lease, Moment};
 use crate::telemetry;
@@ -25,7 +24,7 @@ const DEFAULT_CLUSTER: &str = "default";
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct Registration {
-    volguard: Volguard,
+    pub(super) volguard: Volguard,
     host: String,
     binary_name: String,
     cluster: Option<String>,
@@ -35,16 +34,14 @@ pub struct Registration {
 }
 
 impl Volguard {
-    /// Prepares to register one incarnation of a process, which `host` and `binary_name` identify. Nothing happens before
-    /// the result is awaited.
+    /// Prepares to register one incarnation of a process, which `host` and `binary_name` identify.
     ///
-    /// Registering the same host and binary name in the same cluster again fences the earlier incarnation at once.
-    /// *Errors:* Of the result, when it is awaited: [`Error::Connect`] or [`Error::NoReply`] if the server can't be
-    /// reached within the time limit of a call, [`Error::Database`] if it refuses (22023 for an empty name or a lease
-    /// out of range, 42501 without the privilege), [`Error::InvalidDocument`] for details that are no JSON,
-    /// [`Error::SessionLost`] if the server answered so late that the lease may have expired.
-    /// *Cancel safety:* Dropping the future may leave a service that never sends heartbeats. It ends with the next
-    /// registration or with its lease.
+    /// Registering the same host and binary name in the same cluster again fences the earlier incarnation at once. A
+    /// dropped future may leave a service that never sends heartbeats; it ends with the next registration or with its
+    /// lease.
+    /// *Errors:* When it is awaited: [`Error::Database`] with 22023 for an empty name or a lease out of range, with
+    /// 42501 without the privilege; [`Error::InvalidDocument`] for details that are no JSON; [`Error::SessionLost`] if
+    /// the server answered so late that the lease may have expired.
     pub fn register(&self, host: &str, binary_name: &str) -> Registration {
         Registration {
             volguard: self.clone(),
@@ -60,15 +57,15 @@ impl Volguard {
 
 impl Registration {
     /// The cluster of the service, a label: claims and the janitor stay within a cluster, and
-    /// [`Cleanup`](crate::Cleanup) can select by it. It is not part of a lock's key: services of all clusters contend
-    /// for the same locks. Default: `default`.
+    /// [`Cleanup`](crate::Cleanup) can select by it. Services of all clusters contend for the same locks. Default:
+    /// `default`.
     pub fn cluster(mut self, cluster: &str) -> Self {
         self.cluster = Some(cluster.to_owned());
         self
     }
 
     /// How long the server waits for a heartbeat before the service counts as dead. Default: the setting
-    /// `volguard.service_down_time`. Heartbeats are sent at a third of it.
+    /// `volguard.service_down_time`.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);
         self
@@ -76,7 +73,7 @@ impl Registration {
 
     /// Details for people to read, shown with the service in the view `service_status`.
     pub fn details(mut self, details: impl Serialize) -> Self {
-        self.details = Some(json::json(details));
+        self.details = Some(json(details));
         self
     }
 
@@ -90,11 +87,11 @@ impl Registration {
 
     /// Prepares to register now, and again whenever the session is lost.
     pub fn incarnations(self) -> Incarnations {
-        Incarnations::new(self)
+        Incarnations { registration: self, current: None }
     }
 
-    pub(super) fn volguard(&self) -> &Volguard {
-        &self.volguard
+    async fn send(self) -> Result<Session, Error> {
+        self.begin_after(None).await
     }
 
     /// Registers, unless a later incarnation than `previous` lives.
@@ -105,8 +102,7 @@ impl Registration {
 
     async fn begin(self, previous: Option<i64>) -> Result<Session, Error> {
         let Registration { volguard, host, binary_name, cluster, lease, details, janitor } = self;
-        let details = details.transpose();
-        let details = details.map_err(|problem| Error::InvalidDocument { column: "details".to_owned(), problem })?;
+        let details = details.transpose().map_err(|problem| invalid("details", problem))?;
         let wire = volguard.open(volguard.time_limit()).await?;
         if let Some(previous) = previous {
             let later = sql::later_incarnation(&*wire, previous, &host, &binary_name, cluster.as_deref()).await?;
@@ -124,23 +120,14 @@ impl Registration {
         lease.check()?;
         state::keep(&lease);
         let core = Arc::new(Core::new(volguard, service_id, lease));
-        let (alive, gone) = oneshot::channel();
+        let ((alive, gone), (with_janitor, without)) = (oneshot::channel(), oneshot::channel());
         tokio::spawn(Heartbeat::new(Arc::clone(&core), wire, sent_at).run(gone));
-        let janitor = janitor.map(|janitor| {
-            let (alive, gone) = oneshot::channel();
+        if let Some(janitor) = janitor {
             let cluster = cluster.unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
-            tokio::spawn(janitor.run(Arc::clone(&core), cluster, gone));
-            alive
-        });
-        Ok(Session { inner: Arc::new(Inner { core, _alive: alive, _janitor: janitor }) })
+            tokio::spawn(janitor.run(Arc::clone(&core), cluster, without));
+        }
+        Ok(Session { core, _alive: Arc::new([alive, with_janitor]) })
     }
 }
 
-impl IntoFuture for Registration {
-    type Output = Result<Session, Error>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.begin_after(None))
-    }
-}
+awaitable!(Registration -> Result<Session, Error>);
