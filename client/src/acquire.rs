@@ -3,8 +3,6 @@
 mod flight;
 mod request;
 
-use std::future::IntoFuture;
-use std::pin::Pin;
 use std::time::Duration;
 
 use tracing::Instrument;
@@ -12,11 +10,11 @@ use uuid::Uuid;
 
 pub(crate) use self::flight::ask;
 pub(crate) use self::request::{Refused, Request, What};
+use crate::awaitable::awaitable;
 use crate::error::Error;
 use crate::key::{IntoKeys, Key};
 use crate::lock::{Held, Lock};
 use crate::loss::Loss;
-use crate::reaper::OnDrop;
 use crate::session::Session;
 
 /// A request for one lock, or for several, all or none. Made by [`Session::acquire`]; `.await` it.
@@ -30,21 +28,20 @@ pub struct Acquire {
 }
 
 impl Session {
-    /// Prepares to take a lock, or several in one commit, all or none. Nothing happens before the result is awaited.
+    /// Prepares to take a lock, or several in one commit, all or none.
     ///
     /// ```no_run
     /// # async fn run(session: volguard::Session) -> Result<(), volguard::Error> {
     /// use std::time::Duration;
     /// use volguard::Key;
     ///
-    /// let wait = Duration::from_millis(1500);
-    /// let Some(lock) = session.acquire(("volume", "v-17")).wait(wait).await? else {
+    /// let Some(lock) = session.acquire(("volume", "v-17")).wait(Duration::from_millis(1500)).await? else {
     ///     return Ok(()); // it was not free in time
     /// };
     /// lock.release().await?;
     ///
     /// let copy = [Key::new("volume", "v-17").status("copying"), Key::new("volume", "v-18").status("creating")];
-    /// if let Some(both) = session.acquire(copy).wait(wait).await? {
+    /// if let Some(both) = session.acquire(copy).await? {
     ///     println!("fencing tokens {:?}", both.tokens());
     ///     both.release().await?;
     /// }
@@ -52,44 +49,37 @@ impl Session {
     /// # }
     /// ```
     ///
-    /// The result is `None`, and holds nothing, if not all were free in time. While it waits for one of several it holds
-    /// none, and requests for the same locks never wait for each other in a circle. Within one session, a key that is
-    /// held, or being released in the background, is not free, whatever the request id. A broken connection is replaced
-    /// and the request repeated under the same id, for as long as `wait` lasts and once at least.
+    /// The result is `None`, and holds nothing, if not all were free in time. While it waits for one of several it
+    /// holds none, and requests for the same locks never wait for each other in a circle. Within one session, a key
+    /// that is held, or being released in the background, is not free, whatever the request id. A broken connection is
+    /// replaced and the request repeated under the same id, for as long as `wait` lasts and once at least.
     ///
     /// # Errors
-    /// Of the result, when it is awaited:
-    /// - [`Error::SessionLost`] without asking the server, or when the session is lost while waiting;
-    /// - [`Error::ServiceFenced`], [`Error::LeaseExpired`]: the server refuses this service;
-    /// - [`Error::Connect`], [`Error::PoolExhausted`]; nothing is held;
-    /// - [`Error::Database`] if the server refuses (22023 for an empty or over-long name, or a request id that has got a
-    ///   part of these locks before; 42501 for a role that did not register the service), or if the connection broke and
-    ///   could not be replaced in time;
-    /// - [`Error::MalformedDocument`] for no key, a key named twice, two statuses for one resource, or more locks than the
-    ///   server's lock table allows; [`Error::InvalidDocument`] for details that are no JSON;
+    /// When it is awaited:
+    /// - [`Error::SessionLost`], also when the session is lost while waiting; [`Error::ServiceFenced`],
+    ///   [`Error::LeaseExpired`]: the server refuses this service;
+    /// - [`Error::Database`] with 22023 for an empty or over-long name, or a request id that has got a part of these
+    ///   locks before; with 42501 for a role that did not register the service; or if the connection broke and could
+    ///   not be replaced in time;
+    /// - [`Error::MalformedDocument`] for no key, a key named twice, two statuses for one resource, or more locks than
+    ///   the server's lock table allows; [`Error::InvalidDocument`] for details that are no JSON;
     /// - [`Error::NoReply`] if there was no answer long after the wait was over.
     ///
-    /// After an error no lock stays behind: if the server holds one for the request after all, the session releases it in
-    /// the background, unless the same request id is used again before.
-    /// *Cancel safety:* Dropping the future leaves no lock behind. The server is asked to end the wait at once (except
-    /// with [`StatementMode::Unnamed`](crate::StatementMode::Unnamed)). A lock that was granted all the same is
-    /// released in the background. The place in the queue is lost.
+    /// After an error, or when the future is dropped, no lock stays behind: the server is asked to end the wait at once
+    /// (except with [`StatementMode::Unnamed`](crate::StatementMode::Unnamed)), and what it has granted all the same is
+    /// released in the background, unless the same request id is used again before.
     pub fn acquire(&self, keys: impl IntoKeys) -> Acquire {
         Acquire { session: self.clone(), keys: keys.into_keys(), wait: Duration::ZERO, request_id: None }
     }
 
-    /// Runs `work` under a lock, or several: takes it, [runs](Held::run) `work`, and releases it. Returns `None` if the
-    /// lock was not free within `wait`.
+    /// Takes a lock, or several, [runs](Held::run) `work` under it, and releases it: `None` if it was not free within
+    /// `wait`.
     ///
     /// ```no_run
     /// # async fn copy(token: i64) -> std::io::Result<()> { Ok(()) }
     /// # async fn run(session: volguard::Session) -> Result<(), Box<dyn std::error::Error>> {
-    /// use std::time::Duration;
-    ///
-    /// let copied = session
-    ///     .with_lock(("volume", "v-17"), Duration::from_secs(5), |lock| async move { copy(lock.token()).await })
-    ///     .await?;
-    /// match copied {
+    /// let wait = std::time::Duration::from_secs(5);
+    /// match session.with_lock(("volume", "v-17"), wait, async |lock| copy(lock.token()).await).await? {
     ///     Some(copied) => copied?,
     ///     None => println!("busy"),
     /// }
@@ -97,8 +87,7 @@ impl Session {
     /// # }
     /// ```
     /// *Errors:* Those of [`acquire`](Self::acquire), and [`Error::SessionLost`] if the lock is lost before `work` is
-    /// done: `work` is dropped then. An error of the release is not returned: it is repeated in the background.
-    /// *Cancel safety:* Dropping the future drops `work` and releases the lock in the background.
+    /// done: `work` is dropped then, as it is with the future. A release that fails is repeated in the background.
     pub async fn with_lock<F: Future>(
         &self,
         keys: impl IntoKeys,
@@ -106,8 +95,7 @@ impl Session {
         work: impl FnOnce(Held) -> F,
     ) -> Result<Option<F::Output>, Error> {
         let Some(lock) = self.acquire(keys).wait(wait).await? else { return Ok(None) };
-        let held = Held::clone(&lock);
-        let done = lock.run(work(held)).await?;
+        let done = lock.run(work(Held::clone(&lock))).await?;
         if let Err(error) = lock.release().await {
             tracing::debug!(%error, "the release is repeated in the background");
         }
@@ -118,8 +106,8 @@ impl Session {
 impl Acquire {
     /// How long to wait for the locks, including the time in the queue inside this process. Default: not at all.
     ///
-    /// It does not include the time to get a connection of the pool, nor the time that a slow server takes to answer.
-    /// A request that waits in the database occupies one connection of the pool.
+    /// It does not include the time to get a connection of the pool, nor the time that a slow server takes to answer. A
+    /// request that waits in the database occupies one connection of the pool.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
@@ -134,11 +122,9 @@ impl Acquire {
 
     async fn send(self) -> Result<Option<Lock>, Error> {
         // The request is complete, with its id, before the first await.
-        let id = self.request_id.unwrap_or_else(Uuid::new_v4);
-        let span = tracing::debug_span!("acquire", service_id = self.session.service_id(), request_id = %id);
-        let request = Request { id, what: What::Locks(self.keys) };
-        let answer = ask(self.session, request, self.wait, OnDrop::Release).instrument(span).await?;
-        match answer {
+        let request = Request { id: self.request_id.unwrap_or_else(Uuid::new_v4), what: What::Locks(self.keys) };
+        let span = tracing::debug_span!("acquire", service_id = self.session.service_id(), request_id = %request.id);
+        match ask(self.session, request, self.wait).instrument(span).await? {
             Ok((guard, _)) => Ok(Some(Lock { guard })),
             Err(Refused::NotFree) => Ok(None),
             // Only work is refused for other reasons.
@@ -147,11 +133,4 @@ impl Acquire {
     }
 }
 
-impl IntoFuture for Acquire {
-    type Output = Result<Option<Lock>, Error>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.send())
-    }
-}
+awaitable!(Acquire -> Result<Option<Lock>, Error>);

@@ -1,27 +1,35 @@
-//! A lock and the status of its resource, which change together.
+//! Work: a lock and the status of its resource, which change together.
 
-mod finish;
-mod start;
+use std::time::Duration;
 
-use std::fmt;
-use std::ops::Deref;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::time::sleep;
+use uuid::Uuid;
 
-pub use self::finish::FinishWork;
-pub use self::start::StartWork;
+use crate::acquire::{self, Refused, Request, What};
+use crate::awaitable::awaitable;
+use crate::backoff::pauses;
 use crate::error::Error;
-use crate::lock::{Guard, Held, Lock};
+use crate::granted::WorkOutcome;
+use crate::key::Key;
+use crate::lock::{Guard, Held, Lock, dereferences};
+use crate::outcome::UpdateOutcome;
 use crate::reaper::OnDrop;
 use crate::row::UpdatedRow;
+use crate::session::{Session, finish};
+use crate::sql;
+use crate::update::{self, Filter, IntoCondition, IntoExpr, change_methods};
 
 /// Work under way: a lock, whose methods are those of [`Held`], and the row that was changed with it. Made by
-/// [`Session::start_work`](crate::Session::start_work).
+/// [`Session::start_work`].
 ///
 /// [`finish`](Work::finish) it with the final state of the row, which frees the lock in the same commit.
 ///
 /// A guard that is dropped before that leaves everything as it is, and logs a warning: the row keeps the status of the
-/// work, and the lock stays held, because only the program knows the final state of the row. Both stay until the session
-/// ends, in whatever way. The work then counts as crashed, and cleanup repairs it by its rule. Before that, a request with
-/// the same [`StartWork::request_id`](crate::StartWork::request_id) returns the work again.
+/// work, and the lock stays held, because only the program knows the final state of the row. When the session ends, in
+/// whatever way, the work counts as crashed, and cleanup repairs it by its rule. Before that, a request with the same
+/// [`StartWork::request_id`] returns the work again.
 #[must_use = "work that is dropped stays unfinished"]
 pub struct Work {
     guard: Guard,
@@ -30,6 +38,8 @@ pub struct Work {
     ended: bool,
 }
 
+dereferences!(Work);
+
 impl Work {
     /// The row as the start of the work left it. If an earlier request with the same id had started the work, it is the
     /// row at the time of the later request, or `null` if the row was gone.
@@ -37,22 +47,21 @@ impl Work {
         &self.row
     }
 
-    /// Sets the status of the work: how far it is, for the rule that may have to repair it. Crash rules go by this status,
-    /// and expect the resource's own status to be the same.
+    /// Sets the status of the work: how far it is, for the rule that may have to repair it. Crash rules go by this
+    /// status, and expect the resource's own status to be the same.
     /// *Errors:* Those of [`Lock::set_status`].
-    /// *Cancel safety:* When the future is dropped, the status may have been set or not; setting it again is safe.
     pub async fn set_status(&self, status: &str) -> Result<(), Error> {
         self.guard.held.set_status(Some(status)).await
     }
 
-    /// Prepares to write the final state and free the lock, both or neither. Nothing happens before the result is awaited.
-    /// If it is refused, the work continues and can be finished in another way.
+    /// Prepares to write the final state and free the lock, both or neither. If it is refused, the work continues and
+    /// can be finished in another way.
     pub fn finish(&mut self) -> FinishWork<'_> {
-        FinishWork::new(self)
+        FinishWork { work: self, change: update::Request::default() }
     }
 
-    /// The lock alone, which is released when it is dropped, whatever the state of the row. For work that has no row any
-    /// more, or whose final state was written otherwise.
+    /// The lock alone, which is released when it is dropped, whatever the state of the row. For work that has no row
+    /// any more, or whose final state was written otherwise.
     pub fn into_lock(mut self) -> Lock {
         if !self.ended {
             self.guard.on_drop = OnDrop::Release;
@@ -61,16 +70,159 @@ impl Work {
     }
 }
 
-impl Deref for Work {
-    type Target = Held;
+/// A request to start work: a lock on a tracked resource and a change of its row, both or neither, in one commit. Made
+/// by [`Session::start_work`]; `.await` it.
+///
+/// The new status of the row becomes the status of the lock. If this process dies before it has
+/// [finished](Work::finish) the work, cleanup repairs the row by the crash rule of that status.
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens before it is awaited"]
+pub struct StartWork {
+    session: Session,
+    key: Key,
+    change: update::Request,
+    wait: Duration,
+    request_id: Option<Uuid>,
+}
 
-    fn deref(&self) -> &Held {
-        &self.guard.held
+impl Session {
+    /// Prepares to start work on a tracked resource: to take its lock and change its row, both or neither.
+    ///
+    /// ```no_run
+    /// # async fn run(session: volguard::Session) -> Result<(), volguard::Error> {
+    /// use volguard::WorkOutcome;
+    /// use volguard::update::column;
+    ///
+    /// let start = session.start_work("volume", "v-17").expect("status", "available").set("status", "extending");
+    /// if let WorkOutcome::Started(mut work) = start.await? {
+    ///     // ... extend the volume, with `work.token()` as its fence ...
+    ///     let end = work.finish().set("status", "available").set("size", column("size") + 1);
+    ///     assert!(end.await?.is_updated());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A broken connection is replaced and the request repeated under the same id, as for
+    /// [`acquire`](Session::acquire). After an error that leaves the outcome unknown, or when the future is dropped,
+    /// work that was started all the same is left as a dropped [`Work`] is.
+    /// *Errors:* When it is awaited, those of [`acquire`](Session::acquire) and
+    /// [`ConditionalUpdate`](crate::ConditionalUpdate); [`Error::Database`] with 42704 for a type that isn't tracked,
+    /// with 22023 if the new row has no status.
+    pub fn start_work(&self, resource_type: &str, resource_id: &str) -> StartWork {
+        let (key, change) = (Key::new(resource_type, resource_id), update::Request::default());
+        StartWork { session: self.clone(), key, change, wait: Duration::ZERO, request_id: None }
     }
 }
 
-impl fmt::Debug for Work {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Work").field(&self.guard.held).finish()
+impl StartWork {
+    change_methods!(conditions);
+    change_methods!(set "The new row must have a status in its status column: set it to what is being done.");
+
+    /// The name of the lock. Default: empty. Whatever the name, a resource has one piece of work at most.
+    pub fn lock_name(mut self, name: &str) -> Self {
+        self.key = self.key.lock_name(name);
+        self
     }
+
+    /// How long to wait for the lock, the work slot and the row, as in [`Acquire::wait`](crate::Acquire::wait). The
+    /// conditions are checked on the row after the wait.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Identifies this request. Default: a random id. A second request with the id of one whose answer was lost, or
+    /// whose [`Work`] was dropped, returns the work that the first one started, if it did.
+    pub fn request_id(mut self, id: Uuid) -> Self {
+        self.request_id = Some(id);
+        self
+    }
+
+    async fn send(self) -> Result<WorkOutcome<Work>, Error> {
+        // The request is complete, with its id, before the first await.
+        let id = self.request_id.unwrap_or_else(Uuid::new_v4);
+        let request = Request { id, what: What::Work(self.key, self.change.documents()?) };
+        Ok(match acquire::ask(self.session, request, self.wait).await? {
+            Ok((guard, row)) => WorkOutcome::Started(Work { guard, row, ended: false }),
+            Err(Refused::NotFree) => WorkOutcome::Locked,
+            Err(Refused::Unmet(names)) => WorkOutcome::Unmet(names),
+            Err(Refused::NotFound) => WorkOutcome::NotFound,
+        })
+    }
+}
+
+awaitable!(StartWork -> Result<WorkOutcome<Work>, Error>);
+
+/// A request to finish work: it writes the final state and frees the lock in one commit, if the lock is held. Made by
+/// [`Work::finish`]; `.await` it.
+///
+/// [`UpdateOutcome::Updated`]: the work is finished. [`UpdateOutcome::Fenced`]: the lock is not held any more, and
+/// nothing was written. [`UpdateOutcome::NotFound`]: the row is gone and the lock still held; release it by
+/// [`Work::into_lock`].
+///
+/// A broken connection is replaced and the request repeated, until the server has answered or the session is lost, also
+/// when the future is dropped.
+///
+/// # Errors
+/// - [`Error::InvalidDocument`] without asking the server; [`Error::MalformedDocument`], [`Error::Database`] if the
+///   server refuses the values: the work continues, and can be finished in another way;
+/// - the error of the connection, if it broke and the lock is not held any more when the request is repeated: either
+///   the first request finished the work, or the lock had been taken away before. Read the row.
+#[derive(Debug)]
+#[must_use = "nothing happens before it is awaited"]
+pub struct FinishWork<'w> {
+    work: &'w mut Work,
+    change: update::Request,
+}
+
+impl FinishWork<'_> {
+    change_methods!(set "Set the status to the final one.");
+
+    async fn send(self) -> Result<UpdateOutcome, Error> {
+        let FinishWork { work, change } = self;
+        let changes = change.documents()?.changes;
+        let held = work.guard.held.clone();
+        // While the end is under way, a dropped guard is no reason for a warning.
+        work.guard.on_drop = OnDrop::Nothing;
+        let outcome = finish(async move { ask_to_finish(&held, &changes).await }).await;
+        match &outcome {
+            Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced) => {
+                work.guard.end();
+                work.ended = true;
+            }
+            _ => work.guard.on_drop = OnDrop::Leave,
+        }
+        outcome
+    }
+}
+
+awaitable!(FinishWork<'w> -> Result<UpdateOutcome, Error>);
+
+async fn ask_to_finish(held: &Held, changes: &RawValue) -> Result<UpdateOutcome, Error> {
+    // The error of an earlier try that may have succeeded.
+    let mut doubt = None;
+    for pause in pauses() {
+        held.check()?;
+        let answer = match held.core().volguard.connection().await {
+            Ok(connection) => connection.run("finish_work", sql::finish_work(&connection, held.token(), changes)).await,
+            Err(error) if error.is_retryable() => {
+                sleep(pause).await;
+                continue;
+            }
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(UpdateOutcome::Fenced) => {
+                held.note_gone();
+                return doubt.map_or(Ok(UpdateOutcome::Fenced), Err);
+            }
+            Ok(outcome) => return Ok(outcome),
+            Err(error) if error.leaves_doubt() => doubt = Some(error),
+            Err(error) => return Err(held.note(error)),
+        }
+        tracing::debug!(token = held.token(), "finish_work is repeated");
+        sleep(pause).await;
+    }
+    unreachable!("the pauses have no end")
 }

@@ -1,16 +1,17 @@
 //! A request on its way: what is known of its outcome, and what has to be settled if that is never learnt.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
-use super::request::{Granted, Refused, Request};
+use super::request::{Answer, Refused, Request, What};
 use crate::backoff::pauses;
 use crate::error::Error;
 use crate::handle::Connection;
-use crate::lock::Guard;
+use crate::lock::{Guard, Held};
 use crate::queue::Places;
 use crate::reaper::{self, GRACE, OnDrop, Unsettled};
 use crate::row::UpdatedRow;
@@ -22,16 +23,10 @@ use crate::telemetry;
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// Sends the request, and returns what it gets.
-pub(crate) async fn ask(
-    session: Session,
-    request: Request,
-    wait: Duration,
-    on_drop: OnDrop,
-) -> Result<Result<(Guard, UpdatedRow), Refused>, Error> {
+pub(crate) async fn ask(session: Session, request: Request, wait: Duration) -> Answer<(Guard, UpdatedRow)> {
     let began = Instant::now();
     let deadline = began.checked_add(wait).unwrap_or(began + FOREVER);
-    let core = Arc::clone(session.core());
-    let names = request.names();
+    let (core, names) = (Arc::clone(session.core()), request.names());
     core.lease.check()?;
     let places = tokio::select! {
         biased;
@@ -45,18 +40,21 @@ pub(crate) async fn ask(
         flight.core.heed(error);
     }
     telemetry::waited(matches!(answer, Ok(Ok(_))), began.elapsed());
-    match answer? {
-        Err(refused) => Ok(Err(refused)),
-        Ok((tokens, row)) => {
-            tracing::debug!(?tokens, took = ?began.elapsed(), "granted");
-            let places = flight.arrive();
-            let locks = names.into_iter().zip(tokens).collect();
-            let guard = Guard::new(session, flight.request.id, locks, places, on_drop);
-            // Locks that come too late are dropped, which releases them.
-            guard.held.check()?;
-            Ok(Ok((guard, row)))
-        }
+    let (tokens, row) = match answer? {
+        Ok(granted) => granted,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    tracing::debug!(?tokens, took = ?began.elapsed(), "granted");
+    // An earlier statement of this request may still be under way, and take the locks again after their release.
+    if let Some(until) = flight.doubt.take() {
+        flight.settle(None, until);
     }
+    let held = Held::new(session, flight.request.id, names.into_iter().zip(tokens).collect());
+    let on_drop = if flight.is_work() { OnDrop::Leave } else { OnDrop::Release };
+    let guard = Guard { held, places: mem::take(&mut flight.places), on_drop };
+    // Locks that come too late are dropped, which releases them.
+    guard.held.check()?;
+    Ok(Ok((guard, row)))
 }
 
 /// A request at the head of its queues in this process. If it is dropped while its outcome is unknown, the session
@@ -72,9 +70,9 @@ struct Flight {
 }
 
 impl Flight {
-    /// A request that waits in the database needs a seat: a part of the pool is kept for others. Without one, the server
-    /// is asked once whether the locks are free.
-    async fn drive(&mut self, deadline: Instant) -> Result<Result<Granted, Refused>, Error> {
+    /// A request that waits in the database needs a seat: a part of the pool is kept for others. Without one, the
+    /// server is asked once whether the locks are free.
+    async fn drive(&mut self, deadline: Instant) -> Answer {
         let waiters = Arc::clone(self.core.volguard.waiters());
         let mut seat = Arc::clone(&waiters).try_acquire_owned().ok();
         if seat.is_none() || deadline <= Instant::now() {
@@ -92,13 +90,8 @@ impl Flight {
     }
 
     /// Asks the server, again if the connection breaks.
-    async fn ask(
-        &mut self,
-        seat: Option<OwnedSemaphorePermit>,
-        deadline: Instant,
-    ) -> Result<Result<Granted, Refused>, Error> {
-        let mut pauses = pauses();
-        let mut again = false;
+    async fn ask(&mut self, seat: Option<OwnedSemaphorePermit>, deadline: Instant) -> Answer {
+        let (mut pauses, mut again) = (pauses(), false);
         loop {
             let left = if seat.is_some() { deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
             let error = match self.ask_once(left).await {
@@ -117,7 +110,7 @@ impl Flight {
         }
     }
 
-    async fn ask_once(&mut self, wait: Duration) -> Result<Result<Granted, Refused>, Error> {
+    async fn ask_once(&mut self, wait: Duration) -> Answer {
         let connection = tokio::select! {
             connection = self.core.volguard.connection() => connection?,
             loss = self.core.lease.lost() => return Err(loss.into()),
@@ -148,18 +141,13 @@ impl Flight {
         }
     }
 
-    /// The locks are granted. An earlier statement of this request may still be under way, and take them again after
-    /// their release.
-    fn arrive(&mut self) -> Places {
-        if let Some(until) = self.doubt.take() {
-            self.settle(None, until);
-        }
-        std::mem::take(&mut self.places)
+    fn is_work(&self) -> bool {
+        matches!(self.request.what, What::Work(..))
     }
 
     fn settle(&mut self, places: Option<Places>, until: Instant) {
         // Work stays, for cleanup or for a request with the same id.
-        if self.request.is_work() {
+        if self.is_work() {
             return;
         }
         let running = self.running.take().map(|(connection, over)| (connection.take(), over));
@@ -171,7 +159,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         if self.doubt.is_some() || self.running.is_some() {
-            let places = std::mem::take(&mut self.places);
+            let places = mem::take(&mut self.places);
             self.settle(Some(places), self.doubt.unwrap_or_else(Instant::now));
         }
     }

@@ -35,7 +35,7 @@ struct State {
 }
 
 impl Held {
-    pub(super) fn new(session: Session, request_id: Uuid, locks: Vec<(Arc<Name>, i64)>) -> Held {
+    pub(crate) fn new(session: Session, request_id: Uuid, locks: Vec<(Arc<Name>, i64)>) -> Held {
         let over = session.core().lease.over().child_token();
         Held { state: Arc::new(State { session, locks, request_id, gone: watch::Sender::new(false), over }) }
     }
@@ -84,7 +84,6 @@ impl Held {
 
     /// Resolves with the reason when the lock can't be relied on any more: its session is lost, or the server has said
     /// that the token is not held. At once, if that is already so.
-    /// *Cancel safety:* May be dropped and called again at will.
     pub async fn lost(&self) -> Loss {
         let mut gone = self.state.gone.subscribe();
         tokio::select! {
@@ -104,16 +103,15 @@ impl Held {
         self.state.session.loss().or_else(|| self.state.gone.borrow().then_some(Loss::TokenNotHeld))
     }
 
-    /// Cancelled when the lock is lost, by a thread that doesn't depend on the runtime, and before the lock is released
-    /// or dropped. For tasks, threads and libraries that take such a token.
-    ///
-    /// A release doesn't wait for the tasks that have this token: end them before you release the lock, stop the session
-    /// or register again.
+    /// For tasks, threads and libraries that take such a token: cancelled when the lock is lost, by a thread that
+    /// doesn't depend on the runtime, and before the lock is released or dropped. A release doesn't wait for those that
+    /// have this token: end them before you release the lock, stop the session or register again.
     pub fn cancellation_token(&self) -> CancellationToken {
         self.over().child_token()
     }
 
-    /// Runs `work` until it is done or the lock is lost. On a loss, `work` is dropped and the loss returned.
+    /// Runs `work` until it is done or the lock is lost. On a loss, `work` is dropped and the loss returned: the
+    /// caller, or cleanup, has to find out how far it has come. Dropping the future drops `work`.
     ///
     /// ```no_run
     /// # async fn copy(from: &str, to: &str) -> std::io::Result<()> { Ok(()) }
@@ -132,19 +130,15 @@ impl Held {
     /// `work` has been dropped.
     ///
     /// Only `work` itself is ended, not the tasks and threads that it has started, nor the requests that it has sent.
-    /// Give those the [`cancellation_token`](Self::cancellation_token) or the fencing [`token`](Self::token). A step that
-    /// blocks runs to its end.
-    /// *Errors:* The loss. The caller, or cleanup, has to find out how far `work` has come.
-    /// *Cancel safety:* Dropping the future drops `work`.
+    /// Give those the [`cancellation_token`](Self::cancellation_token) or the fencing [`token`](Self::token). A step
+    /// that blocks runs to its end.
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
         self.core().guarded.run(|| self.loss(), self.lost(), work).await
     }
 
-    /// Asks the server whether the token is held at this moment, or all of them. The next moment it may not be; inside a
-    /// transaction, [`assert_held_in`](Self::assert_held_in) holds until the transaction ends.
-    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the
-    /// server; [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`].
-    /// *Cancel safety:* Changes nothing.
+    /// Asks the server whether the token is held at this moment, or all of them. The next moment it may not be: see
+    /// [`assert_held_in`](Self::assert_held_in).
+    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost.
     pub async fn assert_held(&self) -> Result<(), Error> {
         for token in self.tokens() {
             self.check()?;
@@ -156,8 +150,8 @@ impl Held {
         self.check()
     }
 
-    /// Fences a transaction: it fails unless the token is held, or all of them. They then stay held until the transaction
-    /// ends, because neither release nor cleanup gets past it.
+    /// Fences a transaction: it fails unless the token is held, or all of them. They then stay held until the
+    /// transaction ends, because neither release nor cleanup gets past it.
     ///
     /// ```no_run
     /// # async fn run(volguard: volguard::Volguard, lock: volguard::Lock) -> Result<(), volguard::Error> {
@@ -170,8 +164,7 @@ impl Held {
     /// # }
     /// ```
     /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost, and [`Error::Database`]: the transaction is
-    /// aborted. [`Error::SessionLost`] without asking the server.
-    /// *Cancel safety:* Changes nothing.
+    /// aborted.
     pub async fn assert_held_in(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
         for token in self.tokens() {
             self.check()?;
@@ -204,18 +197,6 @@ impl Held {
         }
         self.core().heed(&error);
         error
-    }
-
-    /// The guard of unfinished work was dropped.
-    pub(super) fn leave(&self) {
-        tracing::warn!(
-            service_id = self.core().service_id,
-            token = self.token(),
-            request_id = %self.request_id(),
-            resource_type = self.resource_type(),
-            resource_id = self.resource_id(),
-            "unfinished work was dropped: it stays locked until the session ends, and is left to cleanup then"
-        );
     }
 }
 

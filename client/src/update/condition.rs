@@ -10,8 +10,8 @@ use super::sealed::Sealed;
 use crate::error::Error;
 use crate::json::{Json, Part, array, invalid, json};
 
-/// A condition on a column: for [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect) and
-/// [`is`](super::is). Made by [`one_of`], [`not`], [`lt`], [`le`], [`gt`], [`ge`], [`eq`] and [`ne`].
+/// A condition on a column: for [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect) and [`is`](super::is).
+/// Made by [`one_of`], [`not`], [`lt`], [`le`], [`gt`], [`ge`], [`eq`] and [`ne`].
 #[derive(Debug, Clone)]
 pub struct Condition(Result<Form, String>);
 
@@ -90,7 +90,7 @@ impl Condition {
         self.clone().into_json().map_err(|problem| invalid("condition", problem))
     }
 
-    pub(super) fn into_json(self) -> Part {
+    pub(crate) fn into_json(self) -> Part {
         match self.0? {
             Form::Plain(json) => Ok(json),
             Form::Negated(members) | Form::Compared(members) => json(members),
@@ -106,10 +106,8 @@ pub fn one_of<T: IntoExpr>(choices: impl IntoIterator<Item = T>) -> Condition {
 }
 
 /// Holds if the column is none of these: a literal, or [`one_of`] several. A column that is `NULL` matches, unless
-/// `NULL` is among them, or [`nulls_match`](Condition::nulls_match) says no.
-///
-/// `not(one_of(["attaching", "attached"]))` is an example. A comparison has an opposite instead, such as [`ne`]; a
-/// filter is negated by `!`.
+/// `NULL` is among them, or [`nulls_match`](Condition::nulls_match) says no. A comparison has an opposite instead, such
+/// as [`ne`]; a filter is negated by `!`.
 pub fn not(excluded: impl IntoCondition) -> Condition {
     Condition(excluded.into_condition().0.and_then(|form| match form {
         Form::Plain(excluded) => Ok(Form::Negated(BTreeMap::from([("not", excluded)]))),
@@ -118,8 +116,8 @@ pub fn not(excluded: impl IntoCondition) -> Condition {
 }
 
 macro_rules! comparisons {
-    ($($(#[$doc:meta])* $name:ident)*) => {$(
-        $(#[$doc])*
+    ($($name:ident $doc:literal)*) => {$(
+        #[doc = $doc]
         pub fn $name(operand: impl IntoExpr) -> Condition {
             let operand = operand.into_expr().into_json();
             Condition(operand.map(|operand| Form::Compared(BTreeMap::from([(stringify!($name), operand)]))))
@@ -128,16 +126,10 @@ macro_rules! comparisons {
 }
 
 comparisons! {
-    /// The column is less than this. Like the other three that order, it doesn't hold if either is `NULL`.
-    lt
-    /// The column is less than this, or equal.
-    le
-    /// The column is greater than this, such as `now() - "5 minutes"`.
-    gt
-    /// The column is greater than this, or equal.
-    ge
-    /// The column equals this. `NULL` is a value like any other: two that are `NULL` are equal.
-    eq
-    /// The column doesn't equal this. `NULL` is a value like any other.
-    ne
+    lt "The column is less than this. Like the other three that order, it doesn't hold if either is `NULL`."
+    le "The column is less than this, or equal."
+    gt "The column is greater than this, such as `now() - \"5 minutes\"`."
+    ge "The column is greater than this, or equal."
+    eq "The column equals this. `NULL` is a value like any other: two that are `NULL` are equal."
+    ne "The column doesn't equal this. `NULL` is a value like any other."
 }

@@ -25,10 +25,8 @@ enum Form {
 }
 
 /// What a column can be set to, or compared with: an [`Expr`], or a literal, which is anything that serializes to a
-/// JSON scalar, `None` being `NULL`.
-///
-/// Objects and arrays are refused when the update is sent, so that data from outside can't pose as an operator;
-/// [`value`] takes them. NaN and infinities are refused too, because JSON doesn't have them.
+/// JSON scalar, `None` being `NULL`. Objects and arrays are refused when the update is sent, so that data from outside
+/// can't pose as an operator; [`value`] takes them. NaN and infinities are refused too, because JSON doesn't have them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no value for a column",
     label = "neither a literal nor an expression",
@@ -86,7 +84,7 @@ impl Expr {
         }
     }
 
-    pub(super) fn into_json(self) -> Part {
+    pub(crate) fn into_json(self) -> Part {
         match self.0? {
             Form::Literal(json) | Form::Computed(json) => Ok(json),
             Form::Case(branches) => object([("case", json(branches)?)]),
@@ -113,9 +111,8 @@ pub fn outer(column: &str) -> Expr {
 }
 
 /// Any JSON as a literal, such as `value(["fast", "encrypted"])`: for columns that hold json, jsonb, an array or a
-/// composite type. It is never read as an operator, whatever is in it.
-///
-/// JSON's `null` is a literal, too: `value(None::<i32>)` is not `NULL` where a column holds JSON.
+/// composite type. It is never read as an operator, whatever is in it. JSON's `null` is a literal, too:
+/// `value(None::<i32>)` is not `NULL` where a column holds JSON.
 pub fn value(literal: impl Serialize) -> Expr {
     Expr(operator("value", json(literal)).map(Form::Literal))
 }
@@ -130,8 +127,8 @@ pub fn concat(a: impl IntoExpr, b: impl IntoExpr) -> Expr {
     binary("concat", a, b)
 }
 
-/// Begins a value that depends on the row, as SQL's `CASE` does: the value of the first filter that holds, or `NULL`
-/// if none does.
+/// Begins a value that depends on the row, as SQL's `CASE` does: the value of the first filter that holds, or `NULL` if
+/// none does.
 ///
 /// ```
 /// use volguard::update::{column, is, when};
@@ -147,8 +144,8 @@ fn binary(name: &str, a: impl IntoExpr, b: impl IntoExpr) -> Expr {
 }
 
 macro_rules! arithmetic {
-    ($($(#[$doc:meta])* $name:ident $operator:ident)*) => {$(
-        $(#[$doc])*
+    ($($name:ident $operator:ident $doc:literal)*) => {$(
+        #[doc = $doc]
         pub fn $name(a: impl IntoExpr, b: impl IntoExpr) -> Expr {
             binary(stringify!($name), a, b)
         }
@@ -164,12 +161,8 @@ macro_rules! arithmetic {
 }
 
 arithmetic! {
-    /// `a + b`.
-    add Add
-    /// `a - b`.
-    sub Sub
-    /// `a * b`.
-    mul Mul
-    /// `a / b`; between integers the result is cut off towards zero, as in SQL.
-    div Div
+    add Add "`a + b`."
+    sub Sub "`a - b`."
+    mul Mul "`a * b`."
+    div Div "`a / b`; between integers the result is cut off towards zero, as in SQL."
 }

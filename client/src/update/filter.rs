@@ -9,9 +9,9 @@ use super::condition::IntoCondition;
 use crate::error::Error;
 use crate::json::{Part, array, invalid, json, object, operator};
 
-/// A condition that the row as a whole meets or not. Made by [`is`], [`all`], [`any`] and [`exists`]. `a & b` and
-/// `a | b` say the same as [`all`] and [`any`]. `!a` is the plain opposite: a filter that is unknown in SQL doesn't
-/// hold, so its negation does.
+/// A condition that the row as a whole meets or not. Made by [`is`], [`all`], [`any`] and [`exists`]. `a & b` and `a |
+/// b` say the same as [`all`] and [`any`]. `!a` is the plain opposite: a filter that is unknown in SQL doesn't hold, so
+/// its negation does.
 ///
 /// ```
 /// use volguard::update::{exists, gt, is, outer};

@@ -1,46 +1,22 @@
 //! A requested change of a row, and its documents for the server.
 
-use serde::Serialize;
-
-use super::condition::IntoCondition;
-use super::expr::IntoExpr;
 use super::filter::{Filter, all};
 use crate::error::Error;
-use crate::json::{Part, columns, document, invalid};
+use crate::json::{Part, document, invalid};
 use crate::sql::Documents;
 
-/// What updates, work and crash rules ask for.
+/// What updates and work ask for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
     pub(super) key: Vec<(String, Part)>,
-    expected: Vec<(String, Part)>,
-    filters: Vec<Filter>,
+    pub(crate) expected: Vec<(String, Part)>,
+    pub(crate) filters: Vec<Filter>,
     pub(super) filters_sql: Vec<&'static str>,
-    changes: Vec<(String, Part)>,
+    pub(crate) changes: Vec<(String, Part)>,
     pub(super) changes_sql: Vec<(String, Part)>,
 }
 
 impl Request {
-    pub(crate) fn expect(&mut self, column: &str, condition: impl IntoCondition) {
-        self.expected.push((column.to_owned(), condition.into_condition().into_json()));
-    }
-
-    /// One condition per column, unchanged: the server takes it for a value if a column of its type can hold it.
-    pub(crate) fn expect_unchanged(&mut self, row: impl Serialize) {
-        match columns(row) {
-            Ok(columns) => self.expected.extend(columns.into_iter().map(|(column, value)| (column, Ok(value)))),
-            Err(problem) => self.expected.push(("expected".to_owned(), Err(problem))),
-        }
-    }
-
-    pub(crate) fn only_if(&mut self, filter: Filter) {
-        self.filters.push(filter);
-    }
-
-    pub(crate) fn set(&mut self, column: &str, value: impl IntoExpr) {
-        self.changes.push((column.to_owned(), value.into_expr().into_json()));
-    }
-
     pub(crate) fn documents(&self) -> Result<Documents, Error> {
         let filter = match &self.filters[..] {
             [] => None,
@@ -63,3 +39,60 @@ impl Request {
         })
     }
 }
+
+/// The methods of builders that fill the `change` in them, a [`Request`].
+macro_rules! change_methods {
+    (conditions) => {
+        /// Adds a condition on a column: a literal (equal; `None` is `NULL`), [`one_of`](crate::update::one_of)
+        /// several, [`not`](crate::update::not()) them, a comparison such as [`lt`](crate::update::lt), or an
+        /// [`Expr`](crate::update::Expr) (equal).
+        ///
+        /// In a column that can hold any JSON (json, jsonb, a composite type), only scalars are conditions here: the
+        /// server reads anything else as the value to be equal to. For other conditions use [`only_if`](Self::only_if)
+        /// and [`is`](crate::update::is).
+        pub fn expect(mut self, column: &str, condition: impl IntoCondition) -> Self {
+            self.change.expected.push((column.to_owned(), condition.into_condition().into_json()));
+            self
+        }
+
+        /// Requires that the columns of `row` are still what they were when it was read: optimistic concurrency. `row`
+        /// is the result of `to_jsonb(volumes)`, or anything that serializes to an object of columns; columns that it
+        /// lacks may have changed.
+        ///
+        /// `NULL` is equal to `NULL`, and in a column of JSON also to JSON's `null`, which reads the same. A
+        /// [`RawValue`](serde_json::value::RawValue), read as `tokio_postgres::types::Json<Box<RawValue>>`, keeps every
+        /// digit of a number. A [`serde_json::Value`] or a struct keeps what it can: a `numeric` read as `f64` may
+        /// never be unchanged, one read as a `String` is. Times within arrays and JSON are text in the session's
+        /// `TimeZone`.
+        ///
+        /// A further [`expect`](Self::expect) of a column is refused when this is sent: use [`only_if`](Self::only_if)
+        /// and [`is`](crate::update::is). The row must come from the database, not from outside: unlike in a literal, a
+        /// list or an object in it is not refused, and in a column that can't hold one it is a condition.
+        pub fn expect_unchanged(mut self, row: impl Serialize) -> Self {
+            self.change.expected.extend(crate::json::columns(row));
+            self
+        }
+
+        /// Requires that a filter holds, such as `is("unlimited", true) | is("used", le(column("quota") - 10))`.
+        /// Several filters must all hold; `Unmet` names them `filter`.
+        pub fn only_if(mut self, filter: Filter) -> Self {
+            self.change.filters.push(filter);
+            self
+        }
+
+        /// Requires that a filter doesn't hold: [`only_if`](Self::only_if) of `!filter`.
+        pub fn unless(self, filter: Filter) -> Self {
+            self.only_if(!filter)
+        }
+    };
+    (set $($more:literal)?) => {
+        /// Sets a column to a literal (`None` is `NULL`), a [`value`](crate::update::value()) of JSON, another
+        /// [`column`](crate::update::column()) as it was before, or a value computed from them.
+        $(#[doc = $more])?
+        pub fn set(mut self, column: &str, value: impl IntoExpr) -> Self {
+            self.change.changes.push((column.to_owned(), value.into_expr().into_json()));
+            self
+        }
+    };
+}
+pub(crate) use change_methods;
