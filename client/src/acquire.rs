@@ -1,6 +1,5 @@
 //! Acquiring one lock, or several at once.
 
-mod flight;
 mod request;
 
 use std::time::Duration;
@@ -8,13 +7,11 @@ use std::time::Duration;
 use tracing::Instrument;
 use uuid::Uuid;
 
-pub(crate) use self::flight::ask;
-pub(crate) use self::request::{Refused, Request, What};
+pub(crate) use self::request::{Request, What};
 use crate::awaitable::awaitable;
 use crate::error::Error;
 use crate::key::{IntoKeys, Key};
 use crate::lock::{Held, Lock};
-use crate::loss::Loss;
 use crate::session::Session;
 
 /// A request for one lock, or for several, all or none. Made by [`Session::acquire`]; `.await` it.
@@ -124,12 +121,9 @@ impl Acquire {
         // The request is complete, with its id, before the first await.
         let request = Request { id: self.request_id.unwrap_or_else(Uuid::new_v4), what: What::Locks(self.keys) };
         let span = tracing::debug_span!("acquire", service_id = self.session.service_id(), request_id = %request.id);
-        match ask(self.session, request, self.wait).instrument(span).await? {
-            Ok((guard, _)) => Ok(Some(Lock { guard })),
-            Err(Refused::NotFree) => Ok(None),
-            // Only work is refused for other reasons.
-            Err(_) => Err(Loss::TokenNotHeld.into()),
-        }
+        // Only work is refused for other reasons than that a lock is not free.
+        let outcome = request.ask(self.session, self.wait).instrument(span).await?;
+        Ok(outcome.started().map(|(guard, _)| Lock { guard }))
     }
 }
 

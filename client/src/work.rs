@@ -7,16 +7,15 @@ use serde_json::value::RawValue;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::acquire::{self, Refused, Request, What};
+use crate::acquire::{Request, What};
 use crate::awaitable::awaitable;
 use crate::backoff::pauses;
 use crate::error::Error;
 use crate::granted::WorkOutcome;
 use crate::key::Key;
 use crate::lock::{Guard, Held, Lock, dereferences};
-use crate::outcome::UpdateOutcome;
+use crate::outcome::{UpdateOutcome, UpdatedRow};
 use crate::reaper::OnDrop;
-use crate::row::UpdatedRow;
 use crate::session::{Session, finish};
 use crate::sql;
 use crate::update::{self, Filter, IntoCondition, IntoExpr, change_methods};
@@ -143,12 +142,8 @@ impl StartWork {
         // The request is complete, with its id, before the first await.
         let id = self.request_id.unwrap_or_else(Uuid::new_v4);
         let request = Request { id, what: What::Work(self.key, self.change.documents()?) };
-        Ok(match acquire::ask(self.session, request, self.wait).await? {
-            Ok((guard, row)) => WorkOutcome::Started(Work { guard, row, ended: false }),
-            Err(Refused::NotFree) => WorkOutcome::Locked,
-            Err(Refused::Unmet(names)) => WorkOutcome::Unmet(names),
-            Err(Refused::NotFound) => WorkOutcome::NotFound,
-        })
+        let outcome = request.ask(self.session, self.wait).await?;
+        Ok(outcome.map(|(guard, row)| Work { guard, row, ended: false }))
     }
 }
 

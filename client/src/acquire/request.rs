@@ -1,18 +1,31 @@
-//! A request to the server, which stays the same when it is repeated.
+//! A request on its way: what is known of its outcome, and what has to be settled if that is never learnt.
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::{mem, slice};
 
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+use crate::backoff::pauses;
 use crate::error::Error;
 use crate::granted::WorkOutcome;
 use crate::handle::Connection;
 use crate::key::{Key, Name};
-use crate::row::UpdatedRow;
+use crate::lock::{Guard, Held};
+use crate::outcome::UpdatedRow;
+use crate::queue::Places;
+use crate::reaper::{self, GRACE, OnDrop, Unsettled};
+use crate::session::Session;
 use crate::sql::{self, Documents};
+use crate::state::Core;
+use crate::telemetry;
 
-/// One request. It keeps its id when it is sent again.
+/// Used for a wait longer than the clock can count.
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// One request to the server. It stays the same when it is sent again.
 pub(crate) struct Request {
     pub(crate) id: Uuid,
     pub(crate) what: What,
@@ -24,55 +37,179 @@ pub(crate) enum What {
     Work(Key, Documents),
 }
 
-/// What the server has granted: the tokens in the order of the keys, and the row of the work.
-pub(crate) type Granted = (Vec<i64>, UpdatedRow);
-
-/// What comes of a request.
-pub(crate) type Answer<T = Granted> = Result<Result<T, Refused>, Error>;
-
-/// Why nothing is held.
-pub(crate) enum Refused {
-    /// Not free in time.
-    NotFree,
-    /// Conditions of the work did not hold.
-    Unmet(Vec<String>),
-    /// The resource of the work has no row.
-    NotFound,
-}
+/// What comes of a request: the tokens in the order of the keys, and the row of the work. Locks alone are granted or
+/// not free.
+type Answer<T = (Vec<i64>, UpdatedRow)> = Result<WorkOutcome<T>, Error>;
 
 impl Request {
-    pub(crate) fn names(&self) -> Vec<Arc<Name>> {
-        let keys = match &self.what {
-            What::Locks(keys) => keys,
-            What::Work(key, _) => std::slice::from_ref(key),
-        };
-        keys.iter().map(|key| Arc::clone(&key.name)).collect()
-    }
-
-    pub(super) fn verb(&self) -> &'static str {
+    fn keys(&self) -> &[Key] {
         match &self.what {
-            What::Work(..) => "start_work",
-            What::Locks(keys) if keys.len() == 1 => "acquire",
-            What::Locks(_) => "acquire_all",
+            What::Locks(keys) => keys,
+            What::Work(key, _) => slice::from_ref(key),
         }
     }
 
-    pub(super) async fn send(&self, connection: &Connection, service_id: i64, wait: Duration) -> Answer {
+    fn is_work(&self) -> bool {
+        matches!(self.what, What::Work(..))
+    }
+
+    fn names(&self) -> Vec<Arc<Name>> {
+        self.keys().iter().map(|key| Arc::clone(&key.name)).collect()
+    }
+
+    async fn send(&self, connection: &Connection, service_id: i64, wait: Duration) -> Answer {
         let id = Some(self.id);
         let tokens = match &self.what {
             What::Work(key, documents) => {
-                return Ok(match sql::start_work(connection, service_id, key, documents, wait, id).await? {
-                    WorkOutcome::Started((token, row)) => Ok((vec![token], row)),
-                    WorkOutcome::Unmet(names) => Err(Refused::Unmet(names)),
-                    WorkOutcome::NotFound => Err(Refused::NotFound),
-                    WorkOutcome::Locked => Err(Refused::NotFree),
-                });
+                let outcome = sql::start_work(connection, service_id, key, documents, wait, id).await?;
+                return Ok(outcome.map(|(token, row)| (vec![token], row)));
             }
             What::Locks(keys) => match &keys[..] {
                 [key] => sql::acquire(connection, service_id, key, wait, id).await?.map(|token| vec![token]),
                 keys => sql::acquire_all(connection, service_id, keys, wait, id).await?,
             },
         };
-        Ok(tokens.map(|tokens| (tokens, UpdatedRow::NONE)).ok_or(Refused::NotFree))
+        Ok(tokens.map_or(WorkOutcome::Locked, |tokens| WorkOutcome::Started((tokens, UpdatedRow::NONE))))
+    }
+
+    /// Asks for it, and returns what it gets.
+    pub(crate) async fn ask(self, session: Session, wait: Duration) -> Answer<(Guard, UpdatedRow)> {
+        let began = Instant::now();
+        let deadline = began.checked_add(wait).unwrap_or(began + FOREVER);
+        let (core, names) = (Arc::clone(session.core()), self.names());
+        core.lease.check()?;
+        let places = tokio::select! {
+            biased;
+            places = core.lines.join_all(&names) => places,
+            loss = core.lease.lost() => return Err(loss.into()),
+            () = sleep_until(deadline) => return Ok(WorkOutcome::Locked),
+        };
+        let mut flight = Flight { core, request: self, places, doubt: None, running: None };
+        let answer = flight.drive(deadline).await.inspect_err(|error| flight.core.heed(error));
+        telemetry::waited(matches!(answer, Ok(WorkOutcome::Started(_))), began.elapsed());
+        let outcome = answer?.map(|(tokens, row)| {
+            tracing::debug!(?tokens, took = ?began.elapsed(), "granted");
+            // An earlier statement of this request may still be under way, and take the locks again later.
+            if let Some(until) = flight.doubt.take() {
+                flight.settle(None, until);
+            }
+            let held = Held::new(session, flight.request.id, names.into_iter().zip(tokens).collect());
+            let on_drop = if flight.request.is_work() { OnDrop::Leave } else { OnDrop::Release };
+            (Guard { held, places: mem::take(&mut flight.places), on_drop }, row)
+        });
+        if let WorkOutcome::Started((guard, _)) = &outcome {
+            // Locks that come too late are dropped, which releases them.
+            guard.held.check()?;
+        }
+        Ok(outcome)
+    }
+}
+
+/// A request at the head of its queues in this process. If it is dropped while its outcome is unknown, the session
+/// settles that in the background.
+struct Flight {
+    core: Arc<Core>,
+    request: Request,
+    places: Places,
+    /// Set if a statement of this request may have taken locks: when it will certainly be over on the server.
+    doubt: Option<Instant>,
+    /// The statement under way, and when it is over.
+    running: Option<(Connection, Instant)>,
+}
+
+impl Flight {
+    /// A request that waits in the database needs a seat: a part of the pool is kept for others. Without one, the
+    /// server is asked once whether the locks are free.
+    async fn drive(&mut self, deadline: Instant) -> Answer {
+        let waiters = Arc::clone(self.core.volguard.waiters());
+        let mut seat = Arc::clone(&waiters).try_acquire_owned().ok();
+        if seat.is_none() || deadline <= Instant::now() {
+            let answer = self.ask(None, deadline).await?;
+            if !matches!(answer, WorkOutcome::Locked) || deadline <= Instant::now() {
+                return Ok(answer);
+            }
+            seat = tokio::select! {
+                seat = waiters.acquire_owned() => seat.ok(),
+                loss = self.core.lease.lost() => return Err(loss.into()),
+                () = sleep_until(deadline) => None,
+            };
+        }
+        self.ask(seat, deadline).await
+    }
+
+    /// Asks the server, again if the connection breaks.
+    async fn ask(&mut self, seat: Option<OwnedSemaphorePermit>, deadline: Instant) -> Answer {
+        let (mut pauses, mut again) = (pauses(), false);
+        loop {
+            let left = if seat.is_some() { deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+            let error = match self.ask_once(left).await {
+                Err(error) if self.doubt.is_some() && error.is_retryable() && self.running.is_none() => error,
+                answer => return answer,
+            };
+            self.core.lease.check()?;
+            if again && Instant::now() >= deadline {
+                return Err(error);
+            }
+            tracing::debug!(%error, "the request is repeated");
+            if again {
+                sleep_until(Instant::now() + pauses.next().unwrap_or_default()).await;
+            }
+            again = true;
+        }
+    }
+
+    async fn ask_once(&mut self, wait: Duration) -> Answer {
+        let connection = tokio::select! {
+            connection = self.core.volguard.connection() => connection?,
+            loss = self.core.lease.lost() => return Err(loss.into()),
+        };
+        let limit = wait + self.core.volguard.time_limit();
+        let (connection, _) = self.running.insert((connection, Instant::now() + limit + GRACE));
+        let verb = match &self.request.what {
+            What::Work(..) => "start_work",
+            What::Locks(keys) if keys.len() == 1 => "acquire",
+            What::Locks(_) => "acquire_all",
+        };
+        let call = self.request.send(connection, self.core.service_id, wait);
+        let answer = tokio::select! {
+            biased;
+            answer = connection.run_within(limit, verb, call) => answer,
+            loss = self.core.lease.lost() => return Err(loss.into()),
+        };
+        // Without a reply it is still running.
+        if !matches!(answer, Err(Error::NoReply)) {
+            self.end_of_statement(matches!(&answer, Err(error) if error.leaves_doubt()));
+        }
+        answer
+    }
+
+    /// The connection goes back to the pool, unless it has broken: then the backend may not notice that, and keep its
+    /// place in the wait queue.
+    fn end_of_statement(&mut self, broken: bool) {
+        let Some((connection, over)) = self.running.take() else { return };
+        if broken {
+            self.doubt = self.doubt.max(Some(over));
+            let (server, wire) = (Arc::clone(self.core.volguard.server()), connection.take());
+            self.core.tasks.spawn(async move { server.give_up(wire, GRACE).await });
+        }
+    }
+
+    fn settle(&mut self, places: Option<Places>, until: Instant) {
+        // Work stays, for cleanup or for a request with the same id.
+        if self.request.is_work() {
+            return;
+        }
+        let running = self.running.take().map(|(connection, over)| (connection.take(), over));
+        let (request_id, names) = (self.request.id, self.request.names());
+        reaper::settle(&self.core, Unsettled { request_id, names, places, until, running });
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if self.doubt.is_some() || self.running.is_some() {
+            let places = mem::take(&mut self.places);
+            self.settle(Some(places), self.doubt.unwrap_or_else(Instant::now));
+        }
     }
 }

@@ -11,8 +11,7 @@ use super::{Executor, seconds};
 use crate::error::Error;
 use crate::granted::WorkOutcome;
 use crate::key::{Key, Name};
-use crate::outcome::UpdateOutcome;
-use crate::row::UpdatedRow;
+use crate::outcome::{UpdateOutcome, UpdatedRow};
 
 /// The documents of an update, as they are sent. Made by hand, or by
 /// [`ConditionalUpdate::documents`](crate::ConditionalUpdate::documents).
