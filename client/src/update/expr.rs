@@ -3,12 +3,10 @@
 use std::ops;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
-use super::filter::Filter;
-use super::sealed::Sealed;
-use crate::error::Error;
-use crate::json::{Json, Part, array, invalid, json, object, operator, scalar};
+use super::condition::Filter;
+use super::{Sealed, word};
+use crate::json::{Json, Part, array, json, object, operator, scalar};
 
 /// A value that the server computes from the row before the update: for
 /// [`ConditionalUpdate::set`](crate::ConditionalUpdate::set) and comparisons. Made by [`column()`], [`value`], [`now`],
@@ -52,12 +50,9 @@ impl<T: Serialize> IntoExpr for T {
     }
 }
 
-impl Expr {
-    /// An expression as the server reads it. Text has to be parsed first, since a string is a literal.
-    pub fn raw(json: impl Serialize) -> Expr {
-        Expr(crate::json::json(json).map(Form::Computed))
-    }
+word!(Expr, "value", Form::Computed);
 
+impl Expr {
     /// After [`when`]: the value if this filter holds, and none of the filters before does.
     pub fn when(self, filter: Filter, then: impl IntoExpr) -> Expr {
         Expr(self.branches().and_then(|mut branches| {
@@ -70,11 +65,6 @@ impl Expr {
     pub fn otherwise(self, value: impl IntoExpr) -> Expr {
         let otherwise = |branches| object([("case", json(branches)?), ("else", value.into_expr().into_json()?)]);
         Expr(self.branches().and_then(otherwise).map(Form::Computed))
-    }
-
-    /// The expression as JSON, for SQL of your own. [`Error::InvalidDocument`] if it can't be a value.
-    pub fn to_json(&self) -> Result<Box<RawValue>, Error> {
-        self.clone().into_json().map_err(|problem| invalid("value", problem))
     }
 
     fn branches(self) -> Result<Vec<Json>, String> {
@@ -128,13 +118,7 @@ pub fn concat(a: impl IntoExpr, b: impl IntoExpr) -> Expr {
 }
 
 /// Begins a value that depends on the row, as SQL's `CASE` does: the value of the first filter that holds, or `NULL` if
-/// none does.
-///
-/// ```
-/// use volguard::update::{column, is, when};
-///
-/// when(is("status", "creating"), "error").when(is("status", "extending"), "frozen").otherwise(column("status"));
-/// ```
+/// none does. `when(is("status", "creating"), "error").otherwise(column("status"))` is one.
 pub fn when(filter: Filter, then: impl IntoExpr) -> Expr {
     Expr(Ok(Form::Case(Vec::new()))).when(filter, then)
 }
@@ -152,7 +136,6 @@ macro_rules! arithmetic {
 
         impl<T: IntoExpr> ops::$operator<T> for Expr {
             type Output = Expr;
-
             fn $name(self, other: T) -> Expr {
                 $name(self, other)
             }
