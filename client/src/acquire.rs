@@ -105,16 +105,14 @@ impl Acquire {
     ///
     /// It does not include the time to get a connection of the pool, nor the time that a slow server takes to answer. A
     /// request that waits in the database occupies one connection of the pool.
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
-        self
+    pub fn wait(self, wait: Duration) -> Self {
+        Self { wait, ..self }
     }
 
     /// Identifies this request. Default: a random id. A second request with the id of one whose answer was lost returns
     /// the locks that the first one got, if it got them.
-    pub fn request_id(mut self, id: Uuid) -> Self {
-        self.request_id = Some(id);
-        self
+    pub fn request_id(self, id: Uuid) -> Self {
+        Self { request_id: Some(id), ..self }
     }
 
     async fn send(self) -> Result<Option<Lock>, Error> {

@@ -64,16 +64,14 @@ impl Session {
 
 impl Claims {
     /// Only work on resources of this type.
-    pub fn resource_type(mut self, resource_type: &str) -> Self {
-        self.resource_type = Some(resource_type.to_owned());
-        self
+    pub fn resource_type(self, resource_type: &str) -> Self {
+        Self { resource_type: Some(resource_type.to_owned()), ..self }
     }
 
     /// How long to wait before asking again when there was no work, and before work that was given back is handed out
     /// once more. Default: five seconds.
-    pub fn every(mut self, pause: Duration) -> Self {
-        self.every = pause;
-        self
+    pub fn every(self, pause: Duration) -> Self {
+        Self { every: pause, ..self }
     }
 
     /// Claims the next piece of work that no other call is taking or repairing; waits until there is one. `None` after

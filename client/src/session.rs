@@ -1,6 +1,5 @@
 //! A registered service: one incarnation of a process, kept alive by heartbeats in the background.
 
-mod incarnations;
 mod registration;
 
 use std::fmt;
@@ -18,8 +17,7 @@ use crate::loss::Loss;
 use crate::sql;
 use crate::state::Core;
 
-pub use self::incarnations::Incarnations;
-pub use self::registration::Registration;
+pub use self::registration::{Incarnations, Registration};
 
 /// How long stopping waits for acquires and releases under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);

@@ -126,16 +126,14 @@ impl StartWork {
 
     /// How long to wait for the lock, the work slot and the row, as in [`Acquire::wait`](crate::Acquire::wait). The
     /// conditions are checked on the row after the wait.
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
-        self
+    pub fn wait(self, wait: Duration) -> Self {
+        Self { wait, ..self }
     }
 
     /// Identifies this request. Default: a random id. A second request with the id of one whose answer was lost, or
     /// whose [`Work`] was dropped, returns the work that the first one started, if it did.
-    pub fn request_id(mut self, id: Uuid) -> Self {
-        self.request_id = Some(id);
-        self
+    pub fn request_id(self, id: Uuid) -> Self {
+        Self { request_id: Some(id), ..self }
     }
 
     async fn send(self) -> Result<WorkOutcome<Work>, Error> {

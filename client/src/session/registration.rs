@@ -1,18 +1,20 @@
-//! Registering a service, which begins a session.
+//! Registering a service, which begins a session, once or again and again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::{Incarnations, Session};
+use super::Session;
 use crate::awaitable::awaitable;
+use crate::backoff::pauses;
 use crate::error::Error;
 use crate::handle::Volguard;
 use crate::janitor::Janitor;
 use crate::json::{Part, invalid, json};
+use crate::loss::Loss;
 use crate::sql;
 use crate::state::{self, Core, Heartbeat, Lease, Moment};
 use crate::telemetry;
@@ -24,7 +26,7 @@ const DEFAULT_CLUSTER: &str = "default";
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct Registration {
-    pub(super) volguard: Volguard,
+    volguard: Volguard,
     host: String,
     binary_name: String,
     cluster: Option<String>,
@@ -59,30 +61,26 @@ impl Registration {
     /// The cluster of the service, a label: claims and the janitor stay within a cluster, and
     /// [`Cleanup`](crate::Cleanup) can select by it. Services of all clusters contend for the same locks. Default:
     /// `default`.
-    pub fn cluster(mut self, cluster: &str) -> Self {
-        self.cluster = Some(cluster.to_owned());
-        self
+    pub fn cluster(self, cluster: &str) -> Self {
+        Self { cluster: Some(cluster.to_owned()), ..self }
     }
 
     /// How long the server waits for a heartbeat before the service counts as dead. Default: the setting
     /// `volguard.service_down_time`.
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = Some(lease);
-        self
+    pub fn lease(self, lease: Duration) -> Self {
+        Self { lease: Some(lease), ..self }
     }
 
     /// Details for people to read, shown with the service in the view `service_status`.
-    pub fn details(mut self, details: impl Serialize) -> Self {
-        self.details = Some(json(details));
-        self
+    pub fn details(self, details: impl Serialize) -> Self {
+        Self { details: Some(json(details)), ..self }
     }
 
     /// The janitor, which cleans up after other dead services of the cluster. Default: one that runs about every 10
     /// seconds. With `None`, this is left to other sessions, to the extension's background worker, and to acquires that
     /// wait for a lock of a dead service.
-    pub fn janitor(mut self, janitor: impl Into<Option<Janitor>>) -> Self {
-        self.janitor = janitor.into();
-        self
+    pub fn janitor(self, janitor: impl Into<Option<Janitor>>) -> Self {
+        Self { janitor: janitor.into(), ..self }
     }
 
     /// Prepares to register now, and again whenever the session is lost.
@@ -95,7 +93,7 @@ impl Registration {
     }
 
     /// Registers, unless a later incarnation than `previous` lives.
-    pub(super) async fn begin_after(self, previous: Option<i64>) -> Result<Session, Error> {
+    async fn begin_after(self, previous: Option<i64>) -> Result<Session, Error> {
         let limit = self.volguard.time_limit();
         timeout(limit, self.begin(previous)).await.unwrap_or(Err(Error::NoReply))
     }
@@ -131,3 +129,75 @@ impl Registration {
 }
 
 awaitable!(Registration -> Result<Session, Error>);
+
+/// The incarnations of one process, one after the other. Made by [`Registration::incarnations`].
+///
+/// Each is a [`Session`] with a service id of its own. What the previous one held is lost to this process: its guards
+/// stay lost, and cleanup repairs what was done under them.
+///
+/// ```no_run
+/// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {
+/// # async fn serve(session: volguard::Session) {}
+/// let mut incarnations = volguard.register("node-1", "volume-manager").incarnations();
+/// while let Some(session) = incarnations.next().await? {
+///     // Dropped as soon as the session is lost.
+///     if session.run(serve(session.clone())).await.is_ok() {
+///         session.stop().await?;
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is registered before `next`"]
+pub struct Incarnations {
+    registration: Registration,
+    current: Option<Arc<Core>>,
+}
+
+impl Incarnations {
+    /// Waits until the session that it returned last is lost, and registers again. Returns `None` if that session was
+    /// [stopped](Session::stop). A session whose handles were all dropped is lost when its lease expires.
+    ///
+    /// What runs under the guards of the lost session ([`Session::run`], [`Held::run`](crate::Held::run)) has ended
+    /// before: registering fences that session, which frees its locks for others. A server that can't be reached is
+    /// asked again until it answers. No incarnation is returned twice. One whose registration was under way when the
+    /// future was dropped is fenced by the next.
+    /// *Errors:* [`Error::Superseded`] if another live process has registered under the same name since. Registering
+    /// again would fence that process, which would then fence this one in turn. Otherwise the errors of
+    /// [`Volguard::register`](crate::Volguard::register), except for passing ones: a wrong password or a missing
+    /// database ends it. Calling it again tries again.
+    pub async fn next(&mut self) -> Result<Option<Session>, Error> {
+        let mut previous = None;
+        if let Some(core) = &self.current {
+            let loss = core.lease.lost().await;
+            core.guarded.none_left().await;
+            if loss == Loss::Stopped {
+                return Ok(None);
+            }
+            tracing::info!(service_id = core.service_id, %loss, "registering again");
+            // Idle connections of the pool have been silent for a lease: they may be dead, unnoticed by the pool.
+            self.registration.volguard.drop_idle();
+            previous = Some(core.service_id);
+        }
+        let mut told = false;
+        for pause in pauses() {
+            match self.registration.clone().begin_after(previous).await {
+                Ok(session) => {
+                    self.current = Some(Arc::clone(session.core()));
+                    return Ok(Some(session));
+                }
+                // Also if the answers to a registration come so late that its lease has expired.
+                Err(error) if error.is_retryable() || matches!(error, Error::SessionLost(_)) => {
+                    match std::mem::replace(&mut told, true) {
+                        false => tracing::warn!(%error, "not registered yet, and tried again"),
+                        true => tracing::debug!(%error, "not registered yet"),
+                    }
+                    sleep(pause).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        unreachable!("the pauses have no end")
+    }
+}
