@@ -29,16 +29,10 @@ impl Session {
     ///
     /// ```no_run
     /// # async fn run(session: volguard::Session) -> Result<(), volguard::Error> {
-    /// use std::time::Duration;
     /// use volguard::Key;
     ///
-    /// let Some(lock) = session.acquire(("volume", "v-17")).wait(Duration::from_millis(1500)).await? else {
-    ///     return Ok(()); // it was not free in time
-    /// };
-    /// lock.release().await?;
-    ///
     /// let copy = [Key::new("volume", "v-17").status("copying"), Key::new("volume", "v-18").status("creating")];
-    /// if let Some(both) = session.acquire(copy).await? {
+    /// if let Some(both) = session.acquire(copy).wait(std::time::Duration::from_secs(5)).await? {
     ///     println!("fencing tokens {:?}", both.tokens());
     ///     both.release().await?;
     /// }
@@ -71,18 +65,6 @@ impl Session {
 
     /// Takes a lock, or several, [runs](Held::run) `work` under it, and releases it: `None` if it was not free within
     /// `wait`.
-    ///
-    /// ```no_run
-    /// # async fn copy(token: i64) -> std::io::Result<()> { Ok(()) }
-    /// # async fn run(session: volguard::Session) -> Result<(), Box<dyn std::error::Error>> {
-    /// let wait = std::time::Duration::from_secs(5);
-    /// match session.with_lock(("volume", "v-17"), wait, async |lock| copy(lock.token()).await).await? {
-    ///     Some(copied) => copied?,
-    ///     None => println!("busy"),
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
     /// *Errors:* Those of [`acquire`](Self::acquire), and [`Error::SessionLost`] if the lock is lost before `work` is
     /// done: `work` is dropped then, as it is with the future. A release that fails is repeated in the background.
     pub async fn with_lock<F: Future>(

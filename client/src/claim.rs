@@ -54,9 +54,9 @@ impl Session {
     /// The work of crashed services of this cluster: that of this service's earlier incarnations first, then the
     /// others'.
     ///
-    /// For the start of a program: call [`Volguard::cleanup`](crate::Volguard::cleanup) for its host and binary name
-    /// after the registration, then [`Claims::try_next`] until there is none. No other service takes the work of an
-    /// earlier incarnation before its lease is over.
+    /// When a program starts: register, call [`Volguard::cleanup`](crate::Volguard::cleanup) for its host and binary
+    /// name, then [`Claims::try_next`] until there is none. No other service takes the work of an earlier incarnation
+    /// before its lease is over.
     pub fn claims(&self) -> Claims {
         Claims { session: self.clone(), resource_type: None, every: EVERY, seen: HashSet::new() }
     }
@@ -74,8 +74,8 @@ impl Claims {
         Self { every: pause, ..self }
     }
 
-    /// Claims the next piece of work that no other call is taking or repairing; waits until there is one. `None` after
-    /// the session was [stopped](Session::stop). What was claimed when the future is dropped is given back.
+    /// Claims the next piece of work that no other call is taking or repairing, or waits for one. `None` after the
+    /// session was [stopped](Session::stop). What was claimed when the future is dropped is given back.
     /// *Errors:* [`Error::SessionLost`], and [`Error::Database`] with 22023 for an empty resource type. Passing errors
     /// are logged, and the claim is repeated.
     pub async fn next(&mut self) -> Result<Option<Claimed>, Error> {
@@ -199,7 +199,7 @@ impl Claimed {
     /// Gives the work back unchanged, for another service to claim. Returns `false` if it was not held any more. After
     /// an error, or when the future is dropped, the call is repeated in the background.
     pub async fn abandon_cleanup(mut self) -> Result<bool, Error> {
-        let held = reaper::abandon(self.core(), &[self.token()]).await?;
+        let held = reaper::release(self.core(), &[self.token()], OnDrop::Abandon).await?;
         self.guard.end();
         Ok(held == 1)
     }

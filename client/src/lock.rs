@@ -99,7 +99,7 @@ impl Lock {
         self.over().cancel();
         let tokens = self.tokens();
         // The guard stays armed until the answer is there: dropping it repeats the release.
-        let released = reaper::release(self.core(), &tokens).await?;
+        let released = reaper::release(self.core(), &tokens, OnDrop::Release).await?;
         self.guard.end();
         Ok(released == tokens.len() as u64)
     }
@@ -111,7 +111,7 @@ impl Session {
     pub async fn release_all(&self, mut locks: Vec<Lock>) -> Result<u64, Error> {
         locks.iter().for_each(|lock| lock.over().cancel());
         let tokens: Vec<i64> = locks.iter().flat_map(|lock| lock.tokens()).collect();
-        let released = reaper::release(self.core(), &tokens).await?;
+        let released = reaper::release(self.core(), &tokens, OnDrop::Release).await?;
         locks.iter_mut().for_each(|lock| lock.guard.end());
         Ok(released)
     }

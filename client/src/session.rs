@@ -46,8 +46,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// than the largest that it has seen. A program that checks neither [`lost`](Session::lost) nor a fence has no
 /// protection at all.
 ///
-/// When the last clone and the last guard are dropped without [`stop`](Session::stop), heartbeats end. The server
-/// treats the service like a crashed one when its lease expires.
+/// When the last clone and the last guard are dropped without [`stop`](Session::stop), heartbeats end: when its lease
+/// expires, the service counts as crashed.
 #[derive(Clone)]
 pub struct Session {
     core: Arc<Core>,

@@ -10,9 +10,8 @@ mod expr;
 use serde::Serialize;
 use tokio_postgres::Transaction;
 
-pub use self::condition::{
-    Condition, Filter, IntoCondition, all, any, eq, exists, ge, gt, is, le, lt, ne, not, one_of,
-};
+pub use self::condition::{Condition, IntoCondition, eq, ge, gt, le, lt, ne, not, one_of};
+pub use self::condition::{Filter, all, any, exists, is};
 pub use self::expr::{Expr, IntoExpr, add, column, concat, div, mul, now, outer, sub, value, when};
 use crate::awaitable::awaitable;
 use crate::error::Error;
@@ -74,14 +73,9 @@ impl Request {
             [sql] => Some(sql.to_owned()),
             _ => return Err(invalid("filter_sql", "is given twice".to_owned())),
         };
-        Ok(Documents {
-            key: document(&self.key)?,
-            changes: document(&self.changes)?,
-            expected: document(&self.expected)?,
-            filter,
-            filter_sql,
-            changes_sql: (!self.changes_sql.is_empty()).then(|| document(&self.changes_sql)).transpose()?,
-        })
+        let [key, changes, expected] = [&self.key, &self.changes, &self.expected].map(|entries| document(entries));
+        let changes_sql = (!self.changes_sql.is_empty()).then(|| document(&self.changes_sql)).transpose()?;
+        Ok(Documents { key: key?, changes: changes?, expected: expected?, filter, filter_sql, changes_sql })
     }
 }
 
@@ -92,9 +86,9 @@ macro_rules! change_methods {
         /// several, [`not`](crate::update::not()) them, a comparison such as [`lt`](crate::update::lt), or an
         /// [`Expr`](crate::update::Expr) (equal).
         ///
-        /// In a column that can hold any JSON (json, jsonb, a composite type), only scalars are conditions here: the
-        /// server reads anything else as the value to be equal to. For other conditions use [`only_if`](Self::only_if)
-        /// and [`is`](crate::update::is).
+        /// In a column that can hold any JSON (json, jsonb, a composite type), only scalars are conditions here, and
+        /// anything else is the value to be equal to: for other conditions use [`only_if`](Self::only_if) and
+        /// [`is`](crate::update::is).
         pub fn expect(mut self, column: &str, condition: impl IntoCondition) -> Self {
             self.change.expected.push((column.to_owned(), condition.into_condition().into_json()));
             self

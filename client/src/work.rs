@@ -89,13 +89,10 @@ impl Session {
     ///
     /// ```no_run
     /// # async fn run(session: volguard::Session) -> Result<(), volguard::Error> {
-    /// use volguard::WorkOutcome;
-    /// use volguard::update::column;
-    ///
     /// let start = session.start_work("volume", "v-17").expect("status", "available").set("status", "extending");
-    /// if let WorkOutcome::Started(mut work) = start.await? {
+    /// if let Some(mut work) = start.await?.started() {
     ///     // ... extend the volume, with `work.token()` as its fence ...
-    ///     let end = work.finish().set("status", "available").set("size", column("size") + 1);
+    ///     let end = work.finish().set("status", "available").set("size", volguard::update::column("size") + 1);
     ///     assert!(end.await?.is_updated());
     /// }
     /// # Ok(())

@@ -152,17 +152,6 @@ impl Held {
 
     /// Fences a transaction: it fails unless the token is held, or all of them. They then stay held until the
     /// transaction ends, because neither release nor cleanup gets past it.
-    ///
-    /// ```no_run
-    /// # async fn run(volguard: volguard::Volguard, lock: volguard::Lock) -> Result<(), volguard::Error> {
-    /// let mut connection = volguard.connection().await?;
-    /// let transaction = connection.transaction().await?;
-    /// lock.assert_held_in(&transaction).await?;
-    /// transaction.execute("UPDATE volumes SET size = size + 1 WHERE id = 17", &[]).await?;
-    /// transaction.commit().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
     /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost, and [`Error::Database`]: the transaction is
     /// aborted.
     pub async fn assert_held_in(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
