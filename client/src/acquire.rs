@@ -14,7 +14,7 @@ use crate::key::{IntoKeys, Key};
 use crate::lock::{Held, Lock};
 use crate::session::Session;
 
-/// A request for one lock, or for several, all or none. Made by [`Session::acquire`]; `.await` it.
+/// A request for locks. Made by [`Session::acquire`]; `.await` it.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct Acquire {
@@ -83,10 +83,9 @@ impl Session {
 }
 
 impl Acquire {
-    /// How long to wait for the locks, including the time in the queue inside this process. Default: not at all.
-    ///
-    /// It does not include the time to get a connection of the pool, nor the time that a slow server takes to answer. A
-    /// request that waits in the database occupies one connection of the pool.
+    /// How long to wait for the locks, including the time in the queue inside this process, but neither the time to get
+    /// a connection of the pool nor that of a slow server. Default: not at all. A request that waits in the database
+    /// occupies one connection of the pool.
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }

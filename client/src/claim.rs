@@ -51,12 +51,10 @@ pub struct Claims {
 }
 
 impl Session {
-    /// The work of crashed services of this cluster: that of this service's earlier incarnations first, then the
-    /// others'.
-    ///
-    /// When a program starts: register, call [`Volguard::cleanup`](crate::Volguard::cleanup) for its host and binary
-    /// name, then [`Claims::try_next`] until there is none. No other service takes the work of an earlier incarnation
-    /// before its lease is over.
+    /// The work of crashed services of this cluster: that of this service's earlier incarnations first. No other
+    /// service takes theirs before their lease is over. So a program that starts registers, calls
+    /// [`Volguard::cleanup`](crate::Volguard::cleanup) for its host and binary name, and then [`Claims::try_next`]
+    /// until there is none.
     pub fn claims(&self) -> Claims {
         Claims { session: self.clone(), resource_type: None, every: EVERY, seen: HashSet::new() }
     }

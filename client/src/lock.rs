@@ -68,13 +68,13 @@ macro_rules! dereferences {
 pub(crate) use dereferences;
 
 /// One lock, or several that were taken together, that this process holds as far as it knows. Made by
-/// [`Session::acquire`].
+/// [`Session::acquire`]. Its methods are those of [`Held`], to which every guard dereferences.
 ///
-/// Run the work that it protects by [`run`](Held::run), which ends the work with the lock. Or check the lock while you
-/// work: [`lost`](Held::lost) resolves, and [`is_lost`](Held::is_lost) turns true, before another service can get the
-/// lock. Where possible, let the database check: [`assert_held_in`](Held::assert_held_in) a transaction, or
+/// [`run`](Held::run) the work that it protects, which ends the work with the lock. Or check the lock while you work:
+/// [`lost`](Held::lost) resolves, and [`is_lost`](Held::is_lost) turns true, before another service can get the lock.
+/// Where possible, let the database check: [`assert_held_in`](Held::assert_held_in) a transaction, or
 /// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by). Pass the [`token`](Held::token) to storage
-/// that can refuse smaller ones. All of these are methods of [`Held`], to which every guard dereferences.
+/// that can refuse smaller ones.
 ///
 /// A guard that is dropped is released in the background, until the server has answered or the session is lost. Only
 /// then the next task in the queue of this process gets its turn.

@@ -30,18 +30,13 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// - the server says that the service is fenced, or
 /// - [`stop`](Session::stop) was called.
 ///
-/// Then [`lost`](Session::lost) resolves here and on every guard. What needs the session fails with
-/// [`Error::SessionLost`] without asking the server. Stop the work that the locks protect, or run it by
+/// Then [`lost`](Session::lost) resolves here and on every guard. Stop the work that the locks protect, or run it by
 /// [`Held::run`](crate::Held::run), which stops it. To continue, register again ([`Registration::incarnations`]).
 ///
-/// The clock is `CLOCK_MONOTONIC` and, where it exists (Linux, Android), also `CLOCK_BOOTTIME`, which goes on while the
-/// machine is suspended. The earlier deadline counts, the wall clock never. Every check compares the clocks with the
-/// deadline: a process that continues too late finds its session lost at once, even if no timer has fired by then.
-///
-/// # What no clock can prevent
-/// Any time may pass between a check and the next step: the process may be stopped there, the storage may keep a write
-/// in a queue, a virtual machine may be suspended without its clocks counting it. What must be safe from that needs a
-/// fence where the write takes effect: [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by),
+/// The clocks go on while the process is stopped and, on Linux and Android, while the machine is suspended. Every check
+/// asks them: a process that continues too late finds its session lost at once, even if no timer has fired by then. But
+/// any time may pass between a check and the next step. What must be safe from that needs a fence where the write takes
+/// effect: [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by),
 /// [`Held::assert_held_in`](crate::Held::assert_held_in), or storage that refuses [tokens](crate::Held::token) smaller
 /// than the largest that it has seen. A program that checks neither [`lost`](Session::lost) nor a fence has no
 /// protection at all.
@@ -97,8 +92,8 @@ impl Session {
         self.core.guarded.run(|| self.loss(), self.lost(), work).await
     }
 
-    /// When the session will be lost unless a heartbeat succeeds before; when it was lost, if it is. A suspension of
-    /// the machine makes it earlier. Work that can't be fenced should not begin a step that may end after this moment.
+    /// When the session will be lost unless a heartbeat succeeds before; when it was lost, if it is. Work that can't be
+    /// fenced should not begin a step that may end after this moment.
     pub fn lost_at(&self) -> Instant {
         self.core.lease.lost_at()
     }

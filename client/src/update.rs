@@ -21,34 +21,6 @@ use crate::lock::Held;
 use crate::outcome::UpdateOutcome;
 use crate::sql::{self, Documents};
 
-mod sealed {
-    /// Keeps the two traits to the types of this module.
-    pub trait Sealed {}
-    impl Sealed for super::Condition {}
-    impl Sealed for super::Expr {}
-    #[diagnostic::do_not_recommend]
-    impl<T: serde::Serialize> Sealed for T {}
-}
-use self::sealed::Sealed;
-
-/// What conditions, values and filters have in common.
-macro_rules! word {
-    ($word:ident, $subject:literal, $form:expr) => {
-        impl $word {
-            /// As the server reads it. Text has to be parsed first, since a string is a literal.
-            pub fn raw(json: impl Serialize) -> $word {
-                $word(crate::json::json(json).map($form))
-            }
-
-            /// As JSON, for SQL of your own. [`Error::InvalidDocument`](crate::Error) if it doesn't fit together.
-            pub fn to_json(&self) -> Result<Box<serde_json::value::RawValue>, crate::Error> {
-                self.clone().into_json().map_err(|problem| crate::json::invalid($subject, problem))
-            }
-        }
-    };
-}
-use word;
-
 /// What updates and work ask for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
@@ -73,9 +45,9 @@ impl Request {
             [sql] => Some(sql.to_owned()),
             _ => return Err(invalid("filter_sql", "is given twice".to_owned())),
         };
-        let [key, changes, expected] = [&self.key, &self.changes, &self.expected].map(|entries| document(entries));
+        let (key, changes, expected) = (document(&self.key)?, document(&self.changes)?, document(&self.expected)?);
         let changes_sql = (!self.changes_sql.is_empty()).then(|| document(&self.changes_sql)).transpose()?;
-        Ok(Documents { key: key?, changes: changes?, expected: expected?, filter, filter_sql, changes_sql })
+        Ok(Documents { key, changes, expected, filter, filter_sql, changes_sql })
     }
 }
 
@@ -98,15 +70,14 @@ macro_rules! change_methods {
         /// is the result of `to_jsonb(volumes)`, or anything that serializes to an object of columns; columns that it
         /// lacks may have changed.
         ///
-        /// `NULL` is equal to `NULL`, and in a column of JSON also to JSON's `null`, which reads the same. A
+        /// `NULL` is equal to `NULL`, and in a column of JSON also to JSON's `null`. A
         /// [`RawValue`](serde_json::value::RawValue), read as `tokio_postgres::types::Json<Box<RawValue>>`, keeps every
-        /// digit of a number. A [`serde_json::Value`] or a struct keeps what it can: a `numeric` read as `f64` may
-        /// never be unchanged, one read as a `String` is. Times within arrays and JSON are text in the session's
-        /// `TimeZone`.
+        /// digit of a number; of other types, a `numeric` read as `f64` may never be unchanged, one read as a `String`
+        /// is. Times within arrays and JSON are text in the session's `TimeZone`.
         ///
-        /// A further [`expect`](Self::expect) of a column is refused when this is sent: use [`only_if`](Self::only_if)
-        /// and [`is`](crate::update::is). The row must come from the database, not from outside: unlike in a literal, a
-        /// list or an object in it is not refused, and in a column that can't hold one it is a condition.
+        /// A further [`expect`](Self::expect) of a column is refused: use [`only_if`](Self::only_if) and
+        /// [`is`](crate::update::is). The row must come from the database: a list or an object in it is not refused, as
+        /// it is in a literal, and in a column that can't hold one it is a condition.
         pub fn expect_unchanged(mut self, row: impl Serialize) -> Self {
             self.change.expected.extend(crate::json::columns(row));
             self

@@ -21,14 +21,12 @@ use crate::sql;
 use crate::update::{self, Filter, IntoCondition, IntoExpr, change_methods};
 
 /// Work under way: a lock, whose methods are those of [`Held`], and the row that was changed with it. Made by
-/// [`Session::start_work`].
+/// [`Session::start_work`]. [`finish`](Work::finish) it with the final state of the row, which frees the lock in the
+/// same commit.
 ///
-/// [`finish`](Work::finish) it with the final state of the row, which frees the lock in the same commit.
-///
-/// A guard that is dropped before that leaves everything as it is, and logs a warning: the row keeps the status of the
-/// work, and the lock stays held, because only the program knows the final state of the row. When the session ends, in
-/// whatever way, the work counts as crashed, and cleanup repairs it by its rule. Before that, a request with the same
-/// [`StartWork::request_id`] returns the work again.
+/// A guard that is dropped before that logs a warning and leaves row and lock as they are, because only the program
+/// knows the final state of the row. When the session ends, in whatever way, the work counts as crashed, and cleanup
+/// repairs it by its rule. Before that, a request with the same [`StartWork::request_id`] returns the work again.
 #[must_use = "work that is dropped stays unfinished"]
 pub struct Work {
     guard: Guard,
@@ -69,11 +67,7 @@ impl Work {
     }
 }
 
-/// A request to start work: a lock on a tracked resource and a change of its row, both or neither, in one commit. Made
-/// by [`Session::start_work`]; `.await` it.
-///
-/// The new status of the row becomes the status of the lock. If this process dies before it has
-/// [finished](Work::finish) the work, cleanup repairs the row by the crash rule of that status.
+/// A request to start work. Made by [`Session::start_work`]; `.await` it.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct StartWork {
@@ -85,15 +79,16 @@ pub struct StartWork {
 }
 
 impl Session {
-    /// Prepares to start work on a tracked resource: to take its lock and change its row, both or neither.
+    /// Prepares to start work on a tracked resource: to take its lock and change its row, both or neither, in one
+    /// commit. The new status of the row becomes the status of the lock. If this process dies before it has
+    /// [finished](Work::finish) the work, cleanup repairs the row by the crash rule of that status.
     ///
     /// ```no_run
     /// # async fn run(session: volguard::Session) -> Result<(), volguard::Error> {
     /// let start = session.start_work("volume", "v-17").expect("status", "available").set("status", "extending");
     /// if let Some(mut work) = start.await?.started() {
     ///     // ... extend the volume, with `work.token()` as its fence ...
-    ///     let end = work.finish().set("status", "available").set("size", volguard::update::column("size") + 1);
-    ///     assert!(end.await?.is_updated());
+    ///     assert!(work.finish().set("status", "available").await?.is_updated());
     /// }
     /// # Ok(())
     /// # }
@@ -144,21 +139,16 @@ impl StartWork {
 
 awaitable!(StartWork -> Result<WorkOutcome<Work>, Error>);
 
-/// A request to finish work: it writes the final state and frees the lock in one commit, if the lock is held. Made by
-/// [`Work::finish`]; `.await` it.
+/// A request to finish work. Made by [`Work::finish`]; `.await` it. A broken connection is replaced and the request
+/// repeated, until the server has answered or the session is lost, also when the future is dropped.
 ///
 /// [`UpdateOutcome::Updated`]: the work is finished. [`UpdateOutcome::Fenced`]: the lock is not held any more, and
 /// nothing was written. [`UpdateOutcome::NotFound`]: the row is gone and the lock still held; release it by
 /// [`Work::into_lock`].
-///
-/// A broken connection is replaced and the request repeated, until the server has answered or the session is lost, also
-/// when the future is dropped.
-///
-/// # Errors
-/// - [`Error::InvalidDocument`] without asking the server; [`Error::MalformedDocument`], [`Error::Database`] if the
-///   server refuses the values: the work continues, and can be finished in another way;
-/// - the error of the connection, if it broke and the lock is not held any more when the request is repeated: either
-///   the first request finished the work, or the lock had been taken away before. Read the row.
+/// *Errors:* [`Error::InvalidDocument`]; [`Error::MalformedDocument`], [`Error::Database`] if the server refuses the
+/// values: the work continues. The error of the connection, if it broke and the lock is not held any more when the
+/// request is repeated: either the first request finished the work, or the lock had been taken away before. Read the
+/// row.
 #[derive(Debug)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct FinishWork<'w> {

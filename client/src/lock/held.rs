@@ -16,9 +16,7 @@ use crate::sql;
 use crate::state::Core;
 
 /// What a [`Lock`](crate::Lock), a [`Work`](crate::Work) or a [`Claimed`](crate::Claimed) holds: one lock, or several
-/// that were taken together. If one of several is lost, all are.
-///
-/// Clones share it, and release nothing.
+/// that were taken together. If one of several is lost, all are. Clones share it, and release nothing.
 #[derive(Clone)]
 pub struct Held {
     state: Arc<State>,
@@ -112,17 +110,6 @@ impl Held {
 
     /// Runs `work` until it is done or the lock is lost. On a loss, `work` is dropped and the loss returned: the
     /// caller, or cleanup, has to find out how far it has come. Dropping the future drops `work`.
-    ///
-    /// ```no_run
-    /// # async fn copy(from: &str, to: &str) -> std::io::Result<()> { Ok(()) }
-    /// # async fn run(lock: volguard::Lock) -> Result<(), Box<dyn std::error::Error>> {
-    /// match lock.run(copy("v-17", "v-18")).await {
-    ///     Ok(copied) => copied?,
-    ///     Err(loss) => println!("given up half way: {loss}"),
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
     ///
     /// The clock is checked before each step of `work` (what it does between two awaits): no step begins after the lock
     /// is lost, even if the runtime's timers are late. A result is returned only if the lock was not lost by then.

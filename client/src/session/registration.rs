@@ -130,10 +130,8 @@ impl Registration {
 
 awaitable!(Registration -> Result<Session, Error>);
 
-/// The incarnations of one process, one after the other. Made by [`Registration::incarnations`].
-///
-/// Each is a [`Session`] with a service id of its own. What the previous one held is lost to this process: its guards
-/// stay lost, and cleanup repairs what was done under them.
+/// The [`Session`]s of one process, one after the other. Made by [`Registration::incarnations`]. What the previous one
+/// held is lost to this process: cleanup repairs what was done under it.
 ///
 /// ```no_run
 /// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {
@@ -159,14 +157,12 @@ impl Incarnations {
     /// Waits until the session that it returned last is lost, and registers again. Returns `None` if that session was
     /// [stopped](Session::stop). A session whose handles were all dropped is lost when its lease expires.
     ///
-    /// What runs under the guards of the lost session ([`Session::run`], [`Held::run`](crate::Held::run)) has ended
-    /// before: registering fences that session, which frees its locks for others. A server that can't be reached is
-    /// asked again until it answers. No incarnation is returned twice. One whose registration was under way when the
-    /// future was dropped is fenced by the next.
-    /// *Errors:* [`Error::Superseded`] if another live process has registered under the same name since. Registering
-    /// again would fence that process, which would then fence this one in turn. Otherwise the errors of
-    /// [`Volguard::register`](crate::Volguard::register), except for passing ones: a wrong password or a missing
-    /// database ends it. Calling it again tries again.
+    /// What runs under the guards of the lost session ([`Held::run`](crate::Held::run)) has ended before, because
+    /// registering frees its locks for others. A server that can't be reached is asked until it answers. No incarnation
+    /// is returned twice; one whose registration was under way when the future was dropped is fenced by the next.
+    /// *Errors:* [`Error::Superseded`] if another live process has registered under the same name since: the two would
+    /// fence each other in turn. Those of [`Volguard::register`](crate::Volguard::register) except passing ones, such
+    /// as a wrong password. Calling it again tries again.
     pub async fn next(&mut self) -> Result<Option<Session>, Error> {
         let mut previous = None;
         if let Some(core) = &self.current {

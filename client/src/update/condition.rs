@@ -5,8 +5,7 @@ use std::ops;
 
 use serde::Serialize;
 
-use super::expr::IntoExpr;
-use super::{Sealed, word};
+use super::expr::{IntoExpr, Sealed, word};
 use crate::json::{Json, Part, array, json, object, operator};
 
 /// A condition on a column: for [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect) and [`is`]. Made by

@@ -5,8 +5,35 @@ use std::ops;
 use serde::Serialize;
 
 use super::condition::Filter;
-use super::{Sealed, word};
 use crate::json::{Json, Part, array, json, object, operator, scalar};
+
+mod sealed {
+    /// Keeps the two traits to the types of this module.
+    pub trait Sealed {}
+    impl Sealed for crate::update::Condition {}
+    impl Sealed for super::Expr {}
+    #[diagnostic::do_not_recommend]
+    impl<T: serde::Serialize> Sealed for T {}
+}
+pub(super) use self::sealed::Sealed;
+
+/// What conditions, values and filters have in common.
+macro_rules! word {
+    ($word:ident, $subject:literal, $form:expr) => {
+        impl $word {
+            /// As the server reads it. Text has to be parsed first, since a string is a literal.
+            pub fn raw(json: impl Serialize) -> $word {
+                $word(crate::json::json(json).map($form))
+            }
+
+            /// As JSON, for SQL of your own. [`Error::InvalidDocument`](crate::Error) if it doesn't fit together.
+            pub fn to_json(&self) -> Result<Box<serde_json::value::RawValue>, crate::Error> {
+                self.clone().into_json().map_err(|problem| crate::json::invalid($subject, problem))
+            }
+        }
+    };
+}
+pub(super) use word;
 
 /// A value that the server computes from the row before the update: for
 /// [`ConditionalUpdate::set`](crate::ConditionalUpdate::set) and comparisons. Made by [`column()`], [`value`], [`now`],
