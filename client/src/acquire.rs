@@ -8,11 +8,9 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 pub(crate) use self::request::{Request, What};
-use crate::awaitable::awaitable;
-use crate::error::Error;
 use crate::key::{IntoKeys, Key};
 use crate::lock::{Held, Lock};
-use crate::session::Session;
+use crate::{awaitable::awaitable, error::Error, session::Session};
 
 /// A request for locks. Made by [`Session::acquire`]; `.await` it.
 #[derive(Debug, Clone)]

@@ -1,22 +1,16 @@
 //! Taking over the work of crashed services, piece by piece.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::error::Error;
-use crate::key::Name;
 use crate::lock::{Guard, Held, dereferences};
-use crate::loss::Loss;
-use crate::queue::Places;
 use crate::reaper::{self, GRACE, OnDrop, Unsettled};
 use crate::session::{Session, finish};
 use crate::sql::{self, ClaimedRow};
-use crate::state::Core;
+use crate::{error::Error, key::Name, loss::Loss, queue::Places, state::Core};
 
 /// How often to ask for work by default.
 const EVERY: Duration = Duration::from_secs(5);

@@ -5,10 +5,8 @@ mod held;
 use std::mem;
 
 pub use self::held::Held;
-use crate::error::Error;
-use crate::queue::Places;
 use crate::reaper::{self, OnDrop};
-use crate::session::Session;
+use crate::{error::Error, queue::Places, session::Session};
 
 /// What every guard has in it: what is held, and what becomes of it when the guard is dropped.
 pub(crate) struct Guard {

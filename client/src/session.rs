@@ -2,20 +2,14 @@
 
 mod registration;
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::repeated;
-use crate::error::Error;
-use crate::loss::Loss;
-use crate::sql;
-use crate::state::Core;
+use crate::{backoff::repeated, error::Error, loss::Loss, sql, state::Core};
 
 pub use self::registration::{Incarnations, Registration};
 

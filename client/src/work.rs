@@ -8,17 +8,11 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::acquire::{Request, What};
-use crate::awaitable::awaitable;
-use crate::backoff::pauses;
-use crate::error::Error;
-use crate::granted::WorkOutcome;
-use crate::key::Key;
 use crate::lock::{Guard, Held, Lock, dereferences};
 use crate::outcome::{UpdateOutcome, UpdatedRow};
-use crate::reaper::OnDrop;
 use crate::session::{Session, finish};
-use crate::sql;
 use crate::update::{self, Filter, IntoCondition, IntoExpr, change_methods};
+use crate::{awaitable::awaitable, backoff::pauses, error::Error, granted::WorkOutcome, key::Key, reaper::OnDrop, sql};
 
 /// Work under way: a lock, whose methods are those of [`Held`], and the row that was changed with it. Made by
 /// [`Session::start_work`]. [`finish`](Work::finish) it with the final state of the row, which frees the lock in the

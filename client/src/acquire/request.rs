@@ -1,26 +1,19 @@
 //! A request on its way: what is known of its outcome, and what has to be settled if that is never learnt.
 
-use std::sync::Arc;
-use std::time::Duration;
-use std::{mem, slice};
+use std::{mem, slice, sync::Arc, time::Duration};
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use crate::backoff::pauses;
-use crate::error::Error;
-use crate::granted::WorkOutcome;
-use crate::handle::Connection;
 use crate::key::{Key, Name};
 use crate::lock::{Guard, Held};
-use crate::outcome::UpdatedRow;
-use crate::queue::Places;
 use crate::reaper::{self, GRACE, OnDrop, Unsettled};
-use crate::session::Session;
 use crate::sql::{self, Documents};
-use crate::state::Core;
-use crate::telemetry;
+use crate::{
+    backoff::pauses, error::Error, granted::WorkOutcome, handle::Connection, outcome::UpdatedRow, queue::Places,
+    session::Session, state::Core, telemetry,
+};
 
 /// Used for a wait longer than the clock can count.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);

@@ -1,19 +1,13 @@
 //! What a guard holds, for the guard and for what outlives the guard's borrow.
 
-use std::fmt;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use tokio::sync::watch;
 use tokio_postgres::Transaction;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::error::Error;
-use crate::key::Name;
-use crate::loss::Loss;
-use crate::session::Session;
-use crate::sql;
-use crate::state::Core;
+use crate::{error::Error, key::Name, loss::Loss, session::Session, sql, state::Core};
 
 /// What a [`Lock`](crate::Lock), a [`Work`](crate::Work) or a [`Claimed`](crate::Claimed) holds: one lock, or several
 /// that were taken together. If one of several is lost, all are. Clones share it, and release nothing.

@@ -1,23 +1,17 @@
 //! Registering a service, which begins a session, once or again and again.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::Session;
-use crate::awaitable::awaitable;
-use crate::backoff::pauses;
-use crate::error::Error;
-use crate::handle::Volguard;
-use crate::janitor::Janitor;
 use crate::json::{Part, invalid, json};
-use crate::loss::Loss;
-use crate::sql;
 use crate::state::{self, Core, Heartbeat, Lease, Moment};
-use crate::telemetry;
+use crate::{
+    awaitable::awaitable, backoff::pauses, error::Error, handle::Volguard, janitor::Janitor, loss::Loss, sql, telemetry,
+};
 
 /// The cluster of services that name none, as the server calls it.
 const DEFAULT_CLUSTER: &str = "default";
@@ -161,8 +155,7 @@ impl Incarnations {
     /// registering frees its locks for others. A server that can't be reached is asked until it answers. No incarnation
     /// is returned twice; one whose registration was under way when the future was dropped is fenced by the next.
     /// *Errors:* [`Error::Superseded`] if another live process has registered under the same name since: the two would
-    /// fence each other in turn. Those of [`Volguard::register`](crate::Volguard::register) except passing ones, such
-    /// as a wrong password. Calling it again tries again.
+    /// fence each other in turn. Those of [`Volguard::register`](crate::Volguard::register), except passing ones: a wrong password or a missing database ends it. Calling it again tries again.
     pub async fn next(&mut self) -> Result<Option<Session>, Error> {
         let mut previous = None;
         if let Some(core) = &self.current {

@@ -1,7 +1,6 @@
 //! Conditions on one column, and filters of rows.
 
-use std::collections::BTreeMap;
-use std::ops;
+use std::{collections::BTreeMap, ops};
 
 use serde::Serialize;
 
