@@ -6,7 +6,6 @@ macro_rules! awaitable {
         impl $(<$life>)? IntoFuture for $builder $(<$life>)? {
             type Output = $output;
             type IntoFuture = std::pin::Pin<Box<dyn Future<Output = $output> + Send $(+ $life)?>>;
-
             fn into_future(self) -> Self::IntoFuture {
                 Box::pin(self.send())
             }

@@ -12,9 +12,6 @@ use crate::session::{Session, finish};
 use crate::sql::{self, ClaimedRow};
 use crate::{error::Error, key::Name, loss::Loss, queue::Places, state::Core};
 
-/// How often to ask for work by default.
-const EVERY: Duration = Duration::from_secs(5);
-
 /// The work that crashed services have left and no crash rule repairs, one piece after the other. Made by
 /// [`Session::claims`].
 ///
@@ -50,7 +47,7 @@ impl Session {
     /// [`Volguard::cleanup`](crate::Volguard::cleanup) for its host and binary name, and then [`Claims::try_next`]
     /// until there is none.
     pub fn claims(&self) -> Claims {
-        Claims { session: self.clone(), resource_type: None, every: EVERY, seen: HashSet::new() }
+        Claims { session: self.clone(), resource_type: None, every: Duration::from_secs(5), seen: HashSet::new() }
     }
 }
 

@@ -31,8 +31,7 @@ pub(crate) fn scalar(value: impl Serialize) -> Part {
     }
 }
 
-/// The columns of a row, unchanged: the server takes a value for a condition only if a column of its type can't hold
-/// it.
+/// The columns of a row, unchanged: a value is a condition only if a column of its type can't hold it.
 pub(crate) fn columns(row: impl Serialize) -> Vec<(String, Part)> {
     let columns = json(row).and_then(|row| {
         let columns: Result<BTreeMap<String, Json>, _> = serde_json::from_str(row.get());

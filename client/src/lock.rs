@@ -50,7 +50,6 @@ macro_rules! dereferences {
     ($guard:ident) => {
         impl std::ops::Deref for $guard {
             type Target = crate::lock::Held;
-
             fn deref(&self) -> &Self::Target {
                 &self.guard.held
             }

@@ -2,7 +2,7 @@
 
 mod registration;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
@@ -37,7 +37,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// When the last clone and the last guard are dropped without [`stop`](Session::stop), heartbeats end: when its lease
 /// expires, the service counts as crashed.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Session {
     core: Arc<Core>,
     /// Dropped with the last handle, which ends the heartbeats and the janitor.
@@ -125,12 +125,6 @@ impl Session {
             timeout_at(deadline, deregistered).await.unwrap_or(Err(Error::NoReply))
         })
         .await
-    }
-}
-
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("service_id", &self.service_id()).field("loss", &self.loss()).finish()
     }
 }
 

@@ -196,8 +196,7 @@ impl ConditionalUpdate {
     /// the transaction: roll back.
     pub async fn within(self, transaction: &Transaction<'_>) -> Result<UpdateOutcome, Error> {
         let (documents, token) = (self.documents()?, self.token()?);
-        let outcome = sql::conditional_update(transaction, &self.table, &documents, token).await?;
-        Ok(self.conclude(outcome))
+        self.conclude(sql::conditional_update(transaction, &self.table, &documents, token).await)
     }
 
     /// The arguments of the SQL function, for SQL of your own, or [`Error::InvalidDocument`].
@@ -209,8 +208,7 @@ impl ConditionalUpdate {
         let (documents, token) = (self.documents()?, self.token()?);
         let connection = self.volguard.connection().await?;
         let update = sql::conditional_update(&connection, &self.table, &documents, token);
-        let outcome = connection.run("conditional_update", update).await?;
-        Ok(self.conclude(outcome))
+        self.conclude(connection.run("conditional_update", update).await)
     }
 
     /// The token that must be held. One only: the server takes one, and the other lock would not be checked.
@@ -222,8 +220,8 @@ impl ConditionalUpdate {
         }
     }
 
-    fn conclude(&self, outcome: UpdateOutcome) -> UpdateOutcome {
-        if let (UpdateOutcome::Fenced, [(_, Some(held))]) = (&outcome, &self.fences[..]) {
+    fn conclude(&self, outcome: Result<UpdateOutcome, Error>) -> Result<UpdateOutcome, Error> {
+        if let (Ok(UpdateOutcome::Fenced), [(_, Some(held))]) = (&outcome, &self.fences[..]) {
             held.note_gone();
         }
         outcome

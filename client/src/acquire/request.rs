@@ -35,19 +35,16 @@ pub(crate) enum What {
 type Answer<T = (Vec<i64>, UpdatedRow)> = Result<WorkOutcome<T>, Error>;
 
 impl Request {
-    fn keys(&self) -> &[Key] {
-        match &self.what {
-            What::Locks(keys) => keys,
-            What::Work(key, _) => slice::from_ref(key),
-        }
-    }
-
     fn is_work(&self) -> bool {
         matches!(self.what, What::Work(..))
     }
 
     fn names(&self) -> Vec<Arc<Name>> {
-        self.keys().iter().map(|key| Arc::clone(&key.name)).collect()
+        let keys = match &self.what {
+            What::Locks(keys) => keys,
+            What::Work(key, _) => slice::from_ref(key),
+        };
+        keys.iter().map(|key| Arc::clone(&key.name)).collect()
     }
 
     async fn send(&self, connection: &Connection, service_id: i64, wait: Duration) -> Answer {
@@ -169,22 +166,17 @@ impl Flight {
             answer = connection.run_within(limit, verb, call) => answer,
             loss = self.core.lease.lost() => return Err(loss.into()),
         };
-        // Without a reply it is still running.
+        // Without a reply it is still running. Otherwise the connection goes back to the pool, unless it has broken:
+        // then the backend may not notice that, and keep its place in the wait queue.
         if !matches!(answer, Err(Error::NoReply)) {
-            self.end_of_statement(matches!(&answer, Err(error) if error.leaves_doubt()));
+            let broken = matches!(&answer, Err(error) if error.leaves_doubt());
+            if let Some((connection, over)) = self.running.take().filter(|_| broken) {
+                self.doubt = self.doubt.max(Some(over));
+                let (server, wire) = (Arc::clone(self.core.volguard.server()), connection.take());
+                self.core.tasks.spawn(async move { server.give_up(wire, GRACE).await });
+            }
         }
         answer
-    }
-
-    /// The connection goes back to the pool, unless it has broken: then the backend may not notice that, and keep its
-    /// place in the wait queue.
-    fn end_of_statement(&mut self, broken: bool) {
-        let Some((connection, over)) = self.running.take() else { return };
-        if broken {
-            self.doubt = self.doubt.max(Some(over));
-            let (server, wire) = (Arc::clone(self.core.volguard.server()), connection.take());
-            self.core.tasks.spawn(async move { server.give_up(wire, GRACE).await });
-        }
     }
 
     fn settle(&mut self, places: Option<Places>, until: Instant) {

@@ -13,9 +13,6 @@ use crate::{
     awaitable::awaitable, backoff::pauses, error::Error, handle::Volguard, janitor::Janitor, loss::Loss, sql, telemetry,
 };
 
-/// The cluster of services that name none, as the server calls it.
-const DEFAULT_CLUSTER: &str = "default";
-
 /// A service about to be registered. Made by [`Volguard::register`]; `.await` it.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
@@ -102,12 +99,10 @@ impl Registration {
         }
         let call = sql::register_service(&*wire, &host, &binary_name, cluster.as_deref(), lease, details.as_deref());
         let service_id = telemetry::observed("register_service", call).await?;
-
         // The first heartbeat returns the lease that the server has chosen.
         let sent_at = Moment::now();
         let lease = telemetry::observed("heartbeat", sql::heartbeat(&*wire, service_id)).await?;
         tracing::info!(service_id, host, binary_name, ?lease, "registered");
-
         let lease = Arc::new(Lease::new(sent_at, lease));
         lease.check()?;
         state::keep(&lease);
@@ -115,7 +110,8 @@ impl Registration {
         let ((alive, gone), (with_janitor, without)) = (oneshot::channel(), oneshot::channel());
         tokio::spawn(Heartbeat::new(Arc::clone(&core), wire, sent_at).run(gone));
         if let Some(janitor) = janitor {
-            let cluster = cluster.unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
+            // The cluster of services that name none, as the server calls it.
+            let cluster = cluster.unwrap_or_else(|| "default".to_owned());
             tokio::spawn(janitor.run(Arc::clone(&core), cluster, without));
         }
         Ok(Session { core, _alive: Arc::new([alive, with_janitor]) })
@@ -155,7 +151,8 @@ impl Incarnations {
     /// registering frees its locks for others. A server that can't be reached is asked until it answers. No incarnation
     /// is returned twice; one whose registration was under way when the future was dropped is fenced by the next.
     /// *Errors:* [`Error::Superseded`] if another live process has registered under the same name since: the two would
-    /// fence each other in turn. Those of [`Volguard::register`](crate::Volguard::register), except passing ones: a wrong password or a missing database ends it. Calling it again tries again.
+    /// fence each other in turn. Those of [`Volguard::register`](crate::Volguard::register), except passing ones: a
+    /// wrong password or a missing database ends it. Calling it again tries again.
     pub async fn next(&mut self) -> Result<Option<Session>, Error> {
         let mut previous = None;
         if let Some(core) = &self.current {

@@ -54,12 +54,12 @@ impl Condition {
     /// After [`not`]: whether a column that is `NULL` matches. Default: it does, unless `NULL` is among the excluded
     /// values. In SQL the result is unknown: `not("attached").nulls_match(false)` is `attach_status <> 'attached'`.
     pub fn nulls_match(self, matches: bool) -> Condition {
-        Condition(self.0.and_then(|form| match form {
-            Form::Negated(mut members) => {
-                members.insert("null", json(matches)?);
-                Ok(Form::Negated(members))
-            }
-            _ => Err("is given `nulls_match`, which only `not` has".to_owned()),
+        Condition(self.0.and_then(|form| {
+            let Form::Negated(mut members) = form else {
+                return Err("is given `nulls_match`, which only `not` has".to_owned());
+            };
+            members.insert("null", json(matches)?);
+            Ok(Form::Negated(members))
         }))
     }
 
