@@ -61,8 +61,7 @@ impl Session {
         Acquire { session: self.clone(), keys: keys.into_keys(), wait: Duration::ZERO, request_id: None }
     }
 
-    /// Takes a lock, or several, [runs](Held::run) `work` under it, and releases it: `None` if it was not free within
-    /// `wait`.
+    /// Takes a lock, or several, [runs](Held::run) `work` under it, and releases it. `None` if it was not free.
     /// *Errors:* Those of [`acquire`](Self::acquire), and [`Error::SessionLost`] if the lock is lost before `work` is
     /// done: `work` is dropped then, as it is with the future. A release that fails is repeated in the background.
     pub async fn with_lock<F: Future>(

@@ -12,8 +12,7 @@ use crate::session::{Session, finish};
 use crate::sql::{self, ClaimedRow};
 use crate::{error::Error, key::Name, loss::Loss, queue::Places, state::Core};
 
-/// The work that crashed services have left and no crash rule repairs, one piece after the other. Made by
-/// [`Session::claims`].
+/// The work that crashed services have left and no crash rule repairs. Made by [`Session::claims`].
 ///
 /// ```no_run
 /// # async fn repair(work: &volguard::Claimed) -> std::io::Result<()> { Ok(()) }
@@ -57,8 +56,7 @@ impl Claims {
         Self { resource_type: Some(resource_type.to_owned()), ..self }
     }
 
-    /// How long to wait before asking again when there was no work, and before work that was given back is handed out
-    /// once more. Default: five seconds.
+    /// The pause when there was no work, and before work that was given back is handed out again. Default: 5 seconds.
     pub fn every(self, pause: Duration) -> Self {
         Self { every: pause, ..self }
     }
@@ -66,7 +64,7 @@ impl Claims {
     /// Claims the next piece of work that no other call is taking or repairing, or waits for one. `None` after the
     /// session was [stopped](Session::stop). What was claimed when the future is dropped is given back.
     /// *Errors:* [`Error::SessionLost`], and [`Error::Database`] with 22023 for an empty resource type. Passing errors
-    /// are logged, and the claim is repeated.
+    /// are logged.
     pub async fn next(&mut self) -> Result<Option<Claimed>, Error> {
         loop {
             let claimed = match self.try_next().await {
@@ -94,8 +92,7 @@ impl Claims {
         }
     }
 
-    /// Claims a piece of work if there is one now. What was claimed when the future is dropped, or after an error, is
-    /// given back.
+    /// Claims a piece of work if there is one. What was claimed is given back after an error or a drop.
     /// *Errors:* Those of [`next`](Self::next), also passing ones, and [`Error::ServiceFenced`].
     pub async fn try_next(&mut self) -> Result<Option<Claimed>, Error> {
         let (core, id) = (self.session.core(), Uuid::new_v4());

@@ -10,8 +10,7 @@ use crate::error::Error;
 
 pub(crate) type Json = Box<RawValue>;
 
-/// A part of a document, or what is wrong with it. The error is returned when the document is sent, so that building
-/// needs no `?`.
+/// A part of a document, or what is wrong with it. It is returned on sending, so that building needs no `?`.
 pub(crate) type Part = Result<Json, String>;
 
 /// A value as JSON. NaN and infinities are refused: serde_json would write `null`.
@@ -20,8 +19,8 @@ pub(crate) fn json(value: impl Serialize) -> Part {
     written.map_err(|error| format!("is given a value that is no JSON: {error}"))
 }
 
-/// A literal as it stands in a document: a scalar, because an object would read as an operator, and an array as a list
-/// of choices. Data must never turn into either.
+/// A literal as it stands in a document: a scalar. Data must never turn into an operator (an object) or choices (an
+/// array).
 pub(crate) fn scalar(value: impl Serialize) -> Part {
     let json = json(value)?;
     match json.get().as_bytes() {

@@ -71,7 +71,7 @@ pub(crate) use dereferences;
 /// [`lost`](Held::lost) resolves, and [`is_lost`](Held::is_lost) turns true, before another service can get the lock.
 /// Where possible, let the database check: [`assert_held_in`](Held::assert_held_in) a transaction, or
 /// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by). Pass the [`token`](Held::token) to storage
-/// that can refuse smaller ones.
+/// that compares.
 ///
 /// A guard that is dropped is released in the background, until the server has answered or the session is lost. Only
 /// then the next task in the queue of this process gets its turn.
@@ -83,8 +83,7 @@ pub struct Lock {
 dereferences!(Lock);
 
 impl Lock {
-    /// Sets the status: what is being done under the lock, or under the first of several. `None` means that nothing
-    /// needs cleanup.
+    /// Sets the status: what is done under the lock, or the first of several. `None`: nothing needs cleanup.
     /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost.
     pub async fn set_status(&self, status: Option<&str>) -> Result<(), Error> {
         self.guard.held.set_status(status).await
@@ -103,8 +102,7 @@ impl Lock {
 }
 
 impl Session {
-    /// Releases many guards of this session in one commit, as [`Lock::release`] does. Returns how many of their locks
-    /// were still held.
+    /// Releases many guards of this session in one commit, as [`Lock::release`] does. Returns how many were still held.
     pub async fn release_all(&self, mut locks: Vec<Lock>) -> Result<u64, Error> {
         locks.iter().for_each(|lock| lock.over().cancel());
         let tokens: Vec<i64> = locks.iter().flat_map(|lock| lock.tokens()).collect();

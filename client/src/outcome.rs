@@ -9,8 +9,8 @@ use tokio_postgres::types::Json;
 
 use crate::error::Error;
 
-/// The outcome of a [`ConditionalUpdate`](crate::ConditionalUpdate). Only [`Updated`](UpdateOutcome::Updated) has
-/// changed anything.
+/// The outcome of a [`ConditionalUpdate`](crate::ConditionalUpdate). Only [`Updated`](UpdateOutcome::Updated) is a
+/// change.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "a refusal is an outcome, not an error"]
 #[non_exhaustive]
@@ -65,8 +65,8 @@ impl UpdatedRow {
         Ok(UpdatedRow(row.map(|row| row.0.into())))
     }
 
-    /// One column. A `Box<RawValue>` keeps every digit of a `numeric`, which an `f64` may not.
-    /// [`Error::Deserialize`] if there is no such column or it doesn't fit the type.
+    /// One column. A `Box<RawValue>` keeps every digit of a `numeric`, which an `f64` may not. [`Error::Deserialize`]
+    /// if there is no such column or it doesn't fit the type.
     pub fn get<T: DeserializeOwned>(&self, column: &str) -> Result<T, Error> {
         let columns: Option<BTreeMap<String, &RawValue>> = serde_json::from_str(self.as_json())?;
         match columns.as_ref().and_then(|columns| columns.get(column)) {

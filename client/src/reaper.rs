@@ -67,8 +67,7 @@ pub(crate) struct Unsettled {
     pub(crate) running: Option<(Wire, Instant)>,
 }
 
-/// Gives back in the background what a request has taken, however late it takes it. A later request with the same id
-/// goes first: it gets what this one has taken.
+/// Gives back in the background what a request takes, however late. A later request with the same id goes first.
 pub(crate) fn settle(core: &Arc<Core>, unsettled: Unsettled) {
     let this = Arc::clone(core);
     let task = async move {

@@ -19,8 +19,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// A registered service. Clones share it.
 ///
 /// A task sends heartbeats at a third of the lease, on a connection of its own. The session is **lost**, for good, when
-/// - 90 % of a lease have passed since the last successful heartbeat was *sent*: well before the lease can end on the
-///   server, which counts from the arrival, or
+/// - 90 % of a lease have passed since the last successful heartbeat was *sent*; the server counts from the arrival, or
 /// - the server says that the service is fenced, or
 /// - [`stop`](Session::stop) was called.
 ///
@@ -32,11 +31,11 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// any time may pass between a check and the next step. What must be safe from that needs a fence where the write takes
 /// effect: [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by),
 /// [`Held::assert_held_in`](crate::Held::assert_held_in), or storage that refuses [tokens](crate::Held::token) smaller
-/// than the largest that it has seen. A program that checks neither [`lost`](Session::lost) nor a fence has no
-/// protection at all.
+/// than the largest that it has seen. A program that checks neither [`lost`](Session::lost) nor a fence is not
+/// protected.
 ///
-/// When the last clone and the last guard are dropped without [`stop`](Session::stop), heartbeats end: when its lease
-/// expires, the service counts as crashed.
+/// When the last clone and the last guard are dropped without [`stop`](Session::stop), heartbeats end, and the service
+/// counts as crashed after its lease.
 #[derive(Debug, Clone)]
 pub struct Session {
     core: Arc<Core>,
@@ -74,8 +73,7 @@ impl Session {
         self.core.lease.check().err()
     }
 
-    /// For tasks, threads and libraries that take such a token: cancelled when the session is lost, by a thread that
-    /// doesn't depend on the runtime.
+    /// Cancelled when the session is lost, by a thread of its own: for tasks, threads and libraries.
     pub fn cancellation_token(&self) -> CancellationToken {
         self.core.lease.over().child_token()
     }
@@ -98,7 +96,7 @@ impl Session {
     /// Continues in the background when the future is dropped.
     /// *Errors:* Those of the connection if the server could not be reached before the lease would have expired: it
     /// then treats the service like a crashed one. [`Error::SessionLost`] also if work under its guards blocks its
-    /// thread and so doesn't end in that time.
+    /// thread beyond that.
     pub async fn stop(self) -> Result<u64, Error> {
         finish(async move {
             let core = self.core();

@@ -63,8 +63,8 @@ macro_rules! change_methods {
         }
 
         /// Requires that the columns of `row` are still what they were when it was read: optimistic concurrency. `row`
-        /// is the result of `to_jsonb(volumes)`, or anything that serializes to an object of columns; columns that it
-        /// lacks may have changed.
+        /// is the result of `to_jsonb(volumes)`, or anything that serializes to an object; columns that it lacks may
+        /// have changed.
         ///
         /// `NULL` is equal to `NULL`, and in a column of JSON also to JSON's `null`. A
         /// [`RawValue`](serde_json::value::RawValue), read as `tokio_postgres::types::Json<Box<RawValue>>`, keeps every
@@ -142,8 +142,8 @@ impl Volguard {
 /// - [`Error::MalformedDocument`]; [`Error::Database`] with 42P01 for no such table, 42703 no such column, 21000 a key
 ///   that matches several rows, 42501 without the privilege, or for a value that the column's type doesn't take;
 /// - [`Error::NoReply`], or [`Error::Database`] of a broken connection: as when the future is dropped, the change may
-///   have been made or not. Read the row, or repeat the update: if its own conditions exclude a second change, it is
-///   `Unmet` then.
+///   have been made or not. Read the row, or repeat the update: if its conditions exclude a second change, it is
+///   `Unmet`.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct ConditionalUpdate {
@@ -172,8 +172,8 @@ impl ConditionalUpdate {
         self
     }
 
-    /// Sets a column to the value of an SQL expression over `target`, the row before the update. The text is sent as
-    /// that of [`filter_sql`](Self::filter_sql) is.
+    /// Sets a column to the value of an SQL expression over `target`, the row before the update. See
+    /// [`filter_sql`](Self::filter_sql).
     pub fn set_sql(mut self, column: &str, sql: &'static str) -> Self {
         self.change.changes_sql.push((column.to_owned(), json(sql)));
         self
@@ -192,8 +192,7 @@ impl ConditionalUpdate {
     }
 
     /// Executes the update inside a transaction of the caller, without a time limit. A deadpool transaction works too.
-    /// An error of the server aborts the transaction. When the future is dropped, the change may or may not be part of
-    /// the transaction: roll back.
+    /// An error of the server aborts the transaction. When the future is dropped, roll back.
     pub async fn within(self, transaction: &Transaction<'_>) -> Result<UpdateOutcome, Error> {
         let (documents, token) = (self.documents()?, self.token()?);
         self.conclude(sql::conditional_update(transaction, &self.table, &documents, token).await)

@@ -15,8 +15,8 @@ use crate::update::{self, Filter, IntoCondition, IntoExpr, change_methods};
 use crate::{awaitable::awaitable, backoff::pauses, error::Error, granted::WorkOutcome, key::Key, reaper::OnDrop, sql};
 
 /// Work under way: a lock, whose methods are those of [`Held`], and the row that was changed with it. Made by
-/// [`Session::start_work`]. [`finish`](Work::finish) it with the final state of the row, which frees the lock in the
-/// same commit.
+/// [`Session::start_work`]. [`finish`](Work::finish) it with the row's final state, which frees the lock in the same
+/// commit.
 ///
 /// A guard that is dropped before that logs a warning and leaves row and lock as they are, because only the program
 /// knows the final state of the row. When the session ends, in whatever way, the work counts as crashed, and cleanup
@@ -45,8 +45,7 @@ impl Work {
         self.guard.held.set_status(Some(status)).await
     }
 
-    /// Prepares to write the final state and free the lock, both or neither. If it is refused, the work continues and
-    /// can be finished in another way.
+    /// Prepares to write the final state and free the lock, both or neither. If it is refused, the work continues.
     pub fn finish(&mut self) -> FinishWork<'_> {
         FinishWork { work: self, change: update::Request::default() }
     }
@@ -92,8 +91,8 @@ impl Session {
     /// [`acquire`](Session::acquire). After an error that leaves the outcome unknown, or when the future is dropped,
     /// work that was started all the same is left as a dropped [`Work`] is.
     /// *Errors:* When it is awaited, those of [`acquire`](Session::acquire) and
-    /// [`ConditionalUpdate`](crate::ConditionalUpdate); [`Error::Database`] with 42704 for a type that isn't tracked,
-    /// with 22023 if the new row has no status.
+    /// [`ConditionalUpdate`](crate::ConditionalUpdate); [`Error::Database`] with 42704 if the type isn't tracked, 22023
+    /// if the new row has no status.
     pub fn start_work(&self, resource_type: &str, resource_id: &str) -> StartWork {
         let (key, change) = (Key::new(resource_type, resource_id), update::Request::default());
         StartWork { session: self.clone(), key, change, wait: Duration::ZERO, request_id: None }
@@ -137,12 +136,10 @@ awaitable!(StartWork -> Result<WorkOutcome<Work>, Error>);
 /// repeated, until the server has answered or the session is lost, also when the future is dropped.
 ///
 /// [`UpdateOutcome::Updated`]: the work is finished. [`UpdateOutcome::Fenced`]: the lock is not held any more, and
-/// nothing was written. [`UpdateOutcome::NotFound`]: the row is gone and the lock still held; release it by
-/// [`Work::into_lock`].
+/// nothing was written. [`UpdateOutcome::NotFound`]: the row is gone, the lock held: see [`Work::into_lock`].
 /// *Errors:* [`Error::InvalidDocument`]; [`Error::MalformedDocument`], [`Error::Database`] if the server refuses the
 /// values: the work continues. The error of the connection, if it broke and the lock is not held any more when the
-/// request is repeated: either the first request finished the work, or the lock had been taken away before. Read the
-/// row.
+/// request is repeated: the first request finished the work, or the lock had been taken away. Read the row.
 #[derive(Debug)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct FinishWork<'w> {

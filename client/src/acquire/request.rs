@@ -30,8 +30,8 @@ pub(crate) enum What {
     Work(Key, Documents),
 }
 
-/// What comes of a request: the tokens in the order of the keys, and the row of the work. Locks alone are granted or
-/// not free.
+/// What comes of a request: tokens in the order of the keys, and the row of the work. Locks alone are granted or
+/// `Locked`.
 type Answer<T = (Vec<i64>, UpdatedRow)> = Result<WorkOutcome<T>, Error>;
 
 impl Request {
@@ -95,8 +95,7 @@ impl Request {
     }
 }
 
-/// A request at the head of its queues in this process. If it is dropped while its outcome is unknown, the session
-/// settles that in the background.
+/// A request at the head of its queues in this process. Dropped while its outcome is unknown, it is settled later.
 struct Flight {
     core: Arc<Core>,
     request: Request,

@@ -95,9 +95,9 @@ impl Held {
         self.state.session.loss().or_else(|| self.state.gone.borrow().then_some(Loss::TokenNotHeld))
     }
 
-    /// For tasks, threads and libraries that take such a token: cancelled when the lock is lost, by a thread that
-    /// doesn't depend on the runtime, and before the lock is released or dropped. A release doesn't wait for those that
-    /// have this token: end them before you release the lock, stop the session or register again.
+    /// Cancelled when the lock is lost, by a thread of its own, and before the lock is released or dropped: for tasks,
+    /// threads and libraries. A release doesn't wait for those: end them before you release the lock, stop the session
+    /// or register again.
     pub fn cancellation_token(&self) -> CancellationToken {
         self.over().child_token()
     }
@@ -107,18 +107,16 @@ impl Held {
     ///
     /// The clock is checked before each step of `work` (what it does between two awaits): no step begins after the lock
     /// is lost, even if the runtime's timers are late. A result is returned only if the lock was not lost by then.
-    /// Neither [`Session::stop`] nor a new incarnation ([`Incarnations`](crate::Incarnations)) frees the lock before
-    /// `work` has been dropped.
+    /// Neither [`Session::stop`] nor [`Incarnations`](crate::Incarnations) free the lock before `work` is dropped.
     ///
     /// Only `work` itself is ended, not the tasks and threads that it has started, nor the requests that it has sent.
-    /// Give those the [`cancellation_token`](Self::cancellation_token) or the fencing [`token`](Self::token). A step
-    /// that blocks runs to its end.
+    /// Give those the [`cancellation_token`](Self::cancellation_token) or the [`token`](Self::token). A step that
+    /// blocks runs on.
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
         self.core().guarded.run(|| self.loss(), self.lost(), work).await
     }
 
-    /// Asks the server whether the token is held at this moment, or all of them. The next moment it may not be: see
-    /// [`assert_held_in`](Self::assert_held_in).
+    /// Asks the server whether the token is held, or all of them. The next moment it may not be any more.
     /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost.
     pub async fn assert_held(&self) -> Result<(), Error> {
         for token in self.tokens() {
@@ -133,8 +131,7 @@ impl Held {
 
     /// Fences a transaction: it fails unless the token is held, or all of them. They then stay held until the
     /// transaction ends, because neither release nor cleanup gets past it.
-    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost, and [`Error::Database`]: the transaction is
-    /// aborted.
+    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost. Any error aborts the transaction.
     pub async fn assert_held_in(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
         for token in self.tokens() {
             self.check()?;

@@ -30,8 +30,7 @@ impl Volguard {
     /// Prepares to register one incarnation of a process, which `host` and `binary_name` identify.
     ///
     /// Registering the same host and binary name in the same cluster again fences the earlier incarnation at once. A
-    /// dropped future may leave a service that never sends heartbeats; it ends with the next registration or with its
-    /// lease.
+    /// dropped future may leave a service without heartbeats, which ends with its lease.
     /// *Errors:* When it is awaited: [`Error::Database`] with 22023 for an empty name or a lease out of range, with
     /// 42501 without the privilege; [`Error::InvalidDocument`] for details that are no JSON; [`Error::SessionLost`] if
     /// the server answered so late that the lease may have expired.
@@ -50,14 +49,12 @@ impl Volguard {
 
 impl Registration {
     /// The cluster of the service, a label: claims and the janitor stay within a cluster, and
-    /// [`Cleanup`](crate::Cleanup) can select by it. Services of all clusters contend for the same locks. Default:
-    /// `default`.
+    /// [`Cleanup`](crate::Cleanup) can select by it; locks are common to all. Default: `default`.
     pub fn cluster(self, cluster: &str) -> Self {
         Self { cluster: Some(cluster.to_owned()), ..self }
     }
 
-    /// How long the server waits for a heartbeat before the service counts as dead. Default: the setting
-    /// `volguard.service_down_time`.
+    /// How long the server waits for a heartbeat. Default: the setting `volguard.service_down_time`.
     pub fn lease(self, lease: Duration) -> Self {
         Self { lease: Some(lease), ..self }
     }
@@ -68,8 +65,8 @@ impl Registration {
     }
 
     /// The janitor, which cleans up after other dead services of the cluster. Default: one that runs about every 10
-    /// seconds. With `None`, this is left to other sessions, to the extension's background worker, and to acquires that
-    /// wait for a lock of a dead service.
+    /// seconds. With `None`, this is left to other sessions, to the extension's background worker, and to waiting
+    /// acquires.
     pub fn janitor(self, janitor: impl Into<Option<Janitor>>) -> Self {
         Self { janitor: janitor.into(), ..self }
     }

@@ -94,8 +94,8 @@ pub fn one_of<T: IntoExpr>(choices: impl IntoIterator<Item = T>) -> Condition {
 }
 
 /// Holds if the column is none of these: a literal, or [`one_of`] several. A column that is `NULL` matches, unless
-/// `NULL` is among them, or [`nulls_match`](Condition::nulls_match) says no. A comparison has an opposite instead, such
-/// as [`ne`]; a filter is negated by `!`.
+/// `NULL` is among them, or [`nulls_match`](Condition::nulls_match) says no. Comparisons have opposites instead; a
+/// filter is negated by `!`.
 pub fn not(excluded: impl IntoCondition) -> Condition {
     Condition(excluded.into_condition().0.and_then(|form| match form {
         Form::Plain(excluded) => Ok(Form::Negated(BTreeMap::from([("not", excluded)]))),
@@ -136,7 +136,7 @@ impl Filter {
     }
 }
 
-/// The column meets a condition: a literal, [`one_of`] several, [`not`] them, or a comparison, such as `is("used",
+/// The column meets a condition: a literal, [`one_of`] several, [`not`] them, or a comparison: `is("used",
 /// lt(column("quota")))`.
 pub fn is(column: &str, condition: impl IntoCondition) -> Filter {
     let condition = condition.into_condition().into_json();
