@@ -34,8 +34,7 @@ impl Session {
     ///     println!("fencing tokens {:?}", both.tokens());
     ///     both.release().await?;
     /// }
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// The result is `None`, and holds nothing, if not all were free in time. While it waits for one of several it

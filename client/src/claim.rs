@@ -27,8 +27,7 @@ use crate::{error::Error, key::Name, loss::Loss, queue::Places, state::Core};
 ///         }
 ///     });
 /// }
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 #[derive(Debug)]
 #[must_use = "nothing happens before `next`"]
@@ -78,8 +77,7 @@ impl Claims {
             };
             // Work that was given back comes last, so this is the whole rest.
             if claimed.as_ref().is_none_or(|work| self.seen.contains(work.name())) {
-                let pause = async { sleep(self.every).await };
-                match self.session.run(pause).await {
+                match self.session.run(sleep(self.every)).await {
                     Ok(()) => self.seen.clear(),
                     Err(Loss::Stopped) => return Ok(None),
                     Err(loss) => return Err(loss.into()),

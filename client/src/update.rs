@@ -131,8 +131,7 @@ impl Volguard {
 ///     .set("size", column("size") + 1)
 ///     .fenced_by(&lock)
 ///     .await?;
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 ///
 /// # Errors

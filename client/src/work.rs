@@ -83,8 +83,7 @@ impl Session {
     ///     // ... extend the volume, with `work.token()` as its fence ...
     ///     assert!(work.finish().set("status", "available").await?.is_updated());
     /// }
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
     /// A broken connection is replaced and the request repeated under the same id, as for

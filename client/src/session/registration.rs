@@ -35,15 +35,9 @@ impl Volguard {
     /// 42501 without the privilege; [`Error::InvalidDocument`] for details that are no JSON; [`Error::SessionLost`] if
     /// the server answered so late that the lease may have expired.
     pub fn register(&self, host: &str, binary_name: &str) -> Registration {
-        Registration {
-            volguard: self.clone(),
-            host: host.to_owned(),
-            binary_name: binary_name.to_owned(),
-            cluster: None,
-            lease: None,
-            details: None,
-            janitor: Some(Janitor::default()),
-        }
+        let (volguard, host, binary_name) = (self.clone(), host.to_owned(), binary_name.to_owned());
+        let janitor = Some(Janitor::default());
+        Registration { volguard, host, binary_name, cluster: None, lease: None, details: None, janitor }
     }
 }
 
@@ -104,14 +98,14 @@ impl Registration {
         lease.check()?;
         state::keep(&lease);
         let core = Arc::new(Core::new(volguard, service_id, lease));
-        let ((alive, gone), (with_janitor, without)) = (oneshot::channel(), oneshot::channel());
+        let ((alive, gone), (janitor_alive, janitor_gone)) = (oneshot::channel(), oneshot::channel());
         tokio::spawn(Heartbeat::new(Arc::clone(&core), wire, sent_at).run(gone));
         if let Some(janitor) = janitor {
             // The cluster of services that name none, as the server calls it.
             let cluster = cluster.unwrap_or_else(|| "default".to_owned());
-            tokio::spawn(janitor.run(Arc::clone(&core), cluster, without));
+            tokio::spawn(janitor.run(Arc::clone(&core), cluster, janitor_gone));
         }
-        Ok(Session { core, _alive: Arc::new([alive, with_janitor]) })
+        Ok(Session { core, _alive: Arc::new([alive, janitor_alive]) })
     }
 }
 
@@ -130,8 +124,7 @@ awaitable!(Registration -> Result<Session, Error>);
 ///         session.stop().await?;
 ///     }
 /// }
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 #[derive(Debug)]
 #[must_use = "nothing is registered before `next`"]
