@@ -2,15 +2,13 @@
 
 mod request;
 
-use std::time::Duration;
-
-use tracing::Instrument;
-use uuid::Uuid;
-
 pub(crate) use self::request::{Request, What};
 use crate::key::{IntoKeys, Key};
 use crate::lock::{Held, Lock};
 use crate::{awaitable::awaitable, error::Error, session::Session};
+use std::time::Duration;
+use tracing::Instrument;
+use uuid::Uuid;
 
 /// A request for locks. Made by [`Session::acquire`]; `.await` it.
 #[derive(Debug, Clone)]

@@ -1,16 +1,14 @@
 //! Taking over the work of crashed services, piece by piece.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
-
-use serde::de::DeserializeOwned;
-use tokio::time::{Instant, sleep};
-use uuid::Uuid;
-
 use crate::lock::{Guard, Held, dereferences};
 use crate::reaper::{self, GRACE, OnDrop, Unsettled};
 use crate::session::{Session, finish};
 use crate::sql::{self, ClaimedRow};
 use crate::{error::Error, key::Name, loss::Loss, queue::Places, state::Core};
+use serde::de::DeserializeOwned;
+use std::{collections::HashSet, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 /// The work that crashed services have left and no crash rule repairs. Made by [`Session::claims`].
 ///

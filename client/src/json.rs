@@ -1,12 +1,10 @@
 //! JSON as text. A number keeps every digit that it was written with.
 
-use std::collections::BTreeMap;
-
+use crate::error::Error;
 use serde::Serialize;
 use serde::ser::{self, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
-
-use crate::error::Error;
+use std::collections::BTreeMap;
 
 pub(crate) type Json = Box<RawValue>;
 

@@ -2,11 +2,10 @@
 
 mod held;
 
-use std::mem;
-
 pub use self::held::Held;
 use crate::reaper::{self, OnDrop};
 use crate::{error::Error, queue::Places, session::Session};
+use std::mem;
 
 /// What every guard has in it: what is held, and what becomes of it when the guard is dropped.
 pub(crate) struct Guard {

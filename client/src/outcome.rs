@@ -1,13 +1,11 @@
 //! The outcome of an update, and the row after it.
 
-use std::collections::BTreeMap;
-
+use crate::error::Error;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
-
-use crate::error::Error;
 
 /// The outcome of a [`ConditionalUpdate`](crate::ConditionalUpdate). Only [`Updated`](UpdateOutcome::Updated) is a
 /// change.

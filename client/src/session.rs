@@ -2,16 +2,13 @@
 
 mod registration;
 
+pub use self::registration::{Incarnations, Registration};
+use crate::{backoff::repeated, error::Error, loss::Loss, sql, state::Core};
 use std::{sync::Arc, time::Duration};
-
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-
-use crate::{backoff::repeated, error::Error, loss::Loss, sql, state::Core};
-
-pub use self::registration::{Incarnations, Registration};
 
 /// How long stopping waits for acquires and releases under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);

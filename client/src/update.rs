@@ -7,15 +7,14 @@
 mod condition;
 mod expr;
 
-use serde::Serialize;
-use tokio_postgres::Transaction;
-
 pub use self::condition::{Condition, IntoCondition, eq, ge, gt, le, lt, ne, not, one_of};
 pub use self::condition::{Filter, all, any, exists, is};
 pub use self::expr::{Expr, IntoExpr, add, column, concat, div, mul, now, outer, sub, value, when};
 use crate::json::{Part, document, invalid, json, scalar};
 use crate::sql::{self, Documents};
 use crate::{awaitable::awaitable, error::Error, handle::Volguard, lock::Held, outcome::UpdateOutcome};
+use serde::Serialize;
+use tokio_postgres::Transaction;
 
 /// What updates and work ask for.
 #[derive(Debug, Clone, Default)]

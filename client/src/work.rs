@@ -1,18 +1,16 @@
 //! Work: a lock and the status of its resource, which change together.
 
-use std::time::Duration;
-
-use serde::Serialize;
-use serde_json::value::RawValue;
-use tokio::time::sleep;
-use uuid::Uuid;
-
 use crate::acquire::{Request, What};
 use crate::lock::{Guard, Held, Lock, dereferences};
 use crate::outcome::{UpdateOutcome, UpdatedRow};
 use crate::session::{Session, finish};
 use crate::update::{self, Filter, IntoCondition, IntoExpr, change_methods};
 use crate::{awaitable::awaitable, backoff::pauses, error::Error, granted::WorkOutcome, key::Key, reaper::OnDrop, sql};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::time::Duration;
+use tokio::time::sleep;
+use uuid::Uuid;
 
 /// Work under way: a lock, whose methods are those of [`Held`], and the row that was changed with it. Made by
 /// [`Session::start_work`]. [`finish`](Work::finish) it with the row's final state, which frees the lock in the same

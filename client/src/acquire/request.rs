@@ -1,11 +1,5 @@
 //! A request on its way: what is known of its outcome, and what has to be settled if that is never learnt.
 
-use std::{mem, slice, sync::Arc, time::Duration};
-
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep_until};
-use uuid::Uuid;
-
 use crate::key::{Key, Name};
 use crate::lock::{Guard, Held};
 use crate::reaper::{self, GRACE, OnDrop, Unsettled};
@@ -14,6 +8,10 @@ use crate::{
     backoff::pauses, error::Error, granted::WorkOutcome, handle::Connection, outcome::UpdatedRow, queue::Places,
     session::Session, state::Core, telemetry,
 };
+use std::{mem, slice, sync::Arc, time::Duration};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
 
 /// Used for a wait longer than the clock can count.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);

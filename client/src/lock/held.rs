@@ -1,13 +1,11 @@
 //! What a guard holds, for the guard and for what outlives the guard's borrow.
 
+use crate::{error::Error, key::Name, loss::Loss, session::Session, sql, state::Core};
 use std::{fmt, sync::Arc};
-
 use tokio::sync::watch;
 use tokio_postgres::Transaction;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-use crate::{error::Error, key::Name, loss::Loss, session::Session, sql, state::Core};
 
 /// What a [`Lock`](crate::Lock), a [`Work`](crate::Work) or a [`Claimed`](crate::Claimed) holds: one lock, or several
 /// that were taken together. If one of several is lost, all are. Clones share it, and release nothing.

@@ -1,17 +1,15 @@
 //! Registering a service, which begins a session, once or again and again.
 
-use std::{sync::Arc, time::Duration};
-
-use serde::Serialize;
-use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
-
 use super::Session;
 use crate::json::{Part, invalid, json};
 use crate::state::{self, Core, Heartbeat, Lease, Moment};
 use crate::{
     awaitable::awaitable, backoff::pauses, error::Error, handle::Volguard, janitor::Janitor, loss::Loss, sql, telemetry,
 };
+use serde::Serialize;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
 /// A service about to be registered. Made by [`Volguard::register`]; `.await` it.
 #[derive(Debug, Clone)]

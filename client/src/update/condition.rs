@@ -1,11 +1,9 @@
 //! Conditions on one column, and filters of rows.
 
-use std::{collections::BTreeMap, ops};
-
-use serde::Serialize;
-
 use super::expr::{IntoExpr, Sealed, word};
 use crate::json::{Json, Part, array, json, object, operator};
+use serde::Serialize;
+use std::{collections::BTreeMap, ops};
 
 /// A condition on a column: for [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect) and [`is`]. Made by
 /// [`one_of`], [`not`], [`lt`], [`le`], [`gt`], [`ge`], [`eq`] and [`ne`].

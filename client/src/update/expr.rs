@@ -1,11 +1,9 @@
 //! Values that a column is set to, or compared with.
 
-use std::ops;
-
-use serde::Serialize;
-
 use super::condition::Filter;
 use crate::json::{Json, Part, array, json, object, operator, scalar};
+use serde::Serialize;
+use std::ops;
 
 mod sealed {
     /// Keeps the two traits to the types of this module.
