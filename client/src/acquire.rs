@@ -45,8 +45,8 @@ impl Session {
     /// - [`Error::SessionLost`], also when the session is lost while waiting; [`Error::ServiceFenced`],
     ///   [`Error::LeaseExpired`]: the server refuses this service;
     /// - [`Error::Database`] with 22023 for an empty or over-long name, or a request id that has got a part of these
-    ///   locks before; with 42501 for a role that did not register the service; or if the connection broke and could
-    ///   not be replaced in time;
+    ///   locks before; with 42501 for a role that did not register the service; or if a broken connection could not be
+    ///   replaced;
     /// - [`Error::MalformedDocument`] for no key, a key named twice, two statuses for one resource, or more locks than
     ///   the server's lock table allows; [`Error::InvalidDocument`] for details that are no JSON;
     /// - [`Error::NoReply`] if there was no answer long after the wait was over.
@@ -78,14 +78,14 @@ impl Session {
 
 impl Acquire {
     /// How long to wait for the locks, including the time in the queue inside this process, but neither the time to get
-    /// a connection of the pool nor that of a slow server. Default: not at all. A request that waits in the database
-    /// occupies one connection of the pool.
+    /// a connection of the pool nor that of a slow server. Default: not at all. A waiting request occupies one
+    /// connection.
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }
 
-    /// Identifies this request. Default: a random id. A second request with the id of one whose answer was lost returns
-    /// the locks that the first one got, if it got them.
+    /// Identifies this request. Default: a random id. A second request with the id of one whose answer was lost gets
+    /// what the first one got.
     pub fn request_id(self, id: Uuid) -> Self {
         Self { request_id: Some(id), ..self }
     }

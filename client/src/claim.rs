@@ -40,8 +40,8 @@ pub struct Claims {
 impl Session {
     /// The work of crashed services of this cluster: that of this service's earlier incarnations first. No other
     /// service takes theirs before their lease is over. So a program that starts registers, calls
-    /// [`Volguard::cleanup`](crate::Volguard::cleanup) for its host and binary name, and then [`Claims::try_next`]
-    /// until there is none.
+    /// [`Volguard::cleanup`](crate::Volguard::cleanup) for its host and binary name, then [`Claims::try_next`] until
+    /// there is none.
     pub fn claims(&self) -> Claims {
         Claims { session: self.clone(), resource_type: None, every: Duration::from_secs(5), seen: HashSet::new() }
     }
@@ -60,8 +60,7 @@ impl Claims {
 
     /// Claims the next piece of work that no other call is taking or repairing, or waits for one. `None` after the
     /// session was [stopped](Session::stop). What was claimed when the future is dropped is given back.
-    /// *Errors:* [`Error::SessionLost`], and [`Error::Database`] with 22023 for an empty resource type. Passing errors
-    /// are logged.
+    /// *Errors:* [`Error::SessionLost`]; [`Error::Database`] with 22023 for an empty type. Passing ones are logged.
     pub async fn next(&mut self) -> Result<Option<Claimed>, Error> {
         loop {
             let claimed = match self.try_next().await {
@@ -100,8 +99,7 @@ impl Claims {
         if !matches!(&answer, Err(error) if error.leaves_doubt()) {
             doubt.request_id = None;
         }
-        let row = answer?.into_iter().next();
-        let claimed = row.map(|row| Claimed::new(self.session.clone(), id, row));
+        let claimed = answer?.into_iter().next().map(|row| Claimed::new(self.session.clone(), id, row));
         core.lease.check()?;
         Ok(claimed)
     }
@@ -158,8 +156,7 @@ impl Claimed {
         self.row.details()
     }
 
-    /// Sets the status: how far the cleanup is, for the service that may have to continue it. Crash rules go by this
-    /// status, and expect the resource's own status to be the same.
+    /// Sets the status: how far the cleanup is. Crash rules go by it, and expect the row's status to be the same.
     /// *Errors:* Those of [`Lock::set_status`](crate::Lock::set_status).
     pub async fn set_status(&self, status: &str) -> Result<(), Error> {
         self.guard.held.set_status(Some(status)).await

@@ -17,8 +17,7 @@ pub(crate) fn json(value: impl Serialize) -> Part {
     written.map_err(|error| format!("is given a value that is no JSON: {error}"))
 }
 
-/// A literal as it stands in a document: a scalar. Data must never turn into an operator (an object) or choices (an
-/// array).
+/// A literal as it stands in a document: a scalar. Data must never turn into an operator or choices.
 pub(crate) fn scalar(value: impl Serialize) -> Part {
     let json = json(value)?;
     match json.get().as_bytes() {
@@ -76,6 +75,7 @@ pub(crate) fn invalid(subject: &str, problem: String) -> Error {
 struct Finite;
 
 type Walked<T = ()> = serde_json::Result<T>;
+type Name = &'static str;
 
 /// The methods of [`Finite`]. Arguments in parentheses are of no interest.
 macro_rules! walk {
@@ -110,22 +110,18 @@ walk! {
         serialize_bool(bool) serialize_char(char) serialize_str(&str) serialize_bytes(&[u8])
         serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64) serialize_i128(i128)
         serialize_u8(u8) serialize_u16(u16) serialize_u32(u32) serialize_u64(u64) serialize_u128(u128)
-        serialize_none() serialize_unit() serialize_unit_struct(&'static str)
-        serialize_unit_variant(&'static str, u32, &'static str)
+        serialize_none() serialize_unit() serialize_unit_struct(Name) serialize_unit_variant(Name, u32, Name)
     }
     wrappers {
-        serialize_some() serialize_newtype_struct(&'static str)
-        serialize_newtype_variant(&'static str, u32, &'static str)
+        serialize_some() serialize_newtype_struct(Name) serialize_newtype_variant(Name, u32, Name)
     }
     compounds {
         SerializeSeq serialize_seq(Option<usize>) { serialize_element() }
         SerializeTuple serialize_tuple(usize) { serialize_element() }
-        SerializeTupleStruct serialize_tuple_struct(&'static str, usize) { serialize_field() }
-        SerializeTupleVariant serialize_tuple_variant(&'static str, u32, &'static str, usize) { serialize_field() }
+        SerializeTupleStruct serialize_tuple_struct(Name, usize) { serialize_field() }
+        SerializeTupleVariant serialize_tuple_variant(Name, u32, Name, usize) { serialize_field() }
         SerializeMap serialize_map(Option<usize>) { serialize_key() serialize_value() }
-        SerializeStruct serialize_struct(&'static str, usize) { serialize_field(&'static str) }
-        SerializeStructVariant serialize_struct_variant(&'static str, u32, &'static str, usize) {
-            serialize_field(&'static str)
-        }
+        SerializeStruct serialize_struct(Name, usize) { serialize_field(Name) }
+        SerializeStructVariant serialize_struct_variant(Name, u32, Name, usize) { serialize_field(Name) }
     }
 }

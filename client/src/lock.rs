@@ -32,11 +32,8 @@ impl Drop for Guard {
                 reaper::give_back(held.core(), held.tokens(), how, mem::take(&mut self.places));
             }
             OnDrop::Leave => tracing::warn!(
-                service_id = held.core().service_id,
-                token = held.token(),
-                request_id = %held.request_id(),
-                resource_type = held.resource_type(),
-                resource_id = held.resource_id(),
+                service_id = held.core().service_id, token = held.token(), request_id = %held.request_id(),
+                resource_type = held.resource_type(), resource_id = held.resource_id(),
                 "unfinished work was dropped: it stays locked until the session ends, and is left to cleanup then"
             ),
             OnDrop::Nothing => {}
@@ -70,7 +67,7 @@ pub(crate) use dereferences;
 /// [`lost`](Held::lost) resolves, and [`is_lost`](Held::is_lost) turns true, before another service can get the lock.
 /// Where possible, let the database check: [`assert_held_in`](Held::assert_held_in) a transaction, or
 /// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by). Pass the [`token`](Held::token) to storage
-/// that compares.
+/// that can refuse smaller ones.
 ///
 /// A guard that is dropped is released in the background, until the server has answered or the session is lost. Only
 /// then the next task in the queue of this process gets its turn.

@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
-/// The outcome of a [`ConditionalUpdate`](crate::ConditionalUpdate). Only [`Updated`](UpdateOutcome::Updated) is a
-/// change.
+/// The outcome of a [`ConditionalUpdate`](crate::ConditionalUpdate). Only [`Updated`](Self::Updated) is a change.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "a refusal is an outcome, not an error"]
 #[non_exhaustive]

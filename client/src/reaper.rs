@@ -59,7 +59,7 @@ pub(crate) struct Unsettled {
     pub(crate) names: Vec<Arc<Name>>,
     /// Its places in the queues of this process; `None` while its locks are held.
     pub(crate) places: Option<Places>,
-    /// From then on no statement of it can be under way on the server any more, but for the one that is `running`: the
+    /// From then on no statement of it can be under way on the server, but for the one that is `running`: the
     /// connection, and when that is over.
     pub(crate) until: Instant,
     pub(crate) running: Option<(Wire, Instant)>,

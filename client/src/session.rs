@@ -28,11 +28,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// any time may pass between a check and the next step. What must be safe from that needs a fence where the write takes
 /// effect: [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by),
 /// [`Held::assert_held_in`](crate::Held::assert_held_in), or storage that refuses [tokens](crate::Held::token) smaller
-/// than the largest that it has seen. A program that checks neither [`lost`](Session::lost) nor a fence is not
-/// protected.
+/// than the largest that it has seen. A program that checks neither [`lost`](Session::lost) nor a fence has no
+/// protection.
 ///
-/// When the last clone and the last guard are dropped without [`stop`](Session::stop), heartbeats end, and the service
-/// counts as crashed after its lease.
+/// Dropping the last clone and guard ends the heartbeats: the service counts as crashed after its lease.
 #[derive(Debug, Clone)]
 pub struct Session {
     core: Arc<Core>,
@@ -75,8 +74,7 @@ impl Session {
         self.core.lease.over().child_token()
     }
 
-    /// Runs `work` until it is done or the session is lost, as [`Held::run`](crate::Held::run) does for work that one
-    /// lock protects. Dropping the future drops `work`.
+    /// Runs `work` until it is done or the session is lost, as [`Held::run`](crate::Held::run) does with a lock.
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
         self.core.guarded.run(|| self.loss(), self.lost(), work).await
     }
@@ -89,8 +87,8 @@ impl Session {
 
     /// Ends the session: every clone and lock of it is lost, acquires under way are cancelled, and dropped locks are
     /// released. The service is deregistered once nothing [runs](Self::run) under its guards any more. Returns how many
-    /// locks with work in them (a status) are left to cleanup; the server drops plain locks that are still held.
-    /// Continues in the background when the future is dropped.
+    /// locks with work in them (a status) are left to cleanup; the server drops plain locks that are still held. Goes
+    /// on when the future is dropped.
     /// *Errors:* Those of the connection if the server could not be reached before the lease would have expired: it
     /// then treats the service like a crashed one. [`Error::SessionLost`] also if work under its guards blocks its
     /// thread beyond that.

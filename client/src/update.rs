@@ -62,8 +62,8 @@ macro_rules! change_methods {
         }
 
         /// Requires that the columns of `row` are still what they were when it was read: optimistic concurrency. `row`
-        /// is the result of `to_jsonb(volumes)`, or anything that serializes to an object; columns that it lacks may
-        /// have changed.
+        /// is the result of `to_jsonb(volumes)`, or anything that serializes to an object of columns; those that it
+        /// lacks may have changed.
         ///
         /// `NULL` is equal to `NULL`, and in a column of JSON also to JSON's `null`. A
         /// [`RawValue`](serde_json::value::RawValue), read as `tokio_postgres::types::Json<Box<RawValue>>`, keeps every
@@ -111,7 +111,7 @@ impl Volguard {
 }
 
 /// A change to one row, applied only if the row is as expected. Made by [`Volguard::update`]; `.await` it, or execute
-/// it [`within`](ConditionalUpdate::within) a transaction.
+/// it [`within`](Self::within) a transaction.
 ///
 /// The conditions are checked and the row changed in one statement under the row's lock, so of two such updates one
 /// succeeds at most. `NULL` is a value like any other: `not("attached")` matches a column that is `NULL`.
@@ -141,7 +141,7 @@ impl Volguard {
 ///   that matches several rows, 42501 without the privilege, or for a value that the column's type doesn't take;
 /// - [`Error::NoReply`], or [`Error::Database`] of a broken connection: as when the future is dropped, the change may
 ///   have been made or not. Read the row, or repeat the update: if its conditions exclude a second change, it is
-///   `Unmet`.
+///   `Unmet` then.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct ConditionalUpdate {
@@ -170,8 +170,7 @@ impl ConditionalUpdate {
         self
     }
 
-    /// Sets a column to the value of an SQL expression over `target`, the row before the update. See
-    /// [`filter_sql`](Self::filter_sql).
+    /// Sets a column to the value of an SQL expression, with the text as in [`filter_sql`](Self::filter_sql).
     pub fn set_sql(mut self, column: &str, sql: &'static str) -> Self {
         self.change.changes_sql.push((column.to_owned(), json(sql)));
         self

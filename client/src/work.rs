@@ -13,8 +13,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 /// Work under way: a lock, whose methods are those of [`Held`], and the row that was changed with it. Made by
-/// [`Session::start_work`]. [`finish`](Work::finish) it with the row's final state, which frees the lock in the same
-/// commit.
+/// [`Session::start_work`]. [`finish`](Work::finish) it with the row's final state, which frees the lock.
 ///
 /// A guard that is dropped before that logs a warning and leaves row and lock as they are, because only the program
 /// knows the final state of the row. When the session ends, in whatever way, the work counts as crashed, and cleanup
@@ -36,8 +35,7 @@ impl Work {
         &self.row
     }
 
-    /// Sets the status of the work: how far it is, for the rule that may have to repair it. Crash rules go by this
-    /// status, and expect the resource's own status to be the same.
+    /// Sets the status of the work: how far it is. Crash rules go by it, and expect the row's status to be the same.
     /// *Errors:* Those of [`Lock::set_status`].
     pub async fn set_status(&self, status: &str) -> Result<(), Error> {
         self.guard.held.set_status(Some(status)).await
@@ -48,8 +46,7 @@ impl Work {
         FinishWork { work: self, change: update::Request::default() }
     }
 
-    /// The lock alone, which is released when it is dropped, whatever the state of the row. For work that has no row
-    /// any more, or whose final state was written otherwise.
+    /// The lock alone, released when it is dropped: if the row is gone, or its final state was written otherwise.
     pub fn into_lock(mut self) -> Lock {
         if !self.ended {
             self.guard.on_drop = OnDrop::Release;
@@ -88,8 +85,8 @@ impl Session {
     /// [`acquire`](Session::acquire). After an error that leaves the outcome unknown, or when the future is dropped,
     /// work that was started all the same is left as a dropped [`Work`] is.
     /// *Errors:* When it is awaited, those of [`acquire`](Session::acquire) and
-    /// [`ConditionalUpdate`](crate::ConditionalUpdate); [`Error::Database`] with 42704 if the type isn't tracked, 22023
-    /// if the new row has no status.
+    /// [`ConditionalUpdate`](crate::ConditionalUpdate); [`Error::Database`] with 42704 for a type not tracked, 22023
+    /// for a row without status.
     pub fn start_work(&self, resource_type: &str, resource_id: &str) -> StartWork {
         let (key, change) = (Key::new(resource_type, resource_id), update::Request::default());
         StartWork { session: self.clone(), key, change, wait: Duration::ZERO, request_id: None }
@@ -106,8 +103,8 @@ impl StartWork {
         self
     }
 
-    /// How long to wait for the lock, the work slot and the row, as in [`Acquire::wait`](crate::Acquire::wait). The
-    /// conditions are checked on the row after the wait.
+    /// How long to wait for the lock, the work slot and the row, as in [`Acquire::wait`](crate::Acquire::wait).
+    /// Conditions are checked after it.
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }

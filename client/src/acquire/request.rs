@@ -28,8 +28,7 @@ pub(crate) enum What {
     Work(Key, Documents),
 }
 
-/// What comes of a request: tokens in the order of the keys, and the row of the work. Locks alone are granted or
-/// `Locked`.
+/// What comes of a request: tokens in the order of the keys, and the row of the work, if it is work.
 type Answer<T = (Vec<i64>, UpdatedRow)> = Result<WorkOutcome<T>, Error>;
 
 impl Request {
@@ -105,8 +104,7 @@ struct Flight {
 }
 
 impl Flight {
-    /// A request that waits in the database needs a seat: a part of the pool is kept for others. Without one, the
-    /// server is asked once whether the locks are free.
+    /// To wait in the database, a request needs a seat: a part of the pool is for others. Without one, it asks once.
     async fn drive(&mut self, deadline: Instant) -> Answer {
         let waiters = Arc::clone(self.core.volguard.waiters());
         let mut seat = Arc::clone(&waiters).try_acquire_owned().ok();

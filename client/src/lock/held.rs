@@ -94,8 +94,7 @@ impl Held {
     }
 
     /// Cancelled when the lock is lost, by a thread of its own, and before the lock is released or dropped: for tasks,
-    /// threads and libraries. A release doesn't wait for those: end them before you release the lock, stop the session
-    /// or register again.
+    /// threads and libraries. A release doesn't wait for those: end them before you release, stop or register again.
     pub fn cancellation_token(&self) -> CancellationToken {
         self.over().child_token()
     }
@@ -108,8 +107,8 @@ impl Held {
     /// Neither [`Session::stop`] nor [`Incarnations`](crate::Incarnations) free the lock before `work` is dropped.
     ///
     /// Only `work` itself is ended, not the tasks and threads that it has started, nor the requests that it has sent.
-    /// Give those the [`cancellation_token`](Self::cancellation_token) or the [`token`](Self::token). A step that
-    /// blocks runs on.
+    /// Give those the [`cancellation_token`](Self::cancellation_token) or the [`token`](Self::token). A blocking step
+    /// runs on.
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
         self.core().guarded.run(|| self.loss(), self.lost(), work).await
     }

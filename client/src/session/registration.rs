@@ -31,7 +31,7 @@ impl Volguard {
     /// dropped future may leave a service without heartbeats, which ends with its lease.
     /// *Errors:* When it is awaited: [`Error::Database`] with 22023 for an empty name or a lease out of range, with
     /// 42501 without the privilege; [`Error::InvalidDocument`] for details that are no JSON; [`Error::SessionLost`] if
-    /// the server answered so late that the lease may have expired.
+    /// the answer came so late that the lease may have expired.
     pub fn register(&self, host: &str, binary_name: &str) -> Registration {
         let (volguard, host, binary_name) = (self.clone(), host.to_owned(), binary_name.to_owned());
         let janitor = Some(Janitor::default());
@@ -57,8 +57,7 @@ impl Registration {
     }
 
     /// The janitor, which cleans up after other dead services of the cluster. Default: one that runs about every 10
-    /// seconds. With `None`, this is left to other sessions, to the extension's background worker, and to waiting
-    /// acquires.
+    /// seconds. With `None`, this is left to other sessions, the extension's background worker and waiting acquires.
     pub fn janitor(self, janitor: impl Into<Option<Janitor>>) -> Self {
         Self { janitor: janitor.into(), ..self }
     }

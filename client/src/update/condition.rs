@@ -92,8 +92,8 @@ pub fn one_of<T: IntoExpr>(choices: impl IntoIterator<Item = T>) -> Condition {
 }
 
 /// Holds if the column is none of these: a literal, or [`one_of`] several. A column that is `NULL` matches, unless
-/// `NULL` is among them, or [`nulls_match`](Condition::nulls_match) says no. Comparisons have opposites instead; a
-/// filter is negated by `!`.
+/// `NULL` is among them, or [`nulls_match`](Condition::nulls_match) says no. Comparisons have opposites; filters have
+/// `!`.
 pub fn not(excluded: impl IntoCondition) -> Condition {
     Condition(excluded.into_condition().0.and_then(|form| match form {
         Form::Plain(excluded) => Ok(Form::Negated(BTreeMap::from([("not", excluded)]))),
@@ -134,8 +134,8 @@ impl Filter {
     }
 }
 
-/// The column meets a condition: a literal, [`one_of`] several, [`not`] them, or a comparison: `is("used",
-/// lt(column("quota")))`.
+/// The column meets a condition: a literal, [`one_of`] several, [`not`] them, or a comparison, as in `is("used",
+/// lt(9))`.
 pub fn is(column: &str, condition: impl IntoCondition) -> Filter {
     let condition = condition.into_condition().into_json();
     let condition = condition.map_err(|problem| format!("names `{column}`, which {problem}"));
@@ -153,8 +153,8 @@ pub fn any(filters: impl IntoIterator<Item = Filter>) -> Filter {
 }
 
 /// Holds if `table`, a name as in SQL, has a row that meets the filter, as in `exists("snapshots", is("volume_id",
-/// outer("id")))`; `all([])` is any row. In the filter, [`column`](super::column()) and [`is`] are about that row, and
-/// [`outer`](super::outer) about the one to be updated.
+/// outer("id")))`; `all([])` is any row. In the filter, [`column`](super::column()) and [`is`] are of that row,
+/// [`outer`](super::outer) of the one to be updated.
 pub fn exists(table: &str, filter: Filter) -> Filter {
     let row = filter.0.and_then(|filter| object([("table", json(table)?), ("filter", filter)]));
     Filter(operator("exists", row))
