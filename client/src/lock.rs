@@ -70,7 +70,7 @@ pub(crate) use dereferences;
 /// that can refuse smaller ones.
 ///
 /// A guard that is dropped is released in the background, until the server has answered or the session is lost. Only
-/// then the next task in the queue of this process gets its turn.
+/// then does the next task in the queue of this process get its turn.
 #[must_use = "a lock that is dropped is released"]
 pub struct Lock {
     pub(crate) guard: Guard,
