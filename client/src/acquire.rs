@@ -3,9 +3,7 @@
 mod request;
 
 pub(crate) use self::request::{Request, What};
-use crate::key::{IntoKeys, Key};
-use crate::lock::{Held, Lock};
-use crate::{awaitable::awaitable, error::Error, session::Session};
+use crate::{Error, Held, IntoKeys, Key, Lock, Session, awaitable::awaitable};
 use std::time::Duration;
 use tracing::Instrument;
 use uuid::Uuid;

@@ -1,10 +1,9 @@
 //! Taking over the work of crashed services, piece by piece.
 
-use crate::lock::{Guard, Held, dereferences};
+use crate::lock::{Guard, dereferences};
 use crate::reaper::{self, GRACE, OnDrop, Unsettled};
-use crate::session::{Session, finish};
 use crate::sql::{self, ClaimedRow};
-use crate::{error::Error, key::Name, loss::Loss, queue::Places, state::Core};
+use crate::{Error, Held, Loss, Session, key::Name, queue::Places, session::finish, state::Core};
 use serde::de::DeserializeOwned;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};

@@ -1,6 +1,6 @@
 //! JSON as text. A number keeps every digit that it was written with.
 
-use crate::error::Error;
+use crate::Error;
 use serde::Serialize;
 use serde::ser::{self, Serializer};
 use serde_json::value::{RawValue, to_raw_value};

@@ -4,7 +4,7 @@ mod held;
 
 pub use self::held::Held;
 use crate::reaper::{self, OnDrop};
-use crate::{error::Error, queue::Places, session::Session};
+use crate::{Error, Session, queue::Places};
 use std::mem;
 
 /// What every guard has in it: what is held, and what becomes of it when the guard is dropped.

@@ -1,6 +1,6 @@
 //! The outcome of an update, and the row after it.
 
-use crate::error::Error;
+use crate::Error;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;

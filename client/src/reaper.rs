@@ -1,7 +1,7 @@
 //! What goes on in the background for what has lost its owner: locks of dropped guards, and requests whose answer was
 //! lost. Each is a task that ends when the server has answered, or with the session.
 
-use crate::{backoff::pauses, error::Error, handle::Wire, key::Name, queue::Places, sql, state::Core};
+use crate::{Error, backoff::pauses, handle::Wire, key::Name, queue::Places, sql, state::Core};
 use std::{mem, slice, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 mod registration;
 
 pub use self::registration::{Incarnations, Registration};
-use crate::{backoff::repeated, error::Error, loss::Loss, sql, state::Core};
+use crate::{Error, Loss, backoff::repeated, sql, state::Core};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 use tokio::task::JoinError;

@@ -12,7 +12,7 @@ pub use self::condition::{Filter, all, any, exists, is};
 pub use self::expr::{Expr, IntoExpr, add, column, concat, div, mul, now, outer, sub, value, when};
 use crate::json::{Part, document, invalid, json, scalar};
 use crate::sql::{self, Documents};
-use crate::{awaitable::awaitable, error::Error, handle::Volguard, lock::Held, outcome::UpdateOutcome};
+use crate::{Error, Held, UpdateOutcome, Volguard, awaitable::awaitable};
 use serde::Serialize;
 use tokio_postgres::Transaction;
 

@@ -1,11 +1,12 @@
 //! Work: a lock and the status of its resource, which change together.
 
 use crate::acquire::{Request, What};
-use crate::lock::{Guard, Held, Lock, dereferences};
-use crate::outcome::{UpdateOutcome, UpdatedRow};
-use crate::session::{Session, finish};
+use crate::lock::{Guard, dereferences};
 use crate::update::{self, Filter, IntoCondition, IntoExpr, change_methods};
-use crate::{awaitable::awaitable, backoff::pauses, error::Error, granted::WorkOutcome, key::Key, reaper::OnDrop, sql};
+use crate::{
+    Error, Held, Key, Lock, Session, UpdateOutcome, UpdatedRow, WorkOutcome, awaitable::awaitable, backoff::pauses,
+    reaper::OnDrop, session::finish, sql,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::time::Duration;

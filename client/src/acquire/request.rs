@@ -1,12 +1,10 @@
 //! A request on its way: what is known of its outcome, and what has to be settled if that is never learnt.
 
-use crate::key::{Key, Name};
-use crate::lock::{Guard, Held};
 use crate::reaper::{self, GRACE, OnDrop, Unsettled};
 use crate::sql::{self, Documents};
 use crate::{
-    backoff::pauses, error::Error, granted::WorkOutcome, handle::Connection, outcome::UpdatedRow, queue::Places,
-    session::Session, state::Core, telemetry,
+    Connection, Error, Held, Key, Session, UpdatedRow, WorkOutcome, backoff::pauses, key::Name, lock::Guard,
+    queue::Places, state::Core, telemetry,
 };
 use std::{mem, slice, sync::Arc, time::Duration};
 use tokio::sync::OwnedSemaphorePermit;

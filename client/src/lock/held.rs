@@ -1,6 +1,6 @@
 //! What a guard holds, for the guard and for what outlives the guard's borrow.
 
-use crate::{error::Error, key::Name, loss::Loss, session::Session, sql, state::Core};
+use crate::{Error, Loss, Session, key::Name, sql, state::Core};
 use std::{fmt, sync::Arc};
 use tokio::sync::watch;
 use tokio_postgres::Transaction;

@@ -3,9 +3,7 @@
 use super::Session;
 use crate::json::{Part, invalid, json};
 use crate::state::{self, Core, Heartbeat, Lease, Moment};
-use crate::{
-    awaitable::awaitable, backoff::pauses, error::Error, handle::Volguard, janitor::Janitor, loss::Loss, sql, telemetry,
-};
+use crate::{Error, Janitor, Loss, Volguard, awaitable::awaitable, backoff::pauses, sql, telemetry};
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
