@@ -46,8 +46,7 @@ impl Session {
     ///   locks before; with 42501 for a role that did not register the service; or if a broken connection could not be
     ///   replaced;
     /// - [`Error::MalformedDocument`] for no key, a key named twice, two statuses for one resource, or more locks than
-    ///   the server's lock table allows; [`Error::InvalidDocument`] for details that are no JSON;
-    /// - [`Error::NoReply`] if there was no answer long after the wait was over.
+    ///   the server's lock table allows; [`Error::InvalidDocument`] for details that are no JSON.
     ///
     /// After an error, or when the future is dropped, no lock stays behind: the server is asked to end the wait at once
     /// (except with [`StatementMode::Unnamed`](crate::StatementMode::Unnamed)), and what it has granted all the same is

@@ -16,13 +16,11 @@ use uuid::Uuid;
 /// # async fn run(session: volguard::Session) -> Result<(), volguard::Error> {
 /// let mut claims = session.claims().resource_type("volume");
 /// while let Some(work) = claims.next().await? {
-///     tokio::spawn(async move {
-///         // Brings the resource to a state that it can stay in, with `fenced_by(&work)`.
-///         match work.run(repair(&work)).await {
-///             Ok(Ok(())) => work.finish_cleanup().await.map(drop),
-///             _ => work.abandon_cleanup().await.map(drop), // the next claim takes it again
-///         }
-///     });
+///     // Brings the resource to a state that it can stay in, with `fenced_by(&work)`.
+///     match work.run(repair(&work)).await {
+///         Ok(Ok(())) => work.finish_cleanup().await?,
+///         _ => work.abandon_cleanup().await?, // the next claim takes it again
+///     };
 /// }
 /// # Ok(()) }
 /// ```
@@ -120,10 +118,10 @@ impl Drop for Doubt {
 
 /// Work of a crashed service that this service has taken over. Made by [`Session::claims`].
 ///
-/// It holds the lock on the resource, under a token larger than that of the crashed service: pass it to
+/// It holds the lock on the resource, with a new, larger token: pass it to
 /// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by), and check [`lost`](Held::lost). Bring the
 /// resource to a state that it can stay in, then call [`finish_cleanup`](Self::finish_cleanup). A guard that is dropped
-/// gives the work back in the background, so that this or another service can claim it.
+/// gives the work back in the background, to be claimed again.
 #[must_use = "claimed work that is dropped is given back"]
 pub struct Claimed {
     guard: Guard,

@@ -44,12 +44,10 @@ pub(crate) fn object<const N: usize>(members: [(&str, Json); N]) -> Part {
     json(BTreeMap::from(members))
 }
 
-/// An object of one member.
 pub(crate) fn operator(name: &str, operand: Part) -> Part {
     object([(name, operand?)])
 }
 
-/// A list of these items.
 pub(crate) fn array(items: impl IntoIterator<Item = Part>) -> Part {
     json(items.into_iter().collect::<Result<Vec<Json>, String>>()?)
 }

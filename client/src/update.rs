@@ -118,13 +118,12 @@ impl Volguard {
 ///
 /// ```no_run
 /// # async fn run(volguard: volguard::Volguard, lock: volguard::Lock) -> Result<(), volguard::Error> {
-/// use volguard::update::{column, exists, is, not, one_of, outer};
+/// use volguard::update::{column, exists, is, one_of, outer};
 ///
 /// let outcome = volguard
 ///     .update("volumes")
 ///     .key("id", "v-17")
 ///     .expect("status", one_of(["available", "error"]))
-///     .expect("attach_status", not("attached"))
 ///     .unless(exists("snapshots", is("volume_id", outer("id")) & is("deleted", false)))
 ///     .set("status", "deleting")
 ///     .set("size", column("size") + 1)

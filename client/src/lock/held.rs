@@ -144,12 +144,10 @@ impl Held {
         answer.map_err(|error| self.note(error))
     }
 
-    /// Fails if the session is lost.
     pub(crate) fn check(&self) -> Result<(), Error> {
         Ok(self.core().lease.check()?)
     }
 
-    /// The server has said that the token is not held.
     pub(crate) fn note_gone(&self) {
         self.state.gone.send_replace(true);
         self.over().cancel();

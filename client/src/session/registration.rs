@@ -114,7 +114,6 @@ awaitable!(Registration -> Result<Session, Error>);
 /// # async fn serve(session: volguard::Session) {}
 /// let mut incarnations = volguard.register("node-1", "volume-manager").incarnations();
 /// while let Some(session) = incarnations.next().await? {
-///     // Dropped as soon as the session is lost.
 ///     if session.run(serve(session.clone())).await.is_ok() {
 ///         session.stop().await?;
 ///     }
