@@ -1,25 +1,14 @@
 //! Acquiring one lock, or several at once.
 
-mod flight;
 mod request;
 
-use std::future::IntoFuture;
-use std::pin::Pin;
+pub(crate) use self::request::{Request, What};
+use crate::{Error, Held, IntoKeys, Key, Lock, Session, awaitable::awaitable};
 use std::time::Duration;
-
 use tracing::Instrument;
 use uuid::Uuid;
 
-pub(crate) use self::flight::ask;
-pub(crate) use self::request::{Refused, Request, What};
-use crate::error::Error;
-use crate::key::{IntoKeys, Key};
-use crate::lock::{Held, Lock};
-use crate::loss::Loss;
-use crate::reaper::OnDrop;
-use crate::session::Session;
-
-/// A request for one lock, or for several, all or none. Made by [`Session::acquire`]; `.await` it.
+/// A request for locks. Made by [`Session::acquire`]; `.await` it.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct Acquire {
@@ -30,75 +19,45 @@ pub struct Acquire {
 }
 
 impl Session {
-    /// Prepares to take a lock, or several in one commit, all or none. Nothing happens before the result is awaited.
+    /// Prepares to take a lock, or several in one commit, all or none.
     ///
     /// ```no_run
     /// # async fn run(session: volguard::Session) -> Result<(), volguard::Error> {
-    /// use std::time::Duration;
     /// use volguard::Key;
     ///
-    /// let wait = Duration::from_millis(1500);
-    /// let Some(lock) = session.acquire(("volume", "v-17")).wait(wait).await? else {
-    ///     return Ok(()); // it was not free in time
-    /// };
-    /// lock.release().await?;
-    ///
     /// let copy = [Key::new("volume", "v-17").status("copying"), Key::new("volume", "v-18").status("creating")];
-    /// if let Some(both) = session.acquire(copy).wait(wait).await? {
+    /// if let Some(both) = session.acquire(copy).wait(std::time::Duration::from_secs(5)).await? {
     ///     println!("fencing tokens {:?}", both.tokens());
     ///     both.release().await?;
     /// }
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     ///
-    /// The result is `None`, and holds nothing, if not all were free in time. While it waits for one of several it holds
-    /// none, and requests for the same locks never wait for each other in a circle. Within one session, a key that is
-    /// held, or being released in the background, is not free, whatever the request id. A broken connection is replaced
-    /// and the request repeated under the same id, for as long as `wait` lasts and once at least.
+    /// The result is `None`, and holds nothing, if not all were free in time. While it waits for one of several it
+    /// holds none, and requests for the same locks never wait for each other in a circle. Within one session, a key
+    /// that is held, or being released in the background, is not free, whatever the request id. A broken connection is
+    /// replaced and the request repeated under the same id, for as long as `wait` lasts and once at least.
     ///
     /// # Errors
-    /// Of the result, when it is awaited:
-    /// - [`Error::SessionLost`] without asking the server, or when the session is lost while waiting;
-    /// - [`Error::ServiceFenced`], [`Error::LeaseExpired`]: the server refuses this service;
-    /// - [`Error::Connect`], [`Error::PoolExhausted`]; nothing is held;
-    /// - [`Error::Database`] if the server refuses (22023 for an empty or over-long name, or a request id that has got a
-    ///   part of these locks before; 42501 for a role that did not register the service), or if the connection broke and
-    ///   could not be replaced in time;
-    /// - [`Error::MalformedDocument`] for no key, a key named twice, two statuses for one resource, or more locks than the
-    ///   server's lock table allows; [`Error::InvalidDocument`] for details that are no JSON;
-    /// - [`Error::NoReply`] if there was no answer long after the wait was over.
+    /// When it is awaited:
+    /// - [`Error::SessionLost`], also when the session is lost while waiting; [`Error::ServiceFenced`],
+    ///   [`Error::LeaseExpired`]: the server refuses this service;
+    /// - [`Error::Database`] with 22023 for an empty or over-long name, or a request id that has got a part of these
+    ///   locks before; with 42501 for a role that did not register the service; or if a broken connection could not be
+    ///   replaced;
+    /// - [`Error::MalformedDocument`] for no key, a key named twice, two statuses for one resource, or more locks than
+    ///   the server's lock table allows; [`Error::InvalidDocument`] for details that are no JSON.
     ///
-    /// After an error no lock stays behind: if the server holds one for the request after all, the session releases it in
-    /// the background, unless the same request id is used again before.
-    /// *Cancel safety:* Dropping the future leaves no lock behind. The server is asked to end the wait at once (except
-    /// with [`StatementMode::Unnamed`](crate::StatementMode::Unnamed)). A lock that was granted all the same is
-    /// released in the background. The place in the queue is lost.
+    /// After an error, or when the future is dropped, no lock stays behind: the server is asked to end the wait at once
+    /// (except with [`StatementMode::Unnamed`](crate::StatementMode::Unnamed)), and what it has granted all the same is
+    /// released in the background, unless the same request id is used again before.
     pub fn acquire(&self, keys: impl IntoKeys) -> Acquire {
         Acquire { session: self.clone(), keys: keys.into_keys(), wait: Duration::ZERO, request_id: None }
     }
 
-    /// Runs `work` under a lock, or several: takes it, [runs](Held::run) `work`, and releases it. Returns `None` if the
-    /// lock was not free within `wait`.
-    ///
-    /// ```no_run
-    /// # async fn copy(token: i64) -> std::io::Result<()> { Ok(()) }
-    /// # async fn run(session: volguard::Session) -> Result<(), Box<dyn std::error::Error>> {
-    /// use std::time::Duration;
-    ///
-    /// let copied = session
-    ///     .with_lock(("volume", "v-17"), Duration::from_secs(5), |lock| async move { copy(lock.token()).await })
-    ///     .await?;
-    /// match copied {
-    ///     Some(copied) => copied?,
-    ///     None => println!("busy"),
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Takes a lock, or several, [runs](Held::run) `work` under it, and releases it. `None` if it was not free.
     /// *Errors:* Those of [`acquire`](Self::acquire), and [`Error::SessionLost`] if the lock is lost before `work` is
-    /// done: `work` is dropped then. An error of the release is not returned: it is repeated in the background.
-    /// *Cancel safety:* Dropping the future drops `work` and releases the lock in the background.
+    /// done: `work` is dropped then, as it is with the future. A release that fails is repeated in the background.
     pub async fn with_lock<F: Future>(
         &self,
         keys: impl IntoKeys,
@@ -106,8 +65,7 @@ impl Session {
         work: impl FnOnce(Held) -> F,
     ) -> Result<Option<F::Output>, Error> {
         let Some(lock) = self.acquire(keys).wait(wait).await? else { return Ok(None) };
-        let held = Held::clone(&lock);
-        let done = lock.run(work(held)).await?;
+        let done = lock.run(work(Held::clone(&lock))).await?;
         if let Err(error) = lock.release().await {
             tracing::debug!(%error, "the release is repeated in the background");
         }
@@ -116,42 +74,27 @@ impl Session {
 }
 
 impl Acquire {
-    /// How long to wait for the locks, including the time in the queue inside this process. Default: not at all.
-    ///
-    /// It does not include the time to get a connection of the pool, nor the time that a slow server takes to answer.
-    /// A request that waits in the database occupies one connection of the pool.
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
-        self
+    /// How long to wait for the locks, including the time in the queue inside this process, but neither the time to get
+    /// a connection of the pool nor that of a slow server. Default: not at all. A waiting request occupies one
+    /// connection.
+    pub fn wait(self, wait: Duration) -> Self {
+        Self { wait, ..self }
     }
 
-    /// Identifies this request. Default: a random id. A second request with the id of one whose answer was lost returns
-    /// the locks that the first one got, if it got them.
-    pub fn request_id(mut self, id: Uuid) -> Self {
-        self.request_id = Some(id);
-        self
+    /// Identifies this request. Default: a random id. A second request with the id of one whose answer was lost gets
+    /// what the first one got.
+    pub fn request_id(self, id: Uuid) -> Self {
+        Self { request_id: Some(id), ..self }
     }
 
     async fn send(self) -> Result<Option<Lock>, Error> {
         // The request is complete, with its id, before the first await.
-        let id = self.request_id.unwrap_or_else(Uuid::new_v4);
-        let span = tracing::debug_span!("acquire", service_id = self.session.service_id(), request_id = %id);
-        let request = Request { id, what: What::Locks(self.keys) };
-        let answer = ask(self.session, request, self.wait, OnDrop::Release).instrument(span).await?;
-        match answer {
-            Ok((guard, _)) => Ok(Some(Lock { guard })),
-            Err(Refused::NotFree) => Ok(None),
-            // Only work is refused for other reasons.
-            Err(_) => Err(Loss::TokenNotHeld.into()),
-        }
+        let request = Request { id: self.request_id.unwrap_or_else(Uuid::new_v4), what: What::Locks(self.keys) };
+        let span = tracing::debug_span!("acquire", service_id = self.session.service_id(), request_id = %request.id);
+        // Only work is refused for other reasons than that a lock is not free.
+        let outcome = request.ask(self.session, self.wait).instrument(span).await?;
+        Ok(outcome.started().map(|(guard, _)| Lock { guard }))
     }
 }
 
-impl IntoFuture for Acquire {
-    type Output = Result<Option<Lock>, Error>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.send())
-    }
-}
+awaitable!(Acquire -> Result<Option<Lock>, Error>);

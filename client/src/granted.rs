@@ -23,4 +23,13 @@ impl<W> WorkOutcome<W> {
             _ => None,
         }
     }
+
+    pub(crate) fn map<V>(self, work: impl FnOnce(W) -> V) -> WorkOutcome<V> {
+        match self {
+            WorkOutcome::Started(started) => WorkOutcome::Started(work(started)),
+            WorkOutcome::Unmet(names) => WorkOutcome::Unmet(names),
+            WorkOutcome::NotFound => WorkOutcome::NotFound,
+            WorkOutcome::Locked => WorkOutcome::Locked,
+        }
+    }
 }

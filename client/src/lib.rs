@@ -4,6 +4,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acquire;
+mod awaitable;
 mod backoff;
 mod claim;
 mod error;
@@ -18,7 +19,6 @@ mod outcome;
 mod queue;
 mod reaper;
 mod requests;
-mod row;
 mod session;
 pub mod sql;
 mod state;
@@ -39,8 +39,7 @@ pub use janitor::Janitor;
 pub use key::{IntoKeys, Key};
 pub use lock::{Held, Lock};
 pub use loss::Loss;
-pub use outcome::UpdateOutcome;
-pub use row::UpdatedRow;
+pub use outcome::{UpdateOutcome, UpdatedRow};
 pub use session::{Incarnations, Registration, Session};
 pub use sql::{CleanedService, Cleanup};
 pub use update::ConditionalUpdate;

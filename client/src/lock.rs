@@ -2,18 +2,10 @@
 
 mod held;
 
-use std::fmt;
-use std::ops::Deref;
-use std::sync::Arc;
-
-use uuid::Uuid;
-
 pub use self::held::Held;
-use crate::error::Error;
-use crate::key::Name;
-use crate::queue::Places;
 use crate::reaper::{self, OnDrop};
-use crate::session::Session;
+use crate::{Error, Session, queue::Places};
+use std::mem;
 
 /// What every guard has in it: what is held, and what becomes of it when the guard is dropped.
 pub(crate) struct Guard {
@@ -24,16 +16,6 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(
-        session: Session,
-        request_id: Uuid,
-        locks: Vec<(Arc<Name>, i64)>,
-        places: Places,
-        on_drop: OnDrop,
-    ) -> Guard {
-        Guard { held: Held::new(session, request_id, locks), places, on_drop }
-    }
-
     /// The server has answered the end: the next task in the queue of this process gets its turn.
     pub(crate) fn end(&mut self) {
         self.on_drop = OnDrop::Nothing;
@@ -44,83 +26,84 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.held.over().cancel();
+        let held = &self.held;
+        held.over().cancel();
         match self.on_drop {
             how @ (OnDrop::Release | OnDrop::Abandon) => {
-                let places = std::mem::take(&mut self.places);
-                reaper::give_back(self.held.core(), self.held.tokens(), how, places);
+                reaper::give_back(held.core(), held.tokens(), how, mem::take(&mut self.places));
             }
-            OnDrop::Leave => self.held.leave(),
+            OnDrop::Leave => tracing::warn!(
+                service_id = held.core().service_id, token = held.token(), request_id = %held.request_id(),
+                resource_type = held.resource_type(), resource_id = held.resource_id(),
+                "unfinished work was dropped: it stays locked until the session ends, and is left to cleanup then"
+            ),
             OnDrop::Nothing => {}
         }
     }
 }
 
+/// Gives a guard the methods of [`Held`].
+macro_rules! dereferences {
+    ($guard:ident) => {
+        impl std::ops::Deref for $guard {
+            type Target = crate::lock::Held;
+            fn deref(&self) -> &Self::Target {
+                &self.guard.held
+            }
+        }
+
+        impl std::fmt::Debug for $guard {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_tuple(stringify!($guard)).field(&self.guard.held).finish()
+            }
+        }
+    };
+}
+pub(crate) use dereferences;
+
 /// One lock, or several that were taken together, that this process holds as far as it knows. Made by
-/// [`Session::acquire`].
+/// [`Session::acquire`]. Its methods are those of [`Held`], to which every guard dereferences.
 ///
-/// Run the work that it protects by [`run`](Held::run), which ends the work with the lock. Or check the lock while you
-/// work: [`lost`](Held::lost) resolves, and [`is_lost`](Held::is_lost) turns true, before another service can get the
-/// lock. Where possible, let the database check: [`assert_held_in`](Held::assert_held_in) a transaction, or
-/// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by). Pass the [`token`](Held::token) to storage that
-/// can refuse smaller ones. All of these are methods of [`Held`], to which every guard dereferences.
+/// [`run`](Held::run) the work that it protects, which ends the work with the lock. Or check the lock while you work:
+/// [`lost`](Held::lost) resolves, and [`is_lost`](Held::is_lost) turns true, before another service can get the lock.
+/// Where possible, let the database check: [`assert_held_in`](Held::assert_held_in) a transaction, or
+/// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by). Pass the [`token`](Held::token) to storage
+/// that can refuse smaller ones.
 ///
-/// [`release`](Lock::release) returns when the lock is free. A guard that is dropped is released in the background. The
-/// release is repeated until the server has answered or the session is lost. After that, the next task in the queue of
-/// this process gets its turn. A program that ends with a live guard leaves the lock until the end of its lease.
+/// A guard that is dropped is released in the background, until the server has answered or the session is lost. Only
+/// then does the next task in the queue of this process get its turn.
 #[must_use = "a lock that is dropped is released"]
 pub struct Lock {
     pub(crate) guard: Guard,
 }
 
+dereferences!(Lock);
+
 impl Lock {
-    /// Sets the status: what is being done under the lock, or under the first of several. `None` means that nothing needs
-    /// cleanup.
-    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the
-    /// server; [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`].
-    /// *Cancel safety:* When the future is dropped, the status may have been set or not; setting it again is safe.
+    /// Sets the status: what is done under the lock, or the first of several. `None`: nothing needs cleanup.
+    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost.
     pub async fn set_status(&self, status: Option<&str>) -> Result<(), Error> {
         self.guard.held.set_status(status).await
     }
 
-    /// Frees the lock, or all of them in one commit. Returns `false` if not all were held any more.
-    /// *Errors:* [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`]: the release is
-    /// then repeated in the background, as if the guard had been dropped.
-    /// *Cancel safety:* Continues in the background when the future is dropped.
+    /// Frees the lock, or all of them in one commit. Returns `false` if not all were held any more. After an error, or
+    /// when the future is dropped, the release is repeated in the background.
     pub async fn release(mut self) -> Result<bool, Error> {
-        let held = &self.guard.held;
-        held.over().cancel();
-        let tokens = held.tokens();
+        self.over().cancel();
+        let tokens = self.tokens();
         // The guard stays armed until the answer is there: dropping it repeats the release.
-        let released = reaper::release(held.core(), &tokens).await?;
+        let released = reaper::release(self.core(), &tokens, OnDrop::Release).await?;
         self.guard.end();
         Ok(released == tokens.len() as u64)
     }
 }
 
-impl Deref for Lock {
-    type Target = Held;
-
-    fn deref(&self) -> &Held {
-        &self.guard.held
-    }
-}
-
-impl fmt::Debug for Lock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lock").field(&self.guard.held).finish()
-    }
-}
-
 impl Session {
-    /// Releases many guards of this session in one statement and one commit. Returns how many of their locks were still
-    /// held.
-    /// *Errors:* Those of [`Lock::release`].
-    /// *Cancel safety:* Continues in the background when the future is dropped.
+    /// Releases many guards of this session in one commit, as [`Lock::release`] does. Returns how many were still held.
     pub async fn release_all(&self, mut locks: Vec<Lock>) -> Result<u64, Error> {
         locks.iter().for_each(|lock| lock.over().cancel());
         let tokens: Vec<i64> = locks.iter().flat_map(|lock| lock.tokens()).collect();
-        let released = reaper::release(self.core(), &tokens).await?;
+        let released = reaper::release(self.core(), &tokens, OnDrop::Release).await?;
         locks.iter_mut().for_each(|lock| lock.guard.end());
         Ok(released)
     }

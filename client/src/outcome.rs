@@ -1,13 +1,13 @@
-//! The outcome of an update.
+//! The outcome of an update, and the row after it.
 
-use serde::de::Error as _;
+use crate::Error;
+use serde::de::{DeserializeOwned, Error as _};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use tokio_postgres::Row;
+use tokio_postgres::types::Json;
 
-use crate::error::Error;
-use crate::row::UpdatedRow;
-
-/// The outcome of a [`ConditionalUpdate`](crate::ConditionalUpdate). Only [`Updated`](UpdateOutcome::Updated) has
-/// changed anything.
+/// The outcome of a [`ConditionalUpdate`](crate::ConditionalUpdate). Only [`Updated`](Self::Updated) is a change.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "a refusal is an outcome, not an error"]
 #[non_exhaustive]
@@ -45,5 +45,45 @@ impl UpdateOutcome {
             "fenced" => UpdateOutcome::Fenced,
             other => return Err(serde_json::Error::custom(format!("unknown outcome `{other}`")).into()),
         })
+    }
+}
+
+/// A row after its update, as JSON text, which is also what is compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpdatedRow(Option<Box<str>>);
+
+impl UpdatedRow {
+    /// No row.
+    pub(crate) const NONE: UpdatedRow = UpdatedRow(None);
+
+    /// Reads the column `new_row`, which is NULL if there is no row.
+    pub(crate) fn read(row: &Row) -> Result<UpdatedRow, Error> {
+        let row: Option<Json<Box<RawValue>>> = row.try_get("new_row")?;
+        Ok(UpdatedRow(row.map(|row| row.0.into())))
+    }
+
+    /// One column. A `Box<RawValue>` keeps every digit of a `numeric`, which an `f64` may not. [`Error::Deserialize`]
+    /// if there is no such column or it doesn't fit the type.
+    pub fn get<T: DeserializeOwned>(&self, column: &str) -> Result<T, Error> {
+        let columns: Option<BTreeMap<String, &RawValue>> = serde_json::from_str(self.as_json())?;
+        match columns.as_ref().and_then(|columns| columns.get(column)) {
+            Some(value) => Ok(serde_json::from_str(value.get())?),
+            None => Err(serde_json::Error::custom(format!("the row has no column `{column}`")).into()),
+        }
+    }
+
+    /// The whole row. [`Error::Deserialize`] if it doesn't fit the type.
+    pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        Ok(serde_json::from_str(self.as_json())?)
+    }
+
+    /// The row as JSON text; `null` if there is no row.
+    pub fn as_json(&self) -> &str {
+        self.0.as_deref().unwrap_or("null")
+    }
+
+    /// Whether there is no row: work that was started before, on a row that is gone by now.
+    pub fn is_null(&self) -> bool {
+        self.0.is_none()
     }
 }

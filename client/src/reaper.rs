@@ -1,21 +1,13 @@
 //! What goes on in the background for what has lost its owner: locks of dropped guards, and requests whose answer was
 //! lost. Each is a task that ends when the server has answered, or with the session.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
+use crate::{Error, backoff::pauses, handle::Wire, queue::Places, sql, state::Core};
+use std::{mem, slice, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use crate::backoff::pauses;
-use crate::error::Error;
-use crate::handle::Wire;
-use crate::queue::Places;
-use crate::sql;
-use crate::state::Core;
-
 /// What a guard does when it is dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum OnDrop {
     /// Releases its locks.
     Release,
@@ -37,37 +29,28 @@ pub(crate) fn give_back(core: &Arc<Core>, tokens: Vec<i64>, how: OnDrop, places:
         let _places = places;
         let mut told = false;
         for pause in pauses() {
-            let answer = match how {
-                OnDrop::Abandon => abandon(&this, &tokens).await,
-                _ => release(&this, &tokens).await,
-            };
-            let Err(error) = answer else { return };
+            let Err(error) = release(&this, &tokens, how).await else { return };
             // The server frees the rest with the service.
             if this.lease.check().is_err() {
                 return;
             }
-            if !error.is_retryable() && !std::mem::replace(&mut told, true) {
+            if !error.is_retryable() && !mem::replace(&mut told, true) {
                 tracing::error!(service_id = this.service_id, ?tokens, %error, "a release is refused, and is repeated");
             }
-            this.pause(pause).await;
+            let _ = timeout(pause, this.lease.lost()).await; // Shorter if the session is lost.
         }
     };
     core.tasks.spawn_on(task, &core.runtime);
 }
 
-/// Releases these locks in one commit. Returns how many were held.
-pub(crate) async fn release(core: &Core, tokens: &[i64]) -> Result<u64, Error> {
+/// Releases locks in one commit, or gives claimed work back. Returns how many were held.
+pub(crate) async fn release(core: &Core, tokens: &[i64], how: OnDrop) -> Result<u64, Error> {
     let connection = core.volguard.connection().await?;
-    match tokens {
-        [token] => connection.run("release", sql::release(&connection, *token)).await.map(u64::from),
-        tokens => connection.run("release_all", sql::release_all(&connection, tokens)).await,
+    match (how, tokens) {
+        (OnDrop::Abandon, _) => connection.run("abandon_cleanup", sql::abandon_cleanup(&connection, tokens)).await,
+        (_, [token]) => connection.run("release", sql::release(&connection, *token)).await.map(u64::from),
+        _ => connection.run("release_all", sql::release_all(&connection, tokens)).await,
     }
-}
-
-/// Gives claimed work back. Returns how much of it was held.
-pub(crate) async fn abandon(core: &Core, tokens: &[i64]) -> Result<u64, Error> {
-    let connection = core.volguard.connection().await?;
-    connection.run("abandon_cleanup", sql::abandon_cleanup(&connection, tokens)).await
 }
 
 /// What a request may have left: its answer was lost, or not waited for.
@@ -75,14 +58,14 @@ pub(crate) struct Unsettled {
     pub(crate) request_id: Uuid,
     /// Its places in the queues of this process, kept for the first try; `None` while its locks are held.
     pub(crate) places: Option<Places>,
-    /// From then on no statement of it can be under way on the server any more, but for the one that is `running`: the
+    /// From then on no statement of it can be under way on the server, but for the one that is `running`: the
     /// connection, and when that is over.
     pub(crate) until: Instant,
     pub(crate) running: Option<(Wire, Instant)>,
 }
 
-/// Gives back in the background what a request has taken, however late it takes it. A later request or a guard with the
-/// same id goes first: it gets what this one has taken.
+/// Gives back in the background what a request takes, however late. A later request or a guard with the same id goes
+/// first: it gets what this one has taken.
 pub(crate) fn settle(core: &Arc<Core>, unsettled: Unsettled) {
     let this = Arc::clone(core);
     let task = async move {
@@ -107,7 +90,7 @@ pub(crate) fn settle(core: &Arc<Core>, unsettled: Unsettled) {
             }
             // Others that want the keys need not wait for a server that can't be reached.
             drop(places.take());
-            this.pause(pause).await;
+            let _ = timeout(pause, this.lease.lost()).await;
             if this.lease.check().is_err() {
                 return;
             }
@@ -118,20 +101,10 @@ pub(crate) fn settle(core: &Arc<Core>, unsettled: Unsettled) {
 
 async fn release_request(core: &Core, id: Uuid) -> Result<(), Error> {
     let connection = core.volguard.connection().await?;
-    let call = sql::release_requests(&connection, core.service_id, std::slice::from_ref(&id));
+    let call = sql::release_requests(&connection, core.service_id, slice::from_ref(&id));
     let released = connection.run("release_requests", call).await?;
     if released > 0 {
         tracing::info!(service_id = core.service_id, request_id = %id, released, "gave back what a lost answer had left");
     }
     Ok(())
-}
-
-impl Core {
-    /// Shorter if the session is lost.
-    async fn pause(&self, time: Duration) {
-        tokio::select! {
-            () = sleep(time) => {}
-            _ = self.lease.lost() => {}
-        }
-    }
 }

@@ -1,85 +1,62 @@
 //! A registered service: one incarnation of a process, kept alive by heartbeats in the background.
 
-mod incarnations;
 mod registration;
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
-
+pub use self::registration::{Incarnations, Registration};
+use crate::{Error, Loss, backoff::repeated, sql, state::Core};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::repeated;
-use crate::error::Error;
-use crate::loss::Loss;
-use crate::sql;
-use crate::state::Core;
-
-pub use self::incarnations::Incarnations;
-pub use self::registration::Registration;
+/// How long stopping waits for acquires and releases under way.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A registered service. Clones share it.
 ///
-/// A background task sends heartbeats at a third of the lease, on a connection of its own beside the pool. The session
-/// lives while heartbeats succeed. It is **lost**, for good, as soon as
-/// - 90 % of a lease have passed since the last successful heartbeat was *sent*: well before the lease can end on the
-///   server, which counts from the arrival, or
+/// A task sends heartbeats at a third of the lease, on a connection of its own. The session is **lost**, for good, when
+/// - 90 % of a lease have passed since the last successful heartbeat was *sent*; the server counts from the arrival, or
 /// - the server says that the service is fenced, or
 /// - [`stop`](Session::stop) was called.
 ///
-/// Then [`lost`](Session::lost) resolves here and on every [`Lock`](crate::Lock). Acquires, status changes, assertions and fenced
-/// updates fail with [`Error::SessionLost`] without asking the server. Stop the work that the locks protect, or run it
-/// by [`Held::run`](crate::Held::run), which stops it. To continue, register again ([`Registration::incarnations`]).
+/// Then [`lost`](Session::lost) resolves here and on every guard. Stop the work that the locks protect, or run it by
+/// [`Held::run`](crate::Held::run), which stops it. To continue, register again ([`Registration::incarnations`]).
 ///
-/// The clock is `CLOCK_MONOTONIC` and, where it exists (Linux, Android), also `CLOCK_BOOTTIME`, which continues while
-/// the machine is suspended. The earlier deadline counts. The wall clock is never used. Every check compares the clocks
-/// with the deadline. So a process that continues too late, after a SIGSTOP or a suspension, finds its session lost at
-/// the first check, even if no timer has fired by then.
+/// The clocks go on while the process is stopped and, on Linux and Android, while the machine is suspended. Every check
+/// asks them: a process that continues too late finds its session lost at once, even if no timer has fired by then. But
+/// any time may pass between a check and the next step. What must be safe from that needs a fence where the write takes
+/// effect: [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by),
+/// [`Held::assert_held_in`](crate::Held::assert_held_in), or storage that refuses [tokens](crate::Held::token) smaller
+/// than the largest that it has seen. A program that checks neither [`lost`](Session::lost) nor a fence has no
+/// protection.
 ///
-/// # What no clock can prevent
-/// Any time may pass between a check and the next step of the program: the process may be stopped there, the storage
-/// may keep a write in a queue. A virtual machine may be suspended without its clocks counting it. What must be safe
-/// from that needs a fence, where the write takes effect:
-/// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by), [`Held::assert_held_in`](crate::Held::assert_held_in), or storage that
-/// refuses [tokens](crate::Held::token) smaller than the largest that it has seen. A program that checks neither
-/// [`lost`](Session::lost) nor a fence has no protection at all.
-///
-/// When the last clone and the last [`Lock`](crate::Lock) are dropped without [`stop`](Session::stop), heartbeats end. The server
-/// treats the service like a crashed one when its lease expires.
-#[derive(Clone)]
+/// Dropping the last clone and guard ends the heartbeats: the service counts as crashed after its lease.
+#[derive(Debug, Clone)]
 pub struct Session {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
     core: Arc<Core>,
-    /// Dropped with the last handle, which ends the heartbeats.
-    _alive: oneshot::Sender<()>,
-    /// Dropped with the last handle, which ends the janitor.
-    _janitor: Option<oneshot::Sender<()>>,
+    /// Dropped with the last handle, which ends the heartbeats and the janitor.
+    _alive: Arc<[oneshot::Sender<()>; 2]>,
 }
 
 impl Session {
     pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.inner.core
+        &self.core
     }
 
     /// The number of this incarnation on the server. No number is used twice.
     pub fn service_id(&self) -> i64 {
-        self.core().service_id
+        self.core.service_id
     }
 
     /// How long the server waits for a heartbeat before other services may clean up after this one.
     pub fn lease(&self) -> Duration {
-        self.core().lease.length()
+        self.core.lease.length()
     }
 
     /// Resolves with the reason when the session is lost; at once, if it already is.
-    /// *Cancel safety:* May be dropped and called again at will.
     pub async fn lost(&self) -> Loss {
-        self.core().lease.lost().await
+        self.core.lease.lost().await
     }
 
     /// Whether the session is lost, by the clock at this moment.
@@ -89,40 +66,32 @@ impl Session {
 
     /// Why the session is lost, if it is.
     pub fn loss(&self) -> Option<Loss> {
-        self.core().lease.check().err()
+        self.core.lease.check().err()
     }
 
-    /// Cancelled when the session is lost, by a thread that doesn't depend on the runtime. For tasks, threads and
-    /// libraries that take such a token.
+    /// Cancelled when the session is lost, by a thread of its own: for tasks, threads and libraries.
     pub fn cancellation_token(&self) -> CancellationToken {
-        self.core().lease.over().child_token()
+        self.core.lease.over().child_token()
     }
 
-    /// Runs `work` until it is done or the session is lost. On a loss, `work` is dropped and the loss returned. No step
-    /// of `work` begins after the loss, even if the runtime's timers are late, and a result that comes too late is not
-    /// returned. For work that one lock protects, see [`Held::run`](crate::Held::run).
-    /// *Errors:* The loss. The caller has to find out how far `work` has come.
-    /// *Cancel safety:* Dropping the future drops `work`.
+    /// Runs `work` until it is done or the session is lost, as [`Held::run`](crate::Held::run) does with a lock.
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
-        self.core().guarded.run(|| self.loss(), self.lost(), work).await
+        self.core.guarded.run(|| self.loss(), self.lost(), work).await
     }
 
-    /// When the session will be lost unless a heartbeat succeeds before; when it was lost, if it is. A suspension of
-    /// the machine makes it earlier.
-    ///
-    /// Work that can't be fenced in the database should not begin a step that may end after this moment.
+    /// When the session will be lost unless a heartbeat succeeds before; when it was lost, if it is. Work that can't be
+    /// fenced should not begin a step that may end after this moment.
     pub fn lost_at(&self) -> Instant {
-        self.core().lease.lost_at()
+        self.core.lease.lost_at()
     }
 
     /// Ends the session: every clone and lock of it is lost, acquires under way are cancelled, and dropped locks are
     /// released. The service is deregistered once nothing [runs](Self::run) under its guards any more. Returns how many
-    /// locks with work in them (a status) are left to cleanup; the server drops plain locks that are still held.
-    /// *Errors:* [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`] if the server
-    /// could not be reached before the lease would have expired: it then treats the service like a crashed one.
-    /// [`Error::SessionLost`] if the session was lost before, or if work under its guards blocks its thread and so
-    /// doesn't end in that time.
-    /// *Cancel safety:* Continues in the background when the future is dropped.
+    /// locks with work in them (a status) are left to cleanup; the server drops plain locks that are still held. Goes
+    /// on when the future is dropped.
+    /// *Errors:* Those of the connection if the server could not be reached before the lease would have expired: it
+    /// then treats the service like a crashed one. [`Error::SessionLost`] also if work under its guards blocks its
+    /// thread beyond that.
     pub async fn stop(self) -> Result<u64, Error> {
         finish(async move {
             let core = self.core();
@@ -152,28 +121,14 @@ impl Session {
     }
 }
 
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session")
-            .field("service_id", &self.service_id())
-            .field("loss", &self.loss())
-            .finish_non_exhaustive()
-    }
-}
-
-/// How long stopping waits for acquires and releases under way.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
-
 /// Runs `work` to its end, even if the caller drops the future.
 pub(crate) async fn finish<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
-    match tokio::spawn(work).await {
+    match tokio::spawn(work).await.map_err(JoinError::try_into_panic) {
         Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down.
-            Err(_) => Err(Error::SessionLost(Loss::Stopped)),
-        },
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime is shutting down.
+        Err(Err(_)) => Err(Error::SessionLost(Loss::Stopped)),
     }
 }

@@ -6,96 +6,147 @@
 
 mod condition;
 mod expr;
-mod filter;
-mod request;
 
-use std::pin::Pin;
-
+pub use self::condition::{Condition, IntoCondition, eq, ge, gt, le, lt, ne, not, one_of};
+pub use self::condition::{Filter, all, any, exists, is};
+pub use self::expr::{Expr, IntoExpr, add, column, concat, div, mul, now, outer, sub, value, when};
+use crate::json::{Part, document, invalid, json, scalar};
+use crate::sql::{self, Documents};
+use crate::{Error, Held, UpdateOutcome, Volguard, awaitable::awaitable};
 use serde::Serialize;
 use tokio_postgres::Transaction;
 
-pub use self::condition::{Condition, IntoCondition, eq, ge, gt, le, lt, ne, not, one_of};
-pub use self::expr::{Expr, IntoExpr, add, column, concat, div, mul, now, outer, sub, value, when};
-pub use self::filter::{Filter, all, any, exists, is};
-pub(crate) use self::request::Request;
-use crate::error::Error;
-use crate::handle::Volguard;
-use crate::json::{invalid, json, scalar};
-use crate::lock::Held;
-use crate::outcome::UpdateOutcome;
-use crate::sql::{self, Documents};
-
-mod sealed {
-    /// Keeps the two traits to the types of this module.
-    pub trait Sealed {}
-    impl Sealed for super::Condition {}
-    impl Sealed for super::Expr {}
-    #[diagnostic::do_not_recommend]
-    impl<T: serde::Serialize> Sealed for T {}
+/// What updates and work ask for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Request {
+    key: Vec<(String, Part)>,
+    pub(crate) expected: Vec<(String, Part)>,
+    pub(crate) filters: Vec<Filter>,
+    filters_sql: Vec<&'static str>,
+    pub(crate) changes: Vec<(String, Part)>,
+    changes_sql: Vec<(String, Part)>,
 }
 
-impl Volguard {
-    /// Prepares a change to one row of a table, a name as in SQL. Nothing happens before it is awaited.
-    pub fn update(&self, table: &str) -> ConditionalUpdate {
-        ConditionalUpdate {
-            volguard: self.clone(),
-            table: table.to_owned(),
-            request: Request::default(),
-            fences: vec![],
+impl Request {
+    pub(crate) fn documents(&self) -> Result<Documents, Error> {
+        let filter = match &self.filters[..] {
+            [] => None,
+            [filter] => Some(filter.to_json()?),
+            filters => Some(all(filters.iter().cloned()).to_json()?),
+        };
+        // One text only: joined texts are unsafe, because a comment in one may swallow the rest.
+        let filter_sql = match self.filters_sql[..] {
+            [] => None,
+            [sql] => Some(sql.to_owned()),
+            _ => return Err(invalid("filter_sql", "is given twice".to_owned())),
+        };
+        let (key, changes, expected) = (document(&self.key)?, document(&self.changes)?, document(&self.expected)?);
+        let changes_sql = (!self.changes_sql.is_empty()).then(|| document(&self.changes_sql)).transpose()?;
+        Ok(Documents { key, changes, expected, filter, filter_sql, changes_sql })
+    }
+}
+
+/// The methods of builders that fill the `change` in them, a [`Request`].
+macro_rules! change_methods {
+    (conditions) => {
+        /// Adds a condition on a column: a literal (equal; `None` is `NULL`), [`one_of`](crate::update::one_of)
+        /// several, [`not`](crate::update::not()) them, a comparison such as [`lt`](crate::update::lt), or an
+        /// [`Expr`](crate::update::Expr) (equal).
+        ///
+        /// In a column that can hold any JSON (json, jsonb, a composite type), only scalars are conditions here, and
+        /// anything else is the value to be equal to: for other conditions use [`only_if`](Self::only_if) and
+        /// [`is`](crate::update::is).
+        pub fn expect(mut self, column: &str, condition: impl IntoCondition) -> Self {
+            self.change.expected.push((column.to_owned(), condition.into_condition().into_json()));
+            self
         }
+
+        /// Requires that the columns of `row` are still what they were when it was read: optimistic concurrency. `row`
+        /// is the result of `to_jsonb(volumes)`, or anything that serializes to an object of columns; those that it
+        /// lacks may have changed.
+        ///
+        /// `NULL` is equal to `NULL`, and in a column of JSON also to JSON's `null`. A
+        /// [`RawValue`](serde_json::value::RawValue), read as `tokio_postgres::types::Json<Box<RawValue>>`, keeps every
+        /// digit of a number; of other types, a `numeric` read as `f64` may never be unchanged, one read as a `String`
+        /// is. Times within arrays and JSON are text in the session's `TimeZone`.
+        ///
+        /// A further [`expect`](Self::expect) of a column is refused: use [`only_if`](Self::only_if) and
+        /// [`is`](crate::update::is). The row must come from the database: a list or an object in it is not refused, as
+        /// it is in a literal, and in a column that can't hold one it is a condition.
+        pub fn expect_unchanged(mut self, row: impl Serialize) -> Self {
+            self.change.expected.extend(crate::json::columns(row));
+            self
+        }
+
+        /// Requires that a filter holds, such as `is("unlimited", true) | is("used", le(column("quota") - 10))`.
+        /// Several filters must all hold; `Unmet` names them `filter`.
+        pub fn only_if(mut self, filter: Filter) -> Self {
+            self.change.filters.push(filter);
+            self
+        }
+
+        /// Requires that a filter doesn't hold: [`only_if`](Self::only_if) of `!filter`.
+        pub fn unless(self, filter: Filter) -> Self {
+            self.only_if(!filter)
+        }
+    };
+    (set $($more:literal)?) => {
+        /// Sets a column to a literal (`None` is `NULL`), a [`value`](crate::update::value()) of JSON, another
+        /// [`column`](crate::update::column()) as it was before, or a value computed from them.
+        $(#[doc = $more])?
+        pub fn set(mut self, column: &str, value: impl IntoExpr) -> Self {
+            self.change.changes.push((column.to_owned(), value.into_expr().into_json()));
+            self
+        }
+    };
+}
+pub(crate) use change_methods;
+
+impl Volguard {
+    /// Prepares a change to one row of a table, a name as in SQL.
+    pub fn update(&self, table: &str) -> ConditionalUpdate {
+        let (volguard, table) = (self.clone(), table.to_owned());
+        ConditionalUpdate { volguard, table, change: Request::default(), fences: Vec::new() }
     }
 }
 
 /// A change to one row, applied only if the row is as expected. Made by [`Volguard::update`]; `.await` it, or execute
-/// it [`within`](ConditionalUpdate::within) a transaction.
+/// it [`within`](Self::within) a transaction.
 ///
 /// The conditions are checked and the row changed in one statement under the row's lock, so of two such updates one
 /// succeeds at most. `NULL` is a value like any other: `not("attached")` matches a column that is `NULL`.
 ///
 /// ```no_run
 /// # async fn run(volguard: volguard::Volguard, lock: volguard::Lock) -> Result<(), volguard::Error> {
-/// use volguard::UpdateOutcome;
-/// use volguard::update::{column, exists, is, not, one_of, outer};
+/// use volguard::update::{column, exists, is, one_of, outer};
 ///
 /// let outcome = volguard
 ///     .update("volumes")
 ///     .key("id", "v-17")
 ///     .expect("status", one_of(["available", "error"]))
-///     .expect("attach_status", not("attached"))
-///     .expect("migration_status", None::<String>)
 ///     .unless(exists("snapshots", is("volume_id", outer("id")) & is("deleted", false)))
-///     .set("previous_status", column("status"))
 ///     .set("status", "deleting")
 ///     .set("size", column("size") + 1)
 ///     .fenced_by(&lock)
 ///     .await?;
-/// match outcome {
-///     UpdateOutcome::Updated(row) => println!("now {} GiB", row.get::<i64>("size")?),
-///     UpdateOutcome::Unmet(names) => println!("refused because of {}", names.join(", ")),
-///     other => println!("the volume is gone, or the lock: {other:?}"),
-/// }
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 ///
 /// # Errors
 /// - [`Error::InvalidDocument`] without asking the server: an object or array as a literal, a NaN, a column named
 ///   twice, a second fence or SQL filter, a row that is no object, words that don't fit together;
-/// - [`Error::SessionLost`] without asking the server, if the session of the fencing lock is lost;
-/// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses: 42P01 no such table, 42703 no such
-///   column, 21000 a key that matches several rows, 42501 without the privilege, a value that the column's type
-///   doesn't take;
-/// - [`Error::Connect`], [`Error::PoolExhausted`]; nothing was sent;
-/// - [`Error::NoReply`], or [`Error::Database`] of a broken connection: the change may have been made or not. Read the
-///   row, or repeat the update: if its own conditions exclude a second change, it is `Unmet` then.
-///
-/// *Cancel safety:* When the future is dropped, the change may have been made or not.
+/// - [`Error::SessionLost`] if the session of the fencing lock is lost;
+/// - [`Error::MalformedDocument`]; [`Error::Database`] with 42P01 for no such table, 42703 no such column, 21000 a key
+///   that matches several rows, 42501 without the privilege, or for a value that the column's type doesn't take;
+/// - [`Error::NoReply`], or [`Error::Database`] of a broken connection: as when the future is dropped, the change may
+///   have been made or not. Read the row, or repeat the update: if its conditions exclude a second change, it is
+///   `Unmet` then.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct ConditionalUpdate {
     volguard: Volguard,
     table: String,
-    request: Request,
+    change: Request,
     /// Tokens, with their locks if these are of this process.
     fences: Vec<(i64, Option<Held>)>,
 }
@@ -103,75 +154,30 @@ pub struct ConditionalUpdate {
 impl ConditionalUpdate {
     /// Identifies the row: the one whose column has this value. Several columns together must be unique.
     pub fn key(mut self, column: &str, value: impl Serialize) -> Self {
-        self.request.key.push((column.to_owned(), scalar(value)));
+        self.change.key.push((column.to_owned(), scalar(value)));
         self
     }
 
-    /// Adds a condition on a column: a literal (equal; `None` is `NULL`), [`one_of`] several, [`not()`] them, a
-    /// comparison such as [`lt`], or an [`Expr`] (equal).
-    ///
-    /// In a column that can hold any JSON (json, jsonb, a composite type), only scalars are conditions here: the server
-    /// reads anything else as the value to be equal to. For other conditions use [`only_if`](Self::only_if) and [`is`].
-    pub fn expect(mut self, column: &str, condition: impl IntoCondition) -> Self {
-        self.request.expect(column, condition);
-        self
-    }
-
-    /// Requires that the columns of `row` are still what they were when it was read: optimistic concurrency. `row` is
-    /// the result of `to_jsonb(volumes)`, or anything that serializes to an object of columns; columns that it lacks
-    /// may have changed.
-    ///
-    /// `NULL` is equal to `NULL`, and in a column of JSON also to JSON's `null`, which reads the same. A
-    /// [`RawValue`](serde_json::value::RawValue), read as `tokio_postgres::types::Json<Box<RawValue>>`, keeps every
-    /// digit of a number. A [`serde_json::Value`] or a struct keeps what it can: a `numeric` read as `f64` may never be
-    /// unchanged, one read as a `String` is. Times within arrays and JSON are text in the session's `TimeZone`.
-    ///
-    /// A column can be named once: a further [`expect`](Self::expect) of it is refused when the update is sent. For
-    /// more conditions use [`only_if`](Self::only_if) and [`is`]. The row must come from the database, not from
-    /// outside: unlike in a literal, a list or an object in it is not refused, and in a column that can't hold one it
-    /// is a condition.
-    pub fn expect_unchanged(mut self, row: impl Serialize) -> Self {
-        self.request.expect_unchanged(row);
-        self
-    }
-
-    /// Requires that a filter holds. Several filters must all hold; [`UpdateOutcome::Unmet`] names them `filter`.
-    /// `is("unlimited", true) | is("used", le(column("quota") - 10))` is one.
-    pub fn only_if(mut self, filter: Filter) -> Self {
-        self.request.only_if(filter);
-        self
-    }
-
-    /// Requires that a filter doesn't hold: [`only_if`](Self::only_if) of `!filter`.
-    pub fn unless(self, filter: Filter) -> Self {
-        self.only_if(!filter)
-    }
+    change_methods!(conditions);
+    change_methods!(set);
 
     /// Adds a condition in SQL: an expression over `target`, the row before the update. [`UpdateOutcome::Unmet`] names
-    /// it `filter_sql`.
-    ///
-    /// The text is sent as it is and runs with the caller's privileges. It must be known at compile time, so that no
-    /// data from outside gets into it: `.filter_sql("target.name ~ '^backup-[0-9]+$'")`.
+    /// it `filter_sql`. The text is sent as it is and runs with the caller's privileges. It must be known at compile
+    /// time, so that no data from outside gets into it: `.filter_sql("target.name ~ '^backup-[0-9]+$'")`.
     pub fn filter_sql(mut self, sql: &'static str) -> Self {
-        self.request.filters_sql.push(sql);
+        self.change.filters_sql.push(sql);
         self
     }
 
-    /// Sets a column to a literal (`None` is `NULL`), a [`value()`] of JSON, another [`column()`] as it was before, or
-    /// a value computed from them.
-    pub fn set(mut self, column: &str, value: impl IntoExpr) -> Self {
-        self.request.set(column, value);
-        self
-    }
-
-    /// Sets a column to the value of an SQL expression over `target`, the row before the update. The text is sent as
-    /// that of [`filter_sql`](Self::filter_sql) is.
+    /// Sets a column to the value of an SQL expression, with the text as in [`filter_sql`](Self::filter_sql).
     pub fn set_sql(mut self, column: &str, sql: &'static str) -> Self {
-        self.request.changes_sql.push((column.to_owned(), json(sql)));
+        self.change.changes_sql.push((column.to_owned(), json(sql)));
         self
     }
 
-    /// Applies the change only if this lock is held, and keeps it held until the change is committed.
+    /// Applies the change only if this lock is held, and keeps it held until the change is committed. Of several locks
+    /// that were taken together, only the first is checked: where all must be held, use [`Held::assert_held_in`] and
+    /// [`within`](Self::within) in one transaction.
     pub fn fenced_by(mut self, lock: &Held) -> Self {
         self.fences.push((lock.token(), Some(lock.clone())));
         self
@@ -184,25 +190,22 @@ impl ConditionalUpdate {
     }
 
     /// Executes the update inside a transaction of the caller, without a time limit. A deadpool transaction works too.
-    /// An error of the server aborts the transaction. When the future is dropped, the change may or may not be part of
-    /// the transaction: roll back.
+    /// An error of the server aborts the transaction. When the future is dropped, roll back.
     pub async fn within(self, transaction: &Transaction<'_>) -> Result<UpdateOutcome, Error> {
         let (documents, token) = (self.documents()?, self.token()?);
-        let outcome = sql::conditional_update(transaction, &self.table, &documents, token).await?;
-        Ok(self.conclude(outcome))
+        self.conclude(sql::conditional_update(transaction, &self.table, &documents, token).await)
     }
 
     /// The arguments of the SQL function, for SQL of your own, or [`Error::InvalidDocument`].
     pub fn documents(&self) -> Result<Documents, Error> {
-        self.request.documents()
+        self.change.documents()
     }
 
-    async fn execute(self) -> Result<UpdateOutcome, Error> {
+    async fn send(self) -> Result<UpdateOutcome, Error> {
         let (documents, token) = (self.documents()?, self.token()?);
         let connection = self.volguard.connection().await?;
         let update = sql::conditional_update(&connection, &self.table, &documents, token);
-        let outcome = connection.run("conditional_update", update).await?;
-        Ok(self.conclude(outcome))
+        self.conclude(connection.run("conditional_update", update).await)
     }
 
     /// The token that must be held. One only: the server takes one, and the other lock would not be checked.
@@ -214,19 +217,12 @@ impl ConditionalUpdate {
         }
     }
 
-    fn conclude(&self, outcome: UpdateOutcome) -> UpdateOutcome {
-        if let (UpdateOutcome::Fenced, [(_, Some(held))]) = (&outcome, &self.fences[..]) {
+    fn conclude(&self, outcome: Result<UpdateOutcome, Error>) -> Result<UpdateOutcome, Error> {
+        if let (Ok(UpdateOutcome::Fenced), [(_, Some(held))]) = (&outcome, &self.fences[..]) {
             held.note_gone();
         }
         outcome
     }
 }
 
-impl IntoFuture for ConditionalUpdate {
-    type Output = Result<UpdateOutcome, Error>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.execute())
-    }
-}
+awaitable!(ConditionalUpdate -> Result<UpdateOutcome, Error>);

@@ -27,7 +27,8 @@ pub(super) fn config(variable: impl Fn(&str) -> Option<String>) -> Result<Config
             text += &format!("{option}='{}' ", value.replace('\\', "\\\\").replace('\'', "\\'"));
         }
     }
-    let mut config: Config = text.parse().map_err(|error| Error::Configuration(format!("PG* variables: {error}")))?;
+    let unusable = |error| Error::Configuration(format!("PG* variables: {}", Error::from(error)));
+    let mut config: Config = text.parse().map_err(unusable)?;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         config.host("/var/run/postgresql");
     }
@@ -89,7 +90,8 @@ mod tests {
         for broken in ["PGSSLMODE", "PGTARGETSESSIONATTRS", "PGPORT", "PGHOSTADDR"] {
             let variable = |name: &str| (name == broken).then(|| "verify-full".to_owned());
             complete(url.parse().unwrap(), variable).unwrap();
-            assert!(super::config(variable).is_err());
+            let told = super::config(variable).unwrap_err().to_string();
+            assert!(told.contains("invalid value for option"), "{told}");
         }
     }
 }

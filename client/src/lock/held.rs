@@ -1,24 +1,14 @@
 //! What a guard holds, for the guard and for what outlives the guard's borrow.
 
-use std::fmt;
-use std::sync::Arc;
-
+use crate::{Error, Loss, Session, key::Name, sql, state::Core};
+use std::{fmt, sync::Arc};
 use tokio::sync::watch;
 use tokio_postgres::Transaction;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::error::Error;
-use crate::key::Name;
-use crate::loss::Loss;
-use crate::session::Session;
-use crate::sql;
-use crate::state::Core;
-
 /// What a [`Lock`](crate::Lock), a [`Work`](crate::Work) or a [`Claimed`](crate::Claimed) holds: one lock, or several
-/// that were taken together. If one of several is lost, all are.
-///
-/// Clones share it, and release nothing.
+/// that were taken together. If one of several is lost, all are. Clones share it, and release nothing.
 #[derive(Clone)]
 pub struct Held {
     state: Arc<State>,
@@ -35,7 +25,7 @@ struct State {
 }
 
 impl Held {
-    pub(super) fn new(session: Session, request_id: Uuid, locks: Vec<(Arc<Name>, i64)>) -> Held {
+    pub(crate) fn new(session: Session, request_id: Uuid, locks: Vec<(Arc<Name>, i64)>) -> Held {
         let over = session.core().lease.over().child_token();
         Held { state: Arc::new(State { session, locks, request_id, gone: watch::Sender::new(false), over }) }
     }
@@ -84,7 +74,6 @@ impl Held {
 
     /// Resolves with the reason when the lock can't be relied on any more: its session is lost, the server has said that
     /// the token is not held, or the guard was released, ended or dropped. At once, if that is already so.
-    /// *Cancel safety:* May be dropped and called again at will.
     pub async fn lost(&self) -> Loss {
         let mut gone = self.state.gone.subscribe();
         tokio::select! {
@@ -107,50 +96,31 @@ impl Held {
         self.state.session.loss().or_else(gone).or_else(released)
     }
 
-    /// Cancelled when the lock is lost, by a thread that doesn't depend on the runtime, and before the lock is released
-    /// or dropped. For tasks, threads and libraries that take such a token.
-    ///
-    /// A release doesn't wait for the tasks that have this token: end them before you release the lock, stop the session
-    /// or register again.
+    /// Cancelled when the lock is lost, by a thread of its own, and before the lock is released or dropped: for tasks,
+    /// threads and libraries. A release doesn't wait for those: end them before you release, stop or register again.
     pub fn cancellation_token(&self) -> CancellationToken {
         self.over().child_token()
     }
 
-    /// Runs `work` until it is done or the lock is lost. On a loss, `work` is dropped and the loss returned.
-    ///
-    /// ```no_run
-    /// # async fn copy(from: &str, to: &str) -> std::io::Result<()> { Ok(()) }
-    /// # async fn run(lock: volguard::Lock) -> Result<(), Box<dyn std::error::Error>> {
-    /// match lock.run(copy("v-17", "v-18")).await {
-    ///     Ok(copied) => copied?,
-    ///     Err(loss) => println!("given up half way: {loss}"),
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// Runs `work` until it is done or the lock is lost. On a loss, `work` is dropped and the loss returned: the
+    /// caller, or cleanup, has to find out how far it has come. Dropping the future drops `work`.
     ///
     /// The clock is checked before each step of `work` (what it does between two awaits): no step begins after the lock
     /// is lost, even if the runtime's timers are late. A result is returned only if the lock was not lost by then.
-    /// Neither [`Session::stop`] nor a new incarnation ([`Incarnations`](crate::Incarnations)) frees the lock before
-    /// `work` has been dropped.
+    /// Neither [`Session::stop`] nor [`Incarnations`](crate::Incarnations) free the lock before `work` is dropped.
     ///
-    /// Of a clone that outlives its guard, `work` ends with the guard, too: at its next step, for which the release does
-    /// not wait. So release the lock after `run` and not within it.
+    /// Under a clone that outlives its guard, `work` ends with the guard at its next step, for which the release does not
+    /// wait. So release the lock after `run` and not within it.
     ///
     /// Only `work` itself is ended, not the tasks and threads that it has started, nor the requests that it has sent.
-    /// Give those the [`cancellation_token`](Self::cancellation_token) or the fencing [`token`](Self::token). A step that
-    /// blocks runs to its end.
-    /// *Errors:* The loss. The caller, or cleanup, has to find out how far `work` has come.
-    /// *Cancel safety:* Dropping the future drops `work`.
+    /// Give those the [`cancellation_token`](Self::cancellation_token) or the [`token`](Self::token). A blocking step
+    /// runs on.
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
         self.core().guarded.run(|| self.loss(), self.lost(), work).await
     }
 
-    /// Asks the server whether the token is held at this moment, or all of them. The next moment it may not be; inside a
-    /// transaction, [`assert_held_in`](Self::assert_held_in) holds until the transaction ends.
-    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost; [`Error::SessionLost`] without asking the
-    /// server; [`Error::Connect`], [`Error::PoolExhausted`], [`Error::Database`], [`Error::NoReply`].
-    /// *Cancel safety:* Changes nothing.
+    /// Asks the server whether the token is held, or all of them. The next moment it may not be any more.
+    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost.
     pub async fn assert_held(&self) -> Result<(), Error> {
         for token in self.tokens() {
             self.check()?;
@@ -162,22 +132,9 @@ impl Held {
         self.check()
     }
 
-    /// Fences a transaction: it fails unless the token is held, or all of them. They then stay held until the transaction
-    /// ends, because neither release nor cleanup gets past it.
-    ///
-    /// ```no_run
-    /// # async fn run(volguard: volguard::Volguard, lock: volguard::Lock) -> Result<(), volguard::Error> {
-    /// let mut connection = volguard.connection().await?;
-    /// let transaction = connection.transaction().await?;
-    /// lock.assert_held_in(&transaction).await?;
-    /// transaction.execute("UPDATE volumes SET size = size + 1 WHERE id = 17", &[]).await?;
-    /// transaction.commit().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost, and [`Error::Database`]: the transaction is
-    /// aborted. [`Error::SessionLost`] without asking the server.
-    /// *Cancel safety:* Changes nothing.
+    /// Fences a transaction: it fails unless the token is held, or all of them. They then stay held until the
+    /// transaction ends, because neither release nor cleanup gets past it.
+    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost. Any error aborts the transaction.
     pub async fn assert_held_in(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
         for token in self.tokens() {
             self.check()?;
@@ -193,12 +150,10 @@ impl Held {
         answer.map_err(|error| self.note(error))
     }
 
-    /// Fails if the session is lost.
     pub(crate) fn check(&self) -> Result<(), Error> {
         Ok(self.core().lease.check()?)
     }
 
-    /// The server has said that the token is not held.
     pub(crate) fn note_gone(&self) {
         self.state.gone.send_replace(true);
         self.over().cancel();
@@ -210,18 +165,6 @@ impl Held {
         }
         self.core().heed(&error);
         error
-    }
-
-    /// The guard of unfinished work was dropped.
-    pub(super) fn leave(&self) {
-        tracing::warn!(
-            service_id = self.core().service_id,
-            token = self.token(),
-            request_id = %self.request_id(),
-            resource_type = self.resource_type(),
-            resource_id = self.resource_id(),
-            "unfinished work was dropped: it stays locked until the session ends, and is left to cleanup then"
-        );
     }
 }
 

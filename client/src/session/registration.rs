@@ -1,25 +1,13 @@
-//! Registering a service, which begins a session.
+//! Registering a service, which begins a session, once or again and again.
 
-use std::future::IntoFuture;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
-
-use serde::Serialize;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
-
-use super::{Incarnations, Inner, Session};
-use crate::error::Error;
-use crate::handle::Volguard;
-use crate::janitor::Janitor;
-use crate::json::{self, Part};
-use crate::sql;
+use super::Session;
+use crate::json::{Part, invalid, json};
 use crate::state::{self, Core, Heartbeat, Lease, Moment};
-use crate::telemetry;
-
-/// The cluster of services that name none, as the server calls it.
-const DEFAULT_CLUSTER: &str = "default";
+use crate::{Error, Janitor, Loss, Volguard, awaitable::awaitable, backoff::pauses, sql, telemetry};
+use serde::Serialize;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
 /// A service about to be registered. Made by [`Volguard::register`]; `.await` it.
 #[derive(Debug, Clone)]
@@ -35,79 +23,62 @@ pub struct Registration {
 }
 
 impl Volguard {
-    /// Prepares to register one incarnation of a process, which `host` and `binary_name` identify. Nothing happens before
-    /// the result is awaited.
+    /// Prepares to register one incarnation of a process, which `host` and `binary_name` identify.
     ///
-    /// Registering the same host and binary name in the same cluster again fences the earlier incarnation at once.
-    /// *Errors:* Of the result, when it is awaited: [`Error::Connect`] or [`Error::NoReply`] if the server can't be
-    /// reached within the time limit of a call, [`Error::Database`] if it refuses (22023 for an empty name or a lease
-    /// out of range, 42501 without the privilege), [`Error::InvalidDocument`] for details that are no JSON,
-    /// [`Error::SessionLost`] if the server answered so late that the lease may have expired.
-    /// *Cancel safety:* Dropping the future may leave a service that never sends heartbeats. It ends with the next
-    /// registration or with its lease.
+    /// Registering the same host and binary name in the same cluster again fences the earlier incarnation at once. A
+    /// dropped future may leave a service without heartbeats, which ends with its lease.
+    /// *Errors:* When it is awaited: [`Error::Database`] with 22023 for an empty name or a lease out of range, with
+    /// 42501 without the privilege; [`Error::InvalidDocument`] for details that are no JSON; [`Error::SessionLost`] if
+    /// the answer came so late that the lease may have expired.
     pub fn register(&self, host: &str, binary_name: &str) -> Registration {
-        Registration {
-            volguard: self.clone(),
-            host: host.to_owned(),
-            binary_name: binary_name.to_owned(),
-            cluster: None,
-            lease: None,
-            details: None,
-            janitor: Some(Janitor::default()),
-        }
+        let (volguard, host, binary_name) = (self.clone(), host.to_owned(), binary_name.to_owned());
+        let janitor = Some(Janitor::default());
+        Registration { volguard, host, binary_name, cluster: None, lease: None, details: None, janitor }
     }
 }
 
 impl Registration {
     /// The cluster of the service, a label: claims and the janitor stay within a cluster, and
-    /// [`Cleanup`](crate::Cleanup) can select by it. It is not part of a lock's key: services of all clusters contend
-    /// for the same locks. Default: `default`.
-    pub fn cluster(mut self, cluster: &str) -> Self {
-        self.cluster = Some(cluster.to_owned());
-        self
+    /// [`Cleanup`](crate::Cleanup) can select by it; locks are common to all. Default: `default`.
+    pub fn cluster(self, cluster: &str) -> Self {
+        Self { cluster: Some(cluster.to_owned()), ..self }
     }
 
-    /// How long the server waits for a heartbeat before the service counts as dead. Default: the setting
-    /// `volguard.service_down_time`. Heartbeats are sent at a third of it.
-    pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = Some(lease);
-        self
+    /// How long the server waits for a heartbeat. Default: the setting `volguard.service_down_time`.
+    pub fn lease(self, lease: Duration) -> Self {
+        Self { lease: Some(lease), ..self }
     }
 
     /// Details for people to read, shown with the service in the view `service_status`.
-    pub fn details(mut self, details: impl Serialize) -> Self {
-        self.details = Some(json::json(details));
-        self
+    pub fn details(self, details: impl Serialize) -> Self {
+        Self { details: Some(json(details)), ..self }
     }
 
     /// The janitor, which cleans up after other dead services of the cluster. Default: one that runs about every 10
-    /// seconds. With `None`, this is left to other sessions, to the extension's background worker, and to acquires that
-    /// wait for a lock of a dead service.
-    pub fn janitor(mut self, janitor: impl Into<Option<Janitor>>) -> Self {
-        self.janitor = janitor.into();
-        self
+    /// seconds. With `None`, this is left to other sessions, the extension's background worker and waiting acquires.
+    pub fn janitor(self, janitor: impl Into<Option<Janitor>>) -> Self {
+        Self { janitor: janitor.into(), ..self }
     }
 
     /// Prepares to register now, and again whenever the session is lost.
     pub fn incarnations(self) -> Incarnations {
-        Incarnations::new(self)
+        Incarnations { registration: self, current: None, registered: None }
     }
 
-    pub(super) fn volguard(&self) -> &Volguard {
-        &self.volguard
+    async fn send(self) -> Result<Session, Error> {
+        self.begin_after(&mut None).await
     }
 
-    /// Registers, unless a later incarnation than `previous` lives. `previous` is the new service as soon as that is known,
-    /// also if the future is dropped or fails after that.
-    pub(super) async fn begin_after(self, previous: &mut Option<i64>) -> Result<Session, Error> {
+    /// Registers, unless a later incarnation than `previous` lives. `previous` is the new service as soon as that is
+    /// known, also if the future is dropped or fails after that.
+    async fn begin_after(self, previous: &mut Option<i64>) -> Result<Session, Error> {
         let limit = self.volguard.time_limit();
         timeout(limit, self.begin(previous)).await.unwrap_or(Err(Error::NoReply))
     }
 
     async fn begin(self, previous: &mut Option<i64>) -> Result<Session, Error> {
         let Registration { volguard, host, binary_name, cluster, lease, details, janitor } = self;
-        let details = details.transpose();
-        let details = details.map_err(|problem| Error::InvalidDocument { column: "details".to_owned(), problem })?;
+        let details = details.transpose().map_err(|problem| invalid("details", problem))?;
         let wire = volguard.open(volguard.time_limit()).await?;
         if let Some(previous) = previous {
             let later = sql::later_incarnation(&*wire, *previous, &host, &binary_name, cluster.as_deref()).await?;
@@ -116,33 +87,89 @@ impl Registration {
         let call = sql::register_service(&*wire, &host, &binary_name, cluster.as_deref(), lease, details.as_deref());
         let service_id = telemetry::observed("register_service", call).await?;
         *previous = Some(service_id);
-
         // The first heartbeat returns the lease that the server has chosen.
         let sent_at = Moment::now();
         let lease = telemetry::observed("heartbeat", sql::heartbeat(&*wire, service_id)).await?;
         tracing::info!(service_id, host, binary_name, ?lease, "registered");
-
         let lease = Arc::new(Lease::new(sent_at, lease));
         lease.check()?;
         state::keep(&lease);
         let core = Arc::new(Core::new(volguard, service_id, lease));
-        let (alive, gone) = oneshot::channel();
+        let ((alive, gone), (janitor_alive, janitor_gone)) = (oneshot::channel(), oneshot::channel());
         tokio::spawn(Heartbeat::new(Arc::clone(&core), wire, sent_at).run(gone));
-        let janitor = janitor.map(|janitor| {
-            let (alive, gone) = oneshot::channel();
-            let cluster = cluster.unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
-            tokio::spawn(janitor.run(Arc::clone(&core), cluster, gone));
-            alive
-        });
-        Ok(Session { inner: Arc::new(Inner { core, _alive: alive, _janitor: janitor }) })
+        if let Some(janitor) = janitor {
+            // The cluster of services that name none, as the server calls it.
+            let cluster = cluster.unwrap_or_else(|| "default".to_owned());
+            tokio::spawn(janitor.run(Arc::clone(&core), cluster, janitor_gone));
+        }
+        Ok(Session { core, _alive: Arc::new([alive, janitor_alive]) })
     }
 }
 
-impl IntoFuture for Registration {
-    type Output = Result<Session, Error>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+awaitable!(Registration -> Result<Session, Error>);
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.begin_after(&mut None).await })
+/// The [`Session`]s of one process, one after the other. Made by [`Registration::incarnations`]. What the previous one
+/// held is lost to this process: cleanup repairs what was done under it.
+///
+/// ```no_run
+/// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {
+/// # async fn serve(session: volguard::Session) {}
+/// let mut incarnations = volguard.register("node-1", "volume-manager").incarnations();
+/// while let Some(session) = incarnations.next().await? {
+///     if session.run(serve(session.clone())).await.is_ok() {
+///         session.stop().await?;
+///     }
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is registered before `next`"]
+pub struct Incarnations {
+    registration: Registration,
+    current: Option<Arc<Core>>,
+    /// The service that this process has registered last, as far as it knows.
+    registered: Option<i64>,
+}
+
+impl Incarnations {
+    /// Waits until the session that it returned last is lost, and registers again. Returns `None` if that session was
+    /// [stopped](Session::stop). A session whose handles were all dropped is lost when its lease expires.
+    ///
+    /// What runs under the guards of the lost session ([`Held::run`](crate::Held::run)) has ended before, because
+    /// registering frees its locks for others. A server that can't be reached is asked until it answers. No incarnation
+    /// is returned twice; one whose registration was under way when the future was dropped is fenced by the next.
+    /// *Errors:* [`Error::Superseded`] if another live process has registered under the same name since: the two would
+    /// fence each other in turn. Those of [`Volguard::register`](crate::Volguard::register), except passing ones: a
+    /// wrong password or a missing database ends it. Calling it again tries again.
+    pub async fn next(&mut self) -> Result<Option<Session>, Error> {
+        if let Some(core) = &self.current {
+            let loss = core.lease.lost().await;
+            core.guarded.none_left().await;
+            if loss == Loss::Stopped {
+                return Ok(None);
+            }
+            tracing::info!(service_id = core.service_id, %loss, "registering again");
+            // Idle connections of the pool have been silent for a lease: they may be dead, unnoticed by the pool.
+            self.registration.volguard.drop_idle();
+        }
+        let mut told = false;
+        for pause in pauses() {
+            match self.registration.clone().begin_after(&mut self.registered).await {
+                Ok(session) => {
+                    self.current = Some(Arc::clone(session.core()));
+                    return Ok(Some(session));
+                }
+                // Also if the answers to a registration come so late that its lease has expired.
+                Err(error) if error.is_retryable() || matches!(error, Error::SessionLost(_)) => {
+                    match std::mem::replace(&mut told, true) {
+                        false => tracing::warn!(%error, "not registered yet, and tried again"),
+                        true => tracing::debug!(%error, "not registered yet"),
+                    }
+                    sleep(pause).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        unreachable!("the pauses have no end")
     }
 }

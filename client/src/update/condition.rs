@@ -1,17 +1,12 @@
-//! Conditions on one column.
+//! Conditions on one column, and filters of rows.
 
-use std::collections::BTreeMap;
-
+use super::expr::{IntoExpr, Sealed, word};
+use crate::json::{Json, Part, array, json, object, operator};
 use serde::Serialize;
-use serde_json::value::RawValue;
+use std::{collections::BTreeMap, ops};
 
-use super::expr::IntoExpr;
-use super::sealed::Sealed;
-use crate::error::Error;
-use crate::json::{Json, Part, array, invalid, json};
-
-/// A condition on a column: for [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect) and
-/// [`is`](super::is). Made by [`one_of`], [`not`], [`lt`], [`le`], [`gt`], [`ge`], [`eq`] and [`ne`].
+/// A condition on a column: for [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect) and [`is`]. Made by
+/// [`one_of`], [`not`], [`lt`], [`le`], [`gt`], [`ge`], [`eq`] and [`ne`].
 #[derive(Debug, Clone)]
 pub struct Condition(Result<Form, String>);
 
@@ -51,22 +46,18 @@ impl<T: IntoExpr> IntoCondition for T {
     }
 }
 
-impl Condition {
-    /// A condition as the server reads it. Text has to be parsed first, since a string is a literal.
-    pub fn raw(json: impl Serialize) -> Condition {
-        Condition(crate::json::json(json).map(Form::Plain))
-    }
+word!(Condition, "condition", Form::Plain);
 
+impl Condition {
     /// After [`not`]: whether a column that is `NULL` matches. Default: it does, unless `NULL` is among the excluded
-    /// values. As in Python, `NULL` is not "attached". In SQL the result is unknown:
-    /// `not("attached").nulls_match(false)` is `attach_status <> 'attached'`.
+    /// values. In SQL the result is unknown: `not("attached").nulls_match(false)` is `attach_status <> 'attached'`.
     pub fn nulls_match(self, matches: bool) -> Condition {
-        Condition(self.0.and_then(|form| match form {
-            Form::Negated(mut members) => {
-                members.insert("null", json(matches)?);
-                Ok(Form::Negated(members))
-            }
-            _ => Err("is given `nulls_match`, which only `not` has".to_owned()),
+        Condition(self.0.and_then(|form| {
+            let Form::Negated(mut members) = form else {
+                return Err("is given `nulls_match`, which only `not` has".to_owned());
+            };
+            members.insert("null", json(matches)?);
+            Ok(Form::Negated(members))
         }))
     }
 
@@ -85,12 +76,7 @@ impl Condition {
         }))
     }
 
-    /// The condition as JSON, for SQL of your own. [`Error::InvalidDocument`] if it can't be a condition.
-    pub fn to_json(&self) -> Result<Box<RawValue>, Error> {
-        self.clone().into_json().map_err(|problem| invalid("condition", problem))
-    }
-
-    pub(super) fn into_json(self) -> Part {
+    pub(crate) fn into_json(self) -> Part {
         match self.0? {
             Form::Plain(json) => Ok(json),
             Form::Negated(members) | Form::Compared(members) => json(members),
@@ -106,10 +92,8 @@ pub fn one_of<T: IntoExpr>(choices: impl IntoIterator<Item = T>) -> Condition {
 }
 
 /// Holds if the column is none of these: a literal, or [`one_of`] several. A column that is `NULL` matches, unless
-/// `NULL` is among them, or [`nulls_match`](Condition::nulls_match) says no.
-///
-/// `not(one_of(["attaching", "attached"]))` is an example. A comparison has an opposite instead, such as [`ne`]; a
-/// filter is negated by `!`.
+/// `NULL` is among them, or [`nulls_match`](Condition::nulls_match) says no. Comparisons have opposites; filters have
+/// `!`.
 pub fn not(excluded: impl IntoCondition) -> Condition {
     Condition(excluded.into_condition().0.and_then(|form| match form {
         Form::Plain(excluded) => Ok(Form::Negated(BTreeMap::from([("not", excluded)]))),
@@ -118,8 +102,8 @@ pub fn not(excluded: impl IntoCondition) -> Condition {
 }
 
 macro_rules! comparisons {
-    ($($(#[$doc:meta])* $name:ident)*) => {$(
-        $(#[$doc])*
+    ($($name:ident $doc:literal)*) => {$(
+        #[doc = $doc]
         pub fn $name(operand: impl IntoExpr) -> Condition {
             let operand = operand.into_expr().into_json();
             Condition(operand.map(|operand| Form::Compared(BTreeMap::from([(stringify!($name), operand)]))))
@@ -128,16 +112,71 @@ macro_rules! comparisons {
 }
 
 comparisons! {
-    /// The column is less than this. Like the other three that order, it doesn't hold if either is `NULL`.
-    lt
-    /// The column is less than this, or equal.
-    le
-    /// The column is greater than this, such as `now() - "5 minutes"`.
-    gt
-    /// The column is greater than this, or equal.
-    ge
-    /// The column equals this. `NULL` is a value like any other: two that are `NULL` are equal.
-    eq
-    /// The column doesn't equal this. `NULL` is a value like any other.
-    ne
+    lt "The column is less than this. Like the other three that order, it doesn't hold if either is `NULL`."
+    le "The column is less than this, or equal."
+    gt "The column is greater than this, such as `now() - \"5 minutes\"`."
+    ge "The column is greater than this, or equal."
+    eq "The column equals this. `NULL` is a value like any other: two that are `NULL` are equal."
+    ne "The column doesn't equal this. `NULL` is a value like any other."
+}
+
+/// A condition that the row as a whole meets or not. Made by [`is`], [`all`], [`any`] and [`exists`]. `a & b` and `a |
+/// b` say the same as [`all`] and [`any`]. `!a` is the plain opposite: a filter that is unknown in SQL doesn't hold, so
+/// its negation does. `is("status", "error") | (is("status", "available") & is("size", gt(0)))` is one.
+#[derive(Debug, Clone)]
+pub struct Filter(pub(super) Part);
+
+word!(Filter, "filter", |json| json);
+
+impl Filter {
+    fn into_json(self) -> Part {
+        self.0
+    }
+}
+
+/// The column meets a condition: a literal, [`one_of`] several, [`not`] them, or a comparison, as in `is("used",
+/// lt(9))`.
+pub fn is(column: &str, condition: impl IntoCondition) -> Filter {
+    let condition = condition.into_condition().into_json();
+    let condition = condition.map_err(|problem| format!("names `{column}`, which {problem}"));
+    Filter(operator("where", operator(column, condition)))
+}
+
+/// All of them hold. An empty list holds.
+pub fn all(filters: impl IntoIterator<Item = Filter>) -> Filter {
+    Filter(operator("all", array(filters.into_iter().map(|filter| filter.0))))
+}
+
+/// At least one of them holds. An empty list doesn't.
+pub fn any(filters: impl IntoIterator<Item = Filter>) -> Filter {
+    Filter(operator("any", array(filters.into_iter().map(|filter| filter.0))))
+}
+
+/// Holds if `table`, a name as in SQL, has a row that meets the filter, as in `exists("snapshots", is("volume_id",
+/// outer("id")))`; `all([])` is any row. In the filter, [`column`](super::column()) and [`is`] are of that row,
+/// [`outer`](super::outer) of the one to be updated.
+pub fn exists(table: &str, filter: Filter) -> Filter {
+    let row = filter.0.and_then(|filter| object([("table", json(table)?), ("filter", filter)]));
+    Filter(operator("exists", row))
+}
+
+impl ops::BitAnd for Filter {
+    type Output = Filter;
+    fn bitand(self, other: Filter) -> Filter {
+        all([self, other])
+    }
+}
+
+impl ops::BitOr for Filter {
+    type Output = Filter;
+    fn bitor(self, other: Filter) -> Filter {
+        any([self, other])
+    }
+}
+
+impl ops::Not for Filter {
+    type Output = Filter;
+    fn not(self) -> Filter {
+        Filter(operator("not", self.0))
+    }
 }

@@ -1,14 +1,37 @@
 //! Values that a column is set to, or compared with.
 
+use super::condition::Filter;
+use crate::json::{Json, Part, array, json, object, operator, scalar};
+use serde::Serialize;
 use std::ops;
 
-use serde::Serialize;
-use serde_json::value::RawValue;
+mod sealed {
+    /// Keeps the two traits to the types of this module.
+    pub trait Sealed {}
+    impl Sealed for crate::update::Condition {}
+    impl Sealed for super::Expr {}
+    #[diagnostic::do_not_recommend]
+    impl<T: serde::Serialize> Sealed for T {}
+}
+pub(super) use self::sealed::Sealed;
 
-use super::filter::Filter;
-use super::sealed::Sealed;
-use crate::error::Error;
-use crate::json::{Json, Part, array, invalid, json, object, operator, scalar};
+/// What conditions, values and filters have in common.
+macro_rules! word {
+    ($word:ident, $subject:literal, $form:expr) => {
+        impl $word {
+            /// As the server reads it. Text has to be parsed first, since a string is a literal.
+            pub fn raw(json: impl Serialize) -> $word {
+                $word(crate::json::json(json).map($form))
+            }
+
+            /// As JSON, for SQL of your own. [`Error::InvalidDocument`](crate::Error) if it doesn't fit together.
+            pub fn to_json(&self) -> Result<Box<serde_json::value::RawValue>, crate::Error> {
+                self.clone().into_json().map_err(|problem| crate::json::invalid($subject, problem))
+            }
+        }
+    };
+}
+pub(super) use word;
 
 /// A value that the server computes from the row before the update: for
 /// [`ConditionalUpdate::set`](crate::ConditionalUpdate::set) and comparisons. Made by [`column()`], [`value`], [`now`],
@@ -25,10 +48,8 @@ enum Form {
 }
 
 /// What a column can be set to, or compared with: an [`Expr`], or a literal, which is anything that serializes to a
-/// JSON scalar, `None` being `NULL`.
-///
-/// Objects and arrays are refused when the update is sent, so that data from outside can't pose as an operator;
-/// [`value`] takes them. NaN and infinities are refused too, because JSON doesn't have them.
+/// JSON scalar, `None` being `NULL`. Objects and arrays are refused when the update is sent, so that data from outside
+/// can't pose as an operator; [`value`] takes them. NaN and infinities are refused too, because JSON doesn't have them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no value for a column",
     label = "neither a literal nor an expression",
@@ -54,12 +75,9 @@ impl<T: Serialize> IntoExpr for T {
     }
 }
 
-impl Expr {
-    /// An expression as the server reads it. Text has to be parsed first, since a string is a literal.
-    pub fn raw(json: impl Serialize) -> Expr {
-        Expr(crate::json::json(json).map(Form::Computed))
-    }
+word!(Expr, "value", Form::Computed);
 
+impl Expr {
     /// After [`when`]: the value if this filter holds, and none of the filters before does.
     pub fn when(self, filter: Filter, then: impl IntoExpr) -> Expr {
         Expr(self.branches().and_then(|mut branches| {
@@ -74,11 +92,6 @@ impl Expr {
         Expr(self.branches().and_then(otherwise).map(Form::Computed))
     }
 
-    /// The expression as JSON, for SQL of your own. [`Error::InvalidDocument`] if it can't be a value.
-    pub fn to_json(&self) -> Result<Box<RawValue>, Error> {
-        self.clone().into_json().map_err(|problem| invalid("value", problem))
-    }
-
     fn branches(self) -> Result<Vec<Json>, String> {
         match self.0? {
             Form::Case(branches) => Ok(branches),
@@ -86,7 +99,7 @@ impl Expr {
         }
     }
 
-    pub(super) fn into_json(self) -> Part {
+    pub(crate) fn into_json(self) -> Part {
         match self.0? {
             Form::Literal(json) | Form::Computed(json) => Ok(json),
             Form::Case(branches) => object([("case", json(branches)?)]),
@@ -113,9 +126,8 @@ pub fn outer(column: &str) -> Expr {
 }
 
 /// Any JSON as a literal, such as `value(["fast", "encrypted"])`: for columns that hold json, jsonb, an array or a
-/// composite type. It is never read as an operator, whatever is in it.
-///
-/// JSON's `null` is a literal, too: `value(None::<i32>)` is not `NULL` where a column holds JSON.
+/// composite type. It is never read as an operator, whatever is in it. JSON's `null` is a literal, too:
+/// `value(None::<i32>)` is not `NULL` where a column holds JSON.
 pub fn value(literal: impl Serialize) -> Expr {
     Expr(operator("value", json(literal)).map(Form::Literal))
 }
@@ -130,14 +142,8 @@ pub fn concat(a: impl IntoExpr, b: impl IntoExpr) -> Expr {
     binary("concat", a, b)
 }
 
-/// Begins a value that depends on the row, as SQL's `CASE` does: the value of the first filter that holds, or `NULL`
-/// if none does.
-///
-/// ```
-/// use volguard::update::{column, is, when};
-///
-/// when(is("status", "creating"), "error").when(is("status", "extending"), "frozen").otherwise(column("status"));
-/// ```
+/// Begins a value that depends on the row, as SQL's `CASE` does: the value of the first filter that holds, or `NULL` if
+/// none does. `when(is("status", "creating"), "error").otherwise(column("status"))` is one.
 pub fn when(filter: Filter, then: impl IntoExpr) -> Expr {
     Expr(Ok(Form::Case(Vec::new()))).when(filter, then)
 }
@@ -147,15 +153,14 @@ fn binary(name: &str, a: impl IntoExpr, b: impl IntoExpr) -> Expr {
 }
 
 macro_rules! arithmetic {
-    ($($(#[$doc:meta])* $name:ident $operator:ident)*) => {$(
-        $(#[$doc])*
+    ($($name:ident $operator:ident $doc:literal)*) => {$(
+        #[doc = $doc]
         pub fn $name(a: impl IntoExpr, b: impl IntoExpr) -> Expr {
             binary(stringify!($name), a, b)
         }
 
         impl<T: IntoExpr> ops::$operator<T> for Expr {
             type Output = Expr;
-
             fn $name(self, other: T) -> Expr {
                 $name(self, other)
             }
@@ -164,12 +169,8 @@ macro_rules! arithmetic {
 }
 
 arithmetic! {
-    /// `a + b`.
-    add Add
-    /// `a - b`.
-    sub Sub
-    /// `a * b`.
-    mul Mul
-    /// `a / b`; between integers the result is cut off towards zero, as in SQL.
-    div Div
+    add Add "`a + b`."
+    sub Sub "`a - b`."
+    mul Mul "`a * b`."
+    div Div "`a / b`; between integers the result is cut off towards zero, as in SQL."
 }
