@@ -1,5 +1,6 @@
 //! A request on its way: what is known of its outcome, and what has to be settled if that is never learnt.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,22 +82,26 @@ struct Flight {
 
 impl Flight {
     /// A request that waits in the database needs a seat: a part of the pool is kept for others. Without one, the server
-    /// is asked once whether the locks are free.
+    /// is asked from time to time whether the locks are free: those that have the seats may wait for this one.
     async fn drive(&mut self, deadline: Instant) -> Result<Result<Granted, Refused>, Error> {
         let waiters = Arc::clone(self.core.volguard.waiters());
-        let mut seat = Arc::clone(&waiters).try_acquire_owned().ok();
-        if seat.is_none() || deadline <= Instant::now() {
+        if let (Ok(seat), true) = (Arc::clone(&waiters).try_acquire_owned(), Instant::now() < deadline) {
+            return self.ask(Some(seat), deadline).await;
+        }
+        let mut turn = pin!(waiters.acquire_owned());
+        let mut pauses = pauses();
+        loop {
             let answer = self.ask(None, deadline).await?;
             if !matches!(answer, Err(Refused::NotFree)) || deadline <= Instant::now() {
                 return Ok(answer);
             }
-            seat = tokio::select! {
-                seat = waiters.acquire_owned() => seat.ok(),
+            let again = deadline.min(Instant::now() + pauses.next().unwrap_or_default());
+            tokio::select! {
+                Ok(seat) = &mut turn => return self.ask(Some(seat), deadline).await,
                 loss = self.core.lease.lost() => return Err(loss.into()),
-                () = sleep_until(deadline) => None,
-            };
+                () = sleep_until(again) => {}
+            }
         }
-        self.ask(seat, deadline).await
     }
 
     /// Asks the server, again if the connection breaks.

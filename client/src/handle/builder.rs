@@ -110,7 +110,7 @@ impl Builder {
     }
 
     /// How many of the connections may be occupied by acquires that wait in the database. Default: half of the pool.
-    /// Others wait in the process for their turn, after they were told that their lock is not free.
+    /// Others wait in the process for their turn, and ask every few seconds whether their lock is free.
     pub fn max_waiters(mut self, connections: usize) -> Self {
         self.max_waiters = Some(connections);
         self
