@@ -57,9 +57,10 @@ async fn a_statement_that_vanished_hints_at_the_mode_for_poolers() {
     let vanished = lock.assert_held().await.unwrap_err();
     assert_eq!(code(&vanished), Some("26000"));
     assert!(vanished.to_string().contains("StatementMode::Unnamed"), "{vanished}");
-    // Each connection prepares it again.
-    let _ = lock.assert_held().await;
-    for _ in 0..4 {
-        lock.assert_held().await.unwrap();
+    // Each connection prepares it again: the other one fails once, as soon as it is back in the pool.
+    let mut failed = 0;
+    for _ in 0..20 {
+        failed += usize::from(lock.assert_held().await.is_err());
     }
+    assert!(failed <= 1, "{failed}");
 }
