@@ -12,7 +12,6 @@ mod request;
 use std::pin::Pin;
 
 use serde::Serialize;
-use tokio::time::timeout;
 use tokio_postgres::Transaction;
 
 pub use self::condition::{Condition, IntoCondition, eq, ge, gt, le, lt, ne, not, one_of};
@@ -24,8 +23,7 @@ use crate::handle::Volguard;
 use crate::json::{invalid, json, scalar};
 use crate::lock::Held;
 use crate::outcome::UpdateOutcome;
-use crate::sql::{self, Documents, Executor};
-use crate::telemetry;
+use crate::sql::{self, Documents};
 
 mod sealed {
     /// Keeps the two traits to the types of this module.
@@ -87,7 +85,7 @@ impl Volguard {
 /// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses: 42P01 no such table, 42703 no such
 ///   column, 21000 a key that matches several rows, 42501 without the privilege, a value that the column's type
 ///   doesn't take;
-/// - [`Error::Connect`], [`Error::PoolExhausted`]; nothing was sent;
+/// - [`Error::Pool`]; nothing was sent;
 /// - [`Error::NoReply`], or [`Error::Database`] of a broken connection: the change may have been made or not. Read the
 ///   row, or repeat the update: if its own conditions exclude a second change, it is `Unmet` then.
 ///
@@ -98,15 +96,8 @@ pub struct ConditionalUpdate {
     volguard: Volguard,
     table: String,
     request: Request,
-    fences: Vec<Fence>,
-}
-
-/// What must be held.
-#[derive(Debug, Clone)]
-enum Fence {
-    Lock(Held),
-    /// Of a lock that another part of the program holds.
-    Token(i64),
+    /// Tokens, with their locks if these are of this process.
+    fences: Vec<(i64, Option<Held>)>,
 }
 
 impl ConditionalUpdate {
@@ -180,27 +171,25 @@ impl ConditionalUpdate {
         self
     }
 
-    /// Applies the change only if this lock is held, and keeps it held until the change is committed. Of several locks that
-    /// were taken together, all: this takes a transaction of several statements.
+    /// Applies the change only if this lock is held, and keeps it held until the change is committed.
     pub fn fenced_by(mut self, lock: &Held) -> Self {
-        self.fences.push(Fence::Lock(lock.clone()));
+        self.fences.push((lock.token(), Some(lock.clone())));
         self
     }
 
     /// As [`fenced_by`](Self::fenced_by), for the token of a lock that another part of the program holds.
     pub fn fence(mut self, token: i64) -> Self {
-        self.fences.push(Fence::Token(token));
+        self.fences.push((token, None));
         self
     }
 
     /// Executes the update inside a transaction of the caller, without a time limit. A deadpool transaction works too.
-    /// An error of the server aborts the transaction; [`Error::TokenNotHeld`] is one, if a fence of several locks is not
-    /// held. When the future is dropped, the change may or may not be part of
+    /// An error of the server aborts the transaction. When the future is dropped, the change may or may not be part of
     /// the transaction: roll back.
     pub async fn within(self, transaction: &Transaction<'_>) -> Result<UpdateOutcome, Error> {
-        let (documents, tokens) = (self.documents()?, self.tokens()?);
-        let outcome = self.apply(transaction, &documents, &tokens).await;
-        self.conclude(outcome)
+        let (documents, token) = (self.documents()?, self.token()?);
+        let outcome = sql::conditional_update(transaction, &self.table, &documents, token).await?;
+        Ok(self.conclude(outcome))
     }
 
     /// The arguments of the SQL function, for SQL of your own, or [`Error::InvalidDocument`].
@@ -209,53 +198,24 @@ impl ConditionalUpdate {
     }
 
     async fn execute(self) -> Result<UpdateOutcome, Error> {
-        let (documents, tokens) = (self.documents()?, self.tokens()?);
-        let mut connection = self.volguard.connection().await?;
-        let outcome = if tokens.len() > 1 {
-            let update = async {
-                let transaction = connection.transaction().await?;
-                let outcome = self.apply(&transaction, &documents, &tokens).await?;
-                transaction.commit().await?;
-                Ok(outcome)
-            };
-            let limited = async { timeout(self.volguard.time_limit(), update).await.unwrap_or(Err(Error::NoReply)) };
-            telemetry::observed("conditional_update", limited).await
-        } else {
-            connection.run("conditional_update", self.apply(&connection, &documents, &tokens)).await
-        };
-        match self.conclude(outcome) {
-            Err(Error::TokenNotHeld(_)) => Ok(UpdateOutcome::Fenced),
-            outcome => outcome,
-        }
+        let (documents, token) = (self.documents()?, self.token()?);
+        let connection = self.volguard.connection().await?;
+        let update = sql::conditional_update(&connection, &self.table, &documents, token);
+        let outcome = connection.run("conditional_update", update).await?;
+        Ok(self.conclude(outcome))
     }
 
-    /// The server's function takes one fence. The other tokens are checked before, in the same transaction.
-    async fn apply(
-        &self,
-        client: &impl Executor,
-        documents: &Documents,
-        tokens: &[i64],
-    ) -> Result<UpdateOutcome, Error> {
-        for token in tokens.iter().skip(1) {
-            sql::assert_held(client, *token).await?;
-        }
-        sql::conditional_update(client, &self.table, documents, tokens.first().copied()).await
-    }
-
-    /// The tokens that must be held. Those of one fence only: of two, the second would be easily overlooked.
-    fn tokens(&self) -> Result<Vec<i64>, Error> {
+    /// The token that must be held. One only: the server takes one, and the other lock would not be checked.
+    fn token(&self) -> Result<Option<i64>, Error> {
         match &self.fences[..] {
-            [] => Ok(Vec::new()),
-            [Fence::Token(token)] => Ok(vec![*token]),
-            [Fence::Lock(held)] => held.check().map(|()| held.tokens()),
+            [] => Ok(None),
+            [(token, held)] => held.as_ref().map_or(Ok(()), Held::check).map(|()| Some(*token)),
             _ => Err(invalid("fence", "is given twice".to_owned())),
         }
     }
 
-    fn conclude(&self, outcome: Result<UpdateOutcome, Error>) -> Result<UpdateOutcome, Error> {
-        if let (Ok(UpdateOutcome::Fenced) | Err(Error::TokenNotHeld(_)), [Fence::Lock(held)]) =
-            (&outcome, &self.fences[..])
-        {
+    fn conclude(&self, outcome: UpdateOutcome) -> UpdateOutcome {
+        if let (UpdateOutcome::Fenced, [(_, Some(held))]) = (&outcome, &self.fences[..]) {
             held.note_gone();
         }
         outcome

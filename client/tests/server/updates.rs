@@ -6,7 +6,7 @@ use uuid::Uuid;
 use volguard::update::{add, column, not, one_of};
 use volguard::{Error, UpdateOutcome, Volguard};
 
-use crate::support::{LONG, Observer, code, connect, key, session, unique};
+use crate::support::{Observer, code, connect, key, session, unique};
 
 #[derive(Debug, Deserialize, PartialEq)]
 struct Volume {
@@ -148,31 +148,4 @@ async fn numbers_keep_every_digit() {
     assert_eq!(row.get::<Box<RawValue>>("size").unwrap().get(), huge.get());
     let same = volguard.update(&table).key("id", id).expect("size", &huge).set("status", "large");
     assert!(same.await.unwrap().is_updated());
-}
-
-/// A guard of several locks fences by all of them: it is lost as a whole.
-#[tokio::test]
-async fn a_fence_of_several_locks_holds_for_each() {
-    let (volguard, observer) = (connect().await, Observer::new().await);
-    let session = session(&volguard).await;
-    let table = unique("fenced").replace('-', "_");
-    observer
-        .run(&format!("CREATE TABLE {table} (id int PRIMARY KEY, size int); INSERT INTO {table} VALUES (1, 0)"))
-        .await;
-    for taken in 0..2 {
-        let both = session.acquire(["1", "2"].map(key)).wait(LONG).await.unwrap().unwrap();
-        let update = || volguard.update(&table).key("id", 1).set("size", column("size") + 1).fenced_by(&both);
-        assert!(update().await.unwrap().is_updated());
-        observer.run(&format!("SELECT volguard.force_release({}, 'test')", both.tokens()[taken])).await;
-        let mut connection = volguard.connection().await.unwrap();
-        let transaction = connection.transaction().await.unwrap();
-        let refused = update().within(&transaction).await;
-        assert!(matches!(refused, Ok(UpdateOutcome::Fenced) | Err(Error::TokenNotHeld(_))), "{taken}: {refused:?}");
-        drop(transaction);
-        assert!(both.is_lost());
-        let refused = update().await;
-        assert!(matches!(refused, Ok(UpdateOutcome::Fenced) | Err(Error::SessionLost(_))), "{taken}: {refused:?}");
-    }
-    let size = observer.number(&format!("SELECT size::bigint FROM {table}"), &[]).await;
-    assert_eq!(size, 2);
 }
