@@ -85,7 +85,7 @@ impl Volguard {
 /// - [`Error::MalformedDocument`], [`Error::Database`] if the server refuses: 42P01 no such table, 42703 no such
 ///   column, 21000 a key that matches several rows, 42501 without the privilege, a value that the column's type
 ///   doesn't take;
-/// - [`Error::Pool`]; nothing was sent;
+/// - [`Error::Connect`], [`Error::PoolExhausted`]; nothing was sent;
 /// - [`Error::NoReply`], or [`Error::Database`] of a broken connection: the change may have been made or not. Read the
 ///   row, or repeat the update: if its own conditions exclude a second change, it is `Unmet` then.
 ///
@@ -172,6 +172,9 @@ impl ConditionalUpdate {
     }
 
     /// Applies the change only if this lock is held, and keeps it held until the change is committed.
+    ///
+    /// Of several locks that were taken together, only the first is checked. Where all must be held, use
+    /// [`Held::assert_held_in`] and [`within`](Self::within) in one transaction.
     pub fn fenced_by(mut self, lock: &Held) -> Self {
         self.fences.push((lock.token(), Some(lock.clone())));
         self
