@@ -27,7 +27,8 @@ pub(super) fn config(variable: impl Fn(&str) -> Option<String>) -> Result<Config
             text += &format!("{option}='{value}' ");
         }
     }
-    let mut config: Config = text.parse().map_err(|error| Error::Configuration(format!("PG* variables: {error}")))?;
+    let mut config: Config =
+        text.parse().map_err(|e| Error::Configuration(format!("PG* variables: {}", Error::from(e))))?;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         config.host("/var/run/postgresql");
     }
@@ -118,7 +119,8 @@ mod tests {
             let variable = |name: &str| (name == broken).then(|| "verify-full".to_owned());
             let mut config: Config = url.parse().unwrap();
             complete(&mut config, variable).unwrap();
-            assert!(super::config(variable).is_err());
+            let told = super::config(variable).unwrap_err().to_string();
+            assert!(told.contains("invalid value for option"), "{told}");
         }
     }
 }
