@@ -212,8 +212,8 @@ impl Held {
         error
     }
 
-    /// The guard of unfinished work was dropped.
-    pub(super) fn leave(&self) {
+    /// The guard of unfinished work was dropped, or the future of an end that is refused.
+    pub(crate) fn leave(&self) {
         tracing::warn!(
             service_id = self.core().service_id,
             token = self.token(),

@@ -4,6 +4,7 @@ use std::future::IntoFuture;
 use std::pin::Pin;
 
 use serde_json::value::RawValue;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::sleep;
 
 use super::Work;
@@ -58,7 +59,17 @@ impl<'w> FinishWork<'w> {
         let held = work.guard.held.clone();
         // While the end is under way, a dropped guard is no reason for a warning.
         work.guard.on_drop = OnDrop::Nothing;
-        let outcome = finish(async move { ask(&held, &changes).await }).await;
+        let (_here, mut gone) = oneshot::channel::<()>();
+        let outcome = finish(async move {
+            let outcome = ask(&held, &changes).await;
+            let ended = matches!(outcome, Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced));
+            // The caller has dropped the future, and learns of the refusal by this warning only.
+            if !ended && gone.try_recv() == Err(TryRecvError::Closed) {
+                held.leave();
+            }
+            outcome
+        })
+        .await;
         match &outcome {
             Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced) => {
                 work.guard.end();
