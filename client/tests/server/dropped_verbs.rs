@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
+use tracing::Level;
 use volguard::{Session, Volguard, WorkOutcome, sql};
 
-use crate::support::{Database, LONG, MOMENT, Observer, poll_times, session_in, unique};
+use crate::support::{Database, LONG, Log, MOMENT, Observer, poll_times, session_in, unique};
 
 /// In a database of its own, with a table of volumes.
 struct Stage {
@@ -43,9 +44,13 @@ impl Stage {
     }
 }
 
-/// Drops it after so many polls, until it is done.
+/// Drops it when it is woken for the so many-th time, and in between, until it is done.
 macro_rules! at_every_await {
     ($stage:expr, $verb:expr) => {
+        for moment in 0..40 {
+            let _ = timeout(Duration::from_micros(moment * 150), $verb).await;
+            $stage.is_clean().await;
+        }
         for times in 0.. {
             let done = poll_times(times, $verb).await;
             $stage.is_clean().await;
@@ -143,4 +148,20 @@ async fn claims() {
     sleep(MOMENT).await;
     let work = timeout(LONG, claims.next()).await.unwrap().unwrap().unwrap();
     assert!(work.finish_cleanup().await.unwrap());
+}
+
+/// The end was under way when its future was dropped: the work is not left in silence if it is refused.
+#[tokio::test]
+async fn work_whose_end_was_dropped_and_is_refused_is_told() {
+    let log = Log::listen();
+    let stage = Stage::set().await;
+    let start = stage.session.start_work("volume", "v").expect("status", "available").set("status", "busy");
+    let WorkOutcome::Started(mut work) = start.await.unwrap() else { panic!("not started") };
+    // No value of this column, which the server says.
+    let end = work.finish().set("status", "available").set("size", "no number").into_future();
+    timeout(Duration::ZERO, end).await.unwrap_err();
+    drop(work);
+    sleep(MOMENT * 3).await;
+    assert_eq!(stage.observer.locks_of(&stage.session).await, 1);
+    assert_eq!(log.count(Level::WARN, "unfinished work"), 1, "{:?}", log.lines());
 }
