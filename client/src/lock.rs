@@ -32,14 +32,19 @@ impl Drop for Guard {
             how @ (OnDrop::Release | OnDrop::Abandon) => {
                 reaper::give_back(held.core(), held.tokens(), how, mem::take(&mut self.places));
             }
-            OnDrop::Leave => tracing::warn!(
-                service_id = held.core().service_id, token = held.token(), request_id = %held.request_id(),
-                resource_type = held.resource_type(), resource_id = held.resource_id(),
-                "unfinished work was dropped: it stays locked until the session ends, and is left to cleanup then"
-            ),
+            OnDrop::Leave => warn_of_unfinished(held),
             OnDrop::Nothing => {}
         }
     }
+}
+
+/// The guard of unfinished work was dropped, or the future of an end that is refused.
+pub(crate) fn warn_of_unfinished(held: &Held) {
+    tracing::warn!(
+        service_id = held.core().service_id, token = held.token(), request_id = %held.request_id(),
+        resource_type = held.resource_type(), resource_id = held.resource_id(),
+        "unfinished work was dropped: it stays locked until the session ends, and is left to cleanup then"
+    );
 }
 
 /// Gives a guard the methods of [`Held`].

@@ -1,7 +1,7 @@
 //! Work: a lock and the status of its resource, which change together.
 
 use crate::acquire::{Request, What};
-use crate::lock::{Guard, dereferences};
+use crate::lock::{Guard, dereferences, warn_of_unfinished};
 use crate::update::{self, Filter, IntoCondition, IntoExpr, change_methods};
 use crate::{
     Error, Held, Key, Lock, Session, UpdateOutcome, UpdatedRow, WorkOutcome, awaitable::awaitable, backoff::pauses,
@@ -10,6 +10,7 @@ use crate::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -151,7 +152,17 @@ impl FinishWork<'_> {
         let held = work.guard.held.clone();
         // While the end is under way, a dropped guard is no reason for a warning.
         work.guard.on_drop = OnDrop::Nothing;
-        let outcome = finish(async move { ask_to_finish(&held, &changes).await }).await;
+        let (_here, mut gone) = oneshot::channel::<()>();
+        let outcome = finish(async move {
+            let outcome = ask_to_finish(&held, &changes).await;
+            let ended = matches!(outcome, Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced));
+            // The caller has dropped the future, and learns of the refusal by this warning only.
+            if !ended && gone.try_recv() == Err(TryRecvError::Closed) {
+                warn_of_unfinished(&held);
+            }
+            outcome
+        })
+        .await;
         match &outcome {
             Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced) => {
                 work.guard.end();

@@ -1,6 +1,11 @@
 //! Request ids that are used again, while what an earlier request with the id has left is not settled.
 
-use tokio::time::{sleep, timeout};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::support::{Fault, LONG, MOMENT, Observer, behind_a_proxy, connect, key, named, session, session_in, unique};
@@ -62,4 +67,61 @@ async fn what_a_lost_answer_has_left_does_not_stay_because_the_key_is_wanted() {
         Err(_) => timeout(LONG, session.acquire(key("1")).wait(LONG * 3)).await.expect("it is served").unwrap(),
     };
     assert!(lock.unwrap().release().await.unwrap());
+}
+
+/// Tasks that share a few keys and a few ids, drop futures and lose answers: what one holds stays held until it
+/// releases it, by one at a time, and nothing stays in the end.
+#[tokio::test]
+async fn whatever_is_dropped_lost_and_repeated_a_held_lock_stays_held() {
+    let ((proxy, _volguard, session), observer) = (behind_a_proxy().await, Observer::new().await);
+    let ids: Vec<Uuid> = (0..4).map(|_| Uuid::new_v4()).collect();
+    let inside: Arc<[AtomicUsize; 3]> = Arc::default();
+    let held = Arc::new(AtomicUsize::new(0));
+    let end = Instant::now() + Duration::from_secs(8);
+    let mut tasks = JoinSet::new();
+    for _ in 0..8 {
+        let (session, ids, inside, held) = (session.clone(), ids.clone(), Arc::clone(&inside), Arc::clone(&held));
+        let keys = ["0", "1", "2"].map(key);
+        tasks.spawn(async move {
+            while Instant::now() < end {
+                let first = fastrand::usize(..3);
+                let several = fastrand::bool().then_some((first + 1) % 3);
+                let wanted: Vec<usize> = std::iter::once(first).chain(several).collect();
+                let request = session.acquire(wanted.iter().map(|index| keys[*index].clone()).collect::<Vec<_>>());
+                let request = match fastrand::bool() {
+                    true => request.request_id(ids[fastrand::usize(..4)]),
+                    false => request,
+                };
+                let patience = Duration::from_micros(fastrand::u64(..200_000));
+                let answer = timeout(patience, request.wait(Duration::from_millis(fastrand::u64(..150)))).await;
+                let Ok(Ok(Some(lock))) = answer else { continue };
+                assert!(wanted.iter().all(|index| inside[*index].fetch_add(1, Ordering::SeqCst) == 0));
+                held.fetch_add(1, Ordering::SeqCst);
+                sleep(Duration::from_millis(fastrand::u64(..40))).await;
+                match lock.assert_held().await {
+                    Err(error) if !error.is_retryable() => panic!("{error}"),
+                    _ => {}
+                }
+                wanted.iter().for_each(|index| _ = inside[*index].fetch_sub(1, Ordering::SeqCst));
+                match lock.release().await {
+                    Ok(all) => assert!(all),
+                    Err(error) => assert!(error.is_retryable(), "{error}"),
+                }
+            }
+        });
+    }
+    while Instant::now() < end {
+        let fault = [Fault::LoseReply, Fault::LoseStatement, Fault::CutWhileRunning][fastrand::usize(..3)];
+        proxy.inject(["volguard.acquire", "release_requests"][fastrand::usize(..2)], fault, 1 + fastrand::usize(..3));
+        sleep(Duration::from_millis(100)).await;
+    }
+    while let Some(task) = tasks.join_next().await {
+        task.unwrap();
+    }
+    assert!(held.load(Ordering::SeqCst) > 50, "{held:?}");
+    let deadline = Instant::now() + LONG * 4;
+    while observer.locks_of(&session).await > 0 {
+        assert!(Instant::now() < deadline, "a lock stayed");
+        sleep(MOMENT).await;
+    }
 }

@@ -94,3 +94,16 @@ async fn waiters_leave_a_connection_to_release_with() {
         assert!(timeout(LONG, waiter).await.unwrap().unwrap().unwrap().is_some());
     }
 }
+
+/// The one that has the seat waits for a lock that is given back only after the other one is served.
+#[tokio::test]
+async fn a_lock_that_becomes_free_needs_no_seat_either() {
+    let stage = Stage::set().await;
+    let held = stage.elsewhere.acquire(key("1")).await.unwrap().unwrap();
+    let second = tokio::spawn(stage.session.acquire(key("1")).wait(LONG * 3).into_future());
+    sleep(MOMENT).await;
+    held.release().await.unwrap();
+    let lock = timeout(LONG, second).await.expect("it is free").unwrap().unwrap().unwrap();
+    assert!(lock.release().await.unwrap());
+    assert!(!stage.waiter.is_finished());
+}
