@@ -122,7 +122,7 @@ impl Volguard {
     /// Opens a connection beside the pool, so that what waits in the pool can't hold it up. All servers of the
     /// configuration are tried in this time.
     pub(crate) async fn open(&self, limit: Duration) -> Result<Dedicated, Error> {
-        let wire = telemetry::observed("connect", self.inner.server.connect(Some(limit))).await?;
+        let wire = telemetry::observed("connect", self.inner.server.connect(limit)).await?;
         Ok(Dedicated::new(wire, Arc::clone(&self.inner.server)))
     }
 

@@ -185,7 +185,9 @@ impl Builder {
         let (mode, connect_timeout) = (self.statement_mode, self.connect_timeout.min(FOREVER));
         let time_limit = self.time_limit.min(FOREVER);
         let server = Arc::new(Server { config, tls, mode, connect_timeout });
-        let pool = Pool::builder(Manager(Arc::clone(&server))).max_size(self.pool_size).build();
+        let pool = Pool::builder(Manager { server: Arc::clone(&server), limit: time_limit - time_limit / 10 })
+            .max_size(self.pool_size)
+            .build();
         let pool = pool.map_err(|error| Error::Configuration(error.to_string()))?;
         let waiters = Arc::new(Semaphore::new(max_waiters));
         Ok(Volguard { inner: Arc::new(Inner { pool, server, waiters, time_limit }) })

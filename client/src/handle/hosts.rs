@@ -25,19 +25,19 @@ struct Target {
     port: u16,
 }
 
-/// `limit` is for one address. All addresses of one server get no more than `share`, if it is given, so that the last of
-/// them is tried as well.
+/// `limit` is for one address. All addresses of one server get no more than `share`, so that the last of them is tried as
+/// well.
 pub(super) async fn connect(
     config: &Config,
     tls: &dyn Connector,
     limit: Duration,
-    share: Option<Duration>,
+    share: Duration,
 ) -> Result<(Client, JoinHandle<()>), Error> {
     let mut refused = Error::Configuration("the connection string names no host".to_owned());
     for target in targets(config) {
         let label = target.label();
         let failed = |source| Error::Connect { host: label.clone(), source };
-        let resolving = share.map_or(limit, |share| limit.min(share));
+        let resolving = limit.min(share);
         let addresses = match timeout(resolving, target.resolve()).await {
             Ok(Ok(addresses)) => addresses,
             Ok(Err(error)) => {
@@ -50,7 +50,7 @@ pub(super) async fn connect(
             }
         };
         let count = u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-        let limit = share.map_or(limit, |share| limit.min(share / count));
+        let limit = limit.min(share / count);
         for address in addresses {
             match timeout(limit, tls.connect(target.alone(config, address))).await {
                 Ok(Ok(connected)) => return Ok(connected),
