@@ -35,7 +35,8 @@ impl Session {
     ///
     /// The result is `None`, and holds nothing, if not all were free in time. While it waits for one of several it
     /// holds none, and requests for the same locks never wait for each other in a circle. Within one session, a key
-    /// that is held, or being released in the background, is not free, whatever the request id. A broken connection is
+    /// that is held, or being released in the background, is not free, whatever the request id; and while a request for
+    /// several waits in the database, others of the session for one of them wait behind it. A broken connection is
     /// replaced and the request repeated under the same id, for as long as `wait` lasts and once at least.
     ///
     /// # Errors

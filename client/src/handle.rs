@@ -82,7 +82,7 @@ impl Volguard {
     /// configuration are tried in this time.
     pub(crate) async fn open(&self, limit: Duration) -> Result<Dedicated, Error> {
         let server = Arc::clone(&self.server);
-        let wire = telemetry::observed("connect", server.connect(Some(limit))).await?;
+        let wire = telemetry::observed("connect", server.connect(limit)).await?;
         Ok(Dedicated { wire: Some(wire), server })
     }
 

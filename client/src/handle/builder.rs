@@ -160,7 +160,8 @@ impl Builder {
         let tls = tls.unwrap_or_else(|| Arc::new(NoTls));
         let (connect_timeout, time_limit) = (connect_timeout.min(FOREVER), time_limit.min(FOREVER));
         let server = Arc::new(Server { config, tls, mode, connect_timeout });
-        let pool = Pool::builder(Manager(Arc::clone(&server))).max_size(pool_size).build();
+        let manager = Manager { server: Arc::clone(&server), limit: time_limit - time_limit / 10 };
+        let pool = Pool::builder(manager).max_size(pool_size).build();
         let pool = pool.map_err(|error| Error::Configuration(error.to_string()))?;
         Ok(Volguard { pool, server, waiters: Arc::new(Semaphore::new(max_waiters)), time_limit })
     }

@@ -27,17 +27,17 @@ struct Target {
 
 type Failure = Box<dyn StdError + Send + Sync>;
 
-/// `limit` is for one address. All addresses of one server get no more than `share`, if it is given, so that the last of
-/// them is tried as well.
+/// `limit` is for one address. All addresses of one server get no more than `share`, so that the last of them is tried as
+/// well.
 pub(super) async fn connect(
     config: &Config,
     tls: &dyn Connector,
     limit: Duration,
-    share: Option<Duration>,
+    share: Duration,
 ) -> Result<Connected, Error> {
     let mut refused = Error::Configuration("the connection string names no host".to_owned());
     for target in targets(config) {
-        match target.connect(config, tls, limit, share.unwrap_or(Duration::MAX)).await {
+        match target.connect(config, tls, limit, share).await {
             Ok(connected) => return Ok(connected),
             Err(source) => refused = Error::Connect { host: target.label(), source },
         }

@@ -118,11 +118,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Connects to the first server that answers, all within the limit if there is one.
-    pub(super) async fn connect(&self, limit: Option<Duration>) -> Result<Wire, Error> {
+    /// Connects to the first server that answers, all within the limit.
+    pub(super) async fn connect(&self, limit: Duration) -> Result<Wire, Error> {
         let servers = u32::try_from(hosts::count(&self.config).max(1)).unwrap_or(u32::MAX);
-        let share = limit.map(|limit| limit / servers);
-        let (client, task) = hosts::connect(&self.config, &*self.tls, self.connect_timeout, share).await?;
+        let (client, task) = hosts::connect(&self.config, &*self.tls, self.connect_timeout, limit / servers).await?;
         let (prepared, busy, lent) = Default::default();
         Ok(Wire { client, task, mode: self.mode, prepared, busy, lent })
     }
@@ -153,18 +152,22 @@ impl Server {
 }
 
 /// Makes the connections of the pool.
-pub(super) struct Manager(pub(super) Arc<Server>);
+pub(super) struct Manager {
+    pub(super) server: Arc<Server>,
+    /// For all servers of the configuration: less than a call has, which could not tell what was wrong otherwise.
+    pub(super) limit: Duration,
+}
 
 impl managed::Manager for Manager {
     type Type = Wire;
     type Error = Error;
 
     async fn create(&self) -> Result<Wire, Error> {
-        self.0.connect(None).await
+        self.server.connect(self.limit).await
     }
 
     async fn recycle(&self, wire: &mut Wire, _: &Metrics) -> RecycleResult<Error> {
-        let idle = !wire.lent.swap(false, Ordering::Relaxed) || wire.cleaned(self.0.connect_timeout).await;
+        let idle = !wire.lent.swap(false, Ordering::Relaxed) || wire.cleaned(self.server.connect_timeout).await;
         let usable = (idle && !wire.is_closed()).then_some(());
         usable.ok_or(RecycleError::message("closed, or left with a statement running or a transaction open"))
     }

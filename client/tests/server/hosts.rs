@@ -156,3 +156,15 @@ async fn an_error_names_the_host_and_the_cause() {
     let unknown = Volguard::builder().url("host=nowhere.invalid user=x dbname=x").connect().await.unwrap_err();
     assert!(unknown.to_string().starts_with("can't connect to nowhere.invalid:5432: "), "{unknown}");
 }
+
+/// The time limit of a call ends sooner than that of an address.
+#[tokio::test]
+async fn a_short_time_limit_is_shared_by_the_hosts() {
+    let ((_listener, silent), proxy) = (silent().await, Proxy::start().await);
+    let limit = Duration::from_secs(1);
+    let volguard = behind(silent, &proxy).time_limit(limit).connect().await.unwrap();
+    assert!(volguard.connection().await.is_ok());
+    let config = format!("host=127.0.0.1 port={silent} user=x dbname=x");
+    let refused = Volguard::builder().url(&config).time_limit(limit).connect().await.unwrap_err();
+    assert!(refused.to_string().starts_with(&format!("can't connect to 127.0.0.1:{silent}: no answer")), "{refused}");
+}

