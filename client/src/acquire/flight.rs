@@ -63,9 +63,16 @@ pub(crate) async fn ask(
 }
 
 async fn places(core: &Core, names: &[Arc<Name>], request_id: Uuid) -> Places {
-    let mut places = core.lines.join_all(names).await;
-    places.request = Some(core.requests.begin(request_id).await);
-    places
+    loop {
+        let mut places = core.lines.join_all(names).await;
+        places.request = core.requests.try_begin(request_id);
+        if places.request.is_some() {
+            return places;
+        }
+        // The keys are for others while the id is being settled, which may take long.
+        drop(places);
+        drop(core.requests.begin(request_id).await);
+    }
 }
 
 /// A request at the head of its queues in this process. If it is dropped while its outcome is unknown, the session
