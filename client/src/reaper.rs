@@ -79,14 +79,23 @@ pub(crate) fn settle(core: &Arc<Core>, unsettled: Unsettled) {
                 until = until.max(over);
             }
         }
+        // Kept until a release whose answer was lost can't be under way any more.
+        let (mut settling, mut late) = (None, Instant::now());
         for pause in pauses() {
-            if let Some(_settling) = this.requests.try_settle(request_id) {
-                let over = until <= Instant::now();
+            if let Some(turn) = settling.take().or_else(|| this.requests.try_settle(request_id)) {
+                let (over, sent) = (until <= Instant::now(), Instant::now());
                 match release_request(&this, request_id).await {
-                    Ok(()) if over => return,
+                    Ok(()) if over && late <= Instant::now() => return,
                     Ok(()) => {}
-                    Err(error) => this.heed(&error),
+                    Err(error) => {
+                        this.heed(&error);
+                        if error.leaves_doubt() {
+                            late = sent + this.volguard.time_limit() + GRACE;
+                        }
+                    }
                 }
+                // It would release what a later request with this id gets.
+                settling = (Instant::now() < late).then_some(turn);
             }
             // Others that want the keys need not wait for a server that can't be reached.
             drop(places.take());

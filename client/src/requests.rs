@@ -43,6 +43,13 @@ impl Requests {
         InUse { _entry: entry }
     }
 
+    /// Uses an id, unless it is being settled.
+    pub(crate) fn try_begin(self: &Arc<Self>, id: Uuid) -> Option<InUse> {
+        let (mut entry, lock) = self.entry(id);
+        entry.guard = Some(lock.try_read_owned().ok()?);
+        Some(InUse { _entry: entry })
+    }
+
     /// Begins to settle an id, unless it is in use.
     pub(crate) fn try_settle(self: &Arc<Self>, id: Uuid) -> Option<Settling> {
         let (mut entry, lock) = self.entry(id);

@@ -61,9 +61,16 @@ impl Request {
         let (core, names) = (Arc::clone(session.core()), self.names());
         core.lease.check()?;
         let places = async {
-            let mut places = core.lines.join_all(&names).await;
-            places.request = Some(core.requests.begin(self.id).await);
-            places
+            loop {
+                let mut places = core.lines.join_all(&names).await;
+                places.request = core.requests.try_begin(self.id);
+                if places.request.is_some() {
+                    return places;
+                }
+                // The keys are for others while the id is being settled, which may take long.
+                drop(places);
+                drop(core.requests.begin(self.id).await);
+            }
         };
         let places = tokio::select! {
             biased;

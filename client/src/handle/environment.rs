@@ -1,7 +1,7 @@
 //! The `PG*` variables of libpq.
 
 use tokio_postgres::Config;
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, SslMode};
 
 use crate::error::Error;
 
@@ -38,9 +38,12 @@ pub(super) fn config(variable: impl Fn(&str) -> Option<String>) -> Result<Config
 /// Fills in what a connection string lacks.
 pub(super) fn complete(mut config: Config, variable: impl Fn(&str) -> Option<String>) -> Result<Config, Error> {
     let no_host = config.get_hosts().is_empty() && config.get_hostaddrs().is_empty();
+    let lacks_tls_mode = config.get_ssl_mode() == SslMode::Prefer;
     let lacks = |name: &str| match name {
         "PGHOST" | "PGHOSTADDR" => no_host,
-        "PGPORT" => no_host && config.get_ports().is_empty(),
+        "PGPORT" => config.get_ports().is_empty(),
+        // A demand for TLS is not to be ignored.
+        "PGSSLMODE" => lacks_tls_mode,
         "PGUSER" => config.get_user().is_none(),
         "PGPASSWORD" => config.get_password().is_none(),
         "PGDATABASE" => config.get_dbname().is_none(),
@@ -57,7 +60,10 @@ pub(super) fn complete(mut config: Config, variable: impl Fn(&str) -> Option<Str
             };
         }
         other.get_hostaddrs().iter().for_each(|address| _ = config.hostaddr(*address));
-        other.get_ports().iter().for_each(|port| _ = config.port(*port));
+    }
+    other.get_ports().iter().for_each(|port| _ = config.port(*port));
+    if lacks_tls_mode {
+        config.ssl_mode(other.get_ssl_mode());
     }
     other.get_user().map(|user| config.user(user));
     other.get_password().map(|password| config.password(password));
@@ -82,7 +88,10 @@ mod tests {
         assert_eq!((config.get_password(), config.get_dbname()), (Some(&b"secret"[..]), None));
         let config = complete("host=other user=me".parse().unwrap(), variables).unwrap();
         assert_eq!((config.get_hosts(), config.get_user()), (&[Host::Tcp("other".to_owned())][..], Some("me")));
-        assert!(config.get_ports().is_empty());
+        assert_eq!(config.get_ports(), [6432]);
+        let tls = |mode: &'static str| move |name: &str| (name == "PGSSLMODE").then(|| mode.to_owned());
+        assert_eq!(complete("host=h".parse().unwrap(), tls("require")).unwrap().get_ssl_mode(), SslMode::Require);
+        assert!(complete("host=h".parse().unwrap(), tls("verify-full")).is_err());
     }
     #[test]
     fn a_variable_that_is_not_used_is_not_read() {

@@ -1,6 +1,5 @@
 //! Services and their locks.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -97,16 +96,13 @@ pub async fn acquire_all(
     wait: Duration,
     request_id: Option<Uuid>,
 ) -> Result<Option<Vec<i64>>, Error> {
-    let sql = statement!("SELECT resource_type, resource_id, lock_name, token FROM volguard.acquire_all( \
-        service_id => $1, locks => $2, wait => pg_catalog.make_interval(secs => $3), request_id => $4)"
-        => INT8, JSONB, FLOAT8, UUID);
+    // The rows are in the order of the list; they name the locks as the server spells them.
+    let sql = statement!("SELECT token FROM volguard.acquire_all(service_id => $1, locks => $2, \
+        wait => pg_catalog.make_interval(secs => $3), request_id => $4)" => INT8, JSONB, FLOAT8, UUID);
     let locks = Json(keys.iter().map(entry).collect::<Result<Vec<_>, Error>>()?);
-    let mut tokens: HashMap<Name, i64> = HashMap::new();
-    for row in client.rows(sql, &[&service_id, &locks, &seconds(wait), &request_id]).await? {
-        let (resource_type, resource_id, lock_name) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        tokens.insert(Name { resource_type, resource_id, lock_name }, row.try_get(3)?);
-    }
-    Ok(keys.iter().map(|key| tokens.remove(&*key.name)).collect())
+    let rows = client.rows(sql, &[&service_id, &locks, &seconds(wait), &request_id]).await?;
+    let tokens = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<i64>, Error>>()?;
+    Ok((tokens.len() == keys.len()).then_some(tokens))
 }
 
 /// An entry of the list for `acquire_all`.
