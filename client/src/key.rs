@@ -67,9 +67,16 @@ impl<T: Into<String>, I: Into<String>> From<(T, I)> for Key {
 }
 
 /// What [`Session::acquire`](crate::Session::acquire) takes: a [`Key`], a pair of type and id, or a list of these.
-pub trait IntoKeys {
-    /// The keys, in order.
+pub trait IntoKeys: sealed::Sealed {
+    #[doc(hidden)]
     fn into_keys(self) -> Vec<Key>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<K: Into<super::Key>> Sealed for K {}
+    impl<K: Into<super::Key>> Sealed for Vec<K> {}
+    impl<K: Into<super::Key>, const N: usize> Sealed for [K; N] {}
 }
 
 impl<K: Into<Key>> IntoKeys for K {

@@ -71,6 +71,42 @@ async fn what_a_lost_answer_has_left_does_not_stay_because_the_key_is_wanted() {
     assert!(lock.unwrap().release().await.unwrap());
 }
 
+/// The settlement's own statement goes on at the server, behind a transaction, after its connection has broken.
+#[tokio::test]
+async fn a_late_settlement_takes_no_lock_that_was_given_since() {
+    let (proxy, observer, id) = (Proxy::start().await, Observer::new().await, Uuid::new_v4());
+    let volguard = proxy.builder().time_limit(MOMENT * 3).connect().await.unwrap();
+    let session = session(&volguard).await;
+    proxy.inject("volguard.acquire", Fault::LoseReply, 1);
+    proxy.refuse(true);
+    session.acquire(key("1")).request_id(id).wait(MOMENT).await.unwrap_err();
+    // It is granted, and nothing can be settled yet.
+    let token = "SELECT token FROM volguard.lock_status WHERE service_id = $1";
+    let token = observer.number(token, &[&session.service_id()]).await;
+    observer.run(&format!("BEGIN; SELECT volguard.assert_held({token})")).await;
+    proxy.inject("release_requests", Fault::CutWhileRunning, 1);
+    proxy.refuse(false);
+    let (late, running) = (
+        Observer::new().await,
+        "SELECT count(*) FROM pg_stat_activity \
+         WHERE wait_event_type = 'Lock' AND query LIKE '%release_requests%' AND query LIKE '%service_id => $1%'",
+    );
+    late.until(1, async |o| o.number(running, &[]).await.min(1)).await;
+    assert!(proxy.struck());
+    // The server would still give the lock of that id, and take it away with the end of the transaction.
+    for _ in 0..5 {
+        assert!(session.acquire(key("1")).request_id(id).await.unwrap().is_none());
+        sleep(MOMENT / 3).await;
+    }
+    let again = tokio::spawn(session.acquire(key("1")).request_id(id).wait(LONG * 2).into_future());
+    observer.run("COMMIT").await;
+    let lock = timeout(LONG * 2, again).await.unwrap().unwrap().unwrap().expect("it is given in the end");
+    assert!(lock.token() > token);
+    sleep(MOMENT).await;
+    lock.assert_held().await.unwrap();
+    assert!(lock.release().await.unwrap());
+}
+
 /// Tasks that share a few keys and a few ids, drop futures and lose answers: what one holds stays held until it
 /// releases it, by one at a time, and nothing stays in the end.
 #[tokio::test]
