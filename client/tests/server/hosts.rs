@@ -153,7 +153,8 @@ async fn an_error_names_the_host_and_the_cause() {
     let told = refused.to_string();
     assert!(told.starts_with(&format!("can't connect to 127.0.0.1:{silent}: ")), "{told}");
     assert!(told.contains("Connection refused") && refused.is_retryable(), "{told}");
-    let unknown = Volguard::builder().url("host=nowhere.invalid user=x dbname=x").connect().await.unwrap_err();
+    let unknown =
+        Volguard::builder().url("host=nowhere.invalid port=5432 user=x dbname=x").connect().await.unwrap_err();
     assert!(unknown.to_string().starts_with("can't connect to nowhere.invalid:5432: "), "{unknown}");
 }
 

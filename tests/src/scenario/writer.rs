@@ -34,7 +34,7 @@ pub struct WriterOptions {
 /// How careful a writer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Conduct {
-    /// It writes by `Lock::run`, and goes on as a new incarnation when its session is lost.
+    /// It writes by `Held::run`, and goes on as a new incarnation when its session is lost.
     Guarded,
     /// It has a lock of the client and never asks whether that is lost.
     Heedless,
