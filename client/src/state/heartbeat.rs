@@ -34,6 +34,7 @@ impl Heartbeat {
         let core = Arc::clone(&self.core);
         let service_id = core.service_id;
         tokio::select! {
+            biased;
             loss = core.lease.lost() => match loss {
                 Loss::Stopped => tracing::info!(service_id, "stopped"),
                 _ => tracing::error!(service_id, %loss, "the session is lost"),
@@ -52,6 +53,9 @@ impl Heartbeat {
             let service_id = self.core.service_id;
             let (mut failures, mut tell_at) = (0_u32, Instant::now());
             while let Err(error) = self.beat().await {
+                if let Error::SessionLost(_) = error {
+                    return std::future::pending().await;
+                }
                 failures += 1;
                 if tell_at <= Instant::now() {
                     tracing::warn!(service_id, %error, failures, "heartbeat failed, and is tried again");
@@ -79,6 +83,8 @@ impl Heartbeat {
                 _ => volguard.open(limit).await?,
             };
             let wire = self.wire.insert(wire);
+            // A lost session revives no lease on the server, however late the timers are that tell of the loss.
+            lease.check()?;
             // Taken before sending: the server counts from the arrival.
             let sent_at = Moment::now();
             let length = sql::heartbeat(&**wire, *service_id).await?;
