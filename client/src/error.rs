@@ -68,7 +68,10 @@ pub enum Error {
     ExtensionMissing,
     /// The extension has a version that this crate is not made for. Run `ALTER EXTENSION volguard UPDATE`, or use the
     /// crate of that version.
-    #[error("the database has version {installed} of the extension; this crate is made for {}", env!("CARGO_PKG_VERSION"))]
+    #[error(
+        "the database has version {installed} of the extension; this crate is made for {}",
+        env!("CARGO_PKG_VERSION")
+    )]
     ExtensionVersion {
         /// The version of the extension.
         installed: String,

@@ -113,7 +113,8 @@ async fn release_request(core: &Core, id: Uuid) -> Result<(), Error> {
     let call = sql::release_requests(&connection, core.service_id, slice::from_ref(&id));
     let released = connection.run("release_requests", call).await?;
     if released > 0 {
-        tracing::info!(service_id = core.service_id, request_id = %id, released, "gave back what a lost answer had left");
+        let service_id = core.service_id;
+        tracing::info!(service_id, request_id = %id, released, "gave back what a lost answer had left");
     }
     Ok(())
 }

@@ -111,8 +111,8 @@ struct Flight {
 }
 
 impl Flight {
-    /// To wait in the database, a request needs a seat: a part of the pool is for others. Without one, it asks from time
-    /// to time whether the locks are free: those that have the seats may wait for this request.
+    /// To wait in the database, a request needs a seat: a part of the pool is for others. Without one, it asks from
+    /// time to time whether the locks are free: those that have the seats may wait for this request.
     async fn drive(&mut self, deadline: Instant) -> Answer {
         let waiters = Arc::clone(self.core.volguard.waiters());
         if let (Ok(seat), true) = (Arc::clone(&waiters).try_acquire_owned(), Instant::now() < deadline) {

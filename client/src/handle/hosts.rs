@@ -27,8 +27,8 @@ struct Target {
 
 type Failure = Box<dyn StdError + Send + Sync>;
 
-/// `limit` is for one address. All addresses of one server get no more than `share`, so that the last of them is tried as
-/// well.
+/// `limit` is for one address. All addresses of one server get no more than `share`, so that the last of them is tried
+/// as well.
 pub(super) async fn connect(
     config: &Config,
     tls: &dyn Connector,
@@ -145,7 +145,8 @@ mod tests {
     fn each_server_keeps_all_settings() {
         let url = "host=a,/b hostaddr=10.0.0.1,10.0.0.2 port=1,2 user=u password=p dbname=d options=o \
                    application_name=n sslmode=require target_session_attrs=read-write channel_binding=require \
-                   keepalives_idle=7 keepalives_interval=8 keepalives_retries=9 tcp_user_timeout=10 sslnegotiation=direct";
+                   keepalives_idle=7 keepalives_interval=8 keepalives_retries=9 tcp_user_timeout=10 \
+                   sslnegotiation=direct";
         let all: Config = url.parse().unwrap();
         let [first, second] = targets(&all).try_into().unwrap();
         assert_eq!((first.label(), second.label()), ("a:1".to_owned(), "/b:2".to_owned()));

@@ -47,8 +47,8 @@ impl Wire {
         self.busy.load(Ordering::Relaxed) > 0
     }
 
-    /// Makes it as new for its next user, after a caller had it. Fails if it is not idle in time, because a statement or
-    /// a transaction was left open.
+    /// Makes it as new for its next user, after a caller had it. Fails if it is not idle in time, because a statement
+    /// or a transaction was left open.
     pub(super) async fn cleaned(&self, limit: Duration) -> bool {
         // A transaction began earlier than the statement, unless the statement is all of it.
         const IS_IDLE: &str = "SELECT pg_catalog.now() OPERATOR(pg_catalog.=) pg_catalog.statement_timestamp()";

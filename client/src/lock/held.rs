@@ -72,8 +72,8 @@ impl Held {
         self.state.request_id
     }
 
-    /// Resolves with the reason when the lock can't be relied on any more: its session is lost, the server has said that
-    /// the token is not held, or the guard was released, ended or dropped. At once, if that is already so.
+    /// Resolves with the reason when the lock can't be relied on any more: its session is lost, the server has said
+    /// that the token is not held, or the guard was released, ended or dropped. At once, if that is already so.
     pub async fn lost(&self) -> Loss {
         let mut gone = self.state.gone.subscribe();
         tokio::select! {
@@ -109,8 +109,8 @@ impl Held {
     /// is lost, even if the runtime's timers are late. A result is returned only if the lock was not lost by then.
     /// Neither [`Session::stop`] nor [`Incarnations`](crate::Incarnations) free the lock before `work` is dropped.
     ///
-    /// Under a clone that outlives its guard, `work` ends with the guard at its next step, for which the release does not
-    /// wait. So release the lock after `run` and not within it.
+    /// Under a clone that outlives its guard, `work` ends with the guard at its next step, for which the release does
+    /// not wait. So release the lock after `run` and not within it.
     ///
     /// Only `work` itself is ended, not the tasks and threads that it has started, nor the requests that it has sent.
     /// Give those the [`cancellation_token`](Self::cancellation_token) or the [`token`](Self::token). A blocking step

@@ -100,7 +100,8 @@ async fn without_the_order_there_are_deadlocks() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Two inserts at once are rare. A trigger makes them certain: it holds each transaction, once, until the next full second.
+/// Two inserts at once are rare. A trigger makes them certain: it holds each transaction, once, until the next full
+/// second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_line_and_the_primary_key_two_hold() -> anyhow::Result<()> {
     let site = Site::without("WaitQueue")?;
