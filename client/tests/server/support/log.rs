@@ -3,10 +3,13 @@
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
+use tokio::time::{sleep, timeout};
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+use super::{LONG, MOMENT};
 
 /// Warnings and errors of this thread: that of the test, with all tasks of its runtime.
 pub(crate) struct Log {
@@ -31,6 +34,16 @@ impl Log {
     /// How many of this level have this text in them.
     pub(crate) fn count(&self, level: Level, text: &str) -> usize {
         self.lines().iter().filter(|(of, line)| *of == level && line.contains(text)).count()
+    }
+
+    /// Returns when there is one.
+    pub(crate) async fn until(&self, level: Level, text: &str) {
+        let there = async {
+            while self.count(level, text) == 0 {
+                sleep(MOMENT / 10).await;
+            }
+        };
+        timeout(LONG, there).await.unwrap_or_else(|_| panic!("no {text:?} in {:?}", self.lines()));
     }
 }
 
