@@ -50,6 +50,7 @@ pub unsafe extern "C-unwind" fn _PG_init() {
     sabotage::register();
     pg::settings::register();
     pg::invalidation::register();
+    pg::durability::register();
     wait::wake::register();
     store::commit_log::register();
     worker::register();

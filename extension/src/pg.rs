@@ -1,6 +1,7 @@
 //! The border to Postgres: errors and their reports, SPI, roles, settings, the catalog.
 
 pub mod catch;
+pub mod durability;
 pub mod error;
 pub mod export;
 pub mod invalidation;

@@ -16,7 +16,7 @@ pub enum Guard {
     WakeUp,
     /// The lookup of what the same request got before.
     RequestId,
-    /// The flush of an acquire's commit under `synchronous_commit = off`.
+    /// The wait of a commit for the disk and the standbys under a lower `synchronous_commit`.
     Durable,
     /// The check for a delete in progress, before the head sleeps.
     WriterInProgress,

@@ -103,11 +103,8 @@ fn end(token: i64, statement: impl FnOnce() -> Result<usize, Error>) -> Result<O
     let guard = ServiceLock::of(service_id);
     guard.lock_shared()?;
     let ended = statement()? == 1;
-    match ended {
-        // If a crash of the server brought the row back, under a token that the claimer has forgotten, its work would
-        // wait until the claimer's end.
-        true => token::make_durable(),
-        false => guard.unlock_shared(),
+    if !ended {
+        guard.unlock_shared();
     }
     Ok(Some(ended))
 }
@@ -141,11 +138,7 @@ pub fn abandon_requests(service_id: i64, request_ids: &[Uuid]) -> Result<usize, 
 }
 
 fn abandon(statement: &Statement, service_id: i64, list: Arg) -> Result<usize, Error> {
-    let abandoned = removal::remove(statement, &[arg(service_id), arg(token::epoch()?), list])?;
-    if abandoned > 0 {
-        token::make_durable();
-    }
-    Ok(abandoned)
+    removal::remove(statement, &[arg(service_id), arg(token::epoch()?), list])
 }
 
 export! {

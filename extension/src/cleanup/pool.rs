@@ -60,9 +60,6 @@ pub fn claim(
         }
         pool.claim_from(&service)?;
     }
-    if !pool.claimed.is_empty() {
-        token::make_durable();
-    }
     let (cleaned, stale) = (pool.cleaned, pool.stale);
     if cleaned + stale > 0 {
         pgrx::notice!(

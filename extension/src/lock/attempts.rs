@@ -9,7 +9,6 @@ use crate::pg::settings;
 use crate::pg::spi::Arg;
 use crate::service::service_lock::ServiceLock;
 use crate::store::tables::Tables;
-use crate::store::token;
 use crate::wait::{WaitQueue, client, queue};
 use std::collections::HashSet;
 
@@ -76,11 +75,9 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
     /// Takes the locks when all are free.
     pub fn run(mut self) -> Result<Got, Error> {
         let got = self.attempt_until_over()?;
-        match got {
-            // The call heads its queues until the commit.
-            Got::Tokens(_) => token::make_durable(),
-            // So that a long transaction doesn't block other calls with a refusal.
-            _ => self.queues.leave(),
+        // With its locks the call heads its queues until the commit. A refusal in a long transaction blocks no other call.
+        if !matches!(got, Got::Tokens(_)) {
+            self.queues.leave();
         }
         Ok(got)
     }

@@ -1,6 +1,7 @@
 //! The functions that SQL calls: how they are exported, and how a verb's error leaves the extension.
 
 use super::catch::raw;
+use super::durability;
 use super::error::Error;
 use super::report::report;
 use super::spi::Arg;
@@ -23,7 +24,15 @@ thread_local! {
 }
 
 /// Runs a verb. Its error is kept for [`raise_pending`], and `otherwise` is returned for the moment.
+///
+/// What it writes is on disk before others see it.
 pub fn verb<T>(otherwise: T, body: impl FnOnce() -> Result<T, Error>) -> T {
+    durability::require();
+    passing_verb(otherwise, body)
+}
+
+/// Runs a verb whose effect a crash may undo: the heartbeat, after which another one comes.
+pub fn passing_verb<T>(otherwise: T, body: impl FnOnce() -> Result<T, Error>) -> T {
     body().unwrap_or_else(|error| {
         PENDING.set(Some(match error {
             Error::Postgres(caught) => Pending::Caught(caught.0),

@@ -3,7 +3,7 @@
 use super::identity::acting_for;
 use crate::input::argument;
 use crate::pg::error::Error;
-use crate::pg::export::{export, verb};
+use crate::pg::export::{export, passing_verb};
 use crate::pg::spi::arg;
 use crate::store::sql;
 use pgrx::datum::Interval;
@@ -11,7 +11,7 @@ use pgrx::pg_extern;
 
 #[pg_extern(sql = false)]
 fn heartbeat(service_id: Option<i64>) -> Option<Interval> {
-    verb(None, || {
+    passing_verb(None, || {
         let service_id = argument::required("service_id", service_id)?;
         acting_for(service_id)?;
         let lease = sql::HEARTBEAT.run(&[arg(service_id)], |rows| rows.get(0, 0))?;

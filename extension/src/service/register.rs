@@ -50,7 +50,6 @@ fn register_service(
             ],
             |rows| rows.get(0, 0),
         )?;
-        token::make_durable();
         Ok(id)
     })
 }

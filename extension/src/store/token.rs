@@ -16,7 +16,6 @@ use super::lineage;
 use super::tables::Tables;
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
-use crate::sabotage::{self, Guard};
 use pgrx::pg_sys;
 
 /// Bits of the counter: 17 million million acquisitions per timeline.
@@ -51,16 +50,6 @@ pub fn service_epoch() -> Result<i64, Error> {
 fn timeline() -> u32 {
     // SAFETY: reads shared memory. In recovery the timeline is one that is not written to, and the insert fails.
     unsafe { pg_sys::GetWALInsertionTimeLine() }
-}
-
-/// Makes the transaction's commit wait for the disk, whatever `synchronous_commit` says: a number that was returned
-/// must not be drawn again after a crash.
-pub fn make_durable() {
-    if sabotage::removed(Guard::Durable) {
-        return;
-    }
-    // SAFETY: sets a flag of the running transaction.
-    unsafe { pg_sys::ForceSyncCommit() };
 }
 
 #[cfg(test)]

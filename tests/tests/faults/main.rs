@@ -41,6 +41,7 @@ mod cleaners;
 mod cut;
 mod dead;
 mod dropped;
+mod durable;
 mod exclusion;
 mod fencing;
 mod indexes;

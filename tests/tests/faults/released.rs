@@ -1,5 +1,5 @@
 //! A release while another service waits for the lock, and a server that crashes right after the answer, or that waits
-//! for a standby. Each test has a server of its own.
+//! for a standby, whatever `synchronous_commit` says. Each test has a server of its own.
 
 use std::time::Duration;
 
@@ -81,7 +81,8 @@ async fn crash_after_a_release(mut server: PrivateServer, synchronous_commit: &s
 
 #[tokio::test]
 async fn a_release_is_on_disk_when_it_is_answered() -> anyhow::Result<()> {
-    crash_after_a_release(server(Profile::Debug)?, "on").await
+    crash_after_a_release(server(Profile::Debug)?, "on").await?;
+    crash_after_a_release(server(Profile::Debug)?, "off").await
 }
 
 /// Neither the session nor the extension makes a commit wait for the disk.
@@ -95,8 +96,7 @@ async fn without_a_wait_for_the_disk_a_crash_brings_the_lock_back() -> anyhow::R
 }
 
 /// A release that waits for a standby is not visible before the standby has it. Here there is no standby.
-async fn with_a_standby_that_is_away(synchronous_commit: &str) -> anyhow::Result<()> {
-    let server = server(Profile::Debug)?;
+async fn with_a_standby_that_is_away(server: PrivateServer, synchronous_commit: &str) -> anyhow::Result<()> {
     let Pair { superuser, holder, token, waiting } = Pair::new(&server, synchronous_commit).await?;
     let standbys = async |names: &str| {
         let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
@@ -143,13 +143,18 @@ async fn with_a_standby_that_is_away(synchronous_commit: &str) -> anyhow::Result
 }
 
 #[tokio::test]
-async fn a_release_that_waits_for_a_standby_is_not_seen_before() -> anyhow::Result<()> {
-    with_a_standby_that_is_away("on").await
+async fn a_release_is_not_seen_before_the_standby_has_it() -> anyhow::Result<()> {
+    for synchronous_commit in ["on", "local", "off"] {
+        with_a_standby_that_is_away(server(Profile::Debug)?, synchronous_commit).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
-async fn a_release_that_waits_for_no_standby_is() -> anyhow::Result<()> {
-    let violation = Violation::expected_in(with_a_standby_that_is_away("local").await);
+async fn without_the_wait_a_release_is_seen_before_the_standby_has_it() -> anyhow::Result<()> {
+    let server = server(Profile::Sabotage)?;
+    server.psql("ALTER DATABASE volguard SET volguard.sabotage = 'Durable'")?;
+    let violation = Violation::expected_in(with_a_standby_that_is_away(server, "local").await);
     assert!(matches!(violation, Violation::Early(_)), "{violation}");
     Ok(())
 }
