@@ -6,7 +6,6 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 WITH_POSTGRES := VOLGUARD_PACKAGE=$(TARGET)/pgrx-package/debug $(TARGET)/debug/with-postgres
-SUDO := $(if $(filter-out 0,$(shell id -u)),--sudo)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build package demo test soak regress bench lint rustfmt clippy rustdoc install clean
@@ -60,8 +59,8 @@ rustdoc:
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps -p volguard-extension --document-private-items
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps -p volguard -p volguard-tests -p volguard-bench
 
-install: setup ## put the extension into the Postgres of PG_CONFIG on this machine
-	cargo pgrx install --release $(SUDO) -p volguard-extension --pg-config $(PG_CONFIG)
+install: package ## put the extension into the Postgres of PG_CONFIG on this machine
+	tests/install.sh
 
 clean: ## remove everything that was built here
 	cargo clean

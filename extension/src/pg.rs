@@ -12,3 +12,4 @@ pub mod search_path;
 pub mod settings;
 pub mod spi;
 pub mod syscache;
+pub mod version;

@@ -102,7 +102,7 @@ SELECT ran_as, path FROM rule_volumes;
 -- A setting that a trigger changes is restored in the cleaner's session.
 CREATE FUNCTION rule_set() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM set_config('search_path', 'rule_owner', false), set_config('work_mem', '64kB', false), set_config('volguard.service_down_time', '1', false);
+    PERFORM set_config('search_path', 'rule_owner', false), set_config('work_mem', '64kB', false), set_config('volguard.service_down_time', '100', false);
     RETURN NEW;
 END
 $$;

@@ -19,6 +19,27 @@ SELECT state FROM volguard.service_status WHERE service_id = :alive;
 SELECT volguard.heartbeat(:alive);
 SELECT state FROM volguard.service_status WHERE service_id = :alive;
 
+-- A clock that was set back: what lies ahead by less than a lease counts, what lies further ahead keeps no service alive.
+-- A heartbeat brings it back.
+SELECT volguard.acquire(:alive, 'volume', 'beat-1') IS NOT NULL AS got, volguard.heartbeat(:other);
+UPDATE volguard.services SET heartbeat_at = clock_timestamp() + interval '80 s' WHERE service_id = :alive;
+SELECT state FROM volguard.service_status WHERE service_id = :alive;
+SELECT volguard.acquire(:other, 'volume', 'beat-1') IS NOT NULL AS got;
+UPDATE volguard.services SET heartbeat_at = clock_timestamp() + interval '1 hour' WHERE service_id = :alive;
+SELECT state FROM volguard.service_status WHERE service_id = :alive;
+\set VERBOSITY sqlstate
+SELECT volguard.acquire(:alive, 'volume', 'beat-2');
+\set VERBOSITY default
+SELECT volguard.heartbeat(:alive);
+SELECT volguard.acquire(:alive, 'volume', 'beat-2') IS NOT NULL AS got;
+UPDATE volguard.services SET heartbeat_at = clock_timestamp() + interval '1 hour' WHERE service_id = :alive;
+SELECT volguard.acquire(:other, 'volume', 'beat-1') IS NOT NULL AS got;
+SELECT state FROM volguard.service_status WHERE service_id = :alive;
+SELECT volguard.register_service('node-3', 'volume', 'beat') AS ahead \gset
+SELECT volguard.acquire(:ahead, 'volume', 'beat-3') IS NOT NULL AS got;
+UPDATE volguard.services SET heartbeat_at = clock_timestamp() + interval '1 hour' WHERE service_id = :ahead;
+SELECT host, state, locks_released FROM volguard.cleanup(cluster => 'beat');
+
 -- NULL, unknown, fenced. A fenced service stays dead, whatever its lease or its last heartbeat.
 SELECT volguard.heartbeat(NULL); :code
 SELECT volguard.heartbeat(-1); :code

@@ -4,11 +4,21 @@
 -- An interrupted run may have left roles and databases.
 SET client_min_messages = warning;
 DROP DATABASE IF EXISTS regress_volguard_install;
+DROP DATABASE IF EXISTS regress_volguard_latin;
 DROP ROLE IF EXISTS regress_install_stranger;
 RESET client_min_messages;
 CREATE ROLE regress_install_stranger;
 CREATE DATABASE regress_volguard_install OWNER regress_install_stranger;
 \c regress_volguard_install
+
+-- Another encoding than UTF8 is refused.
+CREATE DATABASE regress_volguard_latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C';
+\c regress_volguard_latin
+\set VERBOSITY terse
+CREATE EXTENSION volguard; :code
+\set VERBOSITY default
+\c regress_volguard_install
+DROP DATABASE regress_volguard_latin;
 
 -- A schema that was made before the extension could contain functions
 -- that catch its calls: it is refused, and nothing is left.
@@ -31,6 +41,19 @@ CREATE EXTENSION volguard SCHEMA public; :code
 CREATE EXTENSION volguard;
 ALTER EXTENSION volguard SET SCHEMA public; :code
 SELECT extname, extrelocatable, extnamespace::regnamespace FROM pg_extension WHERE extname = 'volguard';
+
+-- A library of another version refuses to work with the objects, and says what to do.
+SELECT extversion AS version FROM pg_extension WHERE extname = 'volguard' \gset
+UPDATE pg_extension SET extversion = '0.0.9' WHERE extname = 'volguard';
+\c
+SELECT volguard.register_service('node-1', 'volume'); :code
+SELECT volguard.heartbeat(1); :code
+UPDATE pg_extension SET extversion = '0.10.0' WHERE extname = 'volguard';
+SELECT volguard.heartbeat(1); :code
+UPDATE pg_extension SET extversion = :'version' WHERE extname = 'volguard';
+\set VERBOSITY sqlstate
+SELECT volguard.heartbeat(-1);
+\set VERBOSITY default
 
 -- It needs no shared_preload_libraries, and all objects of the schema belong to it.
 SELECT p.oid::regprocedure FROM pg_proc AS p WHERE pronamespace = 'volguard'::regnamespace AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e');

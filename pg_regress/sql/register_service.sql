@@ -51,14 +51,26 @@ SELECT volguard.register_service(repeat('h', 255), repeat('b', 255), 'reg-' || r
 SELECT volguard.register_service(E'it''s; "quoted" \\ \t', 'backup', 'reg ✓') AS odd \gset
 SELECT host = E'it''s; "quoted" \\ \t' AS kept, cluster FROM volguard.services WHERE service_id = :odd;
 
--- A lease must be positive and finite, and the end of every lease must be a valid timestamp.
+-- A lease consists of hours, minutes and seconds: how long a day or a month is depends on the calendar. It has at least
+-- 100 ms, and at most a year.
 SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '0'); :code
 SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '-1 s'); :code
-SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '-1 day +23 hours'); :code
-SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '178956970 years 7 mons 2147483647 days 2562047788:00:54.775807'); :code
+SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '99 ms'); :code
+SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '8784 hours 1 us'); :code
 \set VERBOSITY sqlstate
+SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '1 day');
+SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '-1 day +25 hours');
+SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '1 mon -30 days 1 s');
+SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '294000 years -105840000 days 1 s');
+SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '178956970 years 7 mons 2147483647 days 2562047788:00:54.775807');
 SELECT volguard.register_service('node-1', 'backup', 'reg-bad', '300000 years');
+-- Nor can an administrator set another one.
+UPDATE volguard.services SET lease = '1 day' WHERE cluster = 'reg';
+UPDATE volguard.services SET lease = '1 mon -30 days 1 s' WHERE cluster = 'reg';
+UPDATE volguard.services SET lease = '99 ms' WHERE cluster = 'reg';
 \set VERBOSITY default
+SELECT volguard.register_service('node-1', 'backup', 'reg-long', '100 ms') IS NOT NULL AS shortest,
+       volguard.register_service('node-1', 'backup', 'reg-long', '8784 hours') IS NOT NULL AS longest;
 
 -- A read-only transaction.
 BEGIN READ ONLY;

@@ -13,7 +13,7 @@ SHOW volguard.service_down_time;
 SELECT volguard.register_service('node-1', 'volume', 'settings') AS service \gset
 SELECT volguard.heartbeat(:service);
 -- A registered service keeps its lease.
-SET volguard.service_down_time = 1;
+SET volguard.service_down_time = '100 ms';
 SELECT volguard.heartbeat(:service);
 SELECT lease FROM volguard.services WHERE service_id = :service;
 SET volguard.service_down_time = 2147483647;
@@ -22,6 +22,7 @@ SELECT volguard.heartbeat(:service);
 RESET volguard.service_down_time;
 
 SET volguard.service_down_time = 0; :code
+SET volguard.service_down_time = '99 ms'; :code
 SET volguard.service_down_time = -1; :code
 SET volguard.service_down_time = 'never'; :code
 SET volguard.auto_cleanup = 'perhaps'; :code

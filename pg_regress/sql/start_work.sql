@@ -107,10 +107,9 @@ SELECT volguard.track_resource('typed', 'work_typed', 'number', 'list');
 SELECT volguard.start_work(:one, 'typed', '17', '{"list": {"value": ["busy"]}}'); :code
 
 -- A dead holder is cleaned up on the way; the conditions see the row as its rule has left it.
-SELECT volguard.register_service('node-3', 'work', 'work', lease => '1 ms') AS dead \gset
-UPDATE volguard.services SET lease = '1 hour' WHERE service_id = :dead;
+SELECT volguard.register_service('node-3', 'work', 'work') AS dead \gset
 SELECT outcome FROM volguard.start_work(:dead, 'work', 'v-8', '{"status": "extending"}');
-UPDATE volguard.services SET lease = '1 ms' WHERE service_id = :dead;
+UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 day' WHERE service_id = :dead;
 SELECT outcome, unmet FROM volguard.start_work(:one, 'work', 'v-8', '{"status": "extending"}', '{"status": "available"}');
 SELECT status FROM work_volumes WHERE id = 'v-8';
 SELECT * FROM work_held;

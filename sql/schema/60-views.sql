@@ -1,7 +1,9 @@
 CREATE VIEW volguard.service_status AS
 SELECT s.service_id, s.cluster, s.host, s.binary_name,
        CASE WHEN s.fenced_at IS NOT NULL THEN 'fenced'
-            WHEN s.heartbeat_at + s.lease > pg_catalog.clock_timestamp() THEN 'up'
+            -- A heartbeat that lies further ahead than a lease is of a clock that was set back since.
+            WHEN s.heartbeat_at + s.lease > pg_catalog.clock_timestamp()
+                AND s.heartbeat_at - s.lease <= pg_catalog.clock_timestamp() THEN 'up'
             ELSE 'down' END AS state,
        s.lease, s.heartbeat_at, pg_catalog.clock_timestamp() - s.heartbeat_at AS silent_for,
        s.registered_at, s.fenced_at,

@@ -1,12 +1,13 @@
 //! The harness itself: a server survives crashes, and does not survive its owner.
 
 use std::error::Error;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_postgres::{Config, NoTls};
@@ -240,5 +241,32 @@ fn what_is_installed_is_not_seen() -> Result {
     std::fs::remove_dir_all(&dir)?;
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "t|f|0\n", "{errors}");
+    Ok(())
+}
+
+/// Written over in place, a library would crash the backends that have it mapped.
+#[test]
+fn installing_replaces_files_and_writes_over_none() -> Result {
+    let folder = env::temp_dir().join(format!("volguard-install-{}", Uuid::new_v4()));
+    let (target, root) = (folder.join("target"), folder.join("root"));
+    let library = "usr/lib/postgresql/15/lib/volguard.so";
+    let package = target.join("pgrx-package/release").join(library);
+    let installed = root.join(library);
+    for file in [&package, &installed] {
+        fs::create_dir_all(file.parent().unwrap())?;
+    }
+    fs::write(&installed, "old")?;
+    fs::write(&package, "new")?;
+    let mut mapped = File::open(&installed)?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("install.sh");
+    let status =
+        Command::new(script).env("CARGO_TARGET_DIR", &target).env("DESTDIR", &root).stdout(Stdio::null()).status()?;
+    assert!(status.success());
+    assert_eq!(fs::read_to_string(&installed)?, "new");
+    let mut old = String::new();
+    mapped.read_to_string(&mut old)?;
+    assert_eq!(old, "old");
+    assert_eq!(fs::read_dir(installed.parent().unwrap())?.count(), 1, "nothing else is left");
+    fs::remove_dir_all(folder)?;
     Ok(())
 }

@@ -60,9 +60,12 @@ pub fn wait(value: Option<Interval>) -> Result<Duration, Error> {
     Ok(Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)))
 }
 
+/// The shortest lease, in microseconds. A shorter one ends before a heartbeat can come.
+const SHORTEST_LEASE: i64 = 100_000;
+
 /// The longest lease, a year in microseconds. A longer one would only hide that the service is dead, and could
 /// overflow the clock.
-const LONGEST_LEASE: i128 = 366 * 24 * 60 * 60 * 1_000_000;
+const LONGEST_LEASE: i64 = 366 * 24 * 60 * 60 * 1_000_000;
 
 /// How long a service counts as alive after a heartbeat.
 pub fn lease(lease: Interval) -> Result<Interval, Error> {
@@ -71,11 +74,15 @@ pub fn lease(lease: Interval) -> Result<Interval, Error> {
         let hint = "A service whose lease never ends could never be cleaned up.";
         return Err(Error::invalid(ARGUMENT, "must not be infinite", hint));
     }
+    if (lease.months(), lease.days()) != (0, 0) {
+        let hint = "The calendar decides how long a day or a month is. Pass '24 hours' in place of '1 day'.";
+        return Err(Error::invalid(ARGUMENT, "must be in hours, minutes and seconds", hint));
+    }
     let hint = "Pass the time after which a silent service is down, such as '60 s'.";
-    match lease.as_micros() {
-        1..=LONGEST_LEASE => Ok(lease),
-        ..=0 => Err(Error::invalid(ARGUMENT, "must be positive", hint)),
-        _ => Err(Error::invalid(ARGUMENT, "must not be longer than a year", hint)),
+    match lease.micros() {
+        SHORTEST_LEASE..=LONGEST_LEASE => Ok(lease),
+        ..SHORTEST_LEASE => Err(Error::invalid(ARGUMENT, "must not be shorter than 100 ms", hint)),
+        _ => Err(Error::invalid(ARGUMENT, "must not be longer than a year of 366 days", hint)),
     }
 }
 

@@ -86,7 +86,6 @@ pub mod raw {
         pub fn heap_copytuple(tuple: HeapTuple) -> HeapTuple;
         pub fn heap_deform_tuple(tuple: HeapTuple, descriptor: TupleDesc, values: *mut Datum, nulls: *mut bool);
         pub fn nextval_internal(sequence: Oid, check_permissions: bool) -> i64;
-        pub fn OidFunctionCall2Coll(function: Oid, collation: Oid, first: Datum, second: Datum) -> Datum;
         pub fn LockRelationOid(relation: Oid, mode: c_int);
         pub fn CommandCounterIncrement();
         pub fn GetCurrentCommandId(used: bool) -> CommandId;

@@ -5,6 +5,7 @@ use super::durability;
 use super::error::Error;
 use super::report::report;
 use super::spi::Arg;
+use super::version;
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -33,7 +34,7 @@ pub fn verb<T>(otherwise: T, body: impl FnOnce() -> Result<T, Error>) -> T {
 
 /// Runs a verb whose effect a crash may undo: the heartbeat, after which another one comes.
 pub fn passing_verb<T>(otherwise: T, body: impl FnOnce() -> Result<T, Error>) -> T {
-    body().unwrap_or_else(|error| {
+    version::check().and_then(|()| body()).unwrap_or_else(|error| {
         PENDING.set(Some(match error {
             Error::Postgres(caught) => Pending::Caught(caught.0),
             own => Pending::New(report(&own)),

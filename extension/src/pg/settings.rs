@@ -30,6 +30,9 @@ static CLEANUP_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 /// `volguard.database`: the database in which the background worker cleans up. Default `postgres`.
 static DATABASE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"postgres"));
 
+/// As that of a lease that is passed. Milliseconds.
+const SHORTEST_LEASE: i32 = 100;
+
 /// Each cleanup starts a process. Milliseconds.
 const SHORTEST_INTERVAL: i32 = 100;
 
@@ -39,7 +42,7 @@ pub fn register() {
         c"Lease of a service that registers without one.",
         c"A service that sends no heartbeat for this long is down, and a cleanup fences it.",
         &SERVICE_DOWN_TIME,
-        1,
+        SHORTEST_LEASE,
         i32::MAX,
         GucContext::Userset,
         GucFlags::UNIT_MS,

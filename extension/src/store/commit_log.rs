@@ -36,19 +36,19 @@ fn level() -> i32 {
 }
 
 /// Writes just before the commit, when an error may still be raised. From there on only a serializable transaction or
-/// the disk can fail.
+/// the disk can fail. Of a prepared transaction, which may be rolled back later, only the table of events tells.
 ///
 /// # Safety
 /// Called by Postgres at the end of a transaction.
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _arg: *mut c_void) {
-    use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_PRE_COMMIT, XACT_EVENT_PRE_PREPARE};
-    if !matches!(event, XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE | XACT_EVENT_ABORT) {
+    use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_PRE_COMMIT, XACT_EVENT_PREPARE};
+    if !matches!(event, XACT_EVENT_PRE_COMMIT | XACT_EVENT_PREPARE | XACT_EVENT_ABORT) {
         return;
     }
     // A process that is ending may have no list any more.
     let messages = MESSAGES.try_with(RefCell::take).unwrap_or_default();
-    if event != XACT_EVENT_ABORT {
+    if event == XACT_EVENT_PRE_COMMIT {
         for message in messages {
             pgrx::log!("{}", message.text);
         }

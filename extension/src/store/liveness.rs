@@ -3,9 +3,9 @@
 use super::index_scan;
 use super::lookup::fields;
 use super::tables::Tables;
-use crate::pg::catch::{catching, raw};
+use crate::pg::catch::catching;
 use crate::pg::error::Error;
-use pgrx::pg_sys::{self, HeapTuple, Oid, Relation};
+use pgrx::pg_sys::{self, HeapTuple, Relation};
 use std::time::Duration;
 
 /// The state of a service.
@@ -26,43 +26,49 @@ impl Tables {
         let [id, fenced_at, heartbeat_at, lease] = self.service_columns;
         let columns = [fenced_at, heartbeat_at, lease];
         // SAFETY: the table is locked, the columns are of these types; the closures own nothing.
-        let end = unsafe {
+        let lease = unsafe {
             catching(|| {
                 let mut keys = [index_scan::equals_number(id, service_id)];
                 let (table, index) = (self.services, self.services_key);
-                index_scan::first(table, index, &mut keys, true, |table, _, row| lease_end(table, row, columns))
+                index_scan::first(table, index, &mut keys, true, |table, _, row| read_lease(table, row, columns))
             })?
         };
-        // SAFETY: reads the clock, in microseconds as the end of the lease.
+        // SAFETY: reads the clock, in microseconds as the lease.
         let now = unsafe { pg_sys::GetCurrentTimestamp() };
-        let left = |end: i64| u64::try_from(end.saturating_sub(now));
-        Ok(match end {
-            None => Liveness::Fenced,
-            Some(end) => match left(end) {
-                Ok(left) if left > 0 => Liveness::Alive(Duration::from_micros(left)),
-                _ => Liveness::Expired,
-            },
-        })
+        Ok(lease.map_or(Liveness::Fenced, |lease| lease.at(now)))
     }
 }
 
-/// The end of a service's lease, by its columns fenced_at, heartbeat_at, lease. `None` if it is fenced.
+/// The last heartbeat of a service that isn't fenced, and how long it counts, in microseconds.
+struct Lease {
+    heartbeat_at: i64,
+    length: i64,
+}
+
+impl Lease {
+    /// As `lease_over!` says in SQL.
+    fn at(&self, now: i64) -> Liveness {
+        let left = self.heartbeat_at.saturating_add(self.length).saturating_sub(now);
+        let ahead = self.heartbeat_at.saturating_sub(self.length) > now;
+        match u64::try_from(left) {
+            Ok(left) if left > 0 && !ahead => Liveness::Alive(Duration::from_micros(left)),
+            _ => Liveness::Expired,
+        }
+    }
+}
+
+/// Reads the columns fenced_at, heartbeat_at, lease. `None` if the service is fenced.
 ///
 /// # Safety
 /// As the `read` of [`index_scan::first`]; the columns are of these types.
-unsafe fn lease_end(table: Relation, row: HeapTuple, columns: [i16; 3]) -> Option<i64> {
+unsafe fn read_lease(table: Relation, row: HeapTuple, columns: [i16; 3]) -> Option<Lease> {
     // SAFETY: the caller's promise. An interval's Datum is a pointer, a timestamp's a number.
     unsafe {
-        let [None, Some(from), Some(lease)] = fields(table, row, columns) else {
+        let [None, Some(heartbeat_at), Some(lease)] = fields(table, row, columns) else {
             return None;
         };
-        Some(match *lease.cast_mut_ptr::<pg_sys::Interval>() {
-            pg_sys::Interval { time, day: 0, month: 0 } => (from.value() as i64).saturating_add(time),
-            // Days and months depend on Postgres' calendar.
-            _ => {
-                let add = Oid::from(pg_sys::F_TIMESTAMPTZ_PL_INTERVAL);
-                raw::OidFunctionCall2Coll(add, Oid::INVALID, from, lease).value() as i64
-            }
-        })
+        // A constraint of the table keeps days and months out.
+        let length = (*lease.cast_mut_ptr::<pg_sys::Interval>()).time;
+        Some(Lease { heartbeat_at: heartbeat_at.value() as i64, length })
     }
 }

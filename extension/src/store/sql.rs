@@ -138,13 +138,29 @@ macro_rules! permitted {
     };
 }
 
-/// Whether the lease of a service, by its alias, is over. `$now` where the statement has read the clock already.
+/// Whether the lease of a service, by its alias, is over. `$now` where the statement has read the clock already. A
+/// heartbeat that lies further ahead than a lease is of a clock that was set back since, and would keep a dead service
+/// alive until the clock has caught up.
 macro_rules! lease_over {
     ($service:literal) => {
         lease_over!($service, "pg_catalog.clock_timestamp()")
     };
     ($service:literal, $now:literal) => {
-        concat!("(", $service, ".heartbeat_at {+} ", $service, ".lease {<=} ", $now, ")")
+        concat!(
+            "(",
+            $service,
+            ".heartbeat_at {+} ",
+            $service,
+            ".lease {<=} ",
+            $now,
+            " OR ",
+            $service,
+            ".heartbeat_at {-} ",
+            $service,
+            ".lease {>} ",
+            $now,
+            ")"
+        )
     };
 }
 

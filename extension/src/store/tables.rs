@@ -14,7 +14,7 @@ thread_local! {
 }
 
 /// The tables `services` and `workers` in one generation of the catalog, locked for a read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tables {
     generation: u64,
     pub services: Oid,
@@ -31,7 +31,7 @@ pub struct Tables {
 }
 
 /// The numbers of the columns of `workers`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Columns {
     /// resource_id, resource_type, lock_name
     pub key: [i16; 3],
@@ -49,14 +49,20 @@ pub struct Columns {
 impl Tables {
     /// Locks the two tables, as a statement that reads them does.
     pub fn open() -> Result<Self, Error> {
+        let mut tables = TABLES.get().map_or_else(Tables::look_up, Ok)?;
         loop {
-            let tables = TABLES.get().map_or_else(Tables::look_up, Ok)?;
             tables.lock()?;
             if tables.generation == generation() {
                 TABLES.set(Some(tables));
                 return Ok(tables);
             }
-            TABLES.set(None);
+            // What was found before the lock is found again after it, or has changed meanwhile.
+            let found = Tables::look_up()?;
+            if found == (Tables { generation: found.generation, ..tables }) {
+                TABLES.set(Some(found));
+                return Ok(found);
+            }
+            tables = found;
         }
     }
 

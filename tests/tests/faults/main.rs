@@ -50,6 +50,7 @@ mod killed;
 mod lease;
 mod leaving;
 mod open_transactions;
+mod prepared;
 mod released;
 mod restored;
 mod roles;

@@ -74,7 +74,7 @@ async fn a_path_that_changes_within_the_session_catches_nothing() -> anyhow::Res
 /// Every function once, without a lasting effect.
 async fn use_everything(sql: &Sql) -> anyhow::Result<()> {
     sql.run("DELETE FROM app.volumes; INSERT INTO app.volumes (id, status) VALUES ('v0', 'in-use')").await?;
-    let dead = sql.register("dead", Duration::from_millis(1)).await?;
+    let dead = sql.register("dead", Duration::from_millis(100)).await?;
     let service = sql.register("a", LEASE).await?;
     let token = sql.acquire(service, "v0", LEASE).await?.context("free")?;
     let heir = sql.register("heir", LEASE).await?;
@@ -92,7 +92,7 @@ async fn use_everything(sql: &Sql) -> anyhow::Result<()> {
                  '{{\"size\": {{\"mul\": [{{\"column\": \"size\"}}, 2]}}, \"status\": null}}'::pg_catalog.jsonb OPERATOR(pg_catalog.-) 'status'::pg_catalog.text,
                  '{{\"status\": [\"in-use\", null], \"size\": {{\"not\": 7}}}}', fence => {token})"
         ),
-        format!("volguard.cleanup(service_id => {dead})"),
+        format!("pg_catalog.pg_sleep(0.1), volguard.cleanup(service_id => {dead})"),
         format!("volguard.reconcile({service}, ARRAY[{token}])"),
         format!("volguard.release_requests({service}, ARRAY[{request}])"),
         format!("volguard.release({token})"),

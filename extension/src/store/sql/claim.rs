@@ -17,7 +17,7 @@ pub static CRASHED_SERVICES: Statement = Statement::new(
         lease_over!("s", "t.now"),
         ") AND ($3 OR ",
         permitted!(),
-        ") AND NOT (s.fenced_at {+} s.lease {>} t.now AND EXISTS (
+        ") AND NOT (s.fenced_at {+} s.lease {>} t.now AND s.fenced_at {-} s.lease {<=} t.now AND EXISTS (
                SELECT FROM volguard.services AS n
                WHERE n.cluster {=} s.cluster AND n.host {=} s.host AND n.binary_name {=} s.binary_name
                  AND n.fenced_at IS NULL AND n.service_id {<>} c.service_id AND NOT ",
