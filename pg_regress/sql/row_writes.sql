@@ -53,6 +53,37 @@ ALTER TABLE volguard.workers REPLICA IDENTITY DEFAULT;
 SELECT volguard.release(:token);
 ROLLBACK;
 DROP PUBLICATION row_writes;
+-- So does one whose row filter needs a column that a delete doesn't log: subscribers would keep the row for ever. Each
+-- verb that removes a lock says so, and removes nothing.
+SET client_min_messages = error;
+CREATE PUBLICATION row_writes FOR TABLE volguard.workers WHERE (status IS NULL);
+RESET client_min_messages;
+BEGIN;
+SELECT volguard.acquire(:one, 'writes', 'filtered', request_id => '00000000-0000-0000-0000-000000000001') AS token \gset
+SAVEPOINT before;
+DELETE FROM volguard.workers WHERE token = :token; :code
+ROLLBACK TO before;
+\set VERBOSITY sqlstate
+SELECT volguard.release(:token);
+ROLLBACK TO before;
+SELECT volguard.release_all(ARRAY[:token]);
+ROLLBACK TO before;
+SELECT volguard.reconcile(:one, '{}');
+ROLLBACK TO before;
+SELECT volguard.release_requests(:one, ARRAY['00000000-0000-0000-0000-000000000001'::uuid]);
+ROLLBACK TO before;
+SELECT volguard.force_release(:token, 'test');
+ROLLBACK TO before;
+SELECT volguard.reset_resource('writes', 'filtered');
+ROLLBACK TO before;
+SELECT volguard.deregister_service(:one);
+ROLLBACK TO before;
+\set VERBOSITY default
+SELECT volguard.assert_held(:token);
+ALTER TABLE volguard.workers REPLICA IDENTITY FULL;
+SELECT volguard.release(:token);
+ROLLBACK;
+DROP PUBLICATION row_writes;
 
 -- An index that is not valid may lack rows: the table is scanned instead, and the lock is found.
 BEGIN;

@@ -52,6 +52,7 @@ mod leaving;
 mod open_transactions;
 mod prepared;
 mod released;
+mod replicated;
 mod restored;
 mod roles;
 mod search_path;
