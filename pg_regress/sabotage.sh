@@ -47,6 +47,8 @@ ServiceLock claim-meets-cleanup
 Fence claim-meets-heartbeat
 Taken cleanup-meets-cleanups
 RuleView cleanup-meets-cleanups
+Spelling acquire-meets-track
+SpellingCheck acquire-meets-track
 LockFirst update-meets-other-table
 Catalog update-meets-new-catalog
 WaitQueue start-work-meets-start-work

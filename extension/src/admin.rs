@@ -9,6 +9,7 @@ use crate::pg::spi::{Arg, arg, utility};
 use crate::service::fence;
 use crate::store::events::{self, Event, EventKind};
 use crate::store::removal;
+use crate::store::spelling::Spelling;
 use crate::store::sql::{self, Statement};
 use pgrx::pg_extern;
 use pgrx::pg_sys::{self, Oid};
@@ -73,7 +74,8 @@ fn reset_resource(resource_type: Option<&str>, resource_id: Option<&str>) -> Opt
     verb(None, || {
         let resource_type = argument::name("resource_type", resource_type)?;
         let resource_id = argument::resource_id(resource_id)?;
-        let key = [arg(resource_type), arg(resource_id)];
+        let resource_id = Spelling::of(resource_type)?.spell(resource_id, "resource_id")?;
+        let key = [arg(resource_type), arg(resource_id.as_ref())];
         let holders = sql::RESOURCE_OWNERS.run(&key, |rows| rows.each(|row| rows.get::<Oid>(row, 0)))?;
         for holder in holders {
             if !may_take_from(holder)? {

@@ -20,7 +20,8 @@ mod sql;
 mod update;
 
 pub use call::Call;
-pub use catalog::table::Table;
+pub use catalog::names::type_name;
+pub use catalog::table::{Column, Table};
 pub use crash_rule::{RulePlan, validate_changes};
 pub use outcome::{Outcome, UpdatedRow, no_names};
 

@@ -48,6 +48,10 @@ pub enum Guard {
     Patience,
     /// Finished work releases its lock before it updates the row of its resource.
     ReleaseFirst,
+    /// One spelling for each id of a tracked type.
+    Spelling,
+    /// The look at what is being tracked, after the insert.
+    SpellingCheck,
     /// The check whether the database was restored from a dump.
     Lineage,
 }

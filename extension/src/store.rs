@@ -9,6 +9,7 @@ pub mod liveness;
 pub mod lookup;
 pub mod removal;
 pub mod row_state;
+pub mod spelling;
 pub mod sql;
 pub mod tables;
 pub mod token;

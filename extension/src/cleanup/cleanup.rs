@@ -10,10 +10,12 @@ use crate::pg::settings;
 use crate::pg::spi::{Arg, Rows, arg};
 use crate::service::fence;
 use crate::service::service_lock::ServiceLock;
+use crate::store::spelling::Spelling;
 use crate::store::{events, removal, sql};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::pg_extern;
+use std::borrow::Cow;
 
 /// Which rows of dead services a cleanup is about: resource_type, resource_id, until; NULL for all.
 type RowFilter = [Arg; 3];
@@ -92,10 +94,13 @@ fn cleanup(
                 argument::name(argument, value)?;
             }
         }
-        if resource_id.is_some() {
-            argument::resource_id(resource_id)?;
-        }
-        let filter = [resource_type.and_then(arg), resource_id.and_then(arg), until.and_then(arg)];
+        let resource_id = resource_id.map(|id| argument::resource_id(Some(id))).transpose()?;
+        // Without a type it is compared as it is passed.
+        let resource_id = match (resource_type, resource_id) {
+            (Some(resource_type), Some(id)) => Some(Spelling::of(resource_type)?.spell(id, "resource_id")?),
+            (_, id) => id.map(Cow::Borrowed),
+        };
+        let filter = [resource_type.and_then(arg), resource_id.as_deref().and_then(arg), until.and_then(arg)];
         let parameters = [
             service_id.and_then(arg),
             cluster.and_then(arg),

@@ -1,13 +1,14 @@
 //! Tracked resources and their crash rules: registering them, finding them, running a rule.
 
 use super::kind::WorkKind;
-use crate::conditional_update::{self, RulePlan, Table};
+use crate::conditional_update::{self, Column, RulePlan, Table};
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::owner::{self, AsRole};
 use crate::pg::search_path::SearchPath;
 use crate::pg::spi::arg;
+use crate::store::spelling::{self, Spelling};
 use crate::store::sql;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::{AnyElement, JsonB, pg_extern};
@@ -108,7 +109,7 @@ fn track_resource(
         let id_column = argument::required("id_column", id_column)?;
         let status_column = argument::required("status_column", status_column)?;
         let table = require_table(target)?;
-        table.column(&id_column.to_string_lossy(), &"id_column")?;
+        let spelling = spelling(&table.column(&id_column.to_string_lossy(), &"id_column")?)?;
         table.column(&status_column.to_string_lossy(), &"status_column")?;
         if id_column == status_column {
             let problem = "is the id column as well";
@@ -124,9 +125,18 @@ fn track_resource(
         ])?;
         match tracked {
             0 => Err(tracked_by_another(resource_type)),
-            _ => Ok(()),
+            _ => spelling::check_locks(resource_type, spelling),
         }
     });
+}
+
+fn spelling(id_column: &Column) -> Result<Spelling, Error> {
+    let type_name = conditional_update::type_name(id_column.type_oid);
+    Spelling::by(id_column.type_oid, id_column.collation).ok_or_else(|| Error::Invalid {
+        argument: "id_column",
+        problem: format!("is of type {type_name}, whose equal values may have different texts"),
+        hint: "Name a column of type smallint, integer, bigint, uuid, text, varchar, char(n), name, bytea, inet or oid, with a deterministic collation.",
+    })
 }
 
 /// A rule runs with its registrar's privileges on the tracked table, so no other role may move it to another table.

@@ -42,7 +42,8 @@ fn acquire_all(
         let list = argument::required("locks", locks)?.datum();
         // SAFETY: the function is declared with a jsonb there, which lives while the function runs.
         let text = unsafe { Jsonb::new(list) }.text(&Path::root("locks"))?;
-        let locks = list::parse(text, most_queues())?;
+        let mut locks = list::parse(text, most_queues())?;
+        list::spell(&mut locks)?;
         let wanted = locks.iter().map(Listed::wanted);
         let deadline = deadline("acquire_all", wait)?;
         let request = Request {

@@ -4,6 +4,7 @@ use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::spi::{Arg, arg, transaction_snapshot_only};
 use crate::store::key::Key;
+use crate::store::spelling;
 use crate::store::tables::Tables;
 use crate::store::token;
 use crate::store::write::{self, NewRow};
@@ -52,7 +53,9 @@ impl Request<'_> {
             )?;
             Ok(token)
         };
-        self.locks.iter().map(insert).collect()
+        let tokens = self.locks.iter().map(insert).collect::<Result<_, Error>>()?;
+        spelling::check_inserted(self.locks.iter().map(|lock| &lock.key))?;
+        Ok(tokens)
     }
 }
 

@@ -120,6 +120,7 @@ pub mod raw {
         pub fn ExecDropSingleTupleTableSlot(slot: *mut TupleTableSlot);
         pub fn try_relation_open(relation: Oid, mode: c_int) -> Relation;
         pub fn OidInputFunctionCall(function: Oid, text: *mut c_char, typioparam: Oid, typmod: i32) -> Datum;
+        pub fn OidOutputFunctionCall(function: Oid, value: Datum) -> *mut c_char;
         pub fn raw_parser(sql: *const c_char, mode: RawParseMode::Type) -> *mut List;
         pub fn ThrowErrorData(edata: *mut pgrx::pg_sys::ErrorData);
         pub fn ReThrowError(edata: *mut pgrx::pg_sys::ErrorData) -> !;
