@@ -8,9 +8,8 @@ use crate::pg::owner;
 use crate::pg::spi::{Arg, arg, utility};
 use crate::service::fence;
 use crate::store::events::{self, Event, EventKind};
-use crate::store::removal;
-use crate::store::spelling::Spelling;
 use crate::store::sql::{self, Statement};
+use crate::store::{removal, spelling};
 use pgrx::pg_extern;
 use pgrx::pg_sys::{self, Oid};
 use serde_json::{Value, json};
@@ -74,7 +73,7 @@ fn reset_resource(resource_type: Option<&str>, resource_id: Option<&str>) -> Opt
     verb(None, || {
         let resource_type = argument::name("resource_type", resource_type)?;
         let resource_id = argument::resource_id(resource_id)?;
-        let resource_id = Spelling::of(resource_type)?.spell(resource_id, "resource_id")?;
+        let resource_id = spelling::spell(resource_type, resource_id, "resource_id")?;
         let key = [arg(resource_type), arg(resource_id.as_ref())];
         let holders = sql::RESOURCE_OWNERS.run(&key, |rows| rows.each(|row| rows.get::<Oid>(row, 0)))?;
         for holder in holders {

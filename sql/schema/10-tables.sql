@@ -73,9 +73,11 @@ CREATE TABLE volguard.resources (
     target        regclass         NOT NULL,
     id_column     name             NOT NULL,
     status_column name             NOT NULL,
+    id_type       regtype          NOT NULL,
     registered_by regrole          NOT NULL
 );
 COMMENT ON TABLE volguard.resources IS 'The tracked resource types: the table that holds the resources of a type.';
+COMMENT ON COLUMN volguard.resources.id_type IS 'How ids are spelled. That of the column when it was tracked: DDL on the table changes the spelling of no lock.';
 
 CREATE TABLE volguard.crash_rules (
     resource_type text COLLATE "C" NOT NULL REFERENCES volguard.resources (resource_type) ON DELETE CASCADE,

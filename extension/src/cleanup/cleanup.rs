@@ -10,8 +10,7 @@ use crate::pg::settings;
 use crate::pg::spi::{Arg, Rows, arg};
 use crate::service::fence;
 use crate::service::service_lock::ServiceLock;
-use crate::store::spelling::Spelling;
-use crate::store::{events, removal, sql};
+use crate::store::{events, removal, spelling, sql};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::pg_extern;
@@ -97,7 +96,7 @@ fn cleanup(
         let resource_id = resource_id.map(|id| argument::resource_id(Some(id))).transpose()?;
         // Without a type it is compared as it is passed.
         let resource_id = match (resource_type, resource_id) {
-            (Some(resource_type), Some(id)) => Some(Spelling::of(resource_type)?.spell(id, "resource_id")?),
+            (Some(resource_type), Some(id)) => Some(spelling::spell(resource_type, id, "resource_id")?),
             (_, id) => id.map(Cow::Borrowed),
         };
         let filter = [resource_type.and_then(arg), resource_id.as_deref().and_then(arg), until.and_then(arg)];

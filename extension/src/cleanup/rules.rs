@@ -122,6 +122,7 @@ fn track_resource(
             arg(id_column),
             arg(status_column),
             arg(owner::caller()),
+            arg(spelling.0),
         ])?;
         match tracked {
             0 => Err(tracked_by_another(resource_type)),

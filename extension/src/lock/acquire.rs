@@ -7,7 +7,7 @@ use crate::pg::export::{export, verb};
 use crate::pg::spi::arg;
 use crate::service::identity;
 use crate::store::key::Key;
-use crate::store::spelling::Spelling;
+use crate::store::spelling;
 use pgrx::datum::{AnyElement, Interval, Uuid};
 use pgrx::pg_extern;
 
@@ -31,7 +31,7 @@ fn acquire(
         let lock_name = argument::lock_name(lock_name)?;
         let status = argument::status(status)?;
         let deadline = deadline("acquire", wait)?;
-        let resource_id = Spelling::of(resource_type)?.spell(resource_id, "resource_id")?;
+        let resource_id = spelling::spell(resource_type, resource_id, "resource_id")?;
         let lock = Wanted {
             key: Key::new(resource_type, &resource_id, lock_name),
             working: status.is_some(),

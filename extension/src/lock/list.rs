@@ -7,7 +7,7 @@ use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::pg::spi::arg;
 use crate::store::key::Key;
-use crate::store::spelling::Spelling;
+use crate::store::spelling;
 use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -84,24 +84,19 @@ pub fn parse(text: &str, most: usize) -> Result<Vec<Listed>, Fault> {
 
 /// Gives each id its one spelling. Two that were different may be the same then.
 pub fn spell(locks: &mut [Listed]) -> Result<(), Error> {
-    let (mut spellings, mut changed) = (HashMap::new(), false);
     let path = Path::root("locks");
+    let mut changed = false;
     for (at, lock) in locks.iter_mut().enumerate() {
-        let spelling = match spellings.get(&lock.resource_type) {
-            Some(spelling) => *spelling,
-            None => Spelling::of(&lock.resource_type)?,
-        };
-        spellings.insert(lock.resource_type.clone(), spelling);
         let place = path.item(at).member("resource_id").to_string();
-        let spelled = spelling.spell(&lock.resource_id, &place)?;
+        let spelled = spelling::spell(&lock.resource_type, &lock.resource_id, &place)?;
         if spelled != lock.resource_id {
             (lock.resource_id, changed) = (spelled.into_owned(), true);
         }
     }
-    if changed {
-        check_distinct(locks, &path)?;
+    match changed {
+        true => Ok(check_distinct(locks, &path)?),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 fn lock(item: Value, path: &Path) -> Result<Listed, Fault> {

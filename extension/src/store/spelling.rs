@@ -32,23 +32,12 @@ const ID_TYPES: [Oid; 11] = [
     pg_sys::OIDOID,
 ];
 
-/// How the ids of one resource type are spelled.
+/// How the ids of a tracked type are spelled: as this type writes them. It is that of the id column when the type was
+/// tracked, so that no DDL on the table changes how locks are spelled that are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spelling {
-    /// As they are passed: the type isn't tracked, or its table is gone.
-    AsPassed,
-    /// As this type writes them.
-    By(Oid),
-}
+pub struct Spelling(pub Oid);
 
 impl Spelling {
-    /// That of a resource type by now.
-    pub fn of(resource_type: &str) -> Result<Self, Error> {
-        // As committed, without a snapshot: a look takes no predicate lock.
-        let spellings = tracked(resource_type, SnapshotType::SNAPSHOT_SELF)?;
-        Ok(spellings.last().copied().unwrap_or(Spelling::AsPassed))
-    }
-
     /// That of a column of this type and collation; `None` if it can't be an id.
     pub fn by(type_oid: Oid, collation: Oid) -> Option<Self> {
         // SAFETY: catalog lookups of a running transaction.
@@ -56,27 +45,34 @@ impl Spelling {
             let deterministic = collation == Oid::INVALID || pg_sys::get_collation_isdeterministic(collation);
             (pg_sys::getBaseType(type_oid), deterministic)
         };
-        (deterministic && ID_TYPES.contains(&base)).then_some(Spelling::By(base))
+        (deterministic && ID_TYPES.contains(&base)).then_some(Spelling(base))
     }
 
-    /// The one spelling of an id. `path` names the argument in an error.
-    pub fn spell<'a>(self, id: &'a str, path: &str) -> Result<Cow<'a, str>, Error> {
-        let type_oid = match self {
-            Spelling::By(type_oid) if !sabotage::removed(Guard::Spelling) => type_oid,
-            _ => return Ok(Cow::Borrowed(id)),
-        };
-        match type_oid {
+    fn spell<'a>(self, id: &'a str, path: &str) -> Result<Cow<'a, str>, Error> {
+        if sabotage::removed(Guard::Spelling) {
+            return Ok(Cow::Borrowed(id));
+        }
+        match self.0 {
             pg_sys::TEXTOID | pg_sys::VARCHAROID => Ok(Cow::Borrowed(id)),
             // Blanks at the end are no part of the value.
             pg_sys::BPCHAROID => match id.trim_end_matches(' ') {
                 "" => Err(Error::invalid("resource_id", "must not be blank", "Pass the id of a resource.")),
                 id => Ok(Cow::Borrowed(id)),
             },
-            _ => {
+            type_oid => {
                 let value = read(type_oid, id).map_err(|error| error.at(path))?;
                 written(type_oid, value).map(Cow::Owned)
             }
         }
+    }
+}
+
+/// The one spelling of an id; as it is passed if the type isn't tracked. `path` names the argument in an error.
+pub fn spell<'a>(resource_type: &str, id: &'a str, path: &str) -> Result<Cow<'a, str>, Error> {
+    // As committed, without a snapshot: a look takes no predicate lock.
+    match tracked(resource_type, SnapshotType::SNAPSHOT_SELF)?.last() {
+        Some(spelling) => spelling.spell(id, path),
+        None => Ok(Cow::Borrowed(id)),
     }
 }
 
@@ -159,7 +155,7 @@ pub fn check_locks(resource_type: &str, spelling: Spelling) -> Result<(), Error>
     Ok(())
 }
 
-/// The spellings that the rows of a type in `resources` make: at most one committed row, but several uncommitted.
+/// The spellings in the rows of a type in `resources`: at most one committed row, but perhaps several uncommitted.
 fn tracked(resource_type: &str, snapshot: SnapshotType::Type) -> Result<Vec<Spelling>, Error> {
     let relation = |name: &CStr| owner::relation(name).ok_or(Error::NotInstalled);
     let (resources, index) = (relation(c"resources")?, relation(c"resources_pkey")?);
@@ -169,18 +165,8 @@ fn tracked(resource_type: &str, snapshot: SnapshotType::Type) -> Result<Vec<Spel
     // SAFETY: the columns are of these types, in a copy of the row.
     unsafe {
         let mut keys = [index_scan::equals_text(column(c"resource_type"), name)];
-        let rows = seen(resources, index, &mut keys, [column(c"target"), column(c"id_column")], snapshot)?;
-        let spelling = |[target, id_column]: [Option<Datum>; 2]| {
-            let (target, id_column) = (Oid::from_datum(target?, false)?, id_column?.cast_mut_ptr());
-            let number = pg_sys::get_attnum(target, id_column);
-            if number <= 0 {
-                return None;
-            }
-            let (mut type_oid, mut modifier, mut collation) = (Oid::INVALID, 0, Oid::INVALID);
-            pg_sys::get_atttypetypmodcoll(target, number, &mut type_oid, &mut modifier, &mut collation);
-            Spelling::by(type_oid, collation)
-        };
-        Ok(rows.into_iter().map(|row| spelling(row).unwrap_or(Spelling::AsPassed)).collect())
+        let rows = seen(resources, index, &mut keys, [column(c"id_type")], snapshot)?;
+        Ok(rows.into_iter().filter_map(|[id_type]| Oid::from_datum(id_type?, false)).map(Spelling).collect())
     }
 }
 

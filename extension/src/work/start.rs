@@ -17,7 +17,7 @@ use crate::pg::spi::arg;
 use crate::sabotage::{self, Guard};
 use crate::service::identity;
 use crate::store::key::Key;
-use crate::store::spelling::Spelling;
+use crate::store::spelling;
 use crate::wait::Deadline;
 use pgrx::datum::{Interval, Uuid};
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
@@ -84,7 +84,7 @@ impl Arguments<'_> {
         let deadline = deadline("start_work", self.wait)?;
         let cluster = identity::acting_for(self.service_id)?.cluster;
         let tracked = Tracked::find(&self.resource_type, &self.resource_id)?;
-        let resource_id = Spelling::of(&self.resource_type)?.spell(&self.resource_id, "resource_id")?;
+        let resource_id = spelling::spell(&self.resource_type, &self.resource_id, "resource_id")?;
         let lock = Wanted {
             key: Key::new(&self.resource_type, &resource_id, &self.lock_name),
             working: true,

@@ -4,11 +4,12 @@ use super::{Statement, lease_over, removed};
 use pgrx::pg_sys::{BOOLOID, INT4OID, INT8ARRAYOID, INT8OID, JSONBOID, NAMEOID, OIDOID, Oid, TEXTOID, TIMESTAMPTZOID};
 
 pub static TRACK_RESOURCE: Statement = Statement::new(
-    &[TEXTOID, OIDOID, NAMEOID, NAMEOID, OIDOID],
-    "INSERT INTO volguard.resources AS r (resource_type, target, id_column, status_column, registered_by)
-     VALUES ($1, $2::pg_catalog.regclass, $3, $4, $5::pg_catalog.regrole)
+    &[TEXTOID, OIDOID, NAMEOID, NAMEOID, OIDOID, OIDOID],
+    "INSERT INTO volguard.resources AS r (resource_type, target, id_column, status_column, registered_by, id_type)
+     VALUES ($1, $2::pg_catalog.regclass, $3, $4, $5::pg_catalog.regrole, $6::pg_catalog.regtype)
      ON CONFLICT (resource_type) DO UPDATE
-     SET target {:=} excluded.target, id_column {:=} excluded.id_column, status_column {:=} excluded.status_column
+     SET target {:=} excluded.target, id_column {:=} excluded.id_column, status_column {:=} excluded.status_column,
+         id_type {:=} excluded.id_type
      WHERE r.registered_by {=} $5 OR pg_catalog.pg_has_role($5, r.registered_by, 'USAGE')",
 );
 
