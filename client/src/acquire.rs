@@ -39,19 +39,16 @@ impl Session {
     /// several waits in the database, others of the session for one of them wait behind it. A broken connection is
     /// replaced and the request repeated under the same id, for as long as `wait` lasts and once at least.
     ///
+    /// After an error, or when the future is dropped, no lock stays behind: what the server has granted all the same is
+    /// released in the background, unless the same request id is used again before.
+    ///
     /// # Errors
     /// When it is awaited:
-    /// - [`Error::SessionLost`], also when the session is lost while waiting; [`Error::ServiceFenced`],
-    ///   [`Error::LeaseExpired`]: the server refuses this service;
+    /// - [`Error::ServiceFenced`], [`Error::LeaseExpired`]: the server refuses this service;
     /// - [`Error::Database`] with 22023 for an empty or over-long name, or a request id that has got a part of these
-    ///   locks before; with 42501 for a role that did not register the service; or if a broken connection could not be
-    ///   replaced;
+    ///   locks before; with 42501 for a role that did not register the service;
     /// - [`Error::MalformedDocument`] for no key, a key named twice, two statuses for one resource, or more locks than
     ///   the server's lock table allows; [`Error::InvalidDocument`] for details that are no JSON.
-    ///
-    /// After an error, or when the future is dropped, no lock stays behind: the server is asked to end the wait at once
-    /// (except with [`StatementMode::Unnamed`](crate::StatementMode::Unnamed)), and what it has granted all the same is
-    /// released in the background, unless the same request id is used again before.
     pub fn acquire(&self, keys: impl IntoKeys) -> Acquire {
         Acquire { session: self.clone(), keys: keys.into_keys(), wait: Duration::ZERO, request_id: None }
     }

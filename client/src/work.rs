@@ -24,8 +24,6 @@ use uuid::Uuid;
 pub struct Work {
     guard: Guard,
     row: UpdatedRow,
-    /// The server has answered the end of it.
-    ended: bool,
 }
 
 dereferences!(Work);
@@ -37,12 +35,6 @@ impl Work {
         &self.row
     }
 
-    /// Sets the status of the work: how far it is. Crash rules go by it, and expect the row's status to be the same.
-    /// *Errors:* Those of [`Lock::set_status`].
-    pub async fn set_status(&self, status: &str) -> Result<(), Error> {
-        self.guard.held.set_status(Some(status)).await
-    }
-
     /// Prepares to write the final state and free the lock, both or neither. If it is refused, the work continues.
     pub fn finish(&mut self) -> FinishWork<'_> {
         FinishWork { work: self, change: update::Request::default() }
@@ -50,9 +42,7 @@ impl Work {
 
     /// The lock alone, released when it is dropped: if the row is gone, or its final state was written otherwise.
     pub fn into_lock(mut self) -> Lock {
-        if !self.ended {
-            self.guard.on_drop = OnDrop::Release;
-        }
+        self.guard.on_drop = OnDrop::Release;
         Lock { guard: self.guard }
     }
 }
@@ -83,12 +73,10 @@ impl Session {
     /// # Ok(()) }
     /// ```
     ///
-    /// A broken connection is replaced and the request repeated under the same id, as for
-    /// [`acquire`](Session::acquire). After an error that leaves the outcome unknown, or when the future is dropped,
-    /// work that was started all the same is left as a dropped [`Work`] is.
-    /// *Errors:* When it is awaited, those of [`acquire`](Session::acquire) and
-    /// [`ConditionalUpdate`](crate::ConditionalUpdate); [`Error::Database`] with 42704 for a type not tracked, 22023
-    /// for a row without status.
+    /// The request is repeated as [`acquire`](Session::acquire) is. After an error that leaves the outcome unknown, or
+    /// when the future is dropped, work that was started all the same is left as a dropped [`Work`] is.
+    /// *Errors:* Those of [`acquire`](Session::acquire) and [`ConditionalUpdate`](crate::ConditionalUpdate);
+    /// [`Error::Database`] with 42704 for a type not tracked, 22023 for a row without status.
     pub fn start_work(&self, resource_type: &str, resource_id: &str) -> StartWork {
         let (key, change) = (Key::new(resource_type, resource_id), update::Request::default());
         StartWork { session: self.clone(), key, change, wait: Duration::ZERO, request_id: None }
@@ -122,7 +110,7 @@ impl StartWork {
         let id = self.request_id.unwrap_or_else(Uuid::new_v4);
         let request = Request { id, what: What::Work(self.key, self.change.documents()?) };
         let outcome = request.ask(self.session, self.wait).await?;
-        Ok(outcome.map(|(guard, row)| Work { guard, row, ended: false }))
+        Ok(outcome.map(|(guard, row)| Work { guard, row }))
     }
 }
 
@@ -164,10 +152,7 @@ impl FinishWork<'_> {
         })
         .await;
         match &outcome {
-            Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced) => {
-                work.guard.end();
-                work.ended = true;
-            }
+            Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced) => work.guard.end(),
             _ => work.guard.on_drop = OnDrop::Leave,
         }
         outcome
@@ -181,21 +166,14 @@ async fn ask_to_finish(held: &Held, changes: &RawValue) -> Result<UpdateOutcome,
     let mut doubt = None;
     for pause in pauses() {
         held.check()?;
-        let answer = match held.core().volguard.connection().await {
-            Ok(connection) => connection.run("finish_work", sql::finish_work(&connection, held.token(), changes)).await,
-            Err(error) if error.is_retryable() => {
-                sleep(pause).await;
-                continue;
-            }
-            Err(error) => Err(error),
-        };
-        match answer {
+        match sql::finish_work(&held.core().volguard, held.token(), changes).await {
             Ok(UpdateOutcome::Fenced) => {
                 held.note_gone();
                 return doubt.map_or(Ok(UpdateOutcome::Fenced), Err);
             }
             Ok(outcome) => return Ok(outcome),
             Err(error) if error.leaves_doubt() => doubt = Some(error),
+            Err(error @ (Error::Connect { .. } | Error::PoolExhausted)) if error.is_retryable() => {}
             Err(error) => return Err(held.note(error)),
         }
         tracing::debug!(token = held.token(), "finish_work is repeated");

@@ -97,7 +97,7 @@ impl Builder {
     }
 
     /// How many connections may be occupied by acquires that wait in the database. Default: half of the pool. Others
-    /// wait in the process for their turn, and ask every few seconds whether their lock is free.
+    /// ask every few seconds whether their lock is free.
     pub fn max_waiters(self, connections: usize) -> Self {
         Builder { max_waiters: Some(connections), ..self }
     }
@@ -123,9 +123,7 @@ impl Builder {
     /// *Errors:* also those of [`lazy`](Self::lazy), [`Error::ExtensionMissing`], [`Error::ExtensionVersion`].
     pub async fn connect(self) -> Result<Volguard, Error> {
         let volguard = self.lazy()?;
-        let connection = volguard.connection().await?;
-        let installed = connection.run("extension_version", sql::extension_version(&connection)).await?;
-        drop(connection);
+        let installed = sql::extension_version(&volguard).await?;
         // Before 1.0 each minor version may change the interface.
         if installed.split('.').take(2).eq(env!("CARGO_PKG_VERSION").split('.').take(2)) {
             return Ok(volguard);
@@ -159,11 +157,11 @@ impl Builder {
         }
         let tls = tls.unwrap_or_else(|| Arc::new(NoTls));
         let (connect_timeout, time_limit) = (connect_timeout.min(FOREVER), time_limit.min(FOREVER));
-        let server = Arc::new(Server { config, tls, mode, connect_timeout });
+        let server = Arc::new(Server { config, tls, mode, connect_timeout, time_limit });
         let manager = Manager { server: Arc::clone(&server), limit: time_limit - time_limit / 10 };
         let pool = Pool::builder(manager).max_size(pool_size).build();
         let pool = pool.map_err(|error| Error::Configuration(error.to_string()))?;
-        Ok(Volguard { pool, server, waiters: Arc::new(Semaphore::new(max_waiters)), time_limit })
+        Ok(Volguard { pool, server, waiters: Arc::new(Semaphore::new(max_waiters)) })
     }
 
     /// The configuration, with the timeouts that detect a half-open connection.

@@ -1,8 +1,8 @@
 //! What a guard holds, for the guard and for what outlives the guard's borrow.
 
 use crate::{Error, Loss, Session, key::Name, sql, state::Core};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fmt, sync::Arc};
-use tokio::sync::watch;
 use tokio_postgres::Transaction;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,19 +19,19 @@ struct State {
     locks: Vec<(Arc<Name>, i64)>,
     request_id: Uuid,
     /// The server has said that a token is not held.
-    gone: watch::Sender<bool>,
+    gone: AtomicBool,
     /// Cancelled with the session, when the lock is gone, and when it is given back.
     over: CancellationToken,
 }
 
 impl Held {
     pub(crate) fn new(session: Session, request_id: Uuid, locks: Vec<(Arc<Name>, i64)>) -> Held {
-        let over = session.core().lease.over().child_token();
-        Held { state: Arc::new(State { session, locks, request_id, gone: watch::Sender::new(false), over }) }
+        let over = session.core.lease.over.child_token();
+        Held { state: Arc::new(State { session, locks, request_id, gone: AtomicBool::new(false), over }) }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
-        self.state.session.core()
+        &self.state.session.core
     }
 
     pub(crate) fn over(&self) -> &CancellationToken {
@@ -75,13 +75,8 @@ impl Held {
     /// Resolves with the reason when the lock can't be relied on any more: its session is lost, the server has said
     /// that the token is not held, or the guard was released, ended or dropped. At once, if that is already so.
     pub async fn lost(&self) -> Loss {
-        let mut gone = self.state.gone.subscribe();
-        tokio::select! {
-            loss = self.state.session.lost() => loss,
-            // The sender lives as long as this value.
-            _ = gone.wait_for(|gone| *gone) => Loss::TokenNotHeld,
-            () = self.over().cancelled() => self.loss().unwrap_or(Loss::Released),
-        }
+        self.over().cancelled().await;
+        self.loss().unwrap_or(Loss::Released)
     }
 
     /// Whether the lock can't be relied on any more, by the clock at this moment.
@@ -91,7 +86,7 @@ impl Held {
 
     /// Why the lock can't be relied on any more, if it can't.
     pub fn loss(&self) -> Option<Loss> {
-        let gone = || self.state.gone.borrow().then_some(Loss::TokenNotHeld);
+        let gone = || self.state.gone.load(Ordering::SeqCst).then_some(Loss::TokenNotHeld);
         let released = || self.over().is_cancelled().then_some(Loss::Released);
         self.state.session.loss().or_else(gone).or_else(released)
     }
@@ -124,9 +119,7 @@ impl Held {
     pub async fn assert_held(&self) -> Result<(), Error> {
         for token in self.tokens() {
             self.check()?;
-            let connection = self.core().volguard.connection().await?;
-            let answer = connection.run("assert_held", sql::assert_held(&connection, token)).await;
-            answer.map_err(|error| self.note(error))?;
+            sql::assert_held(&self.core().volguard, token).await.map_err(|error| self.note(error))?;
         }
         // The answer may be old: the session may be lost by now.
         self.check()
@@ -143,10 +136,12 @@ impl Held {
         Ok(())
     }
 
-    pub(crate) async fn set_status(&self, status: Option<&str>) -> Result<(), Error> {
+    /// Sets the status: what is done under the lock, or the first of several, and how far it is. Crash rules go by it,
+    /// and expect the row's status to be the same. `None`: nothing needs cleanup.
+    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost.
+    pub async fn set_status(&self, status: impl Into<Option<&str>>) -> Result<(), Error> {
         self.check()?;
-        let connection = self.core().volguard.connection().await?;
-        let answer = connection.run("set_status", sql::set_status(&connection, self.token(), status)).await;
+        let answer = sql::set_status(&self.core().volguard, self.token(), status.into()).await;
         answer.map_err(|error| self.note(error))
     }
 
@@ -155,7 +150,7 @@ impl Held {
     }
 
     pub(crate) fn note_gone(&self) {
-        self.state.gone.send_replace(true);
+        self.state.gone.store(true, Ordering::SeqCst);
         self.over().cancel();
     }
 

@@ -1,12 +1,12 @@
 //! Registering a service, which begins a session, once or again and again.
 
 use super::Session;
+use crate::backoff::{FOREVER, pauses};
 use crate::json::{Part, invalid, json};
 use crate::state::{self, Core, Heartbeat, Lease, Moment};
-use crate::{Error, Janitor, Loss, Volguard, awaitable::awaitable, backoff::pauses, sql, telemetry};
+use crate::{Error, Loss, Volguard, awaitable::awaitable, janitor, sql};
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 /// A service about to be registered. Made by [`Volguard::register`]; `.await` it.
@@ -19,7 +19,7 @@ pub struct Registration {
     cluster: Option<String>,
     lease: Option<Duration>,
     details: Option<Part>,
-    janitor: Option<Janitor>,
+    janitor: Option<Duration>,
 }
 
 impl Volguard {
@@ -32,7 +32,7 @@ impl Volguard {
     /// the answer came so late that the lease may have expired.
     pub fn register(&self, host: &str, binary_name: &str) -> Registration {
         let (volguard, host, binary_name) = (self.clone(), host.to_owned(), binary_name.to_owned());
-        let janitor = Some(Janitor::default());
+        let janitor = Some(Duration::from_secs(10));
         Registration { volguard, host, binary_name, cluster: None, lease: None, details: None, janitor }
     }
 }
@@ -54,10 +54,15 @@ impl Registration {
         Self { details: Some(json(details)), ..self }
     }
 
-    /// The janitor, which cleans up after other dead services of the cluster. Default: one that runs about every 10
-    /// seconds. With `None`, this is left to other sessions, the extension's background worker and waiting acquires.
-    pub fn janitor(self, janitor: impl Into<Option<Janitor>>) -> Self {
-        Self { janitor: janitor.into(), ..self }
+    /// How often the session cleans up after dead services of its cluster. Default: about every 10 seconds. With
+    /// `None`, this is left to other sessions, the extension's background worker and waiting acquires.
+    ///
+    /// It calls `volguard.auto_cleanup` on a connection beside the pool, at random times between half the interval (a
+    /// tenth of a second at the shortest) and one and a half, so that the processes of a cluster take turns. Nearly
+    /// always the call finds nothing to do and is one small query. Where that setting is off, it does nothing.
+    pub fn janitor(self, interval: impl Into<Option<Duration>>) -> Self {
+        let within = |interval: Duration| interval.clamp(Duration::from_millis(100), FOREVER);
+        Self { janitor: interval.into().map(within), ..self }
     }
 
     /// Prepares to register now, and again whenever the session is lost.
@@ -72,37 +77,37 @@ impl Registration {
     /// Registers, unless a later incarnation than `previous` lives. `previous` is the new service as soon as that is
     /// known, also if the future is dropped or fails after that.
     async fn begin_after(self, previous: &mut Option<i64>) -> Result<Session, Error> {
-        let limit = self.volguard.time_limit();
+        let limit = self.volguard.server.time_limit;
         timeout(limit, self.begin(previous)).await.unwrap_or(Err(Error::NoReply))
     }
 
     async fn begin(self, previous: &mut Option<i64>) -> Result<Session, Error> {
         let Registration { volguard, host, binary_name, cluster, lease, details, janitor } = self;
         let details = details.transpose().map_err(|problem| invalid("details", problem))?;
-        let wire = volguard.open(volguard.time_limit()).await?;
+        let wire = volguard.open(volguard.server.time_limit).await?;
         if let Some(previous) = previous {
-            let later = sql::later_incarnation(&*wire, *previous, &host, &binary_name, cluster.as_deref()).await?;
+            let later = sql::later_incarnation(&wire, *previous, &host, &binary_name, cluster.as_deref()).await?;
             later.map_or(Ok(()), |service_id| Err(Error::Superseded { service_id }))?;
         }
-        let call = sql::register_service(&*wire, &host, &binary_name, cluster.as_deref(), lease, details.as_deref());
-        let service_id = telemetry::observed("register_service", call).await?;
+        let service_id =
+            sql::register_service(&wire, &host, &binary_name, cluster.as_deref(), lease, details.as_deref()).await?;
         *previous = Some(service_id);
         // The first heartbeat returns the lease that the server has chosen.
         let sent_at = Moment::now();
-        let lease = telemetry::observed("heartbeat", sql::heartbeat(&*wire, service_id)).await?;
+        let lease = sql::heartbeat(&wire, service_id).await?;
         tracing::info!(service_id, host, binary_name, ?lease, "registered");
         let lease = Arc::new(Lease::new(sent_at, lease));
         lease.check()?;
         state::keep(&lease);
         let core = Arc::new(Core::new(volguard, service_id, lease));
-        let ((alive, gone), (janitor_alive, janitor_gone)) = (oneshot::channel(), oneshot::channel());
-        tokio::spawn(Heartbeat::new(Arc::clone(&core), wire, sent_at).run(gone));
-        if let Some(janitor) = janitor {
+        tokio::spawn(Heartbeat::new(Arc::clone(&core), wire, sent_at).run());
+        if let Some(interval) = janitor {
             // The cluster of services that name none, as the server calls it.
             let cluster = cluster.unwrap_or_else(|| "default".to_owned());
-            tokio::spawn(janitor.run(Arc::clone(&core), cluster, janitor_gone));
+            tokio::spawn(janitor::clean_up(Arc::clone(&core), cluster, interval));
         }
-        Ok(Session { core, _alive: Arc::new([alive, janitor_alive]) })
+        let used = Arc::new(core.unused.clone().drop_guard());
+        Ok(Session { core, _used: used })
     }
 }
 
@@ -156,7 +161,7 @@ impl Incarnations {
         for pause in pauses() {
             match self.registration.clone().begin_after(&mut self.registered).await {
                 Ok(session) => {
-                    self.current = Some(Arc::clone(session.core()));
+                    self.current = Some(Arc::clone(&session.core));
                     return Ok(Some(session));
                 }
                 // Also if the answers to a registration come so late that its lease has expired.

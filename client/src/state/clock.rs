@@ -11,7 +11,8 @@ use tokio::time::Instant;
 /// A moment on both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
-    awake: Instant,
+    /// On the runtime's clock: right unless the machine is suspended before.
+    pub(crate) awake: Instant,
     /// Time since boot; unknown where that clock doesn't exist.
     since_boot: Option<Duration>,
 }
@@ -28,11 +29,6 @@ impl Moment {
 
     pub(super) fn has_passed(self) -> bool {
         self.left().is_zero()
-    }
-
-    /// The moment on the runtime's clock: right unless the machine is suspended before.
-    pub(crate) fn awake(self) -> Instant {
-        self.awake
     }
 
     /// How long it is until then, on the clock that is there first.

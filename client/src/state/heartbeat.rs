@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Core, Moment};
-use crate::handle::Dedicated;
+use crate::handle::Wire;
 use crate::{Error, Loss, sql};
 
 /// Limit of one try. With a lease of hours, half of the time left would be too long to wait on a dead connection.
@@ -20,17 +19,17 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Sends heartbeats on a connection of its own, so that neither an exhausted pool nor a slow statement delays them.
 pub(crate) struct Heartbeat {
     core: Arc<Core>,
-    wire: Option<Dedicated>,
+    wire: Option<Wire>,
     last_sent: Moment,
 }
 
 impl Heartbeat {
-    pub(crate) fn new(core: Arc<Core>, wire: Dedicated, last_sent: Moment) -> Self {
+    pub(crate) fn new(core: Arc<Core>, wire: Wire, last_sent: Moment) -> Self {
         Heartbeat { core, wire: Some(wire), last_sent }
     }
 
     /// Runs until the session is lost or its last handle is dropped.
-    pub(crate) async fn run(mut self, gone: oneshot::Receiver<()>) {
+    pub(crate) async fn run(mut self) {
         let core = Arc::clone(&self.core);
         let service_id = core.service_id;
         tokio::select! {
@@ -39,7 +38,7 @@ impl Heartbeat {
                 Loss::Stopped => tracing::info!(service_id, "stopped"),
                 _ => tracing::error!(service_id, %loss, "the session is lost"),
             },
-            _ = gone => tracing::debug!(service_id, "no handle left, heartbeats end"),
+            () = core.unused.cancelled() => tracing::debug!(service_id, "no handle left, heartbeats end"),
             () = self.beat_on() => {}
         }
     }
@@ -47,7 +46,7 @@ impl Heartbeat {
     async fn beat_on(&mut self) {
         loop {
             tokio::select! {
-                () = sleep_until(self.last_sent.awake() + self.core.lease.length() / 3) => {}
+                () = sleep_until(self.last_sent.awake + self.core.lease.length() / 3) => {}
                 () = self.core.beat_now.notified() => {}
             }
             let service_id = self.core.service_id;
@@ -87,7 +86,7 @@ impl Heartbeat {
             lease.check()?;
             // Taken before sending: the server counts from the arrival.
             let sent_at = Moment::now();
-            let length = sql::heartbeat(&**wire, *service_id).await?;
+            let length = sql::heartbeat(wire, *service_id).await?;
             self.last_sent = sent_at;
             // A reply that comes too late changes nothing: `run` sees the loss by itself.
             let _ = lease.renew(sent_at, length);
