@@ -131,68 +131,27 @@ impl<K> Default for Queues<K> {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use tokio::sync::mpsc;
     use tokio::time::timeout;
 
-    fn key(id: &str) -> Arc<Name> {
-        Arc::new(Name { resource_type: "volume".into(), resource_id: id.into(), lock_name: String::new() })
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn serves_first_come_first_served_and_forgets_those_who_gave_up() {
-        let lines = Arc::new(Queues::default());
-        let head = lines.join_all(&[key("1")]).await;
-        assert!(timeout(Duration::from_secs(1), lines.join_all(&[key("1")])).await.is_err());
-        let (served, mut order) = mpsc::unbounded_channel();
-        for turn in 0..20 {
-            let (lines, served) = (Arc::clone(&lines), served.clone());
-            tokio::spawn(async move {
-                let _place = lines.join_all(&[key("1")]).await;
-                served.send(turn).unwrap();
-            });
-            tokio::task::yield_now().await;
-        }
-        drop((head, served));
-        for turn in (0..20).map(Some).chain([None]) {
-            assert_eq!(order.recv().await, turn);
-        }
-        assert_eq!(lines.lock().len(), 0);
-    }
-
     #[tokio::test]
-    async fn all_lines_or_none() {
-        let lines = Arc::new(Queues::default());
-        let busy = lines.try_join(&key("2")).unwrap();
-        let wanted = ["3", "1", "2", "3"].map(key);
-        let waiting = tokio::spawn({
-            let (lines, wanted) = (Arc::clone(&lines), wanted.clone());
-            async move { lines.join_all(&wanted).await }
+    async fn a_key_is_shared_or_had_alone_and_nothing_stays() {
+        let (queues, id) = (Arc::new(Queues::default()), Uuid::new_v4());
+        let (one, two) = (queues.share(&id).await, queues.share(&id).await);
+        drop(one);
+        assert!(queues.try_join(&id).is_none());
+        assert!(queues.try_join(&Uuid::new_v4()).is_some());
+        drop(two);
+        let alone = queues.try_join(&id).unwrap();
+        assert!(timeout(Duration::ZERO, queues.share(&id)).await.is_err());
+        let next = tokio::spawn({
+            let queues = Arc::clone(&queues);
+            async move { queues.share(&id).await }
         });
         tokio::task::yield_now().await;
-        assert!(["1", "3"].map(key).iter().all(|key| lines.try_join(key).is_some()));
-        drop(busy);
-        let _places = waiting.await.unwrap();
-        assert_eq!(lines.lock().len(), 3);
-        assert!(["1", "2", "3"].map(key).iter().all(|key| lines.try_join(key).is_none()));
-    }
-
-    /// In the order in which the tasks name the keys, each would get its first queue and wait for another's.
-    #[tokio::test(start_paused = true)]
-    async fn waits_form_no_circle() {
-        let lines = Arc::new(Queues::default());
-        let mut running = tokio::task::JoinSet::new();
-        for turn in 0..20 {
-            let lines = Arc::clone(&lines);
-            running.spawn(async move {
-                let mut keys = ["1", "2", "3"].map(key);
-                keys.rotate_left(turn % 3);
-                for _ in 0..10 {
-                    let _places = lines.join_all(&keys).await;
-                    tokio::task::yield_now().await;
-                }
-            });
-        }
-        timeout(Duration::from_secs(1), running.join_all()).await.expect("no circle");
-        assert_eq!(lines.lock().len(), 0);
+        drop(alone);
+        let next = next.await.unwrap();
+        assert_eq!(queues.lock().len(), 1);
+        drop(next);
+        assert_eq!(queues.lock().len(), 0);
     }
 }

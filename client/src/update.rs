@@ -31,9 +31,10 @@ impl Request {
     pub(crate) fn documents(&self) -> Result<Documents, Error> {
         let filter = match &self.filters[..] {
             [] => None,
-            [filter] => Some(filter.to_json()?),
-            filters => Some(all(filters.iter().cloned()).to_json()?),
+            [filter] => Some(filter.clone()),
+            filters => Some(all(filters.iter().cloned())),
         };
+        let filter = filter.map(|filter| filter.0).transpose().map_err(|problem| invalid("filter", problem))?;
         // One text only: joined texts are unsafe, because a comment in one may swallow the rest.
         let filter_sql = match self.filters_sql[..] {
             [] => None,

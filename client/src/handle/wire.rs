@@ -14,7 +14,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage, Socket};
 
-use super::{StatementMode, hosts};
+use super::StatementMode;
 use crate::sql::{Answer, Executor, Params, Statement};
 use crate::{Error, telemetry};
 
@@ -51,6 +51,12 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
+    pub(super) fn new((client, task): Connected, server: &Arc<Server>) -> Wire {
+        let (prepared, busy, lent) = Default::default();
+        let (server, limit) = (Arc::clone(server), server.time_limit);
+        Wire { client, task: Some(task), server, limit, prepared, busy, lent }
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
@@ -151,15 +157,6 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Connects to the first server that answers, all within the limit.
-    pub(super) async fn connect(self: &Arc<Self>, limit: Duration) -> Result<Wire, Error> {
-        let servers = u32::try_from(hosts::count(&self.config).max(1)).unwrap_or(u32::MAX);
-        let (client, task) = hosts::connect(&self.config, &*self.tls, self.connect_timeout, limit / servers).await?;
-        let (task, server, limit) = (Some(task), Arc::clone(self), self.time_limit);
-        let (prepared, busy, lent) = Default::default();
-        Ok(Wire { client, task, server, limit, prepared, busy, lent })
-    }
-
     /// Ends the statement of a connection whose client was dropped. Returns whether it is certainly over.
     async fn end(&self, statement: CancelToken, mut task: JoinHandle<bool>, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;

@@ -100,7 +100,7 @@ impl Registration {
         lease.check()?;
         state::keep(&lease);
         let core = Arc::new(Core::new(volguard, service_id, lease));
-        tokio::spawn(Heartbeat::new(Arc::clone(&core), wire, sent_at).run());
+        tokio::spawn(Heartbeat { core: Arc::clone(&core), wire: Some(wire), last_sent: sent_at }.run());
         if let Some(interval) = janitor {
             // The cluster of services that name none, as the server calls it.
             let cluster = cluster.unwrap_or_else(|| "default".to_owned());

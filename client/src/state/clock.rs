@@ -22,9 +22,8 @@ impl Moment {
         Moment { awake: Instant::now(), since_boot: boottime() }
     }
 
-    pub(super) fn checked_add(self, time: Duration) -> Option<Moment> {
-        let since_boot = self.since_boot.map(|at| at.checked_add(time).ok_or(())).transpose().ok()?;
-        Some(Moment { awake: self.awake.checked_add(time)?, since_boot })
+    pub(super) fn after(self, time: Duration) -> Moment {
+        Moment { awake: self.awake + time, since_boot: self.since_boot.map(|at| at + time) }
     }
 
     pub(super) fn has_passed(self) -> bool {

@@ -18,16 +18,12 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Sends heartbeats on a connection of its own, so that neither an exhausted pool nor a slow statement delays them.
 pub(crate) struct Heartbeat {
-    core: Arc<Core>,
-    wire: Option<Wire>,
-    last_sent: Moment,
+    pub(crate) core: Arc<Core>,
+    pub(crate) wire: Option<Wire>,
+    pub(crate) last_sent: Moment,
 }
 
 impl Heartbeat {
-    pub(crate) fn new(core: Arc<Core>, wire: Wire, last_sent: Moment) -> Self {
-        Heartbeat { core, wire: Some(wire), last_sent }
-    }
-
     /// Runs until the session is lost or its last handle is dropped.
     pub(crate) async fn run(mut self) {
         let core = Arc::clone(&self.core);

@@ -1,6 +1,7 @@
 //! The lease of a session: one deadline, which heartbeats move, and a loss, which is final.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, Weak};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::loss::Loss;
 
 /// The margin is this fraction of the lease: work protected by a lock stops before the server frees the lock.
 const MARGIN: u32 = 10;
-/// The clock of a condition variable doesn't count a suspension: after one, the loss is noticed within this time.
+/// The clock of a channel doesn't count a suspension: after one, the loss is noticed within this time.
 const LONGEST_NAP: Duration = Duration::from_millis(250);
 
 /// One session's lease, as this process may count on it.
@@ -107,46 +108,34 @@ impl Lease {
 }
 
 fn held(sent_at: Moment, length: Duration) -> State {
-    let lost_at = sent_at.checked_add(length - length / MARGIN).or_else(|| sent_at.checked_add(FOREVER));
-    State { lost_at: lost_at.unwrap_or(sent_at), length, loss: None }
+    State { lost_at: sent_at.after((length - length / MARGIN).min(FOREVER)), length, loss: None }
 }
 
-/// Watches leases on a thread, one per process, and records the loss of those whose deadline passes. Calls check the
-/// clocks themselves; this wakes the tasks that wait for the loss: the runtime's timers don't count a suspension of the
-/// machine, and are late when all its threads are busy.
-struct Watchdog {
-    leases: Mutex<Vec<Weak<Lease>>>,
-    added: Condvar,
-}
-
-static WATCHDOG: Watchdog = Watchdog { leases: Mutex::new(Vec::new()), added: Condvar::new() };
+/// A thread, one per process, that records the loss of leases whose deadline passes. Calls check the clocks themselves;
+/// this wakes the tasks that wait for the loss: the runtime's timers don't count a suspension of the machine, and are
+/// late when all its threads are busy.
+static WATCHDOG: LazyLock<Sender<Weak<Lease>>> = LazyLock::new(|| {
+    let (sender, added) = channel();
+    let thread = thread::Builder::new().name("volguard-lease".to_owned()).spawn(move || watch(&added));
+    thread.expect("the system can start a thread");
+    sender
+});
 
 /// Watches a lease until it is lost or dropped.
 pub(crate) fn keep(lease: &Arc<Lease>) {
-    static STARTED: Once = Once::new();
-    WATCHDOG.leases.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(lease));
-    WATCHDOG.added.notify_one();
-    STARTED.call_once(|| {
-        let thread = thread::Builder::new().name("volguard-lease".to_owned()).spawn(|| WATCHDOG.watch());
-        thread.expect("the system can start a thread");
-    });
+    WATCHDOG.send(Arc::downgrade(lease)).expect("the thread runs as long as the process");
 }
 
-impl Watchdog {
-    fn watch(&self) {
-        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            // The check records a loss, which wakes those that wait for it.
-            leases.retain(|lease| lease.upgrade().is_some_and(|lease| lease.check().is_ok()));
-            let deadlines = leases.iter().filter_map(|lease| Some(lease.upgrade()?.state().lost_at.left()));
-            leases = match deadlines.min() {
-                None => self.added.wait(leases).unwrap_or_else(PoisonError::into_inner),
-                Some(left) => {
-                    let nap = self.added.wait_timeout(leases, left.min(LONGEST_NAP));
-                    nap.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
+fn watch(added: &Receiver<Weak<Lease>>) {
+    let mut leases: Vec<Weak<Lease>> = Vec::new();
+    loop {
+        // The check records a loss, which wakes those that wait for it.
+        leases.retain(|lease| lease.upgrade().is_some_and(|lease| lease.check().is_ok()));
+        let deadlines = leases.iter().filter_map(|lease| Some(lease.upgrade()?.state().lost_at.left()));
+        leases.extend(match deadlines.min() {
+            Some(left) => added.recv_timeout(left.min(LONGEST_NAP)).ok(),
+            None => added.recv().ok(),
+        });
     }
 }
 

@@ -1,8 +1,7 @@
 //! Conditions on one column, and filters of rows.
 
-use super::expr::{IntoExpr, Sealed, word};
+use super::expr::{IntoExpr, Sealed};
 use crate::json::{Json, Part, array, json, object, operator};
-use serde::Serialize;
 use std::{collections::BTreeMap, ops};
 
 /// A condition on a column: for [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect) and [`is`]. Made by
@@ -45,8 +44,6 @@ impl<T: IntoExpr> IntoCondition for T {
         self.into_expr().into_literal().map_or_else(eq, |literal| Condition(literal.map(Form::Plain)))
     }
 }
-
-word!(Condition, "condition", Form::Plain);
 
 impl Condition {
     /// After [`not`]: whether a column that is `NULL` matches. Default: it does, unless `NULL` is among the excluded
@@ -125,14 +122,6 @@ comparisons! {
 /// its negation does. `is("status", "error") | (is("status", "available") & is("size", gt(0)))` is one.
 #[derive(Debug, Clone)]
 pub struct Filter(pub(super) Part);
-
-word!(Filter, "filter", |json| json);
-
-impl Filter {
-    fn into_json(self) -> Part {
-        self.0
-    }
-}
 
 /// The column meets a condition: a literal, [`one_of`] several, [`not`] them, or a comparison, as in `is("used",
 /// lt(9))`.

@@ -15,24 +15,6 @@ mod sealed {
 }
 pub(super) use self::sealed::Sealed;
 
-/// What conditions, values and filters have in common.
-macro_rules! word {
-    ($word:ident, $subject:literal, $form:expr) => {
-        impl $word {
-            /// As the server reads it. Text has to be parsed first, since a string is a literal.
-            pub fn raw(json: impl Serialize) -> $word {
-                $word(crate::json::json(json).map($form))
-            }
-
-            /// As JSON, for SQL of your own. [`Error::InvalidDocument`](crate::Error) if it doesn't fit together.
-            pub fn to_json(&self) -> Result<Box<serde_json::value::RawValue>, crate::Error> {
-                self.clone().into_json().map_err(|problem| crate::json::invalid($subject, problem))
-            }
-        }
-    };
-}
-pub(super) use word;
-
 /// A value that the server computes from the row before the update: for
 /// [`ConditionalUpdate::set`](crate::ConditionalUpdate::set) and comparisons. Made by [`column()`], [`value`], [`now`],
 /// [`concat()`], [`when`], [`outer`], and by arithmetic: `column("size") + 1`, or `add(1, column("size"))`.
@@ -74,8 +56,6 @@ impl<T: Serialize> IntoExpr for T {
         Expr(scalar(self).map(Form::Literal))
     }
 }
-
-word!(Expr, "value", Form::Computed);
 
 impl Expr {
     /// After [`when`]: the value if this filter holds, and none of the filters before does.
