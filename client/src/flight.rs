@@ -2,7 +2,7 @@
 
 use crate::backoff::pauses;
 use crate::lock::Guard;
-use crate::queue::Places;
+use crate::queue::{ALONE, Places};
 use crate::reaper::OnDrop;
 use crate::{Connection, Error, Held, Session, key::Name, sql, state::Core};
 use std::{mem, slice, sync::Arc, time::Duration};
@@ -82,7 +82,7 @@ impl Flight {
             // Kept until a release whose answer was lost can't be under way any more.
             let (mut settling, mut late) = (None, Instant::now());
             for pause in pauses() {
-                if let Some(turn) = settling.take().or_else(|| core.requests.try_join(&request_id)) {
+                if let Some(turn) = settling.take().or_else(|| core.requests.try_join(&request_id, ALONE)) {
                     let (over, sent) = (until <= Instant::now(), Instant::now());
                     match release(&core, request_id).await {
                         Ok(()) if over && late <= Instant::now() => return,

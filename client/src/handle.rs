@@ -56,7 +56,7 @@ impl Volguard {
     }
 
     /// Cleans up after dead services: fences them for good, frees their plain locks, and applies crash rules to their
-    /// work. Once; a [`Janitor`](crate::Janitor) does it periodically.
+    /// work. Once; sessions do it periodically ([`Registration::janitor`](crate::Registration::janitor)).
     /// *Errors:* [`Error::Database`] with 55000 if [`Cleanup::service_id`] names a service that lives.
     pub async fn cleanup(&self, which: &Cleanup) -> Result<Vec<CleanedService>, Error> {
         sql::cleanup(self, which).await

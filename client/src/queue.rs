@@ -10,15 +10,19 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use crate::key::Name;
 
+/// How much of a key one task takes: all of it, or a share.
+pub(crate) const ALONE: u32 = 1 << 16;
+pub(crate) const SHARED: u32 = 1;
+
 /// The queues of all keys that this session holds or wants.
 #[derive(Debug)]
 pub(crate) struct Queues<K> {
-    queues: Mutex<HashMap<K, Arc<RwLock<()>>>>,
+    queues: Mutex<HashMap<K, Arc<Semaphore>>>,
 }
 
 /// A place in a key's queue; its head, once it has the permit.
@@ -26,13 +30,7 @@ pub(crate) struct Queues<K> {
 pub(crate) struct Place<K: Eq + Hash> {
     queues: Arc<Queues<K>>,
     key: K,
-    permit: Option<Permit>,
-}
-
-#[derive(Debug)]
-enum Permit {
-    Alone(#[expect(dead_code, reason = "held")] OwnedRwLockWriteGuard<()>),
-    Shared(#[expect(dead_code, reason = "held")] OwnedRwLockReadGuard<()>),
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The heads of several queues, and the id of the request that has them.
@@ -43,38 +41,29 @@ pub(crate) struct Places {
 }
 
 impl<K: Clone + Eq + Hash> Queues<K> {
-    /// Waits until no other has the key.
-    pub(crate) async fn join(self: &Arc<Self>, key: &K) -> Place<K> {
-        let (place, queue) = self.place(key);
-        place.with(Permit::Alone(queue.write_owned().await))
+    /// Waits for so much of the key.
+    pub(crate) async fn join(self: &Arc<Self>, key: &K, part: u32) -> Place<K> {
+        let (mut place, queue) = self.place(key);
+        place.permit = Some(queue.acquire_many_owned(part).await.expect("the queue of a key is never closed"));
+        place
     }
 
-    /// The key, if no other has it or waits for it.
-    pub(crate) fn try_join(self: &Arc<Self>, key: &K) -> Option<Place<K>> {
-        let (place, queue) = self.place(key);
-        Some(place.with(Permit::Alone(queue.try_write_owned().ok()?)))
+    /// So much of the key, if it is free and no task waits for it.
+    pub(crate) fn try_join(self: &Arc<Self>, key: &K, part: u32) -> Option<Place<K>> {
+        let (mut place, queue) = self.place(key);
+        place.permit = Some(queue.try_acquire_many_owned(part).ok()?);
+        Some(place)
     }
 
-    /// Waits until no other has the key alone.
-    pub(crate) async fn share(self: &Arc<Self>, key: &K) -> Place<K> {
-        let (place, queue) = self.place(key);
-        place.with(Permit::Shared(queue.read_owned().await))
-    }
-
-    /// A share of the key, if no other has it alone.
-    pub(crate) fn try_share(self: &Arc<Self>, key: &K) -> Option<Place<K>> {
-        let (place, queue) = self.place(key);
-        Some(place.with(Permit::Shared(queue.try_read_owned().ok()?)))
-    }
-
-    fn place(self: &Arc<Self>, key: &K) -> (Place<K>, Arc<RwLock<()>>) {
-        let queue = Arc::clone(self.lock().entry(key.clone()).or_default());
-        (Place { queues: Arc::clone(self), key: key.clone(), permit: None }, queue)
+    fn place(self: &Arc<Self>, key: &K) -> (Place<K>, Arc<Semaphore>) {
+        let mut queues = self.lock();
+        let queue = queues.entry(key.clone()).or_insert_with(|| Arc::new(Semaphore::new(ALONE as usize)));
+        (Place { queues: Arc::clone(self), key: key.clone(), permit: None }, Arc::clone(queue))
     }
 }
 
 impl<K> Queues<K> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Arc<RwLock<()>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Arc<Semaphore>>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,9 +76,9 @@ impl Queues<Arc<Name>> {
         let keys: BTreeSet<_> = keys.iter().collect();
         let mut next = keys.first().copied();
         while let Some(first) = next {
-            let mut heads = vec![self.join(first).await];
+            let mut heads = vec![self.join(first, ALONE).await];
             next = keys.iter().copied().filter(|key| *key != first).find(|key| {
-                let place = self.try_join(key);
+                let place = self.try_join(key, ALONE);
                 let busy = place.is_none();
                 heads.extend(place);
                 busy
@@ -99,13 +88,6 @@ impl Queues<Arc<Name>> {
             }
         }
         Places::default()
-    }
-}
-
-impl<K: Eq + Hash> Place<K> {
-    fn with(mut self, permit: Permit) -> Place<K> {
-        self.permit = Some(permit);
-        self
     }
 }
 
@@ -136,16 +118,16 @@ mod tests {
     #[tokio::test]
     async fn a_key_is_shared_or_had_alone_and_nothing_stays() {
         let (queues, id) = (Arc::new(Queues::default()), Uuid::new_v4());
-        let (one, two) = (queues.share(&id).await, queues.share(&id).await);
+        let (one, two) = (queues.join(&id, SHARED).await, queues.join(&id, SHARED).await);
         drop(one);
-        assert!(queues.try_join(&id).is_none());
-        assert!(queues.try_join(&Uuid::new_v4()).is_some());
+        assert!(queues.try_join(&id, ALONE).is_none());
+        assert!(queues.try_join(&Uuid::new_v4(), ALONE).is_some());
         drop(two);
-        let alone = queues.try_join(&id).unwrap();
-        assert!(timeout(Duration::ZERO, queues.share(&id)).await.is_err());
+        let alone = queues.try_join(&id, ALONE).unwrap();
+        assert!(timeout(Duration::ZERO, queues.join(&id, SHARED)).await.is_err());
         let next = tokio::spawn({
             let queues = Arc::clone(&queues);
-            async move { queues.share(&id).await }
+            async move { queues.join(&id, SHARED).await }
         });
         tokio::task::yield_now().await;
         drop(alone);

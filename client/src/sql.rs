@@ -24,11 +24,8 @@
 //! ```
 //!
 //! *Errors:* the variants of [`Error`] for `VG001` to `VG004`, otherwise [`Error::Database`] with the code that the
-//! reference gives. A key whose details are no JSON is an [`Error::InvalidDocument`] before anything is sent.
-//! *Cancel safety:* the statement of a dropped future may have taken effect or not, and runs on: use another
-//! connection, or send a cancel request.
-//!
-//! With sqlx or another driver, send the same statements: each function's text stands in its source.
+//! reference gives. *Cancel safety:* the statement of a dropped future may have taken effect or not, and runs on: use
+//! another connection, or send a cancel request.
 
 /// A statement, from the verb that it calls, its text, and the types of its parameters.
 macro_rules! statement {

@@ -121,9 +121,9 @@ awaitable!(StartWork -> Result<WorkOutcome<Work>, Error>);
 ///
 /// [`UpdateOutcome::Updated`]: the work is finished. [`UpdateOutcome::Fenced`]: the lock is not held any more, and
 /// nothing was written. [`UpdateOutcome::NotFound`]: the row is gone, the lock held: see [`Work::into_lock`].
-/// *Errors:* [`Error::InvalidDocument`]; [`Error::MalformedDocument`], [`Error::Database`] if the server refuses the
-/// values: the work continues. The error of the connection, if it broke and the lock is not held any more when the
-/// request is repeated: the first request finished the work, or the lock had been taken away. Read the row.
+/// *Errors:* If the server refuses the values: the work continues. The error of the connection, if it broke and the
+/// lock is not held any more when the request is repeated: the first request finished the work, or the lock had been
+/// taken away. Read the row.
 #[derive(Debug)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct FinishWork<'w> {

@@ -2,7 +2,7 @@
 
 use crate::{
     Connection, Error, Key, Session, UpdatedRow, WorkOutcome, backoff::FOREVER, backoff::pauses, flight::Flight,
-    key::Name, lock::Guard, queue::Places, reaper::OnDrop, sql, sql::Documents, state::Core, telemetry,
+    key::Name, lock::Guard, queue::Places, queue::SHARED, reaper::OnDrop, sql, sql::Documents, state::Core, telemetry,
 };
 use std::{pin::pin, slice, sync::Arc, time::Duration};
 use tokio::sync::OwnedSemaphorePermit;
@@ -64,13 +64,13 @@ impl Request {
     async fn queue(&self, core: &Core, names: &[Arc<Name>]) -> Places {
         loop {
             let mut places = core.lines.join_all(names).await;
-            places.request = core.requests.try_share(&self.id);
+            places.request = core.requests.try_join(&self.id, SHARED);
             if places.request.is_some() {
                 return places;
             }
             // The keys are for others while the id is being settled, which may take long.
             drop(places);
-            drop(core.requests.share(&self.id).await);
+            drop(core.requests.join(&self.id, SHARED).await);
         }
     }
 

@@ -26,10 +26,9 @@ pub enum StatementMode {
     /// Unnamed statements that leave nothing behind on the connection: for poolers in transaction mode that don't keep
     /// track of prepared statements, such as PgBouncer before 1.21.
     ///
-    /// No cancel requests are sent: tokio-postgres hangs up before a pooler has passed them on, and PgBouncer 1.18 may
-    /// crash over them. So a wait that is given up continues on the server until its end, with its connection; a lock
-    /// that it gets is released at once. The pooler needs room for all waiting acquires and a heartbeat of each
-    /// session: otherwise heartbeats wait in its queue, and sessions are lost.
+    /// No cancel requests are sent, because PgBouncer 1.18 may crash over them. So a wait that is given up continues on
+    /// the server until its end, with its connection; a lock that it gets is released at once. The pooler needs room
+    /// for all waiting acquires and a heartbeat of each session: otherwise sessions are lost.
     Unnamed,
 }
 

@@ -68,20 +68,14 @@ impl Wire {
     /// Makes it as new for its next user, after a caller had it. Fails if it is not idle in time, because a statement
     /// or a transaction was left open.
     pub(super) async fn cleaned(&self) -> bool {
-        // A transaction began earlier than the statement, unless the statement is all of it.
-        const IS_IDLE: &str = "SELECT pg_catalog.now() OPERATOR(pg_catalog.=) pg_catalog.statement_timestamp()";
-        // What DISCARD ALL does, but for prepared statements.
-        const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; \
-                             DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all()";
-        let cleaning = async {
-            let is_idle = self.client.simple_query(IS_IDLE).await?;
-            let is_idle = is_idle.iter().any(|m| matches!(m, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
-            if is_idle {
-                self.client.batch_execute(RESET).await?;
-            }
-            Ok::<bool, tokio_postgres::Error>(is_idle)
-        };
-        matches!(timeout(IDLE_WITHIN, cleaning).await, Ok(Ok(true)))
+        // What DISCARD ALL does, but for prepared statements. In an open transaction, which began earlier than this
+        // statement, it is rolled back with it.
+        const CLEAN: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; \
+             DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all(); \
+             SELECT pg_catalog.now() OPERATOR(pg_catalog.=) pg_catalog.statement_timestamp()";
+        let is_idle = |m: &SimpleQueryMessage| matches!(m, SimpleQueryMessage::Row(row) if row.get(0) == Some("t"));
+        let answer = timeout(IDLE_WITHIN, self.client.simple_query(CLEAN)).await;
+        matches!(answer, Ok(Ok(messages)) if messages.iter().any(is_idle))
     }
 
     fn prepared(&self) -> MutexGuard<'_, HashMap<&'static str, tokio_postgres::Statement>> {

@@ -107,9 +107,8 @@ impl Held {
     /// Under a clone that outlives its guard, `work` ends with the guard at its next step, for which the release does
     /// not wait. So release the lock after `run` and not within it.
     ///
-    /// Only `work` itself is ended, not the tasks and threads that it has started, nor the requests that it has sent.
-    /// Give those the [`cancellation_token`](Self::cancellation_token) or the [`token`](Self::token). A blocking step
-    /// runs on.
+    /// A blocking step runs on, and so do tasks, threads and requests that `work` has started. Give those the
+    /// [`cancellation_token`](Self::cancellation_token) or the [`token`](Self::token).
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
         self.core().guarded.run(|| self.loss(), self.lost(), work).await
     }

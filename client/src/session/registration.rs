@@ -27,9 +27,9 @@ impl Volguard {
     ///
     /// Registering the same host and binary name in the same cluster again fences the earlier incarnation at once. A
     /// dropped future may leave a service without heartbeats, which ends with its lease.
-    /// *Errors:* When it is awaited: [`Error::Database`] with 22023 for an empty name or a lease out of range, with
-    /// 42501 without the privilege; [`Error::InvalidDocument`] for details that are no JSON; [`Error::SessionLost`] if
-    /// the answer came so late that the lease may have expired.
+    /// *Errors:* [`Error::Database`] with 22023 for an empty name or a lease out of range, with 42501 without the
+    /// privilege; [`Error::InvalidDocument`] for details that are no JSON; [`Error::SessionLost`] if the answer came so
+    /// late that the lease may have expired.
     pub fn register(&self, host: &str, binary_name: &str) -> Registration {
         let (volguard, host, binary_name) = (self.clone(), host.to_owned(), binary_name.to_owned());
         let janitor = Some(Duration::from_secs(10));

@@ -13,8 +13,6 @@ use crate::{Error, Loss, sql};
 const LONGEST_TRY: Duration = Duration::from_secs(30);
 /// Pause between a failed try and the next.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How often failed heartbeats are told, after the first.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Sends heartbeats on a connection of its own, so that neither an exhausted pool nor a slow statement delays them.
 pub(crate) struct Heartbeat {
@@ -46,15 +44,15 @@ impl Heartbeat {
                 () = self.core.beat_now.notified() => {}
             }
             let service_id = self.core.service_id;
-            let (mut failures, mut tell_at) = (0_u32, Instant::now());
+            let mut failures: u32 = 0;
             while let Err(error) = self.beat().await {
                 if let Error::SessionLost(_) = error {
                     return std::future::pending().await;
                 }
                 failures += 1;
-                if tell_at <= Instant::now() {
-                    tracing::warn!(service_id, %error, failures, "heartbeat failed, and is tried again");
-                    tell_at = Instant::now() + TOLD_EVERY;
+                match failures {
+                    1 => tracing::warn!(service_id, %error, "heartbeat failed, and is tried again"),
+                    _ => tracing::debug!(service_id, %error, failures, "heartbeat failed again"),
                 }
                 // A heartbeat that is still under way is cancelled with it.
                 self.wire = None;

@@ -17,8 +17,7 @@ enum Form {
     Compared(BTreeMap<&'static str, Json>),
 }
 
-/// What can be a condition on a column: a [`Condition`]; a literal, which is anything that serializes to a JSON scalar,
-/// `None` being `NULL`; or an [`Expr`](super::Expr), which the column must equal.
+/// What can be a condition on a column: a [`Condition`], or a literal or [`Expr`](super::Expr) that the column must equal.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no condition on a column",
     label = "neither a condition nor a literal",
