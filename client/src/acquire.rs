@@ -5,7 +5,6 @@ mod request;
 pub(crate) use self::request::{Request, What};
 use crate::{Error, Held, IntoKeys, Key, Lock, Session, awaitable::awaitable};
 use std::time::Duration;
-use tracing::Instrument;
 use uuid::Uuid;
 
 /// A request for locks. Made by [`Session::acquire`]; `.await` it.
@@ -72,9 +71,8 @@ impl Session {
 }
 
 impl Acquire {
-    /// How long to wait for the locks, including the time in the queue inside this process, but neither the time to get
-    /// a connection of the pool nor that of a slow server. Default: not at all. A waiting request occupies one
-    /// connection.
+    /// How long to wait for the locks, including the time in the queue inside this process, but neither for a connection
+    /// of the pool nor for a slow server. Default: not at all. A waiting request occupies one connection.
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }
@@ -88,9 +86,8 @@ impl Acquire {
     async fn send(self) -> Result<Option<Lock>, Error> {
         // The request is complete, with its id, before the first await.
         let request = Request { id: self.request_id.unwrap_or_else(Uuid::new_v4), what: What::Locks(self.keys) };
-        let span = tracing::debug_span!("acquire", service_id = self.session.service_id(), request_id = %request.id);
         // Only work is refused for other reasons than that a lock is not free.
-        let outcome = request.ask(self.session, self.wait).instrument(span).await?;
+        let outcome = request.ask(self.session, self.wait).await?;
         Ok(outcome.started().map(|(guard, _)| Lock { guard }))
     }
 }

@@ -34,10 +34,9 @@ pub struct Claims {
 }
 
 impl Session {
-    /// The work of crashed services of this cluster: that of this service's earlier incarnations first. No other
-    /// service takes theirs before their lease is over. So a program that starts registers, calls
-    /// [`Volguard::cleanup`](crate::Volguard::cleanup) for its host and binary name, then [`Claims::try_next`] until
-    /// there is none.
+    /// The work of crashed services of this cluster: that of this service's earlier incarnations first, which no other
+    /// service takes before their lease is over. So a program that starts registers, calls
+    /// [`Volguard::cleanup`](crate::Volguard::cleanup) for its host and binary name, then [`Claims::try_next`].
     pub fn claims(&self) -> Claims {
         Claims { session: self.clone(), resource_type: None, every: Duration::from_secs(5), seen: HashSet::new() }
     }
@@ -124,8 +123,8 @@ impl Claimed {
     }
 
     /// Ends the work of a resource that is cleaned up, and frees its lock. Returns `false` if the lock was not held any
-    /// more: another service may repeat the cleanup. Continues in the background when the future is dropped. After an
-    /// error the work is given back, as if the guard had been dropped, unless it was finished all the same.
+    /// more: another service may repeat the cleanup. Goes on when the future is dropped. After an error the work is
+    /// given back, unless it was finished all the same.
     pub async fn finish_cleanup(mut self) -> Result<bool, Error> {
         finish(async move {
             let held = sql::finish_cleanup(&self.core().volguard, self.token()).await?;

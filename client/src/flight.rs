@@ -5,7 +5,7 @@ use crate::lock::Guard;
 use crate::queue::{ALONE, Places};
 use crate::reaper::OnDrop;
 use crate::{Connection, Error, Held, Session, key::Name, sql, state::Core};
-use std::{mem, slice, sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// A request at the head of its queues in this process. Dropped while its outcome is unknown, it is settled in the
 /// background: what it takes is given back, however late.
 pub(crate) struct Flight {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     pub(crate) id: Uuid,
     /// Of the guard. Work that is to be left is not settled either: it stays for cleanup, or for a request with the
     /// same id.
@@ -84,9 +84,13 @@ impl Flight {
             for pause in pauses() {
                 if let Some(turn) = settling.take().or_else(|| core.requests.try_join(&request_id, ALONE)) {
                     let (over, sent) = (until <= Instant::now(), Instant::now());
-                    match release(&core, request_id).await {
-                        Ok(()) if over && late <= Instant::now() => return,
-                        Ok(()) => {}
+                    match sql::release_requests(&core.volguard, core.service_id, &[request_id]).await {
+                        Ok(released) => {
+                            tracing::debug!(%request_id, released, "asked for what a lost answer may have left");
+                            if over && late <= Instant::now() {
+                                return;
+                            }
+                        }
                         Err(error) => {
                             core.heed(&error);
                             if error.leaves_doubt() {
@@ -115,13 +119,4 @@ impl Drop for Flight {
             self.settle();
         }
     }
-}
-
-async fn release(core: &Core, id: Uuid) -> Result<(), Error> {
-    let service_id = core.service_id;
-    let released = sql::release_requests(&core.volguard, service_id, slice::from_ref(&id)).await?;
-    if released > 0 {
-        tracing::info!(service_id, request_id = %id, released, "gave back what a lost answer had left");
-    }
-    Ok(())
 }

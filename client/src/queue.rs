@@ -20,7 +20,7 @@ pub(crate) const ALONE: u32 = 1 << 16;
 pub(crate) const SHARED: u32 = 1;
 
 /// The queues of all keys that this session holds or wants.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Queues<K> {
     queues: Mutex<HashMap<K, Arc<Semaphore>>>,
 }
@@ -103,12 +103,6 @@ impl<K: Eq + Hash> Drop for Place<K> {
     }
 }
 
-impl<K> Default for Queues<K> {
-    fn default() -> Self {
-        Queues { queues: Mutex::default() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,13 +119,8 @@ mod tests {
         drop(two);
         let alone = queues.try_join(&id, ALONE).unwrap();
         assert!(timeout(Duration::ZERO, queues.join(&id, SHARED)).await.is_err());
-        let next = tokio::spawn({
-            let queues = Arc::clone(&queues);
-            async move { queues.join(&id, SHARED).await }
-        });
-        tokio::task::yield_now().await;
         drop(alone);
-        let next = next.await.unwrap();
+        let next = queues.join(&id, SHARED).await;
         assert_eq!(queues.lock().len(), 1);
         drop(next);
         assert_eq!(queues.lock().len(), 0);

@@ -9,8 +9,7 @@ use crate::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::time::Duration;
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -29,8 +28,8 @@ pub struct Work {
 dereferences!(Work);
 
 impl Work {
-    /// The row as the start of the work left it. If an earlier request with the same id had started the work, it is the
-    /// row at the time of the later request, or `null` if the row was gone.
+    /// The row as the start of the work left it. After a repeated request id, the row at that time, or `null` if it was
+    /// gone.
     pub fn row(&self) -> &UpdatedRow {
         &self.row
     }
@@ -140,17 +139,19 @@ impl FinishWork<'_> {
         let held = work.guard.held.clone();
         // While the end is under way, a dropped guard is no reason for a warning.
         work.guard.on_drop = OnDrop::Nothing;
-        let (_here, mut gone) = oneshot::channel::<()>();
+        let here = Arc::new(());
+        let gone = Arc::downgrade(&here);
         let outcome = finish(async move {
             let outcome = ask_to_finish(&held, &changes).await;
             let ended = matches!(outcome, Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced));
             // The caller has dropped the future, and learns of the refusal by this warning only.
-            if !ended && gone.try_recv() == Err(TryRecvError::Closed) {
+            if !ended && gone.strong_count() == 0 {
                 warn_of_unfinished(&held);
             }
             outcome
         })
         .await;
+        drop(here);
         match &outcome {
             Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced) => work.guard.end(),
             _ => work.guard.on_drop = OnDrop::Leave,

@@ -45,9 +45,9 @@ impl Request {
         };
         let on_drop = if let What::Work(..) = self.what { OnDrop::Leave } else { OnDrop::Release };
         let mut flight = Flight::new(&core, self.id, on_drop, places);
-        let outcome = self.send_by(deadline, &core, &mut flight).await?;
+        let outcome = self.send_by(deadline, &mut flight).await?;
         Ok(outcome.map(|(tokens, row)| {
-            tracing::debug!(?tokens, "granted");
+            tracing::debug!(service_id = core.service_id, request_id = %self.id, ?tokens, "granted");
             (flight.land(session, names.into_iter().zip(tokens).collect()), row)
         }))
     }
@@ -76,36 +76,31 @@ impl Request {
 
     /// To wait in the database, a request needs a seat: a part of the pool is for others. Without one, it asks from
     /// time to time whether the locks are free: those that have the seats may wait for this request.
-    async fn send_by(&self, deadline: Instant, core: &Core, flight: &mut Flight) -> Answer {
-        let waiters = Arc::clone(&core.volguard.waiters);
+    async fn send_by(&self, deadline: Instant, flight: &mut Flight) -> Answer {
+        let waiters = Arc::clone(&flight.core.volguard.waiters);
         if let (Ok(seat), true) = (Arc::clone(&waiters).try_acquire_owned(), Instant::now() < deadline) {
-            return self.send(Some(seat), deadline, core, flight).await;
+            return self.send(Some(seat), deadline, flight).await;
         }
         let (mut turn, mut pauses) = (pin!(waiters.acquire_owned()), pauses());
         loop {
-            let answer = self.send(None, deadline, core, flight).await?;
+            let answer = self.send(None, deadline, flight).await?;
             if !matches!(answer, WorkOutcome::Locked) || deadline <= Instant::now() {
                 return Ok(answer);
             }
             let again = deadline.min(Instant::now() + pauses.next().unwrap_or_default());
             if let Ok(Ok(seat)) = timeout_at(again, &mut turn).await {
-                return self.send(Some(seat), deadline, core, flight).await;
+                return self.send(Some(seat), deadline, flight).await;
             }
         }
     }
 
     /// Asks the server, again if the connection breaks: once at least.
-    async fn send(
-        &self,
-        seat: Option<OwnedSemaphorePermit>,
-        deadline: Instant,
-        core: &Core,
-        flight: &mut Flight,
-    ) -> Answer {
+    async fn send(&self, seat: Option<OwnedSemaphorePermit>, deadline: Instant, flight: &mut Flight) -> Answer {
         for pause in std::iter::once(Duration::ZERO).chain(pauses()) {
             let left = if seat.is_some() { deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+            let service_id = flight.core.service_id;
             let answer = match flight.begin(left).await {
-                Ok(connection) => self.send_on(connection, core.service_id, left).await,
+                Ok(connection) => self.send_on(connection, service_id, left).await,
                 Err(error) => Err(error),
             };
             let error = match flight.end(answer) {

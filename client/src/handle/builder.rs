@@ -64,8 +64,8 @@ impl Default for Builder {
 
 impl Builder {
     /// Where the database is, as a libpq connection string, either `postgresql://…` or `host=… user=…`. What it lacks
-    /// of host, port, user, password and database comes from the variables `PGHOST`, `PGPORT` and so on. Default: all
-    /// from there, and `/var/run/postgresql` without `PGHOST`.
+    /// comes from the variables `PGHOST`, `PGPORT` and so on. Default: all from there, and `/var/run/postgresql`
+    /// without `PGHOST`.
     pub fn url(self, url: &str) -> Self {
         Builder { url: Some(url.to_owned()), config: None, ..self }
     }
@@ -76,15 +76,13 @@ impl Builder {
         Builder { config: Some(config), ..self }
     }
 
-    /// The TLS implementation, such as `postgres_native_tls::MakeTlsConnector` or that of `tokio_postgres_rustls`, for
-    /// the pool, heartbeats and cancel requests. Default: none. Whether TLS is used is up to `sslmode` in the
-    /// connection string: `prefer` by default, `require`, or `disable`.
+    /// The TLS implementation, such as `postgres_native_tls::MakeTlsConnector`, for the pool, heartbeats and cancel
+    /// requests. Default: none. Whether TLS is used is up to `sslmode` in the connection string: `prefer` by default,
+    /// `require`, or `disable`.
     pub fn tls<T>(self, connector: T) -> Self
     where
-        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
-        T::Stream: Send,
-        T::TlsConnect: Send,
-        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+        T: MakeTlsConnect<Socket, Stream: Send, TlsConnect: TlsConnect<Socket, Future: Send> + Send>,
+        T: Clone + Send + Sync + 'static,
     {
         Builder { tls: Some(Arc::new(connector)), ..self }
     }
@@ -130,12 +128,10 @@ impl Builder {
         Err(Error::ExtensionVersion { installed })
     }
 
-    /// Builds the handle without connecting: the first call connects. The version of the extension is not checked.
-    ///
-    /// TCP keepalives and `TCP_USER_TIMEOUT` are set so that a dead peer is noticed within half a minute, unless the
+    /// Builds the handle without connecting: the first call connects. The version of the extension is not checked. TCP
+    /// keepalives and `TCP_USER_TIMEOUT` are set so that a dead peer is noticed within half a minute, unless the
     /// configuration sets its own.
-    /// *Errors:* [`Error::Configuration`] for a connection string, pool size, number of waiters or time that can't be
-    /// used, or TLS that is required without a [connector](Self::tls).
+    /// *Errors:* [`Error::Configuration`].
     pub fn lazy(self) -> Result<Volguard, Error> {
         let config = self.server()?;
         let Builder { tls, pool_size, connect_timeout, time_limit, statement_mode: mode, .. } = self;

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use tokio::runtime::Handle;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::error::SqlState;
@@ -78,18 +79,14 @@ impl Wire {
         matches!(answer, Ok(Ok(messages)) if messages.iter().any(is_idle))
     }
 
-    fn prepared(&self) -> MutexGuard<'_, HashMap<&'static str, tokio_postgres::Statement>> {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn prepare(&self, sql: &'static Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
-        let known = self.prepared().get(sql.text).cloned();
-        if let Some(known) = known {
-            return Ok(known);
+    async fn prepare(&self, sql: &'static Statement) -> Result<tokio_postgres::Statement, Error> {
+        let mut prepared = self.prepared.lock().await;
+        if let Some(known) = prepared.get(sql.text) {
+            return Ok(known.clone());
         }
-        let prepared = self.client.prepare_typed(sql.text, sql.types).await?;
-        self.prepared().insert(sql.text, prepared.clone());
-        Ok(prepared)
+        let statement = self.client.prepare_typed(sql.text, sql.types).await?;
+        prepared.insert(sql.text, statement.clone());
+        Ok(statement)
     }
 
     async fn send(&self, sql: &'static Statement, params: Params<'_>) -> Answer {
@@ -99,7 +96,7 @@ impl Wire {
         let answer = self.client.query(&self.prepare(sql).await?, params).await;
         // It is prepared again by the next call, which may be a repetition in the background.
         if answer.as_ref().is_err_and(|error| error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)) {
-            self.prepared().remove(sql.text);
+            self.prepared.lock().await.remove(sql.text);
         }
         Ok(answer?)
     }
@@ -203,10 +200,8 @@ pub(crate) trait Connector: Send + Sync {
 
 impl<T> Connector for T
 where
-    T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
-    T::Stream: Send,
-    T::TlsConnect: Send,
-    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    T: MakeTlsConnect<Socket, Stream: Send, TlsConnect: TlsConnect<Socket, Future: Send> + Send>,
+    T: Clone + Send + Sync + 'static,
 {
     fn connect(&self, config: Config) -> Boxed<'_, Connected> {
         Box::pin(async move {

@@ -72,8 +72,7 @@ impl Held {
         self.state.request_id
     }
 
-    /// Resolves with the reason when the lock can't be relied on any more: its session is lost, the server has said
-    /// that the token is not held, or the guard was released, ended or dropped. At once, if that is already so.
+    /// Resolves with the reason when the lock can't be relied on any more; at once, if that is already so.
     pub async fn lost(&self) -> Loss {
         self.over().cancelled().await;
         self.loss().unwrap_or(Loss::Released)
@@ -104,11 +103,9 @@ impl Held {
     /// is lost, even if the runtime's timers are late. A result is returned only if the lock was not lost by then.
     /// Neither [`Session::stop`] nor [`Incarnations`](crate::Incarnations) free the lock before `work` is dropped.
     ///
-    /// Under a clone that outlives its guard, `work` ends with the guard at its next step, for which the release does
-    /// not wait. So release the lock after `run` and not within it.
-    ///
-    /// A blocking step runs on, and so do tasks, threads and requests that `work` has started. Give those the
-    /// [`cancellation_token`](Self::cancellation_token) or the [`token`](Self::token).
+    /// Release the lock after `run` and not within it: under a clone that outlives its guard, `work` ends with the guard
+    /// at its next step, for which the release does not wait. A blocking step runs on, and so do
+    /// tasks, threads and requests that `work` has started: give those the [token](Self::cancellation_token).
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
         self.core().guarded.run(|| self.loss(), self.lost(), work).await
     }

@@ -16,7 +16,7 @@ pub struct Registration {
     volguard: Volguard,
     host: String,
     binary_name: String,
-    cluster: Option<String>,
+    cluster: String,
     lease: Option<Duration>,
     details: Option<Part>,
     janitor: Option<Duration>,
@@ -32,8 +32,8 @@ impl Volguard {
     /// late that the lease may have expired.
     pub fn register(&self, host: &str, binary_name: &str) -> Registration {
         let (volguard, host, binary_name) = (self.clone(), host.to_owned(), binary_name.to_owned());
-        let janitor = Some(Duration::from_secs(10));
-        Registration { volguard, host, binary_name, cluster: None, lease: None, details: None, janitor }
+        let (cluster, janitor) = ("default".to_owned(), Some(Duration::from_secs(10)));
+        Registration { volguard, host, binary_name, cluster, lease: None, details: None, janitor }
     }
 }
 
@@ -41,7 +41,7 @@ impl Registration {
     /// The cluster of the service, a label: claims and the janitor stay within a cluster, and
     /// [`Cleanup`](crate::Cleanup) can select by it; locks are common to all. Default: `default`.
     pub fn cluster(self, cluster: &str) -> Self {
-        Self { cluster: Some(cluster.to_owned()), ..self }
+        Self { cluster: cluster.to_owned(), ..self }
     }
 
     /// How long the server waits for a heartbeat. Default: the setting `volguard.service_down_time`.
@@ -71,43 +71,40 @@ impl Registration {
     }
 
     async fn send(self) -> Result<Session, Error> {
-        self.begin_after(&mut None).await
+        self.begin(&mut None).await
     }
 
     /// Registers, unless a later incarnation than `previous` lives. `previous` is the new service as soon as that is
     /// known, also if the future is dropped or fails after that.
-    async fn begin_after(self, previous: &mut Option<i64>) -> Result<Session, Error> {
-        let limit = self.volguard.server.time_limit;
-        timeout(limit, self.begin(previous)).await.unwrap_or(Err(Error::NoReply))
-    }
-
     async fn begin(self, previous: &mut Option<i64>) -> Result<Session, Error> {
-        let Registration { volguard, host, binary_name, cluster, lease, details, janitor } = self;
-        let details = details.transpose().map_err(|problem| invalid("details", problem))?;
-        let wire = volguard.open(volguard.server.time_limit).await?;
-        if let Some(previous) = previous {
-            let later = sql::later_incarnation(&wire, *previous, &host, &binary_name, cluster.as_deref()).await?;
-            later.map_or(Ok(()), |service_id| Err(Error::Superseded { service_id }))?;
-        }
-        let service_id =
-            sql::register_service(&wire, &host, &binary_name, cluster.as_deref(), lease, details.as_deref()).await?;
-        *previous = Some(service_id);
-        // The first heartbeat returns the lease that the server has chosen.
-        let sent_at = Moment::now();
-        let lease = sql::heartbeat(&wire, service_id).await?;
-        tracing::info!(service_id, host, binary_name, ?lease, "registered");
-        let lease = Arc::new(Lease::new(sent_at, lease));
-        lease.check()?;
-        state::keep(&lease);
-        let core = Arc::new(Core::new(volguard, service_id, lease));
-        tokio::spawn(Heartbeat { core: Arc::clone(&core), wire: Some(wire), last_sent: sent_at }.run());
-        if let Some(interval) = janitor {
-            // The cluster of services that name none, as the server calls it.
-            let cluster = cluster.unwrap_or_else(|| "default".to_owned());
-            tokio::spawn(janitor::clean_up(Arc::clone(&core), cluster, interval));
-        }
-        let used = Arc::new(core.unused.clone().drop_guard());
-        Ok(Session { core, _used: used })
+        let limit = self.volguard.server.time_limit;
+        let registering = async {
+            let Registration { volguard, host, binary_name, cluster, lease, details, janitor } = self;
+            let details = details.transpose().map_err(|problem| invalid("details", problem))?;
+            let wire = volguard.open(limit).await?;
+            if let Some(previous) = previous {
+                let later = sql::later_incarnation(&wire, *previous, &host, &binary_name, &cluster).await?;
+                later.map_or(Ok(()), |service_id| Err(Error::Superseded { service_id }))?;
+            }
+            let (in_cluster, details) = (Some(&*cluster), details.as_deref());
+            let service_id = sql::register_service(&wire, &host, &binary_name, in_cluster, lease, details).await?;
+            *previous = Some(service_id);
+            // The first heartbeat returns the lease that the server has chosen.
+            let sent_at = Moment::now();
+            let lease = sql::heartbeat(&wire, service_id).await?;
+            tracing::info!(service_id, host, binary_name, ?lease, "registered");
+            let lease = Arc::new(Lease::new(sent_at, lease));
+            lease.check()?;
+            state::keep(&lease);
+            let core = Arc::new(Core::new(volguard, service_id, lease));
+            tokio::spawn(Heartbeat { core: Arc::clone(&core), wire: Some(wire), last_sent: sent_at }.run());
+            if let Some(interval) = janitor {
+                tokio::spawn(janitor::clean_up(Arc::clone(&core), cluster, interval));
+            }
+            let used = Arc::new(core.unused.clone().drop_guard());
+            Ok(Session { core, _used: used })
+        };
+        timeout(limit, registering).await.unwrap_or(Err(Error::NoReply))
     }
 }
 
@@ -159,7 +156,7 @@ impl Incarnations {
         }
         let mut told = false;
         for pause in pauses() {
-            match self.registration.clone().begin_after(&mut self.registered).await {
+            match self.registration.clone().begin(&mut self.registered).await {
                 Ok(session) => {
                     self.current = Some(Arc::clone(&session.core));
                     return Ok(Some(session));

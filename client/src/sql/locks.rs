@@ -61,11 +61,11 @@ pub(crate) async fn later_incarnation(
     service_id: i64,
     host: &str,
     binary_name: &str,
-    cluster: Option<&str>,
+    cluster: &str,
 ) -> Result<Option<i64>, Error> {
     let sql = statement!(later_incarnation: "SELECT pg_catalog.max(service_id) FROM volguard.service_status \
         WHERE service_id OPERATOR(pg_catalog.>) $1 AND host OPERATOR(pg_catalog.=) $2 \
-        AND binary_name OPERATOR(pg_catalog.=) $3 AND cluster OPERATOR(pg_catalog.=) coalesce($4, 'default') \
+        AND binary_name OPERATOR(pg_catalog.=) $3 AND cluster OPERATOR(pg_catalog.=) $4 \
         AND state OPERATOR(pg_catalog.=) 'up' AND heartbeat_at OPERATOR(pg_catalog.>) registered_at"
         => INT8, TEXT, TEXT, TEXT);
     value(client, sql, &[&service_id, &host, &binary_name, &cluster]).await
@@ -101,7 +101,10 @@ pub async fn acquire_all(
     // The rows are in the order of the list; they name the locks as the server spells them.
     let sql = statement!(acquire_all: "SELECT token FROM volguard.acquire_all(service_id => $1, locks => $2, \
         wait => pg_catalog.make_interval(secs => $3), request_id => $4)" => INT8, JSONB, FLOAT8, UUID);
-    let locks = Json(keys.iter().map(entry).collect::<Result<Vec<_>, Error>>()?);
+    let entries = keys
+        .iter()
+        .map(|key| Ok(Entry { name: &key.name, status: key.status.as_deref(), details: key.details_json()? }));
+    let locks = Json(entries.collect::<Result<Vec<_>, Error>>()?);
     let rows = client.rows(sql, &[&service_id, &locks, &seconds(wait), &request_id], wait).await?;
     let tokens = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<i64>, Error>>()?;
     Ok((tokens.len() == keys.len()).then_some(tokens))
@@ -116,10 +119,6 @@ struct Entry<'a> {
     status: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<&'a RawValue>,
-}
-
-fn entry(key: &Key) -> Result<Entry<'_>, Error> {
-    Ok(Entry { name: &key.name, status: key.status.as_deref(), details: key.details_json()? })
 }
 
 /// Gives a lock back. Returns `false` if the token was not held.
