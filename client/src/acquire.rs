@@ -71,14 +71,13 @@ impl Session {
 }
 
 impl Acquire {
-    /// How long to wait for the locks, including the time in the queue inside this process, but neither for a connection
-    /// of the pool nor for a slow server. Default: not at all. A waiting request occupies one connection.
+    /// How long to wait for the locks, including the time in the queue inside this process, but not for a connection of
+    /// the pool or a slow server. Default: not at all. A waiting request occupies one connection.
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }
 
-    /// Identifies this request. Default: a random id. A second request with the id of one whose answer was lost gets
-    /// what the first one got.
+    /// Identifies this request: a second one with the id of one whose answer was lost gets what the first one got.
     pub fn request_id(self, id: Uuid) -> Self {
         Self { request_id: Some(id), ..self }
     }

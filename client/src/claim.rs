@@ -91,7 +91,11 @@ impl Claims {
         let (id, resource_type) = (flight.id, self.resource_type.as_deref());
         let connection = flight.begin(Duration::ZERO).await?;
         let answer = sql::claim_cleanup(connection, core.service_id, 1, resource_type, Some(id)).await;
-        let claimed = flight.end(answer)?.pop().map(|row| Claimed::new(flight, self.session.clone(), row));
+        let claimed = flight.end(answer)?.pop().map(|row| {
+            let (resource_type, resource_id) = (row.resource_type.clone(), row.resource_id.clone());
+            let name = Name { resource_type, resource_id, lock_name: row.lock_name.clone() };
+            Claimed { guard: flight.land(self.session.clone(), vec![(Arc::new(name), row.token)]), row }
+        });
         core.lease.check()?;
         Ok(claimed)
     }
@@ -111,12 +115,6 @@ pub struct Claimed {
 dereferences!(Claimed);
 
 impl Claimed {
-    fn new(flight: Flight, session: Session, row: ClaimedRow) -> Claimed {
-        let (resource_type, resource_id) = (row.resource_type.clone(), row.resource_id.clone());
-        let name = Name { resource_type, resource_id, lock_name: row.lock_name.clone() };
-        Claimed { guard: flight.land(session, vec![(Arc::new(name), row.token)]), row }
-    }
-
     /// What was being done, by which service, with its details.
     pub fn row(&self) -> &ClaimedRow {
         &self.row

@@ -43,9 +43,8 @@ impl Volguard {
 
     /// A connection of the pool, for the caller's own statements and transactions, and for [`sql`].
     ///
-    /// When it is dropped, it goes back to the pool once the server has answered all that was sent on it, with its
-    /// settings, temporary tables and session locks reset. If a statement of the caller still runs a second later, it
-    /// is cancelled and the connection closed; so is one with an open transaction, which is rolled back.
+    /// When it is dropped, it goes back to the pool, with its settings, temporary tables and session locks reset. If a
+    /// statement of the caller still runs a second later, or a transaction is open, it is cancelled and closed.
     /// *Errors:* [`Error::PoolExhausted`], [`Error::Connect`].
     pub async fn connection(&self) -> Result<Connection, Error> {
         match timeout(self.server.time_limit, self.pool.get()).await {

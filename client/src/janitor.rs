@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 
 /// Works until the last handle of the session is dropped, or the session is lost.
 pub(crate) async fn clean_up(core: Arc<Core>, cluster: String, interval: Duration) {
-    let mut failures: u32 = 0;
+    let mut failing = false;
     loop {
         // From half the interval to one and a half.
         let factor = 0.5 + f64::from(Uuid::new_v4().as_u128() as u32) / f64::from(u32::MAX);
@@ -25,14 +25,14 @@ pub(crate) async fn clean_up(core: Arc<Core>, cluster: String, interval: Duratio
             () = core.unused.cancelled() => return,
         }
         let cleaned = call(&core, &cluster).await;
-        failures = if cleaned.is_ok() { 0 } else { failures.saturating_add(1) };
-        match cleaned {
+        match &cleaned {
             Ok(services) => services.iter().for_each(|service| {
                 tracing::info!(by = core.service_id, ?service, "cleaned up after a dead service");
             }),
-            Err(error) if failures == 1 => tracing::warn!(%error, "the janitor's call failed, and is repeated"),
-            Err(error) => tracing::debug!(%error, failures, "the janitor's call failed again"),
+            Err(error) if !failing => tracing::warn!(%error, "the janitor's call failed, and is repeated"),
+            Err(error) => tracing::debug!(%error, "the janitor's call failed again"),
         }
+        failing = cleaned.is_err();
     }
 }
 

@@ -70,8 +70,8 @@ pub(crate) use dereferences;
 /// [`Session::acquire`]. Its methods are those of [`Held`], to which every guard dereferences.
 ///
 /// [`run`](Held::run) the work that it protects, which ends the work with the lock. Or check the lock while you work:
-/// [`lost`](Held::lost) resolves before another service can get the lock. Where possible, [fence](crate#the-clock-of-a-session) the
-/// writes.
+/// [`lost`](Held::lost) resolves before another service can get the lock. Where possible,
+/// [fence](crate#the-clock-of-a-session) the writes.
 ///
 /// A guard that is dropped is released in the background, until the server has answered or the session is lost. Only
 /// then does the next task in the queue of this process get its turn.

@@ -3,7 +3,6 @@
 //! For programs that have a pool, transactions and heartbeat loops of their own. One function calls one verb of the
 //! same name once, with the arguments of the extension's reference: it neither repeats nor checks a clock, and only
 //! connections of this crate have a time limit. A `wait` or a lease of more than a hundred years counts as a hundred.
-//! The rest of this crate stands on them.
 //!
 //! ```no_run
 //! # async fn run(mut client: tokio_postgres::Client) -> Result<(), volguard::Error> {
@@ -86,8 +85,8 @@ mod sealed {
 
     /// An SQL text and the types of its parameters, which saves the round trip to learn them.
     ///
-    /// Names are schema-qualified and arguments named, so that neither a `search_path` nor a new argument changes the
-    /// meaning. Results have built-in types only: tokio-postgres looks up unknown ones, with prepared statements.
+    /// Names are qualified and arguments named, so that neither a `search_path` nor a new argument changes the meaning.
+    /// Results have built-in types only: tokio-postgres looks up unknown ones, with prepared statements.
     #[derive(Debug)]
     pub struct Statement {
         pub(crate) verb: &'static str,

@@ -113,7 +113,7 @@ impl Volguard {
 ///
 /// ```no_run
 /// # async fn run(volguard: volguard::Volguard, lock: volguard::Lock) -> Result<(), volguard::Error> {
-/// use volguard::update::{column, exists, is, one_of, outer};
+/// use volguard::update::{exists, is, one_of, outer};
 ///
 /// let outcome = volguard
 ///     .update("volumes")
@@ -121,7 +121,6 @@ impl Volguard {
 ///     .expect("status", one_of(["available", "error"]))
 ///     .unless(exists("snapshots", is("volume_id", outer("id")) & is("deleted", false)))
 ///     .set("status", "deleting")
-///     .set("size", column("size") + 1)
 ///     .fenced_by(&lock)
 ///     .await?;
 /// # Ok(()) }

@@ -16,9 +16,9 @@ use uuid::Uuid;
 /// Work under way: a lock, whose methods are those of [`Held`], and the row that was changed with it. Made by
 /// [`Session::start_work`]. [`finish`](Work::finish) it with the row's final state, which frees the lock.
 ///
-/// A guard that is dropped before that logs a warning and leaves row and lock as they are, because only the program
-/// knows the final state of the row. When the session ends, in whatever way, the work counts as crashed, and cleanup
-/// repairs it by its rule. Before that, a request with the same [`StartWork::request_id`] returns the work again.
+/// A guard that is dropped before that logs a warning and leaves row and lock as they are. When the session ends, in
+/// whatever way, the work counts as crashed, and cleanup repairs it by its rule. Before that, a request with the same
+/// [`StartWork::request_id`] returns the work again.
 #[must_use = "work that is dropped stays unfinished"]
 pub struct Work {
     guard: Guard,
@@ -98,8 +98,8 @@ impl StartWork {
         Self { wait, ..self }
     }
 
-    /// Identifies this request. Default: a random id. A second request with the id of one whose answer was lost, or
-    /// whose [`Work`] was dropped, returns the work that the first one started, if it did.
+    /// Identifies this request: a second one with the id of one whose answer was lost, or whose [`Work`] was dropped,
+    /// returns the work that the first one started, if it did.
     pub fn request_id(self, id: Uuid) -> Self {
         Self { request_id: Some(id), ..self }
     }

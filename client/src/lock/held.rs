@@ -103,9 +103,9 @@ impl Held {
     /// is lost, even if the runtime's timers are late. A result is returned only if the lock was not lost by then.
     /// Neither [`Session::stop`] nor [`Incarnations`](crate::Incarnations) free the lock before `work` is dropped.
     ///
-    /// Release the lock after `run` and not within it: under a clone that outlives its guard, `work` ends with the guard
-    /// at its next step, for which the release does not wait. A blocking step runs on, and so do
-    /// tasks, threads and requests that `work` has started: give those the [token](Self::cancellation_token).
+    /// Release the lock after `run` and not within it: under a clone, `work` ends with the guard at its next step, for
+    /// which the release does not wait. A blocking step runs on, and so do tasks, threads and requests that `work` has
+    /// started: give those the [token](Self::cancellation_token).
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
         self.core().guarded.run(|| self.loss(), self.lost(), work).await
     }

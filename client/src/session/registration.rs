@@ -57,9 +57,9 @@ impl Registration {
     /// How often the session cleans up after dead services of its cluster. Default: about every 10 seconds. With
     /// `None`, this is left to other sessions, the extension's background worker and waiting acquires.
     ///
-    /// It calls `volguard.auto_cleanup` on a connection beside the pool, at random times between half the interval (a
-    /// tenth of a second at the shortest) and one and a half, so that the processes of a cluster take turns. Nearly
-    /// always the call finds nothing to do and is one small query. Where that setting is off, it does nothing.
+    /// It calls `volguard.auto_cleanup`, on a connection beside the pool, at random times between half the interval (at
+    /// least a tenth of a second) and one and a half: the processes of a cluster take turns. Nearly always that is one
+    /// small query. Where the setting of that name is off, it does nothing.
     pub fn janitor(self, interval: impl Into<Option<Duration>>) -> Self {
         let within = |interval: Duration| interval.clamp(Duration::from_millis(100), FOREVER);
         Self { janitor: interval.into().map(within), ..self }
@@ -110,8 +110,7 @@ impl Registration {
 
 awaitable!(Registration -> Result<Session, Error>);
 
-/// The [`Session`]s of one process, one after the other. Made by [`Registration::incarnations`]. What the previous one
-/// held is lost to this process: cleanup repairs what was done under it.
+/// The [`Session`]s of one process, one after the other. Made by [`Registration::incarnations`].
 ///
 /// ```no_run
 /// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {
@@ -137,12 +136,11 @@ impl Incarnations {
     /// Waits until the session that it returned last is lost, and registers again. Returns `None` if that session was
     /// [stopped](Session::stop). A session whose handles were all dropped is lost when its lease expires.
     ///
-    /// What runs under the guards of the lost session ([`Held::run`](crate::Held::run)) has ended before, because
-    /// registering frees its locks for others. A server that can't be reached is asked until it answers. No incarnation
-    /// is returned twice; one whose registration was under way when the future was dropped is fenced by the next.
-    /// *Errors:* [`Error::Superseded`] if another live process has registered under the same name since: the two would
-    /// fence each other in turn. Those of [`Volguard::register`](crate::Volguard::register), except passing ones: a
-    /// wrong password or a missing database ends it. Calling it again tries again.
+    /// What [runs](crate::Held::run) under the guards of the lost session has ended before, because registering frees
+    /// its locks. A server that can't be reached is asked until it answers. An incarnation whose registration was under
+    /// way when the future was dropped is fenced by the next.
+    /// *Errors:* [`Error::Superseded`], and those of [`Volguard::register`] that don't pass, such as a wrong password.
+    /// Calling it again tries again.
     pub async fn next(&mut self) -> Result<Option<Session>, Error> {
         if let Some(core) = &self.current {
             let loss = core.lease.lost().await;

@@ -138,9 +138,9 @@ pub async fn claim_cleanup(
     resource_type: Option<&str>,
     request_id: Option<Uuid>,
 ) -> Result<Vec<ClaimedRow>, Error> {
-    let sql = statement!(claim_cleanup: "SELECT token, resource_type, resource_id, lock_name, status, crashed_service_id, \
-        details FROM volguard.claim_cleanup(service_id => $1, max_rows => $2, resource_type => $3, request_id => $4)"
-        => INT8, INT4, TEXT, UUID);
+    let sql = statement!(claim_cleanup: "SELECT token, resource_type, resource_id, lock_name, status, \
+        crashed_service_id, details FROM volguard.claim_cleanup(service_id => $1, max_rows => $2, \
+        resource_type => $3, request_id => $4)" => INT8, INT4, TEXT, UUID);
     let params: Params<'_> = &[&service_id, &max_rows, &resource_type, &request_id];
     let rows = client.rows(sql, params, Duration::ZERO).await?;
     rows.iter().map(ClaimedRow::read).collect()

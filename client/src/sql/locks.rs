@@ -29,7 +29,8 @@ pub async fn register_service(
     details: Option<&RawValue>,
 ) -> Result<i64, Error> {
     let sql = statement!(register_service: "SELECT volguard.register_service(host => $1, binary_name => $2, \
-        cluster => $3, lease => pg_catalog.make_interval(secs => $4), details => $5)" => TEXT, TEXT, TEXT, FLOAT8, JSONB);
+        cluster => $3, lease => pg_catalog.make_interval(secs => $4), details => $5)"
+        => TEXT, TEXT, TEXT, FLOAT8, JSONB);
     value(client, sql, &[&host, &binary_name, &cluster, &lease.map(seconds), &details.map(Json)]).await
 }
 

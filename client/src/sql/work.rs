@@ -48,8 +48,9 @@ pub async fn conditional_update(
     // The function is called in a select list: in FROM, its row would be stored before it is read. It is called once,
     // because a subquery that calls a volatile function is never merged into the query around it.
     let sql = statement!(conditional_update: "SELECT (once.result).outcome, (once.result).new_row, \
-        (once.result).unmet FROM (SELECT volguard.conditional_update(key => $1, changes => $2, expected => $3, filter => $4, filter_sql => $5, \
-        changes_sql => $6, target => $7::pg_catalog.regclass, fence => $8) AS result) AS once"
+        (once.result).unmet FROM (SELECT volguard.conditional_update(key => $1, changes => $2, expected => $3, \
+        filter => $4, filter_sql => $5, changes_sql => $6, target => $7::pg_catalog.regclass, fence => $8) AS result) \
+        AS once"
         => JSONB, JSONB, JSONB, JSONB, TEXT, JSONB, TEXT, INT8);
     let Documents { key, changes, expected, filter, filter_sql, changes_sql } = documents;
     let (key, changes, expected) = (Json(key), Json(changes), Json(expected));
@@ -89,6 +90,7 @@ pub async fn start_work(
 /// Writes the final state of a resource and frees its lock, both or neither.
 pub async fn finish_work(client: &impl Executor, token: i64, changes: &RawValue) -> Result<UpdateOutcome, Error> {
     let sql = statement!(finish_work: "SELECT (once.result).outcome, (once.result).new_row, \
-        (once.result).unmet FROM (SELECT volguard.finish_work(token => $1, changes => $2) AS result) AS once" => INT8, JSONB);
+        (once.result).unmet FROM (SELECT volguard.finish_work(token => $1, changes => $2) AS result) AS once"
+        => INT8, JSONB);
     UpdateOutcome::read(&row(client, sql, &[&token, &Json(changes)]).await?)
 }

@@ -1,8 +1,7 @@
 //! The clock of leases, which continues while the machine is suspended.
 //!
 //! The runtime's clock is `CLOCK_MONOTONIC`, which stops during a suspension while the server's clock continues. So a
-//! moment is kept on that clock and on `CLOCK_BOOTTIME`, and has passed when it has passed on either. The wall clock is
-//! never used.
+//! moment is kept on that clock and on `CLOCK_BOOTTIME`, and has passed when it has passed on either.
 
 use std::time::Duration;
 

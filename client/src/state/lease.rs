@@ -139,5 +139,5 @@ fn watch(added: &Receiver<Weak<Lease>>) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;

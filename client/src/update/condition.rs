@@ -17,7 +17,7 @@ enum Form {
     Compared(BTreeMap<&'static str, Json>),
 }
 
-/// What can be a condition on a column: a [`Condition`], or a literal or [`Expr`](super::Expr) that the column must equal.
+/// What can be a condition on a column: a [`Condition`]; a literal or [`Expr`](super::Expr) means that it is equal.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no condition on a column",
     label = "neither a condition nor a literal",
@@ -116,9 +116,9 @@ comparisons! {
     ne "The column doesn't equal this. `NULL` is a value like any other."
 }
 
-/// A condition that the row as a whole meets or not. Made by [`is`], [`all`], [`any`] and [`exists`]. `a & b` and `a |
-/// b` say the same as [`all`] and [`any`]. `!a` is the plain opposite: a filter that is unknown in SQL doesn't hold, so
-/// its negation does. `is("status", "error") | (is("status", "available") & is("size", gt(0)))` is one.
+/// A condition that the row as a whole meets or not, such as `is("status", "error") | is("size", gt(0))`. `a & b` and
+/// `a | b` say the same as [`all`] and [`any`]. `!a` is the plain opposite: a filter that is unknown in SQL doesn't
+/// hold, so its negation does.
 #[derive(Debug, Clone)]
 pub struct Filter(pub(super) Part);
 

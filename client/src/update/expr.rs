@@ -29,9 +29,8 @@ enum Form {
     Case(Vec<Json>),
 }
 
-/// What a column can be set to, or compared with: an [`Expr`], or a literal, `None` being `NULL`. Objects and arrays are
-/// refused when the update is sent, so that data from outside can't pose as an operator; [`value`] takes them. NaN and
-/// infinities are refused too, because JSON doesn't have them.
+/// What a column can be set to, or compared with: an [`Expr`], or a literal, `None` being `NULL`. Objects and arrays
+/// are refused, so that data from outside can't pose as an operator; [`value`] takes them. So are NaN and infinities.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no value for a column",
     label = "neither a literal nor an expression",

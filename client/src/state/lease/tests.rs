@@ -1,23 +1,11 @@
 //! Leases by a clock that the tests set.
 
-#[cfg(target_os = "linux")]
 use super::super::clock::SUSPENDED;
 use super::*;
 
 const LEASE: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
 
-#[tokio::test(start_paused = true)]
-async fn a_loss_is_never_taken_back_nor_renamed() {
-    let lease = Lease::new(Moment::now(), LEASE);
-    lease.lose(Loss::Fenced);
-    lease.lose(Loss::Stopped);
-    assert_eq!(lease.renew(Moment::now(), LEASE), Err(Loss::Fenced));
-    assert_eq!((lease.check(), lease.length()), (Err(Loss::Fenced), LEASE));
-    assert!(lease.over.is_cancelled());
-}
-
-#[cfg(target_os = "linux")]
 #[tokio::test(start_paused = true)]
 async fn a_suspension_beyond_the_lease_loses_it_and_a_heartbeat_revives_nothing() {
     let start = Instant::now();
