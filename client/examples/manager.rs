@@ -61,8 +61,9 @@ async fn serve(volguard: &Volguard, session: &Session, stop: &mut Signal) -> Res
 async fn repair(volguard: &Volguard, session: &Session) -> Result<(), Error> {
     let mut claims = session.claims().resource_type("example").every(Duration::from_secs(1));
     while let Some(work) = claims.next().await? {
-        println!("{} was {}", work.resource_id(), work.status());
-        let update = volguard.update(VOLUMES).key("id", work.resource_id()).expect("status", work.status());
+        let status = &work.row().status;
+        println!("{} was {status}", work.resource_id());
+        let update = volguard.update(VOLUMES).key("id", work.resource_id()).expect("status", status);
         let outcome = update.set("status", "waiting").fenced_by(&work).await?;
         println!("{} waits again: {}", work.resource_id(), outcome.is_updated());
         work.finish_cleanup().await?;

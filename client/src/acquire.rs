@@ -5,7 +5,6 @@ mod request;
 pub(crate) use self::request::{Request, What};
 use crate::{Error, Held, IntoKeys, Key, Lock, Session, awaitable::awaitable};
 use std::time::Duration;
-use tracing::Instrument;
 use uuid::Uuid;
 
 /// A request for locks. Made by [`Session::acquire`]; `.await` it.
@@ -39,19 +38,16 @@ impl Session {
     /// several waits in the database, others of the session for one of them wait behind it. A broken connection is
     /// replaced and the request repeated under the same id, for as long as `wait` lasts and once at least.
     ///
+    /// After an error, or when the future is dropped, no lock stays behind: what the server has granted all the same is
+    /// released in the background, unless the same request id is used again before.
+    ///
     /// # Errors
     /// When it is awaited:
-    /// - [`Error::SessionLost`], also when the session is lost while waiting; [`Error::ServiceFenced`],
-    ///   [`Error::LeaseExpired`]: the server refuses this service;
+    /// - [`Error::ServiceFenced`], [`Error::LeaseExpired`]: the server refuses this service;
     /// - [`Error::Database`] with 22023 for an empty or over-long name, or a request id that has got a part of these
-    ///   locks before; with 42501 for a role that did not register the service; or if a broken connection could not be
-    ///   replaced;
+    ///   locks before; with 42501 for a role that did not register the service;
     /// - [`Error::MalformedDocument`] for no key, a key named twice, two statuses for one resource, or more locks than
     ///   the server's lock table allows; [`Error::InvalidDocument`] for details that are no JSON.
-    ///
-    /// After an error, or when the future is dropped, no lock stays behind: the server is asked to end the wait at once
-    /// (except with [`StatementMode::Unnamed`](crate::StatementMode::Unnamed)), and what it has granted all the same is
-    /// released in the background, unless the same request id is used again before.
     pub fn acquire(&self, keys: impl IntoKeys) -> Acquire {
         Acquire { session: self.clone(), keys: keys.into_keys(), wait: Duration::ZERO, request_id: None }
     }
@@ -75,15 +71,13 @@ impl Session {
 }
 
 impl Acquire {
-    /// How long to wait for the locks, including the time in the queue inside this process, but neither the time to get
-    /// a connection of the pool nor that of a slow server. Default: not at all. A waiting request occupies one
-    /// connection.
+    /// How long to wait for the locks, including the time in the queue inside this process, but not for a connection of
+    /// the pool or a slow server. Default: not at all. A waiting request occupies one connection.
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }
 
-    /// Identifies this request. Default: a random id. A second request with the id of one whose answer was lost gets
-    /// what the first one got.
+    /// Identifies this request: a second one with the id of one whose answer was lost gets what the first one got.
     pub fn request_id(self, id: Uuid) -> Self {
         Self { request_id: Some(id), ..self }
     }
@@ -91,9 +85,8 @@ impl Acquire {
     async fn send(self) -> Result<Option<Lock>, Error> {
         // The request is complete, with its id, before the first await.
         let request = Request { id: self.request_id.unwrap_or_else(Uuid::new_v4), what: What::Locks(self.keys) };
-        let span = tracing::debug_span!("acquire", service_id = self.session.service_id(), request_id = %request.id);
         // Only work is refused for other reasons than that a lock is not free.
-        let outcome = request.ask(self.session, self.wait).instrument(span).await?;
+        let outcome = request.ask(self.session, self.wait).await?;
         Ok(outcome.started().map(|(guard, _)| Lock { guard }))
     }
 }

@@ -68,10 +68,7 @@ pub enum Error {
     ExtensionMissing,
     /// The extension has a version that this crate is not made for. Run `ALTER EXTENSION volguard UPDATE`, or use the
     /// crate of that version.
-    #[error(
-        "the database has version {installed} of the extension; this crate is made for {}",
-        env!("CARGO_PKG_VERSION")
-    )]
+    #[error("the database has version {installed} of the extension; this crate is for {}", env!("CARGO_PKG_VERSION"))]
     ExtensionVersion {
         /// The version of the extension.
         installed: String,
@@ -95,9 +92,7 @@ impl Error {
     /// Whether the same call may succeed a little later: after a broken connection, a serialization failure or a
     /// deadlock, without a free connection in the pool, from a server that starts or stops, or with a lease that a
     /// heartbeat may still save. Not for a wrong password, a host that `pg_hba.conf` refuses or a missing database.
-    ///
-    /// It does not mean that repeating is *safe*. Repeating `acquire` with the same request id, `release` and `cleanup`
-    /// is. A conditional update whose connection broke may have been applied: read the row before repeating it.
+    /// It does not mean that repeating is *safe*: a conditional update, for one, may have been applied.
     pub fn is_retryable(&self) -> bool {
         match self {
             Error::NoReply | Error::PoolExhausted | Error::LeaseExpired(_) => true,

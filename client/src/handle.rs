@@ -15,7 +15,6 @@ use tokio::time::timeout;
 
 pub use self::builder::{Builder, StatementMode};
 pub use self::connection::Connection;
-pub(crate) use self::connection::Dedicated;
 pub(crate) use self::wire::Wire;
 use self::wire::{Pool, PoolError, Server};
 use crate::sql::{self, CleanedService, Cleanup};
@@ -25,10 +24,9 @@ use crate::{Error, telemetry};
 #[derive(Clone)]
 pub struct Volguard {
     pool: Pool,
-    server: Arc<Server>,
+    pub(crate) server: Arc<Server>,
     /// Permits for acquires that wait in the database.
-    waiters: Arc<Semaphore>,
-    time_limit: Duration,
+    pub(crate) waiters: Arc<Semaphore>,
 }
 
 impl Volguard {
@@ -45,45 +43,28 @@ impl Volguard {
 
     /// A connection of the pool, for the caller's own statements and transactions, and for [`sql`].
     ///
-    /// When it is dropped, it goes back to the pool once the server has answered all that was sent on it, with its
-    /// settings, temporary tables and session locks reset. If a statement of the caller still runs a second later, it
-    /// is cancelled and the connection closed; so is one with an open transaction, which is rolled back.
+    /// When it is dropped, it goes back to the pool, with its settings, temporary tables and session locks reset. If a
+    /// statement of the caller still runs a second later, or a transaction is open, it is cancelled and closed.
     /// *Errors:* [`Error::PoolExhausted`], [`Error::Connect`].
     pub async fn connection(&self) -> Result<Connection, Error> {
-        match timeout(self.time_limit, self.pool.get()).await {
-            Ok(Ok(wire)) => Ok(Connection::new(wire, self.clone())),
+        match timeout(self.server.time_limit, self.pool.get()).await {
+            Ok(Ok(wire)) => Ok(Connection { pooled: Some(wire) }),
             Ok(Err(PoolError::Backend(error))) => Err(error),
             Ok(Err(_)) | Err(_) => Err(Error::PoolExhausted),
         }
     }
 
     /// Cleans up after dead services: fences them for good, frees their plain locks, and applies crash rules to their
-    /// work. Once; a [`Janitor`](crate::Janitor) does it periodically.
+    /// work. Once; sessions do it periodically ([`Registration::janitor`](crate::Registration::janitor)).
     /// *Errors:* [`Error::Database`] with 55000 if [`Cleanup::service_id`] names a service that lives.
     pub async fn cleanup(&self, which: &Cleanup) -> Result<Vec<CleanedService>, Error> {
-        let connection = self.connection().await?;
-        connection.run("cleanup", sql::cleanup(&connection, which)).await
-    }
-
-    /// The limit of a call, without the time that it was told to wait.
-    pub(crate) fn time_limit(&self) -> Duration {
-        self.time_limit
-    }
-
-    pub(crate) fn waiters(&self) -> &Arc<Semaphore> {
-        &self.waiters
-    }
-
-    pub(crate) fn server(&self) -> &Arc<Server> {
-        &self.server
+        sql::cleanup(self, which).await
     }
 
     /// Opens a connection beside the pool, so that what waits in the pool can't hold it up. All servers of the
     /// configuration are tried in this time.
-    pub(crate) async fn open(&self, limit: Duration) -> Result<Dedicated, Error> {
-        let server = Arc::clone(&self.server);
-        let wire = telemetry::observed("connect", server.connect(limit)).await?;
-        Ok(Dedicated { wire: Some(wire), server })
+    pub(crate) async fn open(&self, limit: Duration) -> Result<Wire, Error> {
+        telemetry::observed("connect", self.server.connect(limit)).await
     }
 
     /// Closes the idle connections of the pool.

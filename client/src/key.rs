@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::json::{self, Part};
 
 /// Identifies a lock: of one key, one is held at a time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub(crate) struct Name {
     pub(crate) resource_type: String,
     pub(crate) resource_id: String,

@@ -70,10 +70,8 @@ pub(crate) use dereferences;
 /// [`Session::acquire`]. Its methods are those of [`Held`], to which every guard dereferences.
 ///
 /// [`run`](Held::run) the work that it protects, which ends the work with the lock. Or check the lock while you work:
-/// [`lost`](Held::lost) resolves, and [`is_lost`](Held::is_lost) turns true, before another service can get the lock.
-/// Where possible, let the database check: [`assert_held_in`](Held::assert_held_in) a transaction, or
-/// [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by). Pass the [`token`](Held::token) to storage
-/// that can refuse smaller ones.
+/// [`lost`](Held::lost) resolves before another service can get the lock. Where possible,
+/// [fence](crate#the-clock-of-a-session) the writes.
 ///
 /// A guard that is dropped is released in the background, until the server has answered or the session is lost. Only
 /// then does the next task in the queue of this process get its turn.
@@ -85,12 +83,6 @@ pub struct Lock {
 dereferences!(Lock);
 
 impl Lock {
-    /// Sets the status: what is done under the lock, or the first of several. `None`: nothing needs cleanup.
-    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost.
-    pub async fn set_status(&self, status: Option<&str>) -> Result<(), Error> {
-        self.guard.held.set_status(status).await
-    }
-
     /// Frees the lock, or all of them in one commit. Returns `false` if not all were held any more. After an error, or
     /// when the future is dropped, the release is repeated in the background.
     pub async fn release(mut self) -> Result<bool, Error> {
@@ -108,7 +100,7 @@ impl Session {
     pub async fn release_all(&self, mut locks: Vec<Lock>) -> Result<u64, Error> {
         locks.iter().for_each(|lock| lock.over().cancel());
         let tokens: Vec<i64> = locks.iter().flat_map(|lock| lock.tokens()).collect();
-        let released = reaper::release(self.core(), &tokens, OnDrop::Release).await?;
+        let released = reaper::release(&self.core, &tokens, OnDrop::Release).await?;
         locks.iter_mut().for_each(|lock| lock.guard.end());
         Ok(released)
     }

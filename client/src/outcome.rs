@@ -81,9 +81,4 @@ impl UpdatedRow {
     pub fn as_json(&self) -> &str {
         self.0.as_deref().unwrap_or("null")
     }
-
-    /// Whether there is no row: work that was started before, on a row that is gone by now.
-    pub fn is_null(&self) -> bool {
-        self.0.is_none()
-    }
 }

@@ -3,12 +3,12 @@
 mod registration;
 
 pub use self::registration::{Incarnations, Registration};
-use crate::{Error, Loss, backoff::repeated, sql, state::Core};
+use crate::{Error, Loss, backoff, sql, state::Core};
+use backon::Retryable;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::oneshot;
 use tokio::task::JoinError;
-use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long stopping waits for acquires and releases under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -21,29 +21,19 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// - [`stop`](Session::stop) was called.
 ///
 /// Then [`lost`](Session::lost) resolves here and on every guard. Stop the work that the locks protect, or run it by
-/// [`Held::run`](crate::Held::run), which stops it. To continue, register again ([`Registration::incarnations`]).
-///
-/// The clocks go on while the process is stopped and, on Linux and Android, while the machine is suspended. Every check
-/// asks them: a process that continues too late finds its session lost at once, even if no timer has fired by then. But
-/// any time may pass between a check and the next step. What must be safe from that needs a fence where the write takes
-/// effect: [`ConditionalUpdate::fenced_by`](crate::ConditionalUpdate::fenced_by),
-/// [`Held::assert_held_in`](crate::Held::assert_held_in), or storage that refuses [tokens](crate::Held::token) smaller
-/// than the largest that it has seen. A program that checks neither [`lost`](Session::lost) nor a fence has no
-/// protection.
+/// [`Held::run`](crate::Held::run), which stops it. A program that checks neither that nor a fence has no protection:
+/// see [the clock of a session](crate#the-clock-of-a-session). To continue, register again
+/// ([`Registration::incarnations`]).
 ///
 /// Dropping the last clone and guard ends the heartbeats: the service counts as crashed after its lease.
 #[derive(Debug, Clone)]
 pub struct Session {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     /// Dropped with the last handle, which ends the heartbeats and the janitor.
-    _alive: Arc<[oneshot::Sender<()>; 2]>,
+    _used: Arc<DropGuard>,
 }
 
 impl Session {
-    pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.core
-    }
-
     /// The number of this incarnation on the server. No number is used twice.
     pub fn service_id(&self) -> i64 {
         self.core.service_id
@@ -71,7 +61,7 @@ impl Session {
 
     /// Cancelled when the session is lost, by a thread of its own: for tasks, threads and libraries.
     pub fn cancellation_token(&self) -> CancellationToken {
-        self.core.lease.over().child_token()
+        self.core.lease.over.child_token()
     }
 
     /// Runs `work` until it is done or the session is lost, as [`Held::run`](crate::Held::run) does with a lock.
@@ -89,12 +79,11 @@ impl Session {
     /// released. The service is deregistered once nothing [runs](Self::run) under its guards any more. Returns how many
     /// locks with work in them (a status) are left to cleanup; the server drops plain locks that are still held. Goes
     /// on when the future is dropped.
-    /// *Errors:* Those of the connection if the server could not be reached before the lease would have expired: it
-    /// then treats the service like a crashed one. [`Error::SessionLost`] also if work under its guards blocks its
-    /// thread beyond that.
+    /// *Errors:* If the server could not be reached, or work under the guards did not end, within the lease: the server
+    /// then treats the service like a crashed one.
     pub async fn stop(self) -> Result<u64, Error> {
         finish(async move {
-            let core = self.core();
+            let core = &self.core;
             core.lease.check()?;
             let deadline = core.lease.lost_at();
             core.lease.lose(Loss::Stopped);
@@ -107,14 +96,14 @@ impl Session {
             if timeout_at(patience, core.tasks.wait()).await.is_err() {
                 tracing::warn!(service_id = core.service_id, "stopped with releases undone");
             }
-            let deregister = || async move {
-                let connection = core.volguard.connection().await?;
+            let deregister = || async {
                 // After a connection that answers nothing there is time for another.
                 let limit = STOP_PATIENCE.min(deadline.saturating_duration_since(Instant::now()) / 2);
-                let call = sql::deregister_service(&connection, core.service_id);
-                connection.run_within(limit, "deregister_service", call).await
+                let call = sql::deregister_service(&core.volguard, core.service_id);
+                timeout(limit, call).await.unwrap_or(Err(Error::NoReply))
             };
-            let deregistered = repeated(deregister, || Instant::now() < deadline);
+            let deregistered = deregister.retry(backoff::endless()).sleep(sleep);
+            let deregistered = deregistered.when(|error| error.is_retryable() && Instant::now() < deadline);
             timeout_at(deadline, deregistered).await.unwrap_or(Err(Error::NoReply))
         })
         .await

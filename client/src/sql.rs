@@ -1,9 +1,8 @@
 //! The verbs of the extension as plain async functions, over any connection or transaction of `tokio_postgres`.
 //!
 //! For programs that have a pool, transactions and heartbeat loops of their own. One function calls one verb of the
-//! same name once, with the arguments of the extension's reference: it neither repeats nor checks a clock, and has no
-//! time limit. A `wait` or a lease of more than a hundred years counts as a hundred. The rest of this crate stands on
-//! them.
+//! same name once, with the arguments of the extension's reference: it neither repeats nor checks a clock, and only
+//! connections of this crate have a time limit. A `wait` or a lease of more than a hundred years counts as a hundred.
 //!
 //! ```no_run
 //! # async fn run(mut client: tokio_postgres::Client) -> Result<(), volguard::Error> {
@@ -24,17 +23,17 @@
 //! ```
 //!
 //! *Errors:* the variants of [`Error`] for `VG001` to `VG004`, otherwise [`Error::Database`] with the code that the
-//! reference gives. A key whose details are no JSON is an [`Error::InvalidDocument`] before anything is sent.
-//! *Cancel safety:* the statement of a dropped future may have taken effect or not, and runs on: use another
-//! connection, or send a cancel request.
-//!
-//! With sqlx or another driver, send the same statements: each function's text stands in its source.
+//! reference gives. *Cancel safety:* the statement of a dropped future may have taken effect or not, and runs on: use
+//! another connection, or send a cancel request.
 
-/// A statement, from its text and the types of its parameters.
+/// A statement, from the verb that it calls, its text, and the types of its parameters.
 macro_rules! statement {
-    ($text:literal => $($type:ident),*) => {{
-        static SQL: $crate::sql::Statement =
-            $crate::sql::Statement { text: $text, types: &[$(::tokio_postgres::types::Type::$type),*] };
+    ($verb:ident: $text:literal => $($type:ident),*) => {{
+        static SQL: $crate::sql::Statement = $crate::sql::Statement {
+            verb: stringify!($verb),
+            text: $text,
+            types: &[$(::tokio_postgres::types::Type::$type),*],
+        };
         &SQL
     }};
 }
@@ -60,17 +59,18 @@ pub(crate) use self::sealed::{Answer, Params, Statement};
 pub use self::work::{Documents, conditional_update, finish_work, start_work};
 use crate::error::Error;
 
-/// What the verbs run on: a connection or a transaction of `tokio_postgres`, or a [`Connection`](crate::Connection).
+/// What the verbs run on: a connection or a transaction of `tokio_postgres`, a [`Connection`](crate::Connection), or a
+/// [`Volguard`](crate::Volguard), which takes a connection of its pool.
 ///
 /// On a foreign connection statements are unnamed, so that they leave nothing behind.
 pub trait Executor: Sync {
     #[doc(hidden)]
-    fn rows(&self, sql: &'static Statement, params: Params<'_>) -> impl Future<Output = Answer> + Send;
+    fn rows(&self, sql: &'static Statement, params: Params<'_>, wait: Duration) -> impl Future<Output = Answer> + Send;
 }
 
 impl<C: GenericClient + Sync> Executor for C {
-    async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Answer {
-        self.query_typed(sql.text, &sql.typed(params)).await
+    async fn rows(&self, sql: &'static Statement, params: Params<'_>, _: Duration) -> Answer {
+        Ok(self.query_typed(sql.text, &sql.typed(params)).await?)
     }
 }
 
@@ -78,17 +78,18 @@ impl<C: GenericClient + Sync> Executor for C {
 mod sealed {
     use tokio_postgres::types::{ToSql, Type};
 
-    pub type Answer = Result<Vec<tokio_postgres::Row>, tokio_postgres::Error>;
+    pub type Answer = Result<Vec<tokio_postgres::Row>, crate::Error>;
 
     /// The parameters of a statement.
     pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
     /// An SQL text and the types of its parameters, which saves the round trip to learn them.
     ///
-    /// Names are schema-qualified and arguments named, so that neither a `search_path` nor a new argument changes the
-    /// meaning. Results have built-in types only: tokio-postgres looks up unknown ones, with prepared statements.
+    /// Names are qualified and arguments named, so that neither a `search_path` nor a new argument changes the meaning.
+    /// Results have built-in types only: tokio-postgres looks up unknown ones, with prepared statements.
     #[derive(Debug)]
     pub struct Statement {
+        pub(crate) verb: &'static str,
         pub(crate) text: &'static str,
         pub(crate) types: &'static [Type],
     }
@@ -109,7 +110,11 @@ fn seconds(time: Duration) -> f64 {
 
 /// The row of a function that is no set.
 async fn row(client: &impl Executor, sql: &'static Statement, params: Params<'_>) -> Result<Row, Error> {
-    Ok(client.rows(sql, params).await?.pop().expect("the call of a function that is no set returns a row"))
+    client.rows(sql, params, Duration::ZERO).await.map(only)
+}
+
+fn only(mut rows: Vec<Row>) -> Row {
+    rows.pop().expect("the call of a function that is no set returns a row")
 }
 
 /// The value of a function that returns one.

@@ -31,9 +31,10 @@ impl Request {
     pub(crate) fn documents(&self) -> Result<Documents, Error> {
         let filter = match &self.filters[..] {
             [] => None,
-            [filter] => Some(filter.to_json()?),
-            filters => Some(all(filters.iter().cloned()).to_json()?),
+            [filter] => Some(filter.clone()),
+            filters => Some(all(filters.iter().cloned())),
         };
+        let filter = filter.map(|filter| filter.0).transpose().map_err(|problem| invalid("filter", problem))?;
         // One text only: joined texts are unsafe, because a comment in one may swallow the rest.
         let filter_sql = match self.filters_sql[..] {
             [] => None,
@@ -49,13 +50,10 @@ impl Request {
 /// The methods of builders that fill the `change` in them, a [`Request`].
 macro_rules! change_methods {
     (conditions) => {
-        /// Adds a condition on a column: a literal (equal; `None` is `NULL`), [`one_of`](crate::update::one_of)
-        /// several, [`not`](crate::update::not()) them, a comparison such as [`lt`](crate::update::lt), or an
-        /// [`Expr`](crate::update::Expr) (equal).
+        /// Adds a condition on a column: a literal to be equal to, or a [`Condition`](crate::update::Condition).
         ///
         /// In a column that can hold any JSON (json, jsonb, a composite type), only scalars are conditions here, and
-        /// anything else is the value to be equal to: for other conditions use [`only_if`](Self::only_if) and
-        /// [`is`](crate::update::is).
+        /// anything else is the value to be equal to: use [`only_if`](Self::only_if) and [`is`](crate::update::is).
         pub fn expect(mut self, column: &str, condition: impl IntoCondition) -> Self {
             self.change.expected.push((column.to_owned(), condition.into_condition().into_json()));
             self
@@ -63,16 +61,13 @@ macro_rules! change_methods {
 
         /// Requires that the columns of `row` are still what they were when it was read: optimistic concurrency. `row`
         /// is the result of `to_jsonb(volumes)`, or anything that serializes to an object of columns; those that it
-        /// lacks may have changed.
+        /// lacks may have changed. It must come from the database: a list or an object in it is not refused, and in a
+        /// column that can't hold one it is a condition.
         ///
-        /// `NULL` is equal to `NULL`, and in a column of JSON also to JSON's `null`. A
+        /// In a column of JSON, `NULL` is equal to JSON's `null`, too. A
         /// [`RawValue`](serde_json::value::RawValue), read as `tokio_postgres::types::Json<Box<RawValue>>`, keeps every
-        /// digit of a number; of other types, a `numeric` read as `f64` may never be unchanged, one read as a `String`
-        /// is. Times within arrays and JSON are text in the session's `TimeZone`.
-        ///
-        /// A further [`expect`](Self::expect) of a column is refused: use [`only_if`](Self::only_if) and
-        /// [`is`](crate::update::is). The row must come from the database: a list or an object in it is not refused, as
-        /// it is in a literal, and in a column that can't hold one it is a condition.
+        /// digit; a `numeric` read as `f64` may never be unchanged, one read as a `String` is. Times within arrays and
+        /// JSON are text in the session's `TimeZone`.
         pub fn expect_unchanged(mut self, row: impl Serialize) -> Self {
             self.change.expected.extend(crate::json::columns(row));
             self
@@ -118,7 +113,7 @@ impl Volguard {
 ///
 /// ```no_run
 /// # async fn run(volguard: volguard::Volguard, lock: volguard::Lock) -> Result<(), volguard::Error> {
-/// use volguard::update::{column, exists, is, one_of, outer};
+/// use volguard::update::{exists, is, one_of, outer};
 ///
 /// let outcome = volguard
 ///     .update("volumes")
@@ -126,21 +121,19 @@ impl Volguard {
 ///     .expect("status", one_of(["available", "error"]))
 ///     .unless(exists("snapshots", is("volume_id", outer("id")) & is("deleted", false)))
 ///     .set("status", "deleting")
-///     .set("size", column("size") + 1)
 ///     .fenced_by(&lock)
 ///     .await?;
 /// # Ok(()) }
 /// ```
 ///
 /// # Errors
-/// - [`Error::InvalidDocument`] without asking the server: an object or array as a literal, a NaN, a column named
-///   twice, a second fence or SQL filter, a row that is no object, words that don't fit together;
-/// - [`Error::SessionLost`] if the session of the fencing lock is lost;
+/// - [`Error::InvalidDocument`]: an object or array as a literal, a NaN, a column named twice, a second fence or SQL
+///   filter, a row that is no object, words that don't fit together;
 /// - [`Error::MalformedDocument`]; [`Error::Database`] with 42P01 for no such table, 42703 no such column, 21000 a key
-///   that matches several rows, 42501 without the privilege, or for a value that the column's type doesn't take;
-/// - [`Error::NoReply`], or [`Error::Database`] of a broken connection: as when the future is dropped, the change may
-///   have been made or not. Read the row, or repeat the update: if its conditions exclude a second change, it is
-///   `Unmet` then.
+///   that matches several rows, 42501 without the privilege, or for a value that the column's type doesn't take.
+///
+/// After [`Error::NoReply`] or a broken connection, as when the future is dropped, the change may have been made or
+/// not. Read the row, or repeat the update: if its conditions exclude a second change, it is `Unmet` then.
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct ConditionalUpdate {
@@ -161,9 +154,9 @@ impl ConditionalUpdate {
     change_methods!(conditions);
     change_methods!(set);
 
-    /// Adds a condition in SQL: an expression over `target`, the row before the update. [`UpdateOutcome::Unmet`] names
-    /// it `filter_sql`. The text is sent as it is and runs with the caller's privileges. It must be known at compile
-    /// time, so that no data from outside gets into it: `.filter_sql("target.name ~ '^backup-[0-9]+$'")`.
+    /// Adds a condition in SQL, an expression over `target`, the row before the update. It runs with the caller's
+    /// privileges. It must be known at compile time, so that no data from outside gets into it:
+    /// `.filter_sql("target.name ~ '^backup-[0-9]+$'")`.
     pub fn filter_sql(mut self, sql: &'static str) -> Self {
         self.change.filters_sql.push(sql);
         self
@@ -203,9 +196,7 @@ impl ConditionalUpdate {
 
     async fn send(self) -> Result<UpdateOutcome, Error> {
         let (documents, token) = (self.documents()?, self.token()?);
-        let connection = self.volguard.connection().await?;
-        let update = sql::conditional_update(&connection, &self.table, &documents, token);
-        self.conclude(connection.run("conditional_update", update).await)
+        self.conclude(sql::conditional_update(&self.volguard, &self.table, &documents, token).await)
     }
 
     /// The token that must be held. One only: the server takes one, and the other lock would not be checked.

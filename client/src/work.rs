@@ -9,38 +9,29 @@ use crate::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::time::Duration;
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use uuid::Uuid;
 
 /// Work under way: a lock, whose methods are those of [`Held`], and the row that was changed with it. Made by
 /// [`Session::start_work`]. [`finish`](Work::finish) it with the row's final state, which frees the lock.
 ///
-/// A guard that is dropped before that logs a warning and leaves row and lock as they are, because only the program
-/// knows the final state of the row. When the session ends, in whatever way, the work counts as crashed, and cleanup
-/// repairs it by its rule. Before that, a request with the same [`StartWork::request_id`] returns the work again.
+/// A guard that is dropped before that logs a warning and leaves row and lock as they are. When the session ends, in
+/// whatever way, the work counts as crashed, and cleanup repairs it by its rule. Before that, a request with the same
+/// [`StartWork::request_id`] returns the work again.
 #[must_use = "work that is dropped stays unfinished"]
 pub struct Work {
     guard: Guard,
     row: UpdatedRow,
-    /// The server has answered the end of it.
-    ended: bool,
 }
 
 dereferences!(Work);
 
 impl Work {
-    /// The row as the start of the work left it. If an earlier request with the same id had started the work, it is the
-    /// row at the time of the later request, or `null` if the row was gone.
+    /// The row as the start of the work left it. After a repeated request id, the row at that time, or `null` if it was
+    /// gone.
     pub fn row(&self) -> &UpdatedRow {
         &self.row
-    }
-
-    /// Sets the status of the work: how far it is. Crash rules go by it, and expect the row's status to be the same.
-    /// *Errors:* Those of [`Lock::set_status`].
-    pub async fn set_status(&self, status: &str) -> Result<(), Error> {
-        self.guard.held.set_status(Some(status)).await
     }
 
     /// Prepares to write the final state and free the lock, both or neither. If it is refused, the work continues.
@@ -50,9 +41,7 @@ impl Work {
 
     /// The lock alone, released when it is dropped: if the row is gone, or its final state was written otherwise.
     pub fn into_lock(mut self) -> Lock {
-        if !self.ended {
-            self.guard.on_drop = OnDrop::Release;
-        }
+        self.guard.on_drop = OnDrop::Release;
         Lock { guard: self.guard }
     }
 }
@@ -83,12 +72,10 @@ impl Session {
     /// # Ok(()) }
     /// ```
     ///
-    /// A broken connection is replaced and the request repeated under the same id, as for
-    /// [`acquire`](Session::acquire). After an error that leaves the outcome unknown, or when the future is dropped,
-    /// work that was started all the same is left as a dropped [`Work`] is.
-    /// *Errors:* When it is awaited, those of [`acquire`](Session::acquire) and
-    /// [`ConditionalUpdate`](crate::ConditionalUpdate); [`Error::Database`] with 42704 for a type not tracked, 22023
-    /// for a row without status.
+    /// The request is repeated as [`acquire`](Session::acquire) is. After an error that leaves the outcome unknown, or
+    /// when the future is dropped, work that was started all the same is left as a dropped [`Work`] is.
+    /// *Errors:* Those of [`acquire`](Session::acquire) and [`ConditionalUpdate`](crate::ConditionalUpdate);
+    /// [`Error::Database`] with 42704 for a type not tracked, 22023 for a row without status.
     pub fn start_work(&self, resource_type: &str, resource_id: &str) -> StartWork {
         let (key, change) = (Key::new(resource_type, resource_id), update::Request::default());
         StartWork { session: self.clone(), key, change, wait: Duration::ZERO, request_id: None }
@@ -111,8 +98,8 @@ impl StartWork {
         Self { wait, ..self }
     }
 
-    /// Identifies this request. Default: a random id. A second request with the id of one whose answer was lost, or
-    /// whose [`Work`] was dropped, returns the work that the first one started, if it did.
+    /// Identifies this request: a second one with the id of one whose answer was lost, or whose [`Work`] was dropped,
+    /// returns the work that the first one started, if it did.
     pub fn request_id(self, id: Uuid) -> Self {
         Self { request_id: Some(id), ..self }
     }
@@ -122,7 +109,7 @@ impl StartWork {
         let id = self.request_id.unwrap_or_else(Uuid::new_v4);
         let request = Request { id, what: What::Work(self.key, self.change.documents()?) };
         let outcome = request.ask(self.session, self.wait).await?;
-        Ok(outcome.map(|(guard, row)| Work { guard, row, ended: false }))
+        Ok(outcome.map(|(guard, row)| Work { guard, row }))
     }
 }
 
@@ -133,9 +120,9 @@ awaitable!(StartWork -> Result<WorkOutcome<Work>, Error>);
 ///
 /// [`UpdateOutcome::Updated`]: the work is finished. [`UpdateOutcome::Fenced`]: the lock is not held any more, and
 /// nothing was written. [`UpdateOutcome::NotFound`]: the row is gone, the lock held: see [`Work::into_lock`].
-/// *Errors:* [`Error::InvalidDocument`]; [`Error::MalformedDocument`], [`Error::Database`] if the server refuses the
-/// values: the work continues. The error of the connection, if it broke and the lock is not held any more when the
-/// request is repeated: the first request finished the work, or the lock had been taken away. Read the row.
+/// *Errors:* If the server refuses the values: the work continues. The error of the connection, if it broke and the
+/// lock is not held any more when the request is repeated: the first request finished the work, or the lock had been
+/// taken away. Read the row.
 #[derive(Debug)]
 #[must_use = "nothing happens before it is awaited"]
 pub struct FinishWork<'w> {
@@ -152,22 +139,21 @@ impl FinishWork<'_> {
         let held = work.guard.held.clone();
         // While the end is under way, a dropped guard is no reason for a warning.
         work.guard.on_drop = OnDrop::Nothing;
-        let (_here, mut gone) = oneshot::channel::<()>();
+        let here = Arc::new(());
+        let gone = Arc::downgrade(&here);
         let outcome = finish(async move {
             let outcome = ask_to_finish(&held, &changes).await;
             let ended = matches!(outcome, Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced));
             // The caller has dropped the future, and learns of the refusal by this warning only.
-            if !ended && gone.try_recv() == Err(TryRecvError::Closed) {
+            if !ended && gone.strong_count() == 0 {
                 warn_of_unfinished(&held);
             }
             outcome
         })
         .await;
+        drop(here);
         match &outcome {
-            Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced) => {
-                work.guard.end();
-                work.ended = true;
-            }
+            Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced) => work.guard.end(),
             _ => work.guard.on_drop = OnDrop::Leave,
         }
         outcome
@@ -181,21 +167,14 @@ async fn ask_to_finish(held: &Held, changes: &RawValue) -> Result<UpdateOutcome,
     let mut doubt = None;
     for pause in pauses() {
         held.check()?;
-        let answer = match held.core().volguard.connection().await {
-            Ok(connection) => connection.run("finish_work", sql::finish_work(&connection, held.token(), changes)).await,
-            Err(error) if error.is_retryable() => {
-                sleep(pause).await;
-                continue;
-            }
-            Err(error) => Err(error),
-        };
-        match answer {
+        match sql::finish_work(&held.core().volguard, held.token(), changes).await {
             Ok(UpdateOutcome::Fenced) => {
                 held.note_gone();
                 return doubt.map_or(Ok(UpdateOutcome::Fenced), Err);
             }
             Ok(outcome) => return Ok(outcome),
             Err(error) if error.leaves_doubt() => doubt = Some(error),
+            Err(error @ (Error::Connect { .. } | Error::PoolExhausted)) if error.is_retryable() => {}
             Err(error) => return Err(held.note(error)),
         }
         tracing::debug!(token = held.token(), "finish_work is repeated");

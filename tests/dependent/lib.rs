@@ -31,7 +31,8 @@ mod tests {
     #[test]
     fn numbers_keep_their_digits() {
         let exact = serde_json::value::RawValue::from_string("0.12345678901234567890123".to_owned()).unwrap();
-        let document = volguard::update::value(exact).to_json().unwrap();
-        assert_eq!(document.get(), r#"{"value":0.12345678901234567890123}"#);
+        let volguard = volguard::Volguard::builder().url("host=nowhere").lazy().unwrap();
+        let built = volguard.update("volumes").set("size", exact).documents().unwrap();
+        assert_eq!(built.changes.get(), r#"{"size":0.12345678901234567890123}"#);
     }
 }

@@ -11,7 +11,7 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::interval;
-use volguard::{Error, Janitor, Session, Volguard, sql};
+use volguard::{Error, Session, Volguard, sql};
 
 use self::job::Job;
 use crate::database;
@@ -55,7 +55,7 @@ pub async fn run(post: Post) -> Result<()> {
         sql::track_resource(&connection, &own, VOLUMES, "name", "status").await?;
     }
     let registration = manager.volguard.register(&manager.post.name, "volume-manager");
-    let mut incarnations = registration.cluster(CLUSTER).lease(LEASE).janitor(Janitor::every(ROUND)).incarnations();
+    let mut incarnations = registration.cluster(CLUSTER).lease(LEASE).janitor(ROUND).incarnations();
     while let Some(session) = incarnations.next().await? {
         let service = session.service_id();
         manager.timeline.say(&format!("is service {service}"));

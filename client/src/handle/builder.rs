@@ -26,10 +26,9 @@ pub enum StatementMode {
     /// Unnamed statements that leave nothing behind on the connection: for poolers in transaction mode that don't keep
     /// track of prepared statements, such as PgBouncer before 1.21.
     ///
-    /// No cancel requests are sent: tokio-postgres hangs up before a pooler has passed them on, and PgBouncer 1.18 may
-    /// crash over them. So a wait that is given up continues on the server until its end, with its connection; a lock
-    /// that it gets is released at once. The pooler needs room for all waiting acquires and a heartbeat of each
-    /// session: otherwise heartbeats wait in its queue, and sessions are lost.
+    /// No cancel requests are sent, because PgBouncer 1.18 may crash over them. So a wait that is given up continues on
+    /// the server until its end, with its connection; a lock that it gets is released at once. The pooler needs room
+    /// for all waiting acquires and a heartbeat of each session: otherwise sessions are lost.
     Unnamed,
 }
 
@@ -65,8 +64,8 @@ impl Default for Builder {
 
 impl Builder {
     /// Where the database is, as a libpq connection string, either `postgresql://…` or `host=… user=…`. What it lacks
-    /// of host, port, user, password and database comes from the variables `PGHOST`, `PGPORT` and so on. Default: all
-    /// from there, and `/var/run/postgresql` without `PGHOST`.
+    /// comes from the variables `PGHOST`, `PGPORT` and so on. Default: all from there, and `/var/run/postgresql`
+    /// without `PGHOST`.
     pub fn url(self, url: &str) -> Self {
         Builder { url: Some(url.to_owned()), config: None, ..self }
     }
@@ -77,15 +76,13 @@ impl Builder {
         Builder { config: Some(config), ..self }
     }
 
-    /// The TLS implementation, such as `postgres_native_tls::MakeTlsConnector` or that of `tokio_postgres_rustls`, for
-    /// the pool, heartbeats and cancel requests. Default: none. Whether TLS is used is up to `sslmode` in the
-    /// connection string: `prefer` by default, `require`, or `disable`.
+    /// The TLS implementation, such as `postgres_native_tls::MakeTlsConnector`, for the pool, heartbeats and cancel
+    /// requests. Default: none. Whether TLS is used is up to `sslmode` in the connection string: `prefer` by default,
+    /// `require`, or `disable`.
     pub fn tls<T>(self, connector: T) -> Self
     where
-        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
-        T::Stream: Send,
-        T::TlsConnect: Send,
-        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+        T: MakeTlsConnect<Socket, Stream: Send, TlsConnect: TlsConnect<Socket, Future: Send> + Send>,
+        T: Clone + Send + Sync + 'static,
     {
         Builder { tls: Some(Arc::new(connector)), ..self }
     }
@@ -97,7 +94,7 @@ impl Builder {
     }
 
     /// How many connections may be occupied by acquires that wait in the database. Default: half of the pool. Others
-    /// wait in the process for their turn, and ask every few seconds whether their lock is free.
+    /// ask every few seconds whether their lock is free.
     pub fn max_waiters(self, connections: usize) -> Self {
         Builder { max_waiters: Some(connections), ..self }
     }
@@ -123,9 +120,7 @@ impl Builder {
     /// *Errors:* also those of [`lazy`](Self::lazy), [`Error::ExtensionMissing`], [`Error::ExtensionVersion`].
     pub async fn connect(self) -> Result<Volguard, Error> {
         let volguard = self.lazy()?;
-        let connection = volguard.connection().await?;
-        let installed = connection.run("extension_version", sql::extension_version(&connection)).await?;
-        drop(connection);
+        let installed = sql::extension_version(&volguard).await?;
         // Before 1.0 each minor version may change the interface.
         if installed.split('.').take(2).eq(env!("CARGO_PKG_VERSION").split('.').take(2)) {
             return Ok(volguard);
@@ -133,12 +128,10 @@ impl Builder {
         Err(Error::ExtensionVersion { installed })
     }
 
-    /// Builds the handle without connecting: the first call connects. The version of the extension is not checked.
-    ///
-    /// TCP keepalives and `TCP_USER_TIMEOUT` are set so that a dead peer is noticed within half a minute, unless the
+    /// Builds the handle without connecting: the first call connects. The version of the extension is not checked. TCP
+    /// keepalives and `TCP_USER_TIMEOUT` are set so that a dead peer is noticed within half a minute, unless the
     /// configuration sets its own.
-    /// *Errors:* [`Error::Configuration`] for a connection string, pool size, number of waiters or time that can't be
-    /// used, or TLS that is required without a [connector](Self::tls).
+    /// *Errors:* [`Error::Configuration`].
     pub fn lazy(self) -> Result<Volguard, Error> {
         let config = self.server()?;
         let Builder { tls, pool_size, connect_timeout, time_limit, statement_mode: mode, .. } = self;
@@ -159,11 +152,11 @@ impl Builder {
         }
         let tls = tls.unwrap_or_else(|| Arc::new(NoTls));
         let (connect_timeout, time_limit) = (connect_timeout.min(FOREVER), time_limit.min(FOREVER));
-        let server = Arc::new(Server { config, tls, mode, connect_timeout });
+        let server = Arc::new(Server { config, tls, mode, connect_timeout, time_limit });
         let manager = Manager { server: Arc::clone(&server), limit: time_limit - time_limit / 10 };
         let pool = Pool::builder(manager).max_size(pool_size).build();
         let pool = pool.map_err(|error| Error::Configuration(error.to_string()))?;
-        Ok(Volguard { pool, server, waiters: Arc::new(Semaphore::new(max_waiters)), time_limit })
+        Ok(Volguard { pool, server, waiters: Arc::new(Semaphore::new(max_waiters)) })
     }
 
     /// The configuration, with the timeouts that detect a half-open connection.

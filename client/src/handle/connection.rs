@@ -1,26 +1,18 @@
-//! Connections that were taken from the pool, or opened beside it.
+//! Connections that were taken from the pool.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use deadpool::managed::Object;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::Volguard;
-use super::wire::{Manager, Server, Wire};
+use super::wire::{Manager, Wire};
 use crate::sql::{Answer, Executor, Params, Statement};
-use crate::{Error, telemetry};
 
-/// How long a statement that was given up may take to end before its connection is closed all the same.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a connection that the caller had may be busy with the end of a transaction, and be cleaned, before its
-/// statement counts as left running.
-const IDLE_WITHIN: Duration = Duration::from_secs(1);
 const THERE: &str = "it is there until it is dropped";
 
 /// A connection of the pool, to which it returns when it is dropped. Made by [`Volguard::connection`].
@@ -28,34 +20,10 @@ const THERE: &str = "it is there until it is dropped";
 /// It is a [`tokio_postgres::Client`]: use it for statements and transactions of your own, or with [`sql`](crate::sql).
 pub struct Connection {
     /// `None` while it is dropped.
-    pooled: Option<Object<Manager>>,
-    volguard: Volguard,
+    pub(super) pooled: Option<Object<Manager>>,
 }
 
 impl Connection {
-    pub(super) fn new(pooled: Object<Manager>, volguard: Volguard) -> Connection {
-        Connection { pooled: Some(pooled), volguard }
-    }
-
-    /// Awaits a call on this connection, within the time limit. If this future is dropped, or the limit reached, the
-    /// connection is not used again: its statement is cancelled.
-    pub(crate) async fn run<T>(
-        &self,
-        verb: &'static str,
-        call: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        self.run_within(self.volguard.time_limit(), verb, call).await
-    }
-
-    pub(crate) async fn run_within<T>(
-        &self,
-        limit: Duration,
-        verb: &'static str,
-        call: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        telemetry::observed(verb, async { timeout(limit, call).await.unwrap_or(Err(Error::NoReply)) }).await
-    }
-
     /// Takes the connection out of the pool, to give up its statement.
     pub(crate) fn take(mut self) -> Wire {
         Object::take(self.pooled.take().expect(THERE))
@@ -69,33 +37,32 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let Some(pooled) = self.pooled.take() else { return };
-        let server = Arc::clone(self.volguard.server());
-        if pooled.is_busy() {
+        match (pooled.lent.load(Ordering::Relaxed), Handle::try_current()) {
+            (false, _) if !pooled.is_busy() => {}
+            (true, Ok(runtime)) if !pooled.is_busy() => {
+                runtime.spawn(async move {
+                    if pooled.cleaned().await {
+                        pooled.lent.store(false, Ordering::Relaxed);
+                    } else {
+                        drop(Object::take(pooled));
+                    }
+                });
+            }
             // The pool has room for another connection from now on.
-            give_up(server, Object::take(pooled));
-        } else if let (true, Ok(runtime)) = (pooled.lent.load(Ordering::Relaxed), Handle::try_current()) {
-            runtime.spawn(async move {
-                if pooled.cleaned(IDLE_WITHIN).await {
-                    pooled.lent.store(false, Ordering::Relaxed);
-                } else {
-                    server.give_up(Object::take(pooled), PATIENCE).await;
-                }
-            });
+            _ => drop(Object::take(pooled)),
         }
-        // Without a runtime, one that was lent is checked before its next use.
-    }
-}
-
-/// Ends the statement in the background. Without a runtime the connection is closed at once.
-fn give_up(server: Arc<Server>, wire: Wire) {
-    if let Ok(runtime) = Handle::try_current() {
-        runtime.spawn(async move { server.give_up(wire, PATIENCE).await });
     }
 }
 
 impl Executor for Connection {
-    async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Answer {
-        self.wire().rows(sql, params).await
+    async fn rows(&self, sql: &'static Statement, params: Params<'_>, wait: Duration) -> Answer {
+        self.wire().rows(sql, params, wait).await
+    }
+}
+
+impl Executor for Volguard {
+    async fn rows(&self, sql: &'static Statement, params: Params<'_>, wait: Duration) -> Answer {
+        self.connection().await?.rows(sql, params, wait).await
     }
 }
 
@@ -119,28 +86,5 @@ impl DerefMut for Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("closed", &self.wire().is_closed()).finish_non_exhaustive()
-    }
-}
-
-/// A connection beside the pool, for one task. Closed when it is dropped; a statement under way is cancelled.
-pub(crate) struct Dedicated {
-    /// `None` while it is dropped.
-    pub(super) wire: Option<Wire>,
-    pub(super) server: Arc<Server>,
-}
-
-impl Deref for Dedicated {
-    type Target = Wire;
-
-    fn deref(&self) -> &Wire {
-        self.wire.as_ref().expect(THERE)
-    }
-}
-
-impl Drop for Dedicated {
-    fn drop(&mut self) {
-        if let Some(wire) = self.wire.take_if(|wire| wire.is_busy() && !wire.is_closed()) {
-            give_up(Arc::clone(&self.server), wire);
-        }
     }
 }

@@ -6,6 +6,7 @@
 use std::error::Error as StdError;
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::lookup_host;
@@ -14,7 +15,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
 use uuid::Uuid;
 
-use super::wire::{Connected, Connector};
+use super::wire::{Connected, Server, Wire};
 use crate::error::Error;
 
 /// One server of the list.
@@ -27,26 +28,21 @@ struct Target {
 
 type Failure = Box<dyn StdError + Send + Sync>;
 
-/// `limit` is for one address. All addresses of one server get no more than `share`, so that the last of them is tried
-/// as well.
-pub(super) async fn connect(
-    config: &Config,
-    tls: &dyn Connector,
-    limit: Duration,
-    share: Duration,
-) -> Result<Connected, Error> {
-    let mut refused = Error::Configuration("the connection string names no host".to_owned());
-    for target in targets(config) {
-        match target.connect(config, tls, limit, share).await {
-            Ok(connected) => return Ok(connected),
-            Err(source) => refused = Error::Connect { host: target.label(), source },
+impl Server {
+    /// Connects to the first server that answers, all within the limit. Each has its share of it, so that the last one
+    /// is tried as well.
+    pub(super) async fn connect(self: &Arc<Self>, limit: Duration) -> Result<Wire, Error> {
+        let targets = targets(&self.config);
+        let share = limit / u32::try_from(targets.len().max(1)).unwrap_or(u32::MAX);
+        let mut refused = Error::Configuration("the connection string names no host".to_owned());
+        for target in targets {
+            match target.connect(self, share).await {
+                Ok(connected) => return Ok(Wire::new(connected, self)),
+                Err(source) => refused = Error::Connect { host: target.label(), source },
+            }
         }
+        Err(refused)
     }
-    Err(refused)
-}
-
-pub(super) fn count(config: &Config) -> usize {
-    config.get_hosts().len().max(config.get_hostaddrs().len())
 }
 
 async fn within<T, E: Into<Failure>>(limit: Duration, step: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
@@ -61,7 +57,7 @@ fn targets(config: &Config) -> Vec<Target> {
         address: addresses.get(index).copied(),
         port: ports.get(index).or(ports.first()).copied().unwrap_or(5432),
     };
-    let mut targets: Vec<Target> = (0..count(config)).map(target).collect();
+    let mut targets: Vec<Target> = (0..hosts.len().max(addresses.len())).map(target).collect();
     if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
         targets.sort_by_cached_key(|_| Uuid::new_v4());
     }
@@ -69,18 +65,14 @@ fn targets(config: &Config) -> Vec<Target> {
 }
 
 impl Target {
-    async fn connect(
-        &self,
-        all: &Config,
-        tls: &dyn Connector,
-        limit: Duration,
-        share: Duration,
-    ) -> Result<Connected, Failure> {
+    /// All addresses together have no more than the share.
+    async fn connect(&self, server: &Server, share: Duration) -> Result<Connected, Failure> {
         let mut refused = Failure::from("the host has no address");
-        let addresses = within(limit.min(share), self.resolve()).await?;
+        let limit = server.connect_timeout.min(share);
+        let addresses = within(limit, self.resolve()).await?;
         let limit = limit.min(share / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX));
         for address in addresses {
-            match within(limit, tls.connect(self.alone(all, address))).await {
+            match within(limit, server.tls.connect(self.alone(&server.config, address))).await {
                 Ok(connected) => return Ok(connected),
                 Err(error) => refused = error,
             }

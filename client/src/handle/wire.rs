@@ -1,36 +1,49 @@
 //! One connection to the server, and the pool of such.
 
 use std::collections::HashMap;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage, Socket};
 
-use super::{StatementMode, hosts};
-use crate::error::Error;
+use super::StatementMode;
 use crate::sql::{Answer, Executor, Params, Statement};
+use crate::{Error, telemetry};
 
 pub(super) type Pool = managed::Pool<Manager>;
 pub(super) type PoolError = managed::PoolError<Error>;
 
-pub(super) type Connected = (Client, JoinHandle<()>);
+/// What [`Wire`] consists of.
+pub(super) type Connected = (Client, JoinHandle<bool>);
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, tokio_postgres::Error>> + Send + 'a>>;
 
 /// Pause between two requests to cancel a statement that still runs.
 const CANCEL_AGAIN: Duration = Duration::from_millis(250);
+/// How long a statement that was given up may take to end before its connection is closed all the same.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection that the caller had may be busy with the end of a transaction, and be cleaned, before its
+/// statement counts as left running.
+const IDLE_WITHIN: Duration = Duration::from_secs(1);
 
-/// An open connection. Dropping it closes the socket at once, whatever runs on the server.
+/// An open connection. Dropped while a statement is under way, it is given up in the background; without a runtime, or
+/// with nothing to end, its socket is closed at once.
 pub(crate) struct Wire {
     pub(super) client: Client,
-    task: JoinHandle<()>,
-    mode: StatementMode,
+    /// Ends with the connection, once the client is dropped and all that was sent is answered. Whether it ended so.
+    /// `None` once it is given up.
+    task: Option<JoinHandle<bool>>,
+    server: Arc<Server>,
+    /// How long a statement may take, without the time that it is told to wait.
+    pub(crate) limit: Duration,
     prepared: Mutex<HashMap<&'static str, tokio_postgres::Statement>>,
     /// How many statements are under way, or were given up.
     busy: AtomicUsize,
@@ -39,6 +52,12 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
+    pub(super) fn new((client, task): Connected, server: &Arc<Server>) -> Wire {
+        let (prepared, busy, lent) = Default::default();
+        let (server, limit) = (Arc::clone(server), server.time_limit);
+        Wire { client, task: Some(task), server, limit, prepared, busy, lent }
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
@@ -49,89 +68,89 @@ impl Wire {
 
     /// Makes it as new for its next user, after a caller had it. Fails if it is not idle in time, because a statement
     /// or a transaction was left open.
-    pub(super) async fn cleaned(&self, limit: Duration) -> bool {
-        // A transaction began earlier than the statement, unless the statement is all of it.
-        const IS_IDLE: &str = "SELECT pg_catalog.now() OPERATOR(pg_catalog.=) pg_catalog.statement_timestamp()";
-        // What DISCARD ALL does, but for prepared statements.
-        const RESET: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; \
-                             DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all()";
-        let cleaning = async {
-            let is_idle = self.client.simple_query(IS_IDLE).await?;
-            let is_idle = is_idle.iter().any(|m| matches!(m, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
-            if is_idle {
-                self.client.batch_execute(RESET).await?;
-            }
-            Ok::<bool, tokio_postgres::Error>(is_idle)
-        };
-        matches!(timeout(limit, cleaning).await, Ok(Ok(true)))
+    pub(super) async fn cleaned(&self) -> bool {
+        // What DISCARD ALL does, but for prepared statements. In an open transaction, which began earlier than this
+        // statement, it is rolled back with it.
+        const CLEAN: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; \
+             DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all(); \
+             SELECT pg_catalog.now() OPERATOR(pg_catalog.=) pg_catalog.statement_timestamp()";
+        let is_idle = |m: &SimpleQueryMessage| matches!(m, SimpleQueryMessage::Row(row) if row.get(0) == Some("t"));
+        let answer = timeout(IDLE_WITHIN, self.client.simple_query(CLEAN)).await;
+        matches!(answer, Ok(Ok(messages)) if messages.iter().any(is_idle))
     }
 
-    fn prepared(&self) -> MutexGuard<'_, HashMap<&'static str, tokio_postgres::Statement>> {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn prepare(&self, sql: &'static Statement) -> Result<tokio_postgres::Statement, tokio_postgres::Error> {
-        let known = self.prepared().get(sql.text).cloned();
-        if let Some(known) = known {
-            return Ok(known);
+    async fn prepare(&self, sql: &'static Statement) -> Result<tokio_postgres::Statement, Error> {
+        let mut prepared = self.prepared.lock().await;
+        if let Some(known) = prepared.get(sql.text) {
+            return Ok(known.clone());
         }
-        let prepared = self.client.prepare_typed(sql.text, sql.types).await?;
-        self.prepared().insert(sql.text, prepared.clone());
-        Ok(prepared)
+        let statement = self.client.prepare_typed(sql.text, sql.types).await?;
+        prepared.insert(sql.text, statement.clone());
+        Ok(statement)
     }
 
     async fn send(&self, sql: &'static Statement, params: Params<'_>) -> Answer {
-        if self.mode == StatementMode::Unnamed {
-            return self.client.query_typed(sql.text, &sql.typed(params)).await;
+        if self.server.mode == StatementMode::Unnamed {
+            return Ok(self.client.query_typed(sql.text, &sql.typed(params)).await?);
         }
         let answer = self.client.query(&self.prepare(sql).await?, params).await;
         // It is prepared again by the next call, which may be a repetition in the background.
         if answer.as_ref().is_err_and(|error| error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)) {
-            self.prepared().remove(sql.text);
+            self.prepared.lock().await.remove(sql.text);
         }
-        answer
+        Ok(answer?)
+    }
+
+    /// Ends the statement that runs on it, and closes it. Returns whether the statement is certainly over.
+    pub(crate) async fn give_up(mut self, patience: Duration) -> bool {
+        let Some(task) = self.task.take() else { return false };
+        let (server, statement) = (Arc::clone(&self.server), self.client.cancel_token());
+        drop(self);
+        server.end(statement, task, patience).await
     }
 }
 
 impl Executor for Wire {
-    async fn rows(&self, sql: &'static Statement, params: Params<'_>) -> Answer {
-        self.busy.fetch_add(1, Ordering::Relaxed);
-        let answer = self.send(sql, params).await;
-        self.busy.fetch_sub(1, Ordering::Relaxed);
-        answer
+    async fn rows(&self, sql: &'static Statement, params: Params<'_>, wait: Duration) -> Answer {
+        let call = async {
+            self.busy.fetch_add(1, Ordering::Relaxed);
+            let answer = self.send(sql, params).await;
+            self.busy.fetch_sub(1, Ordering::Relaxed);
+            answer
+        };
+        let limit = self.limit.saturating_add(wait);
+        telemetry::observed(sql.verb, async { timeout(limit, call).await.unwrap_or(Err(Error::NoReply)) }).await
     }
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        self.task.abort();
+        let Some(task) = self.task.take() else { return };
+        let open = (self.is_busy() || *self.lent.get_mut()) && !self.is_closed();
+        if let (true, Ok(runtime)) = (open, Handle::try_current()) {
+            let (server, statement) = (Arc::clone(&self.server), self.client.cancel_token());
+            runtime.spawn(async move { server.end(statement, task, PATIENCE).await });
+        } else {
+            task.abort();
+        }
     }
 }
 
-/// Where connections lead, and how they are made.
+/// Where connections lead, and how they are made and used.
 pub(crate) struct Server {
     pub(super) config: Config,
     pub(super) tls: Arc<dyn Connector>,
     pub(super) mode: StatementMode,
     /// For one address.
     pub(super) connect_timeout: Duration,
+    /// Of a call, without the time that it is told to wait.
+    pub(crate) time_limit: Duration,
 }
 
 impl Server {
-    /// Connects to the first server that answers, all within the limit.
-    pub(super) async fn connect(&self, limit: Duration) -> Result<Wire, Error> {
-        let servers = u32::try_from(hosts::count(&self.config).max(1)).unwrap_or(u32::MAX);
-        let (client, task) = hosts::connect(&self.config, &*self.tls, self.connect_timeout, limit / servers).await?;
-        let (prepared, busy, lent) = Default::default();
-        Ok(Wire { client, task, mode: self.mode, prepared, busy, lent })
-    }
-
-    /// Ends the statement that runs on a connection, and closes it. Returns whether the statement is certainly over.
-    pub(crate) async fn give_up(&self, wire: Wire, patience: Duration) -> bool {
+    /// Ends the statement of a connection whose client was dropped. Returns whether it is certainly over.
+    async fn end(&self, statement: CancelToken, mut task: JoinHandle<bool>, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
-        let statement = wire.client.cancel_token();
-        // The server answers in order: when it answers this, the statement is over.
-        let mut over = pin!(wire.client.simple_query(""));
         loop {
             // A request that overtakes the statement finds nothing to cancel, so it is repeated.
             if self.mode != StatementMode::Unnamed {
@@ -141,11 +160,13 @@ impl Server {
                     Err(_) => tracing::debug!("the cancel request took too long"),
                 }
             }
-            match timeout(CANCEL_AGAIN, &mut over).await {
-                Ok(Ok(_)) => return true,
-                Ok(Err(error)) => return error.as_db_error().is_some(),
-                Err(_) if Instant::now() >= deadline => return false,
-                Err(_) => {}
+            match timeout(CANCEL_AGAIN, &mut task).await {
+                Ok(ended) => return ended.unwrap_or(false),
+                Err(_) if Instant::now() < deadline => {}
+                Err(_) => {
+                    task.abort();
+                    return false;
+                }
             }
         }
     }
@@ -167,9 +188,7 @@ impl managed::Manager for Manager {
     }
 
     async fn recycle(&self, wire: &mut Wire, _: &Metrics) -> RecycleResult<Error> {
-        let idle = !wire.lent.swap(false, Ordering::Relaxed) || wire.cleaned(self.server.connect_timeout).await;
-        let usable = (idle && !wire.is_closed()).then_some(());
-        usable.ok_or(RecycleError::message("closed, or left with a statement running or a transaction open"))
+        (!wire.is_closed()).then_some(()).ok_or(RecycleError::message("closed"))
     }
 }
 
@@ -181,19 +200,14 @@ pub(crate) trait Connector: Send + Sync {
 
 impl<T> Connector for T
 where
-    T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
-    T::Stream: Send,
-    T::TlsConnect: Send,
-    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    T: MakeTlsConnect<Socket, Stream: Send, TlsConnect: TlsConnect<Socket, Future: Send> + Send>,
+    T: Clone + Send + Sync + 'static,
 {
     fn connect(&self, config: Config) -> Boxed<'_, Connected> {
         Box::pin(async move {
             let (client, connection) = config.connect(self.clone()).await?;
-            let task = tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection ended");
-                }
-            });
+            let ended = |error| tracing::debug!(%error, "a connection ended");
+            let task = tokio::spawn(async move { connection.await.map_err(ended).is_ok() });
             Ok((client, task))
         })
     }

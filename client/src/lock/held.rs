@@ -1,8 +1,8 @@
 //! What a guard holds, for the guard and for what outlives the guard's borrow.
 
 use crate::{Error, Loss, Session, key::Name, sql, state::Core};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fmt, sync::Arc};
-use tokio::sync::watch;
 use tokio_postgres::Transaction;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -19,19 +19,19 @@ struct State {
     locks: Vec<(Arc<Name>, i64)>,
     request_id: Uuid,
     /// The server has said that a token is not held.
-    gone: watch::Sender<bool>,
+    gone: AtomicBool,
     /// Cancelled with the session, when the lock is gone, and when it is given back.
     over: CancellationToken,
 }
 
 impl Held {
     pub(crate) fn new(session: Session, request_id: Uuid, locks: Vec<(Arc<Name>, i64)>) -> Held {
-        let over = session.core().lease.over().child_token();
-        Held { state: Arc::new(State { session, locks, request_id, gone: watch::Sender::new(false), over }) }
+        let over = session.core.lease.over.child_token();
+        Held { state: Arc::new(State { session, locks, request_id, gone: AtomicBool::new(false), over }) }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
-        self.state.session.core()
+        &self.state.session.core
     }
 
     pub(crate) fn over(&self) -> &CancellationToken {
@@ -72,16 +72,10 @@ impl Held {
         self.state.request_id
     }
 
-    /// Resolves with the reason when the lock can't be relied on any more: its session is lost, the server has said
-    /// that the token is not held, or the guard was released, ended or dropped. At once, if that is already so.
+    /// Resolves with the reason when the lock can't be relied on any more; at once, if that is already so.
     pub async fn lost(&self) -> Loss {
-        let mut gone = self.state.gone.subscribe();
-        tokio::select! {
-            loss = self.state.session.lost() => loss,
-            // The sender lives as long as this value.
-            _ = gone.wait_for(|gone| *gone) => Loss::TokenNotHeld,
-            () = self.over().cancelled() => self.loss().unwrap_or(Loss::Released),
-        }
+        self.over().cancelled().await;
+        self.loss().unwrap_or(Loss::Released)
     }
 
     /// Whether the lock can't be relied on any more, by the clock at this moment.
@@ -91,7 +85,7 @@ impl Held {
 
     /// Why the lock can't be relied on any more, if it can't.
     pub fn loss(&self) -> Option<Loss> {
-        let gone = || self.state.gone.borrow().then_some(Loss::TokenNotHeld);
+        let gone = || self.state.gone.load(Ordering::SeqCst).then_some(Loss::TokenNotHeld);
         let released = || self.over().is_cancelled().then_some(Loss::Released);
         self.state.session.loss().or_else(gone).or_else(released)
     }
@@ -109,12 +103,9 @@ impl Held {
     /// is lost, even if the runtime's timers are late. A result is returned only if the lock was not lost by then.
     /// Neither [`Session::stop`] nor [`Incarnations`](crate::Incarnations) free the lock before `work` is dropped.
     ///
-    /// Under a clone that outlives its guard, `work` ends with the guard at its next step, for which the release does
-    /// not wait. So release the lock after `run` and not within it.
-    ///
-    /// Only `work` itself is ended, not the tasks and threads that it has started, nor the requests that it has sent.
-    /// Give those the [`cancellation_token`](Self::cancellation_token) or the [`token`](Self::token). A blocking step
-    /// runs on.
+    /// Release the lock after `run` and not within it: under a clone, `work` ends with the guard at its next step, for
+    /// which the release does not wait. A blocking step runs on, and so do tasks, threads and requests that `work` has
+    /// started: give those the [token](Self::cancellation_token).
     pub async fn run<F: Future>(&self, work: F) -> Result<F::Output, Loss> {
         self.core().guarded.run(|| self.loss(), self.lost(), work).await
     }
@@ -124,9 +115,7 @@ impl Held {
     pub async fn assert_held(&self) -> Result<(), Error> {
         for token in self.tokens() {
             self.check()?;
-            let connection = self.core().volguard.connection().await?;
-            let answer = connection.run("assert_held", sql::assert_held(&connection, token)).await;
-            answer.map_err(|error| self.note(error))?;
+            sql::assert_held(&self.core().volguard, token).await.map_err(|error| self.note(error))?;
         }
         // The answer may be old: the session may be lost by now.
         self.check()
@@ -143,10 +132,12 @@ impl Held {
         Ok(())
     }
 
-    pub(crate) async fn set_status(&self, status: Option<&str>) -> Result<(), Error> {
+    /// Sets the status: what is done under the lock, or the first of several, and how far it is. Crash rules go by it,
+    /// and expect the row's status to be the same. `None`: nothing needs cleanup.
+    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost.
+    pub async fn set_status(&self, status: impl Into<Option<&str>>) -> Result<(), Error> {
         self.check()?;
-        let connection = self.core().volguard.connection().await?;
-        let answer = connection.run("set_status", sql::set_status(&connection, self.token(), status)).await;
+        let answer = sql::set_status(&self.core().volguard, self.token(), status.into()).await;
         answer.map_err(|error| self.note(error))
     }
 
@@ -155,7 +146,7 @@ impl Held {
     }
 
     pub(crate) fn note_gone(&self) {
-        self.state.gone.send_replace(true);
+        self.state.gone.store(true, Ordering::SeqCst);
         self.over().cancel();
     }
 

@@ -1,12 +1,12 @@
 //! Registering a service, which begins a session, once or again and again.
 
 use super::Session;
+use crate::backoff::{FOREVER, pauses};
 use crate::json::{Part, invalid, json};
 use crate::state::{self, Core, Heartbeat, Lease, Moment};
-use crate::{Error, Janitor, Loss, Volguard, awaitable::awaitable, backoff::pauses, sql, telemetry};
+use crate::{Error, Loss, Volguard, awaitable::awaitable, janitor, sql};
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 /// A service about to be registered. Made by [`Volguard::register`]; `.await` it.
@@ -16,10 +16,10 @@ pub struct Registration {
     volguard: Volguard,
     host: String,
     binary_name: String,
-    cluster: Option<String>,
+    cluster: String,
     lease: Option<Duration>,
     details: Option<Part>,
-    janitor: Option<Janitor>,
+    janitor: Option<Duration>,
 }
 
 impl Volguard {
@@ -27,13 +27,13 @@ impl Volguard {
     ///
     /// Registering the same host and binary name in the same cluster again fences the earlier incarnation at once. A
     /// dropped future may leave a service without heartbeats, which ends with its lease.
-    /// *Errors:* When it is awaited: [`Error::Database`] with 22023 for an empty name or a lease out of range, with
-    /// 42501 without the privilege; [`Error::InvalidDocument`] for details that are no JSON; [`Error::SessionLost`] if
-    /// the answer came so late that the lease may have expired.
+    /// *Errors:* [`Error::Database`] with 22023 for an empty name or a lease out of range, with 42501 without the
+    /// privilege; [`Error::InvalidDocument`] for details that are no JSON; [`Error::SessionLost`] if the answer came so
+    /// late that the lease may have expired.
     pub fn register(&self, host: &str, binary_name: &str) -> Registration {
         let (volguard, host, binary_name) = (self.clone(), host.to_owned(), binary_name.to_owned());
-        let janitor = Some(Janitor::default());
-        Registration { volguard, host, binary_name, cluster: None, lease: None, details: None, janitor }
+        let (cluster, janitor) = ("default".to_owned(), Some(Duration::from_secs(10)));
+        Registration { volguard, host, binary_name, cluster, lease: None, details: None, janitor }
     }
 }
 
@@ -41,7 +41,7 @@ impl Registration {
     /// The cluster of the service, a label: claims and the janitor stay within a cluster, and
     /// [`Cleanup`](crate::Cleanup) can select by it; locks are common to all. Default: `default`.
     pub fn cluster(self, cluster: &str) -> Self {
-        Self { cluster: Some(cluster.to_owned()), ..self }
+        Self { cluster: cluster.to_owned(), ..self }
     }
 
     /// How long the server waits for a heartbeat. Default: the setting `volguard.service_down_time`.
@@ -54,10 +54,15 @@ impl Registration {
         Self { details: Some(json(details)), ..self }
     }
 
-    /// The janitor, which cleans up after other dead services of the cluster. Default: one that runs about every 10
-    /// seconds. With `None`, this is left to other sessions, the extension's background worker and waiting acquires.
-    pub fn janitor(self, janitor: impl Into<Option<Janitor>>) -> Self {
-        Self { janitor: janitor.into(), ..self }
+    /// How often the session cleans up after dead services of its cluster. Default: about every 10 seconds. With
+    /// `None`, this is left to other sessions, the extension's background worker and waiting acquires.
+    ///
+    /// It calls `volguard.auto_cleanup`, on a connection beside the pool, at random times between half the interval (at
+    /// least a tenth of a second) and one and a half: the processes of a cluster take turns. Nearly always that is one
+    /// small query. Where the setting of that name is off, it does nothing.
+    pub fn janitor(self, interval: impl Into<Option<Duration>>) -> Self {
+        let within = |interval: Duration| interval.clamp(Duration::from_millis(100), FOREVER);
+        Self { janitor: interval.into().map(within), ..self }
     }
 
     /// Prepares to register now, and again whenever the session is lost.
@@ -66,50 +71,46 @@ impl Registration {
     }
 
     async fn send(self) -> Result<Session, Error> {
-        self.begin_after(&mut None).await
+        self.begin(&mut None).await
     }
 
     /// Registers, unless a later incarnation than `previous` lives. `previous` is the new service as soon as that is
     /// known, also if the future is dropped or fails after that.
-    async fn begin_after(self, previous: &mut Option<i64>) -> Result<Session, Error> {
-        let limit = self.volguard.time_limit();
-        timeout(limit, self.begin(previous)).await.unwrap_or(Err(Error::NoReply))
-    }
-
     async fn begin(self, previous: &mut Option<i64>) -> Result<Session, Error> {
-        let Registration { volguard, host, binary_name, cluster, lease, details, janitor } = self;
-        let details = details.transpose().map_err(|problem| invalid("details", problem))?;
-        let wire = volguard.open(volguard.time_limit()).await?;
-        if let Some(previous) = previous {
-            let later = sql::later_incarnation(&*wire, *previous, &host, &binary_name, cluster.as_deref()).await?;
-            later.map_or(Ok(()), |service_id| Err(Error::Superseded { service_id }))?;
-        }
-        let call = sql::register_service(&*wire, &host, &binary_name, cluster.as_deref(), lease, details.as_deref());
-        let service_id = telemetry::observed("register_service", call).await?;
-        *previous = Some(service_id);
-        // The first heartbeat returns the lease that the server has chosen.
-        let sent_at = Moment::now();
-        let lease = telemetry::observed("heartbeat", sql::heartbeat(&*wire, service_id)).await?;
-        tracing::info!(service_id, host, binary_name, ?lease, "registered");
-        let lease = Arc::new(Lease::new(sent_at, lease));
-        lease.check()?;
-        state::keep(&lease);
-        let core = Arc::new(Core::new(volguard, service_id, lease));
-        let ((alive, gone), (janitor_alive, janitor_gone)) = (oneshot::channel(), oneshot::channel());
-        tokio::spawn(Heartbeat::new(Arc::clone(&core), wire, sent_at).run(gone));
-        if let Some(janitor) = janitor {
-            // The cluster of services that name none, as the server calls it.
-            let cluster = cluster.unwrap_or_else(|| "default".to_owned());
-            tokio::spawn(janitor.run(Arc::clone(&core), cluster, janitor_gone));
-        }
-        Ok(Session { core, _alive: Arc::new([alive, janitor_alive]) })
+        let limit = self.volguard.server.time_limit;
+        let registering = async {
+            let Registration { volguard, host, binary_name, cluster, lease, details, janitor } = self;
+            let details = details.transpose().map_err(|problem| invalid("details", problem))?;
+            let wire = volguard.open(limit).await?;
+            if let Some(previous) = previous {
+                let later = sql::later_incarnation(&wire, *previous, &host, &binary_name, &cluster).await?;
+                later.map_or(Ok(()), |service_id| Err(Error::Superseded { service_id }))?;
+            }
+            let (in_cluster, details) = (Some(&*cluster), details.as_deref());
+            let service_id = sql::register_service(&wire, &host, &binary_name, in_cluster, lease, details).await?;
+            *previous = Some(service_id);
+            // The first heartbeat returns the lease that the server has chosen.
+            let sent_at = Moment::now();
+            let lease = sql::heartbeat(&wire, service_id).await?;
+            tracing::info!(service_id, host, binary_name, ?lease, "registered");
+            let lease = Arc::new(Lease::new(sent_at, lease));
+            lease.check()?;
+            state::keep(&lease);
+            let core = Arc::new(Core::new(volguard, service_id, lease));
+            tokio::spawn(Heartbeat { core: Arc::clone(&core), wire: Some(wire), last_sent: sent_at }.run());
+            if let Some(interval) = janitor {
+                tokio::spawn(janitor::clean_up(Arc::clone(&core), cluster, interval));
+            }
+            let used = Arc::new(core.unused.clone().drop_guard());
+            Ok(Session { core, _used: used })
+        };
+        timeout(limit, registering).await.unwrap_or(Err(Error::NoReply))
     }
 }
 
 awaitable!(Registration -> Result<Session, Error>);
 
-/// The [`Session`]s of one process, one after the other. Made by [`Registration::incarnations`]. What the previous one
-/// held is lost to this process: cleanup repairs what was done under it.
+/// The [`Session`]s of one process, one after the other. Made by [`Registration::incarnations`].
 ///
 /// ```no_run
 /// # async fn run(volguard: volguard::Volguard) -> Result<(), volguard::Error> {
@@ -135,12 +136,11 @@ impl Incarnations {
     /// Waits until the session that it returned last is lost, and registers again. Returns `None` if that session was
     /// [stopped](Session::stop). A session whose handles were all dropped is lost when its lease expires.
     ///
-    /// What runs under the guards of the lost session ([`Held::run`](crate::Held::run)) has ended before, because
-    /// registering frees its locks for others. A server that can't be reached is asked until it answers. No incarnation
-    /// is returned twice; one whose registration was under way when the future was dropped is fenced by the next.
-    /// *Errors:* [`Error::Superseded`] if another live process has registered under the same name since: the two would
-    /// fence each other in turn. Those of [`Volguard::register`](crate::Volguard::register), except passing ones: a
-    /// wrong password or a missing database ends it. Calling it again tries again.
+    /// What [runs](crate::Held::run) under the guards of the lost session has ended before, because registering frees
+    /// its locks. A server that can't be reached is asked until it answers. An incarnation whose registration was under
+    /// way when the future was dropped is fenced by the next.
+    /// *Errors:* [`Error::Superseded`], and those of [`Volguard::register`] that don't pass, such as a wrong password.
+    /// Calling it again tries again.
     pub async fn next(&mut self) -> Result<Option<Session>, Error> {
         if let Some(core) = &self.current {
             let loss = core.lease.lost().await;
@@ -154,9 +154,9 @@ impl Incarnations {
         }
         let mut told = false;
         for pause in pauses() {
-            match self.registration.clone().begin_after(&mut self.registered).await {
+            match self.registration.clone().begin(&mut self.registered).await {
                 Ok(session) => {
-                    self.current = Some(Arc::clone(session.core()));
+                    self.current = Some(Arc::clone(&session.core));
                     return Ok(Some(session));
                 }
                 // Also if the answers to a registration come so late that its lease has expired.

@@ -1,6 +1,6 @@
 //! Cleanup of what dead services left, and its rules.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -75,21 +75,21 @@ impl CleanedService {
 
 /// Cleans up after dead services: fences them for good, frees their plain locks, and applies crash rules to their work.
 pub async fn cleanup(client: &impl Executor, which: &Cleanup) -> Result<Vec<CleanedService>, Error> {
-    let sql = statement!("SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, \
-        awaiting FROM volguard.cleanup(service_id => $1, cluster => $2, host => $3, binary_name => $4, \
-        disabled => $5, resource_type => $6, resource_id => $7, until => $8)"
+    let sql = statement!(cleanup: "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, \
+        resources_stale, awaiting FROM volguard.cleanup(service_id => $1, cluster => $2, host => $3, \
+        binary_name => $4, disabled => $5, resource_type => $6, resource_id => $7, until => $8)"
         => INT8, TEXT, TEXT, TEXT, BOOL, TEXT, TEXT, TIMESTAMPTZ);
     let Cleanup { service_id, cluster, host, binary_name, disabled, resource_type, resource_id, until } = which;
     let params: Params<'_> = &[service_id, cluster, host, binary_name, disabled, resource_type, resource_id, until];
-    client.rows(sql, params).await?.iter().map(CleanedService::read).collect()
+    client.rows(sql, params, Duration::ZERO).await?.iter().map(CleanedService::read).collect()
 }
 
 /// For a periodic task: cleans up after services that have died since the last call, in one cluster or in all, without
 /// waiting for other calls. Where `volguard.auto_cleanup` is off it does nothing.
 pub async fn auto_cleanup(client: &impl Executor, cluster: Option<&str>) -> Result<Vec<CleanedService>, Error> {
-    let sql = statement!("SELECT service_id, cluster, host, state, locks_released, resources_cleaned, resources_stale, \
-        awaiting FROM volguard.auto_cleanup(cluster => $1)" => TEXT);
-    client.rows(sql, &[&cluster]).await?.iter().map(CleanedService::read).collect()
+    let sql = statement!(auto_cleanup: "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, \
+        resources_stale, awaiting FROM volguard.auto_cleanup(cluster => $1)" => TEXT);
+    client.rows(sql, &[&cluster], Duration::ZERO).await?.iter().map(CleanedService::read).collect()
 }
 
 /// A piece of work that was claimed.
@@ -138,23 +138,24 @@ pub async fn claim_cleanup(
     resource_type: Option<&str>,
     request_id: Option<Uuid>,
 ) -> Result<Vec<ClaimedRow>, Error> {
-    let sql = statement!("SELECT token, resource_type, resource_id, lock_name, status, crashed_service_id, details \
-        FROM volguard.claim_cleanup(service_id => $1, max_rows => $2, resource_type => $3, request_id => $4)"
-        => INT8, INT4, TEXT, UUID);
-    let rows = client.rows(sql, &[&service_id, &max_rows, &resource_type, &request_id]).await?;
+    let sql = statement!(claim_cleanup: "SELECT token, resource_type, resource_id, lock_name, status, \
+        crashed_service_id, details FROM volguard.claim_cleanup(service_id => $1, max_rows => $2, \
+        resource_type => $3, request_id => $4)" => INT8, INT4, TEXT, UUID);
+    let params: Params<'_> = &[&service_id, &max_rows, &resource_type, &request_id];
+    let rows = client.rows(sql, params, Duration::ZERO).await?;
     rows.iter().map(ClaimedRow::read).collect()
 }
 
 /// Ends claimed work of a resource that is cleaned up. Returns `false` if the token was not held.
 pub async fn finish_cleanup(client: &impl Executor, token: i64) -> Result<bool, Error> {
-    value(client, statement!("SELECT volguard.finish_cleanup(token => $1)" => INT8), &[&token]).await
+    value(client, statement!(finish_cleanup: "SELECT volguard.finish_cleanup(token => $1)" => INT8), &[&token]).await
 }
 
 /// Gives claimed work back unchanged. Returns how many of the tokens were held.
 pub async fn abandon_cleanup(client: &impl Executor, tokens: &[i64]) -> Result<u64, Error> {
     // In the order of the list, which is the order of the claims.
-    let sql = statement!("SELECT pg_catalog.count(*) FILTER (WHERE volguard.abandon_cleanup(token => claim.token)) \
-        FROM pg_catalog.unnest($1) AS claim (token)" => INT8_ARRAY);
+    let sql = statement!(abandon_cleanup: "SELECT pg_catalog.count(*) FILTER (WHERE \
+        volguard.abandon_cleanup(token => claim.token)) FROM pg_catalog.unnest($1) AS claim (token)" => INT8_ARRAY);
     value(client, sql, &[&tokens]).await.map(i64::unsigned_abs)
 }
 
@@ -168,7 +169,7 @@ pub async fn track_resource(
     id_column: &str,
     status_column: &str,
 ) -> Result<(), Error> {
-    let sql = statement!("SELECT true FROM volguard.track_resource(resource_type => $1, \
+    let sql = statement!(track_resource: "SELECT true FROM volguard.track_resource(resource_type => $1, \
         target => $2::pg_catalog.regclass, id_column => $3, status_column => $4)" => TEXT, TEXT, NAME, NAME);
     row(client, sql, &[&resource_type, &table, &id_column, &status_column]).await.map(drop)
 }
@@ -182,7 +183,7 @@ pub async fn on_crash(
     status: &str,
     changes: Option<&RawValue>,
 ) -> Result<(), Error> {
-    let sql = statement!("SELECT true FROM volguard.on_crash(resource_type => $1, status => $2, changes => $3)"
-        => TEXT, TEXT, JSONB);
+    let sql = statement!(on_crash: "SELECT true FROM volguard.on_crash(resource_type => $1, status => $2, \
+        changes => $3)" => TEXT, TEXT, JSONB);
     row(client, sql, &[&resource_type, &status, &changes.map(Json)]).await.map(drop)
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::{Executor, Params, row, seconds};
+use super::{Executor, Params, only, row, seconds};
 use crate::key::{Key, Name};
 use crate::{Error, UpdateOutcome, UpdatedRow, WorkOutcome};
 
@@ -47,9 +47,10 @@ pub async fn conditional_update(
 ) -> Result<UpdateOutcome, Error> {
     // The function is called in a select list: in FROM, its row would be stored before it is read. It is called once,
     // because a subquery that calls a volatile function is never merged into the query around it.
-    let sql = statement!("SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
-        volguard.conditional_update(key => $1, changes => $2, expected => $3, filter => $4, filter_sql => $5, \
-        changes_sql => $6, target => $7::pg_catalog.regclass, fence => $8) AS result) AS once"
+    let sql = statement!(conditional_update: "SELECT (once.result).outcome, (once.result).new_row, \
+        (once.result).unmet FROM (SELECT volguard.conditional_update(key => $1, changes => $2, expected => $3, \
+        filter => $4, filter_sql => $5, changes_sql => $6, target => $7::pg_catalog.regclass, fence => $8) AS result) \
+        AS once"
         => JSONB, JSONB, JSONB, JSONB, TEXT, JSONB, TEXT, INT8);
     let Documents { key, changes, expected, filter, filter_sql, changes_sql } = documents;
     let (key, changes, expected) = (Json(key), Json(changes), Json(expected));
@@ -68,16 +69,16 @@ pub async fn start_work(
     wait: Duration,
     request_id: Option<Uuid>,
 ) -> Result<WorkOutcome<(i64, UpdatedRow)>, Error> {
-    let sql = statement!("SELECT (once.result).token, (once.result).outcome, (once.result).new_row, \
+    let sql = statement!(start_work: "SELECT (once.result).token, (once.result).outcome, (once.result).new_row, \
         (once.result).unmet FROM (SELECT volguard.start_work(service_id => $1, resource_type => $2, \
         resource_id => $3, lock_name => $4, changes => $5, expected => $6, filter => $7, \
         wait => pg_catalog.make_interval(secs => $8), request_id => $9) AS result) AS once"
         => INT8, TEXT, TEXT, TEXT, JSONB, JSONB, JSONB, FLOAT8, UUID);
     let Name { resource_type: kind, resource_id: id, lock_name } = &*key.name;
     let (changes, expected) = (Json(&documents.changes), Json(&documents.expected));
-    let (filter, wait) = (documents.filter.as_ref().map(Json), seconds(wait));
-    let params: Params<'_> = &[&service_id, kind, id, lock_name, &changes, &expected, &filter, &wait, &request_id];
-    let row = row(client, sql, params).await?;
+    let (filter, limit) = (documents.filter.as_ref().map(Json), seconds(wait));
+    let params: Params<'_> = &[&service_id, kind, id, lock_name, &changes, &expected, &filter, &limit, &request_id];
+    let row = only(client.rows(sql, params, wait).await?);
     Ok(match (row.try_get("token")?, row.try_get("outcome")?) {
         (Some(token), _) => WorkOutcome::Started((token, UpdatedRow::read(&row)?)),
         (None, "unmet") => WorkOutcome::Unmet(row.try_get("unmet")?),
@@ -88,7 +89,8 @@ pub async fn start_work(
 
 /// Writes the final state of a resource and frees its lock, both or neither.
 pub async fn finish_work(client: &impl Executor, token: i64, changes: &RawValue) -> Result<UpdateOutcome, Error> {
-    let sql = statement!("SELECT (once.result).outcome, (once.result).new_row, (once.result).unmet FROM (SELECT \
-        volguard.finish_work(token => $1, changes => $2) AS result) AS once" => INT8, JSONB);
+    let sql = statement!(finish_work: "SELECT (once.result).outcome, (once.result).new_row, \
+        (once.result).unmet FROM (SELECT volguard.finish_work(token => $1, changes => $2) AS result) AS once"
+        => INT8, JSONB);
     UpdateOutcome::read(&row(client, sql, &[&token, &Json(changes)]).await?)
 }

@@ -1,8 +1,7 @@
 //! The clock of leases, which continues while the machine is suspended.
 //!
 //! The runtime's clock is `CLOCK_MONOTONIC`, which stops during a suspension while the server's clock continues. So a
-//! moment is kept on that clock and on `CLOCK_BOOTTIME`, and has passed when it has passed on either. The wall clock is
-//! never used.
+//! moment is kept on that clock and on `CLOCK_BOOTTIME`, and has passed when it has passed on either.
 
 use std::time::Duration;
 
@@ -11,7 +10,8 @@ use tokio::time::Instant;
 /// A moment on both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
-    awake: Instant,
+    /// On the runtime's clock: right unless the machine is suspended before.
+    pub(crate) awake: Instant,
     /// Time since boot; unknown where that clock doesn't exist.
     since_boot: Option<Duration>,
 }
@@ -21,18 +21,12 @@ impl Moment {
         Moment { awake: Instant::now(), since_boot: boottime() }
     }
 
-    pub(super) fn checked_add(self, time: Duration) -> Option<Moment> {
-        let since_boot = self.since_boot.map(|at| at.checked_add(time).ok_or(())).transpose().ok()?;
-        Some(Moment { awake: self.awake.checked_add(time)?, since_boot })
+    pub(super) fn after(self, time: Duration) -> Moment {
+        Moment { awake: self.awake + time, since_boot: self.since_boot.map(|at| at + time) }
     }
 
     pub(super) fn has_passed(self) -> bool {
         self.left().is_zero()
-    }
-
-    /// The moment on the runtime's clock: right unless the machine is suspended before.
-    pub(crate) fn awake(self) -> Instant {
-        self.awake
     }
 
     /// How long it is until then, on the clock that is there first.

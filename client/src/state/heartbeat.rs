@@ -3,34 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Core, Moment};
-use crate::handle::Dedicated;
+use crate::handle::Wire;
 use crate::{Error, Loss, sql};
 
 /// Limit of one try. With a lease of hours, half of the time left would be too long to wait on a dead connection.
 const LONGEST_TRY: Duration = Duration::from_secs(30);
 /// Pause between a failed try and the next.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How often failed heartbeats are told, after the first.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Sends heartbeats on a connection of its own, so that neither an exhausted pool nor a slow statement delays them.
 pub(crate) struct Heartbeat {
-    core: Arc<Core>,
-    wire: Option<Dedicated>,
-    last_sent: Moment,
+    pub(crate) core: Arc<Core>,
+    pub(crate) wire: Option<Wire>,
+    pub(crate) last_sent: Moment,
 }
 
 impl Heartbeat {
-    pub(crate) fn new(core: Arc<Core>, wire: Dedicated, last_sent: Moment) -> Self {
-        Heartbeat { core, wire: Some(wire), last_sent }
-    }
-
     /// Runs until the session is lost or its last handle is dropped.
-    pub(crate) async fn run(mut self, gone: oneshot::Receiver<()>) {
+    pub(crate) async fn run(mut self) {
         let core = Arc::clone(&self.core);
         let service_id = core.service_id;
         tokio::select! {
@@ -39,7 +32,7 @@ impl Heartbeat {
                 Loss::Stopped => tracing::info!(service_id, "stopped"),
                 _ => tracing::error!(service_id, %loss, "the session is lost"),
             },
-            _ = gone => tracing::debug!(service_id, "no handle left, heartbeats end"),
+            () = core.unused.cancelled() => tracing::debug!(service_id, "no handle left, heartbeats end"),
             () = self.beat_on() => {}
         }
     }
@@ -47,19 +40,19 @@ impl Heartbeat {
     async fn beat_on(&mut self) {
         loop {
             tokio::select! {
-                () = sleep_until(self.last_sent.awake() + self.core.lease.length() / 3) => {}
+                () = sleep_until(self.last_sent.awake + self.core.lease.length() / 3) => {}
                 () = self.core.beat_now.notified() => {}
             }
             let service_id = self.core.service_id;
-            let (mut failures, mut tell_at) = (0_u32, Instant::now());
+            let mut failures: u32 = 0;
             while let Err(error) = self.beat().await {
                 if let Error::SessionLost(_) = error {
                     return std::future::pending().await;
                 }
                 failures += 1;
-                if tell_at <= Instant::now() {
-                    tracing::warn!(service_id, %error, failures, "heartbeat failed, and is tried again");
-                    tell_at = Instant::now() + TOLD_EVERY;
+                match failures {
+                    1 => tracing::warn!(service_id, %error, "heartbeat failed, and is tried again"),
+                    _ => tracing::debug!(service_id, %error, failures, "heartbeat failed again"),
                 }
                 // A heartbeat that is still under way is cancelled with it.
                 self.wire = None;
@@ -87,7 +80,7 @@ impl Heartbeat {
             lease.check()?;
             // Taken before sending: the server counts from the arrival.
             let sent_at = Moment::now();
-            let length = sql::heartbeat(&**wire, *service_id).await?;
+            let length = sql::heartbeat(wire, *service_id).await?;
             self.last_sent = sent_at;
             // A reply that comes too late changes nothing: `run` sees the loss by itself.
             let _ = lease.renew(sent_at, length);

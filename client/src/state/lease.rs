@@ -1,11 +1,11 @@
 //! The lease of a session: one deadline, which heartbeats move, and a loss, which is final.
 
-use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Moment;
@@ -14,7 +14,7 @@ use crate::loss::Loss;
 
 /// The margin is this fraction of the lease: work protected by a lock stops before the server frees the lock.
 const MARGIN: u32 = 10;
-/// The clock of a condition variable doesn't count a suspension: after one, the loss is noticed within this time.
+/// The clock of a channel doesn't count a suspension: after one, the loss is noticed within this time.
 const LONGEST_NAP: Duration = Duration::from_millis(250);
 
 /// One session's lease, as this process may count on it.
@@ -23,9 +23,9 @@ const LONGEST_NAP: Duration = Duration::from_millis(250);
 /// or suspended beyond its lease finds its session lost at the first check.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    state: watch::Sender<State>,
+    state: Mutex<State>,
     /// Cancelled when the loss is recorded.
-    over: CancellationToken,
+    pub(crate) over: CancellationToken,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ struct State {
 impl Lease {
     /// `sent_at` was taken before the statement was sent that started the lease on the server.
     pub(crate) fn new(sent_at: Moment, length: Duration) -> Lease {
-        Lease { state: watch::Sender::new(held(sent_at, length)), over: CancellationToken::new() }
+        Lease { state: Mutex::new(held(sent_at, length)), over: CancellationToken::new() }
     }
 
     /// Records a successful heartbeat that was sent at `sent_at` or later. It fails if the deadline has passed
@@ -54,114 +54,90 @@ impl Lease {
     }
 
     pub(crate) fn check(&self) -> Result<(), Loss> {
-        // A live lease takes the read lock only. A deadline that has just passed is recorded.
-        let State { lost_at, loss, .. } = *self.state.borrow();
-        match loss {
-            Some((loss, _)) => Err(loss),
-            None if !lost_at.has_passed() => Ok(()),
-            None => self.update(|_| {}),
-        }
+        self.update(|_| {})
     }
 
     /// When the session will be lost unless a heartbeat succeeds before; when it was lost, if it is.
     pub(crate) fn lost_at(&self) -> Instant {
-        let State { lost_at, loss, .. } = *self.state.borrow();
-        loss.map_or(lost_at.awake(), |(_, since)| since)
+        let State { lost_at, loss, .. } = *self.state();
+        loss.map_or(lost_at.awake, |(_, since)| since)
     }
 
     pub(crate) fn length(&self) -> Duration {
-        self.state.borrow().length
-    }
-
-    /// Cancelled with the loss.
-    pub(crate) fn over(&self) -> &CancellationToken {
-        &self.over
+        self.state().length
     }
 
     /// Resolves when the session is lost.
     pub(crate) async fn lost(&self) -> Loss {
-        let mut changes = self.state.subscribe();
         loop {
-            let lost_at = changes.borrow_and_update().lost_at;
             if let Err(loss) = self.check() {
                 return loss;
             }
-            tokio::select! {
-                () = sleep_until(lost_at.awake()) => {}
-                _ = changes.changed() => {}
-            }
+            self.over.cancelled().await;
         }
+    }
+
+    /// Awaits `work`, or the loss of the session, which drops it.
+    pub(crate) async fn unless_lost<T>(&self, work: impl Future<Output = T>) -> Result<T, Loss> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            loss = self.lost() => Err(loss),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Applies `change` to a live lease, and records the loss of a lease whose deadline has passed.
     fn update(&self, change: impl FnOnce(&mut State)) -> Result<(), Loss> {
-        let mut verdict = Ok(());
-        self.state.send_if_modified(|state| {
-            if let Some((loss, _)) = state.loss {
-                verdict = Err(loss);
-                return false;
-            }
-            if state.lost_at.has_passed() {
-                state.loss = Some((Loss::LeaseRanOut, state.lost_at.awake().min(Instant::now())));
-                verdict = Err(Loss::LeaseRanOut);
-            } else {
-                change(state);
-            }
-            true
-        });
-        // Not under the lock, because it wakes the waiters.
-        if self.state.borrow().loss.is_some() {
-            self.over.cancel();
+        let mut state = self.state();
+        if state.loss.is_none() && state.lost_at.has_passed() {
+            state.loss = Some((Loss::LeaseRanOut, state.lost_at.awake.min(Instant::now())));
+        } else if state.loss.is_none() {
+            change(&mut state);
         }
-        verdict
+        let loss = state.loss;
+        // Not under the lock, because it wakes the waiters.
+        drop(state);
+        let Some((loss, _)) = loss else { return Ok(()) };
+        self.over.cancel();
+        Err(loss)
     }
 }
 
 fn held(sent_at: Moment, length: Duration) -> State {
-    let lost_at = sent_at.checked_add(length - length / MARGIN).or_else(|| sent_at.checked_add(FOREVER));
-    State { lost_at: lost_at.unwrap_or(sent_at), length, loss: None }
+    State { lost_at: sent_at.after((length - length / MARGIN).min(FOREVER)), length, loss: None }
 }
 
-/// Watches leases on a thread, one per process, and records the loss of those whose deadline passes. Calls check the
-/// clocks themselves; this is for tasks that wait for the loss: the runtime's timers don't count a suspension of the
-/// machine, and are late when all its threads are busy.
-struct Watchdog {
-    leases: Mutex<Vec<Weak<Lease>>>,
-    added: Condvar,
-}
-
-static WATCHDOG: Watchdog = Watchdog { leases: Mutex::new(Vec::new()), added: Condvar::new() };
+/// A thread, one per process, that records the loss of leases whose deadline passes. Calls check the clocks themselves;
+/// this wakes the tasks that wait for the loss: the runtime's timers don't count a suspension of the machine, and are
+/// late when all its threads are busy.
+static WATCHDOG: LazyLock<Sender<Weak<Lease>>> = LazyLock::new(|| {
+    let (sender, added) = channel();
+    let thread = thread::Builder::new().name("volguard-lease".to_owned()).spawn(move || watch(&added));
+    thread.expect("the system can start a thread");
+    sender
+});
 
 /// Watches a lease until it is lost or dropped.
 pub(crate) fn keep(lease: &Arc<Lease>) {
-    static STARTED: Once = Once::new();
-    WATCHDOG.leases.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(lease));
-    WATCHDOG.added.notify_one();
-    STARTED.call_once(|| {
-        let thread = thread::Builder::new().name("volguard-lease".to_owned()).spawn(|| WATCHDOG.watch());
-        if let Err(error) = thread {
-            tracing::warn!(%error, "can't start the thread that watches leases; only the runtime's timers watch them");
-        }
-    });
+    WATCHDOG.send(Arc::downgrade(lease)).expect("the thread runs as long as the process");
 }
 
-impl Watchdog {
-    fn watch(&self) {
-        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            // The check records a loss, which wakes those that wait for it.
-            leases.retain(|lease| lease.upgrade().is_some_and(|lease| lease.check().is_ok()));
-            let deadlines = leases.iter().filter_map(|lease| Some(lease.upgrade()?.state.borrow().lost_at.left()));
-            leases = match deadlines.min() {
-                None => self.added.wait(leases).unwrap_or_else(PoisonError::into_inner),
-                Some(left) => {
-                    let nap = self.added.wait_timeout(leases, left.min(LONGEST_NAP));
-                    nap.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
+fn watch(added: &Receiver<Weak<Lease>>) {
+    let mut leases: Vec<Weak<Lease>> = Vec::new();
+    loop {
+        // The check records a loss, which wakes those that wait for it.
+        leases.retain(|lease| lease.upgrade().is_some_and(|lease| lease.check().is_ok()));
+        let deadlines = leases.iter().filter_map(|lease| Some(lease.upgrade()?.state().lost_at.left()));
+        leases.extend(match deadlines.min() {
+            Some(left) => added.recv_timeout(left.min(LONGEST_NAP)).ok(),
+            None => added.recv().ok(),
+        });
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;

@@ -1,8 +1,7 @@
 //! Conditions on one column, and filters of rows.
 
-use super::expr::{IntoExpr, Sealed, word};
+use super::expr::{IntoExpr, Sealed};
 use crate::json::{Json, Part, array, json, object, operator};
-use serde::Serialize;
 use std::{collections::BTreeMap, ops};
 
 /// A condition on a column: for [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect) and [`is`]. Made by
@@ -18,8 +17,7 @@ enum Form {
     Compared(BTreeMap<&'static str, Json>),
 }
 
-/// What can be a condition on a column: a [`Condition`]; a literal, which is anything that serializes to a JSON scalar,
-/// `None` being `NULL`; or an [`Expr`](super::Expr), which the column must equal.
+/// What can be a condition on a column: a [`Condition`]; a literal or [`Expr`](super::Expr) means that it is equal.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no condition on a column",
     label = "neither a condition nor a literal",
@@ -45,8 +43,6 @@ impl<T: IntoExpr> IntoCondition for T {
         self.into_expr().into_literal().map_or_else(eq, |literal| Condition(literal.map(Form::Plain)))
     }
 }
-
-word!(Condition, "condition", Form::Plain);
 
 impl Condition {
     /// After [`not`]: whether a column that is `NULL` matches. Default: it does, unless `NULL` is among the excluded
@@ -120,19 +116,11 @@ comparisons! {
     ne "The column doesn't equal this. `NULL` is a value like any other."
 }
 
-/// A condition that the row as a whole meets or not. Made by [`is`], [`all`], [`any`] and [`exists`]. `a & b` and `a |
-/// b` say the same as [`all`] and [`any`]. `!a` is the plain opposite: a filter that is unknown in SQL doesn't hold, so
-/// its negation does. `is("status", "error") | (is("status", "available") & is("size", gt(0)))` is one.
+/// A condition that the row as a whole meets or not, such as `is("status", "error") | is("size", gt(0))`. `a & b` and
+/// `a | b` say the same as [`all`] and [`any`]. `!a` is the plain opposite: a filter that is unknown in SQL doesn't
+/// hold, so its negation does.
 #[derive(Debug, Clone)]
 pub struct Filter(pub(super) Part);
-
-word!(Filter, "filter", |json| json);
-
-impl Filter {
-    fn into_json(self) -> Part {
-        self.0
-    }
-}
 
 /// The column meets a condition: a literal, [`one_of`] several, [`not`] them, or a comparison, as in `is("used",
 /// lt(9))`.

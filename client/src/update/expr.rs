@@ -15,24 +15,6 @@ mod sealed {
 }
 pub(super) use self::sealed::Sealed;
 
-/// What conditions, values and filters have in common.
-macro_rules! word {
-    ($word:ident, $subject:literal, $form:expr) => {
-        impl $word {
-            /// As the server reads it. Text has to be parsed first, since a string is a literal.
-            pub fn raw(json: impl Serialize) -> $word {
-                $word(crate::json::json(json).map($form))
-            }
-
-            /// As JSON, for SQL of your own. [`Error::InvalidDocument`](crate::Error) if it doesn't fit together.
-            pub fn to_json(&self) -> Result<Box<serde_json::value::RawValue>, crate::Error> {
-                self.clone().into_json().map_err(|problem| crate::json::invalid($subject, problem))
-            }
-        }
-    };
-}
-pub(super) use word;
-
 /// A value that the server computes from the row before the update: for
 /// [`ConditionalUpdate::set`](crate::ConditionalUpdate::set) and comparisons. Made by [`column()`], [`value`], [`now`],
 /// [`concat()`], [`when`], [`outer`], and by arithmetic: `column("size") + 1`, or `add(1, column("size"))`.
@@ -47,9 +29,8 @@ enum Form {
     Case(Vec<Json>),
 }
 
-/// What a column can be set to, or compared with: an [`Expr`], or a literal, which is anything that serializes to a
-/// JSON scalar, `None` being `NULL`. Objects and arrays are refused when the update is sent, so that data from outside
-/// can't pose as an operator; [`value`] takes them. NaN and infinities are refused too, because JSON doesn't have them.
+/// What a column can be set to, or compared with: an [`Expr`], or a literal, `None` being `NULL`. Objects and arrays
+/// are refused, so that data from outside can't pose as an operator; [`value`] takes them. So are NaN and infinities.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no value for a column",
     label = "neither a literal nor an expression",
@@ -74,8 +55,6 @@ impl<T: Serialize> IntoExpr for T {
         Expr(scalar(self).map(Form::Literal))
     }
 }
-
-word!(Expr, "value", Form::Computed);
 
 impl Expr {
     /// After [`when`]: the value if this filter holds, and none of the filters before does.

@@ -57,9 +57,9 @@ async fn claimed_work_is_a_lock_until_it_is_finished() {
     assert!(none.unwrap().is_none());
     let work = one(&session).await;
     assert_eq!((work.resource_type(), plain(work.resource_id()), work.lock_name()), ("volume", "v", ""));
-    assert_eq!((work.status(), work.crashed_service_id()), ("deleting", dead));
-    assert_eq!(work.details().unwrap(), Some(json!({"step": 3})));
-    assert!(matches!(work.details::<String>(), Err(Error::Deserialize(_))));
+    assert_eq!((&*work.row().status, work.row().crashed_service_id), ("deleting", dead));
+    assert_eq!(work.row().details().unwrap(), Some(json!({"step": 3})));
+    assert!(matches!(work.row().details::<String>(), Err(Error::Deserialize(_))));
     work.assert_held().await.unwrap();
     work.set_status("wiping").await.unwrap();
     assert!(session.claims().try_next().await.unwrap().is_none());

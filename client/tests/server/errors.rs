@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use volguard::{Error, Janitor, Volguard};
+use volguard::{Error, Volguard};
 
 use crate::support::{MOMENT, client, code, connect, key, session, unique};
 
@@ -108,7 +108,6 @@ async fn times_without_an_end_are_times_too() {
     assert!(lock.release().await.unwrap());
     assert!(waiting.await.unwrap().unwrap().unwrap().release().await.unwrap());
     one.stop().await.unwrap();
-    let janitor = Janitor::every(all);
-    let registration = volguard.register(&unique("host"), "test").janitor(janitor);
+    let registration = volguard.register(&unique("host"), "test").janitor(all);
     registration.await.unwrap().stop().await.unwrap();
 }

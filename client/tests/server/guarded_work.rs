@@ -158,6 +158,14 @@ async fn no_step_begins_after_the_loss_however_late_the_timers_are() {
     assert_eq!(steps.load(Ordering::SeqCst), 1);
 }
 
+/// A result means that the lock was held all the time.
+#[tokio::test]
+async fn a_result_that_came_too_late_is_none() {
+    let session = short_lived(&Proxy::start().await, &unique("cluster")).await;
+    let lock = session.acquire(key("1")).await.unwrap().unwrap();
+    assert_eq!(lock.run(async { std::thread::sleep(LEASE) }).await, Err(Loss::LeaseRanOut));
+}
+
 /// The answer describes the past, and comes when the session is lost already.
 #[tokio::test]
 async fn an_assertion_that_is_answered_too_late_is_none() {

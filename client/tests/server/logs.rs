@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tracing::Level;
-use volguard::{Janitor, Loss};
+use volguard::Loss;
 
 use crate::support::{Fault, LEASE, LONG, Log, Observer, Proxy, unique};
 
@@ -12,9 +12,8 @@ use crate::support::{Fault, LEASE, LONG, Log, Observer, Proxy, unique};
 async fn a_session_whose_server_is_away_warns_once() {
     let (log, proxy) = (Log::listen(), Proxy::start().await);
     let volguard = proxy.builder().connect().await.unwrap();
-    let janitor = Janitor::every(Duration::from_millis(100));
-    let registration = volguard.register(&unique("host"), "test").lease(LEASE * 2).janitor(janitor);
-    let mut incarnations = registration.incarnations();
+    let registration = volguard.register(&unique("host"), "test").lease(LEASE * 2);
+    let mut incarnations = registration.janitor(Duration::from_millis(100)).incarnations();
     let session = incarnations.next().await.unwrap().unwrap();
     assert!(log.lines().is_empty(), "{:?}", log.lines());
     // Its heartbeat fails many times until then.

@@ -16,6 +16,7 @@ mod janitor;
 mod lent;
 mod locks;
 mod logs;
+mod metrics;
 mod odd_documents;
 mod queue;
 mod refused_releases;

@@ -16,17 +16,20 @@ async fn one_connection_waits_however_many_tasks_do() {
     let session = session_in(&named(&name).connect().await.unwrap(), &cluster).await;
     let held = elsewhere.acquire(key("1")).await.unwrap().unwrap();
 
-    let inside = Arc::new(AtomicUsize::new(0));
+    let (inside, served) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut waiters = Vec::new();
-    for _ in 0..20 {
-        let (session, inside) = (session.clone(), Arc::clone(&inside));
+    for turn in 0..20 {
+        let (session, inside, served) = (session.clone(), Arc::clone(&inside), Arc::clone(&served));
         waiters.push(tokio::spawn(async move {
             let lock = session.acquire(key("1")).wait(LONG).await.unwrap().unwrap();
             assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+            assert_eq!(served.fetch_add(1, Ordering::SeqCst), turn, "first come, first served");
             lock.assert_held().await.unwrap();
             inside.fetch_sub(1, Ordering::SeqCst);
             lock.release().await.unwrap();
         }));
+        // It joins the queue.
+        tokio::task::yield_now().await;
     }
     observer.until(1, async |o| o.acquires_of(&name).await).await;
     // All twenty have asked by now; a second one in the database would show.

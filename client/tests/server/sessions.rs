@@ -182,6 +182,9 @@ async fn a_new_incarnation_fences_the_old_one() {
     assert_eq!(timeout(LONG, old.lost()).await.unwrap(), Loss::Fenced);
     let refused = waiting.acquire(key("1")).await.unwrap_err();
     assert!(matches!(refused, Error::SessionLost(Loss::Fenced)), "{refused}");
+    // The first loss stays, whatever comes later.
+    assert!(matches!(waiting.stop().await, Err(Error::SessionLost(Loss::Fenced))));
+    assert_eq!(old.loss(), Some(Loss::Fenced));
     assert!(!new.is_lost());
 }
 

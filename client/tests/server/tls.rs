@@ -8,7 +8,7 @@ use postgres_native_tls::MakeTlsConnector;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_postgres::NoTls;
-use volguard::{Builder, Error, Janitor, Volguard};
+use volguard::{Builder, Error, Volguard};
 use volguard_tests::PrivateServer;
 
 use crate::support::{LONG, Observer, session, unique};
@@ -85,8 +85,7 @@ async fn all_connections_and_cancel_requests_use_it() {
     let name = unique("app");
     let client = server.client(port).url(&format!("{}&application_name={name}", server.url(port)));
     let volguard = client.connect().await.unwrap();
-    let janitor = Janitor::every(Duration::from_millis(100));
-    let looker = volguard.register(&unique("host"), "test").janitor(janitor).await.unwrap();
+    let looker = volguard.register(&unique("host"), "test").janitor(Duration::from_millis(100)).await.unwrap();
     let (one, two) = (session(&volguard).await, session(&volguard).await);
     let held = one.acquire(("volume", "1")).await.unwrap().unwrap();
     let observer = Observer::of(&server.server.url().parse().unwrap()).await;

@@ -6,22 +6,19 @@
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{env, io};
 
 use anyhow::{Context, bail, ensure};
 use tokio::task::JoinSet;
 use volguard::update::column;
-use volguard::{Claimed, Janitor, Key, Lock, Session, StartWork, StatementMode, Volguard, Work, WorkOutcome};
+use volguard::{Claimed, Key, Lock, Session, StartWork, StatementMode, Volguard, Work, WorkOutcome};
 use volguard_tests::scenario::{Ledger, Party, Sql, sqlstate};
 
 struct Worker {
     url: String,
     volguard: Volguard,
     session: Session,
-    /// The number of dead services that its janitor has cleaned up.
-    cleaned: Arc<AtomicUsize>,
     /// Plain SQL, which the client's own checks don't block.
     sql: Sql,
     lock: Option<Lock>,
@@ -40,14 +37,6 @@ fn main() -> anyhow::Result<()> {
         answer(runtime.block_on(worker.obey(&line?)))?;
     }
     Ok(())
-}
-
-fn janitor_of(millis: u64, cleaned: &Arc<AtomicUsize>) -> Option<Janitor> {
-    let cleaned = Arc::clone(cleaned);
-    let janitor = Janitor::every(Duration::from_millis(millis)).report_to(move |services| {
-        cleaned.fetch_add(services.map_or(0, <[_]>::len), Ordering::SeqCst);
-    });
-    (millis > 0).then_some(janitor)
 }
 
 fn answer(result: anyhow::Result<String>) -> anyhow::Result<()> {
@@ -70,13 +59,13 @@ impl Worker {
             _ => StatementMode::Prepared,
         };
         let volguard = Volguard::builder().url(&url).statement_mode(mode).connect().await?;
-        let cleaned = Arc::new(AtomicUsize::new(0));
+        let janitor = Some(Duration::from_millis(janitor.parse()?)).filter(|interval| !interval.is_zero());
         let session = volguard
             .register(&host, "lock-worker")
             .lease(Duration::from_millis(lease.parse()?))
-            .janitor(janitor_of(janitor.parse()?, &cleaned))
+            .janitor(janitor)
             .await?;
-        Ok(Self { sql: Sql::connect(&url).await?, url, volguard, session, cleaned, lock: None, work: None })
+        Ok(Self { sql: Sql::connect(&url).await?, url, volguard, session, lock: None, work: None })
     }
 
     async fn obey(&mut self, line: &str) -> anyhow::Result<String> {
@@ -100,7 +89,6 @@ impl Worker {
                 Ok(text) => text.unwrap_or_default(),
                 Err(error) => sqlstate(&error),
             }),
-            "cleaned" => Ok(self.cleaned.load(Ordering::SeqCst).to_string()),
             "contest" => self.contest(rest).await,
             "clean" => self.clean(rest != "unfenced").await,
             "start" => {

@@ -9,7 +9,7 @@ use fastrand::Rng;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use volguard::{Janitor, Session, Volguard};
+use volguard::{Session, Volguard};
 
 use super::ClientOptions;
 use super::visit::Visitor;
@@ -64,11 +64,8 @@ async fn register(options: &ClientOptions) -> Result<(Volguard, Session), volgua
         .time_limit(LIMIT)
         .connect()
         .await?;
-    let session = volguard
-        .register(&options.host, "soak-client")
-        .lease(options.lease)
-        .janitor(Janitor::every(options.lease / 2))
-        .await?;
+    let session =
+        volguard.register(&options.host, "soak-client").lease(options.lease).janitor(options.lease / 2).await?;
     Ok((volguard, session))
 }
 
