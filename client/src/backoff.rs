@@ -1,8 +1,7 @@
 //! Pauses between tries.
 
-use std::time::Duration;
-
 use backon::{BackoffBuilder, ExponentialBuilder};
+use std::time::Duration;
 
 /// Used for longer times, which the clock may not be able to count.
 pub(crate) const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);

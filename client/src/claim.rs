@@ -1,6 +1,6 @@
 //! Taking over the work of crashed services, piece by piece.
 
-use crate::lock::{Guard, dereferences};
+use crate::lock::{Guard, dereferences, sets_status};
 use crate::reaper::{self, OnDrop};
 use crate::sql::{self, ClaimedRow};
 use crate::{Error, Loss, Session, flight::Flight, key::Name, queue::Places, session::finish};
@@ -113,6 +113,7 @@ pub struct Claimed {
 }
 
 dereferences!(Claimed);
+sets_status!(Claimed);
 
 impl Claimed {
     /// What was being done, by which service, with its details.

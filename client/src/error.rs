@@ -1,11 +1,9 @@
 //! The error type of the crate. Errors of the server are sorted by SQLSTATE.
 
+use crate::loss::Loss;
 use std::error::Error as StdError;
 use std::io;
-
 use tokio_postgres::error::{DbError, Severity, SqlState};
-
-use crate::loss::Loss;
 
 /// What can fail between the caller and the database. The variants that come from the server keep the
 /// [`tokio_postgres::Error`] as their [`source`](std::error::Error::source).

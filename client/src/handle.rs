@@ -9,7 +9,6 @@ mod wire;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 

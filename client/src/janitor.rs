@@ -1,14 +1,12 @@
 //! The background task that cleans up after dead services of a session's cluster.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::sleep;
-use uuid::Uuid;
-
 use crate::Error;
 use crate::sql::{self, CleanedService};
 use crate::state::Core;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+use uuid::Uuid;
 
 /// How long one call may take.
 const LIMIT: Duration = Duration::from_secs(600);

@@ -1,12 +1,10 @@
 //! What is to be locked.
 
-use std::sync::Arc;
-
-use serde::Serialize;
-use serde_json::value::RawValue;
-
 use crate::error::Error;
 use crate::json::{self, Part};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
 
 /// Identifies a lock: of one key, one is held at a time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -66,6 +66,20 @@ macro_rules! dereferences {
 }
 pub(crate) use dereferences;
 
+/// Gives a guard of work a status that is never `NULL`: without one it would be a plain lock, which no cleanup repairs.
+macro_rules! sets_status {
+    ($guard:ident) => {
+        impl $guard {
+            /// Sets the status of the work: how far it is. Crash rules go by it, and expect the row's status to be the
+            /// same. *Errors:* Those of [`Lock::set_status`](crate::Lock::set_status).
+            pub async fn set_status(&self, status: &str) -> Result<(), crate::Error> {
+                self.guard.held.set_status(Some(status)).await
+            }
+        }
+    };
+}
+pub(crate) use sets_status;
+
 /// One lock, or several that were taken together, that this process holds as far as it knows. Made by
 /// [`Session::acquire`]. Its methods are those of [`Held`], to which every guard dereferences.
 ///
@@ -83,6 +97,12 @@ pub struct Lock {
 dereferences!(Lock);
 
 impl Lock {
+    /// Sets the status: what is done under the lock, or the first of several. `None`: nothing needs cleanup.
+    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost.
+    pub async fn set_status(&self, status: Option<&str>) -> Result<(), Error> {
+        self.guard.held.set_status(status).await
+    }
+
     /// Frees the lock, or all of them in one commit. Returns `false` if not all were held any more. After an error, or
     /// when the future is dropped, the release is repeated in the background.
     pub async fn release(mut self) -> Result<bool, Error> {

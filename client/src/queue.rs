@@ -6,14 +6,12 @@
 //! Request ids have such queues, too. A settlement releases all that the server holds for an id, of whatever key, so it
 //! has its turn alone; requests under way and guards share theirs.
 
+use crate::key::Name;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
-
-use crate::key::Name;
 
 /// How much of a key one task takes: all of it, or a share.
 pub(crate) const ALONE: u32 = 1 << 16;

@@ -49,12 +49,7 @@ impl Session {
         self.core.lease.lost().await
     }
 
-    /// Whether the session is lost, by the clock at this moment.
-    pub fn is_lost(&self) -> bool {
-        self.loss().is_some()
-    }
-
-    /// Why the session is lost, if it is.
+    /// Why the session is lost, by the clock at this moment; `None` as long as it isn't.
     pub fn loss(&self) -> Option<Loss> {
         self.core.lease.check().err()
     }

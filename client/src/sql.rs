@@ -43,7 +43,6 @@ mod locks;
 mod work;
 
 use std::time::Duration;
-
 use tokio_postgres::types::FromSqlOwned;
 use tokio_postgres::{GenericClient, Row};
 

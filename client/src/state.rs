@@ -6,7 +6,6 @@ mod heartbeat;
 mod lease;
 
 use std::sync::Arc;
-
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

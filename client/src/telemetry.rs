@@ -1,11 +1,9 @@
 //! What is told about each call: a `tracing` span with its outcome, and metrics if the feature `metrics` is on.
 
+use crate::error::Error;
 use std::time::Duration;
-
 use tokio::time::Instant;
 use tracing::Instrument;
-
-use crate::error::Error;
 
 /// Runs one call of a verb inside a span, and reports how it ended.
 pub(crate) async fn observed<T>(verb: &'static str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

@@ -1,7 +1,7 @@
 //! Work: a lock and the status of its resource, which change together.
 
 use crate::acquire::{Request, What};
-use crate::lock::{Guard, dereferences, warn_of_unfinished};
+use crate::lock::{Guard, dereferences, sets_status, warn_of_unfinished};
 use crate::update::{self, Filter, IntoCondition, IntoExpr, change_methods};
 use crate::{
     Error, Held, Key, Lock, Session, UpdateOutcome, UpdatedRow, WorkOutcome, awaitable::awaitable, backoff::pauses,
@@ -26,6 +26,7 @@ pub struct Work {
 }
 
 dereferences!(Work);
+sets_status!(Work);
 
 impl Work {
     /// The row as the start of the work left it. After a repeated request id, the row at that time, or `null` if it was

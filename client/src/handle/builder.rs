@@ -1,19 +1,17 @@
 //! Building a handle.
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
-
-use serde::{Deserialize, Deserializer};
-use tokio::sync::Semaphore;
-use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{Config, NoTls, Socket};
-
 use super::wire::{Connector, Manager, Pool, Server};
 use super::{Volguard, environment};
 use crate::backoff::FOREVER;
 use crate::{Error, sql};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{Config, NoTls, Socket};
 
 /// How statements are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]

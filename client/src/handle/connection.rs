@@ -1,17 +1,15 @@
 //! Connections that were taken from the pool.
 
+use super::Volguard;
+use super::wire::{Manager, Wire};
+use crate::sql::{Answer, Executor, Params, Statement};
+use deadpool::managed::Object;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use deadpool::managed::Object;
 use tokio::runtime::Handle;
 use tokio_postgres::Client;
-
-use super::Volguard;
-use super::wire::{Manager, Wire};
-use crate::sql::{Answer, Executor, Params, Statement};
 
 const THERE: &str = "it is there until it is dropped";
 

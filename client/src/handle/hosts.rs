@@ -3,20 +3,18 @@
 //! `tokio-postgres` limits the time to open a socket, but not the time of what follows, and has one limit for all
 //! hosts. So each address is tried by itself here.
 
+use super::wire::{Connected, Server, Wire};
+use crate::error::Error;
 use std::error::Error as StdError;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
 use uuid::Uuid;
-
-use super::wire::{Connected, Server, Wire};
-use crate::error::Error;
 
 /// One server of the list.
 #[derive(Debug)]

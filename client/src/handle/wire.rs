@@ -1,12 +1,14 @@
 //! One connection to the server, and the pool of such.
 
+use super::StatementMode;
+use crate::sql::{Answer, Executor, Params, Statement};
+use crate::{Error, telemetry};
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
-
-use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -14,10 +16,6 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage, Socket};
-
-use super::StatementMode;
-use crate::sql::{Answer, Executor, Params, Statement};
-use crate::{Error, telemetry};
 
 pub(super) type Pool = managed::Pool<Manager>;
 pub(super) type PoolError = managed::PoolError<Error>;

@@ -78,12 +78,7 @@ impl Held {
         self.loss().unwrap_or(Loss::Released)
     }
 
-    /// Whether the lock can't be relied on any more, by the clock at this moment.
-    pub fn is_lost(&self) -> bool {
-        self.loss().is_some()
-    }
-
-    /// Why the lock can't be relied on any more, if it can't.
+    /// Why the lock can't be relied on any more, by the clock at this moment; `None` as long as it can.
     pub fn loss(&self) -> Option<Loss> {
         let gone = || self.state.gone.load(Ordering::SeqCst).then_some(Loss::TokenNotHeld);
         let released = || self.over().is_cancelled().then_some(Loss::Released);
@@ -132,12 +127,9 @@ impl Held {
         Ok(())
     }
 
-    /// Sets the status: what is done under the lock, or the first of several, and how far it is. Crash rules go by it,
-    /// and expect the row's status to be the same. `None`: nothing needs cleanup.
-    /// *Errors:* [`Error::TokenNotHeld`], after which the lock is lost.
-    pub async fn set_status(&self, status: impl Into<Option<&str>>) -> Result<(), Error> {
+    pub(crate) async fn set_status(&self, status: Option<&str>) -> Result<(), Error> {
         self.check()?;
-        let answer = sql::set_status(&self.core().volguard, self.token(), status.into()).await;
+        let answer = sql::set_status(&self.core().volguard, self.token(), status).await;
         answer.map_err(|error| self.note(error))
     }
 
@@ -161,6 +153,9 @@ impl Held {
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").field("locks", &self.state.locks).field("lost", &self.is_lost()).finish_non_exhaustive()
+        f.debug_struct("Held")
+            .field("locks", &self.state.locks)
+            .field("lost", &self.loss().is_some())
+            .finish_non_exhaustive()
     }
 }

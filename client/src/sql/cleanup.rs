@@ -1,9 +1,8 @@
 //! Cleanup of what dead services left, and its rules.
 
-use std::time::{Duration, SystemTime};
-
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use std::time::{Duration, SystemTime};
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;

@@ -1,15 +1,13 @@
 //! Services and their locks.
 
-use std::time::Duration;
-
-use serde::Serialize;
-use serde_json::value::RawValue;
-use tokio_postgres::types::Json;
-use uuid::Uuid;
-
 use super::{Executor, Params, only, row, seconds, value};
 use crate::error::Error;
 use crate::key::{Key, Name};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::time::Duration;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
 
 /// The version of the extension in this database.
 pub async fn extension_version(client: &impl Executor) -> Result<String, Error> {

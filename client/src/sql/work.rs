@@ -1,14 +1,12 @@
 //! Updates, and work: a lock and the status of its resource, which change together.
 
-use std::time::Duration;
-
-use serde_json::value::RawValue;
-use tokio_postgres::types::Json;
-use uuid::Uuid;
-
 use super::{Executor, Params, only, row, seconds};
 use crate::key::{Key, Name};
 use crate::{Error, UpdateOutcome, UpdatedRow, WorkOutcome};
+use serde_json::value::RawValue;
+use std::time::Duration;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
 
 /// The documents of an update, as they are sent. Made by hand, or by
 /// [`ConditionalUpdate::documents`](crate::ConditionalUpdate::documents).

@@ -4,7 +4,6 @@
 //! moment is kept on that clock and on `CLOCK_BOOTTIME`, and has passed when it has passed on either.
 
 use std::time::Duration;
-
 use tokio::time::Instant;
 
 /// A moment on both clocks.

@@ -1,12 +1,10 @@
 //! Work that ends with its guard.
 
+use crate::loss::Loss;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
-
 use tokio::sync::watch;
-
-use crate::loss::Loss;
 
 /// The futures that run under the guards of a session: each has a receiver.
 #[derive(Debug, Default)]

@@ -1,13 +1,11 @@
 //! The background task that keeps a session alive.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-
 use super::{Core, Moment};
 use crate::handle::Wire;
 use crate::{Error, Loss, sql};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Limit of one try. With a lease of hours, half of the time left would be too long to wait on a dead connection.
 const LONGEST_TRY: Duration = Duration::from_secs(30);

@@ -1,16 +1,14 @@
 //! The lease of a session: one deadline, which heartbeats move, and a loss, which is final.
 
+use super::clock::Moment;
+use crate::backoff::FOREVER;
+use crate::loss::Loss;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
-
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-use super::clock::Moment;
-use crate::backoff::FOREVER;
-use crate::loss::Loss;
 
 /// The margin is this fraction of the lease: work protected by a lock stops before the server frees the lock.
 const MARGIN: u32 = 10;

@@ -2,6 +2,7 @@
 
 use super::expr::{IntoExpr, Sealed};
 use crate::json::{Json, Part, array, json, object, operator};
+use serde::Serialize;
 use std::{collections::BTreeMap, ops};
 
 /// A condition on a column: for [`ConditionalUpdate::expect`](crate::ConditionalUpdate::expect) and [`is`]. Made by
@@ -45,6 +46,11 @@ impl<T: IntoExpr> IntoCondition for T {
 }
 
 impl Condition {
+    /// JSON as the server reads it. Text has to be parsed first, since a string is a literal.
+    pub fn raw(document: impl Serialize) -> Condition {
+        Condition(json(document).map(Form::Plain))
+    }
+
     /// After [`not`]: whether a column that is `NULL` matches. Default: it does, unless `NULL` is among the excluded
     /// values. In SQL the result is unknown: `not("attached").nulls_match(false)` is `attach_status <> 'attached'`.
     pub fn nulls_match(self, matches: bool) -> Condition {
@@ -121,6 +127,13 @@ comparisons! {
 /// hold, so its negation does.
 #[derive(Debug, Clone)]
 pub struct Filter(pub(super) Part);
+
+impl Filter {
+    /// JSON as the server reads it. Text has to be parsed first, since a string is a literal.
+    pub fn raw(document: impl Serialize) -> Filter {
+        Filter(json(document))
+    }
+}
 
 /// The column meets a condition: a literal, [`one_of`] several, [`not`] them, or a comparison, as in `is("used",
 /// lt(9))`.

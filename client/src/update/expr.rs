@@ -57,6 +57,11 @@ impl<T: Serialize> IntoExpr for T {
 }
 
 impl Expr {
+    /// JSON as the server reads it. Text has to be parsed first, since a string is a literal.
+    pub fn raw(document: impl Serialize) -> Expr {
+        Expr(json(document).map(Form::Computed))
+    }
+
     /// After [`when`]: the value if this filter holds, and none of the filters before does.
     pub fn when(self, filter: Filter, then: impl IntoExpr) -> Expr {
         Expr(self.branches().and_then(|mut branches| {

@@ -7,10 +7,11 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use volguard::update::{
-    IntoCondition, any, column, concat, eq, exists, ge, gt, is, le, lt, ne, not, now, one_of, outer, value, when,
+    Condition, Expr, Filter, IntoCondition, any, column, concat, eq, exists, ge, gt, is, le, lt, ne, not, now, one_of,
+    outer, value, when,
 };
 
-use super::{DIGITS, condition, expression, filter, refuses, update};
+use super::{DIGITS, condition, expression, filter, problem, refuses, update};
 
 #[test]
 fn literals() {
@@ -157,4 +158,17 @@ fn what_is_no_row_is_refused() {
     ] {
         refuses(&refused, "expected: is given a ");
     }
+}
+
+#[test]
+fn json_as_the_server_reads_it() {
+    let raw: Box<RawValue> = serde_json::from_str(r#"{"not": [1.50]}"#).unwrap();
+    assert!(update().expect("c", Condition::raw(&raw)).documents().unwrap().expected.get().contains(raw.get()));
+    assert_eq!(condition(Condition::raw(json!({"lt": 1}))), json!({"lt": 1}));
+    assert_eq!(condition(not(Condition::raw(["a", "b"]))), json!({"not": ["a", "b"]}));
+    assert_eq!(expression(Expr::raw(json!({"column": "a"})) + 1), json!({"add": [{"column": "a"}, 1]}));
+    assert_eq!(condition(Expr::raw(json!({"column": "a"}))), json!({"eq": {"column": "a"}}));
+    assert_eq!(filter(!Filter::raw(json!({"all": []}))), json!({"not": {"all": []}}));
+    let refused = update().only_if(Filter::raw([f64::NAN])).documents();
+    assert!(problem(refused).starts_with("filter: is given a value that is no JSON"));
 }

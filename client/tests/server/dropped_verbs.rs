@@ -95,7 +95,7 @@ async fn sessions() {
         let done = poll_times(times, session.stop()).await;
         if times > 0 {
             stage.observer.until(0, async |o| o.up(service_id).await).await;
-            assert!(lock.is_lost());
+            assert!(lock.loss().is_some());
         }
         drop(lock);
         stage.is_clean().await;

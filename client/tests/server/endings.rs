@@ -57,7 +57,7 @@ async fn without_a_handle_the_lease_runs_out() {
     drop(session);
     // The lock is a handle, too.
     let outlived = async |o: &Observer| {
-        assert!(!lock.is_lost());
+        assert!(lock.loss().is_none());
         i64::from(o.end_of_lease(service_id).await > first + LEASE)
     };
     observer.until(1, outlived).await;

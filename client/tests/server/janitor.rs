@@ -111,6 +111,6 @@ async fn errors_are_told_and_the_next_look_goes_on() {
     let dead = doomed(&observer, &cluster).await;
     until_cleaned(&observer, dead).await;
     assert_eq!(log.count(Level::WARN, "the janitor"), 1, "{:?}", log.lines());
-    assert!(!session.is_lost());
+    assert!(session.loss().is_none());
     session.stop().await.unwrap();
 }

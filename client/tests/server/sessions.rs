@@ -87,7 +87,7 @@ async fn is_lost_before_the_lease_ends_on_the_server() {
     let end = observer.end_of_lease(session.service_id()).await;
     assert!(date(session.lost_at()) < end);
     assert_eq!((loss, session.loss()), (Loss::LeaseRanOut, Some(Loss::LeaseRanOut)));
-    assert!(session.is_lost() && lock.is_lost());
+    assert!(session.loss().is_some() && lock.loss().is_some());
     // Refused here; the frozen network would not answer at all.
     let refused = timeout(LONG, session.acquire(key("2"))).await.unwrap();
     assert!(matches!(refused, Err(Error::SessionLost(Loss::LeaseRanOut))));
@@ -128,12 +128,12 @@ async fn a_stopped_process_finds_itself_lost_at_its_first_look() {
     let session = registration.await.unwrap();
     let lock = session.acquire(key("1")).await.unwrap().unwrap();
     stop_the_process(LEASE);
-    assert!(session.is_lost() && lock.is_lost());
+    assert!(session.loss().is_some() && lock.loss().is_some());
     assert_eq!(session.loss(), Some(Loss::LeaseRanOut));
     let refused = session.acquire(key("2")).await;
     assert!(matches!(refused, Err(Error::SessionLost(_))));
     // The server would still accept a heartbeat; the loss stays.
-    assert!(timeout(LONG, session.lost()).await.is_ok() && session.is_lost());
+    assert!(timeout(LONG, session.lost()).await.is_ok() && session.loss().is_some());
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn a_new_incarnation_fences_the_old_one() {
     // The first loss stays, whatever comes later.
     assert!(matches!(waiting.stop().await, Err(Error::SessionLost(Loss::Fenced))));
     assert_eq!(old.loss(), Some(Loss::Fenced));
-    assert!(!new.is_lost());
+    assert!(new.loss().is_none());
 }
 
 /// Otherwise its lease would expire.

@@ -101,7 +101,7 @@ async fn a_lost_lock_fences() {
     let force = "SELECT volguard.force_release($1, 'test')::int::bigint";
     assert_eq!(Observer::new().await.number(force, &[&lock.token()]).await, 1);
     assert_eq!(update.await.unwrap(), UpdateOutcome::Fenced);
-    assert!(lock.is_lost());
+    assert!(lock.loss().is_some());
 }
 
 #[tokio::test]

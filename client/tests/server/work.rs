@@ -64,7 +64,7 @@ async fn lock_and_row_come_and_go_together() {
     let session = session(&volguard).await;
     let mut work = stage.started(&session).await;
     assert_eq!(work.row().get::<String>("status").unwrap(), "extending");
-    assert_eq!((work.resource_id(), work.is_lost()), ("v", false));
+    assert_eq!((work.resource_id(), work.loss().is_some()), ("v", false));
     work.assert_held().await.unwrap();
     let fenced = volguard.update(&stage.table).key("id", "v").set("size", 2);
     let fenced = fenced.fenced_by(&work).await.unwrap();
@@ -156,7 +156,7 @@ async fn a_row_that_is_gone_and_a_lock_that_was_taken_away() {
     assert_eq!(Observer::new().await.number(force, &[&work.token()]).await, 1);
     let end = work.finish().set("status", "available").await.unwrap();
     assert_eq!(end, UpdateOutcome::Fenced);
-    assert!(work.is_lost());
+    assert!(work.loss().is_some());
     stage.assert_status("extending").await;
 }
 

@@ -42,7 +42,7 @@ pub async fn run_client(options: ClientOptions) -> anyhow::Result<()> {
             let mut visitor = Visitor::new(&options, &volguard, &session, &log, rng.fork());
             let (session, stop) = (session.clone(), stop.clone());
             visitors.spawn(async move {
-                while !*stop.borrow() && !session.is_lost() {
+                while !*stop.borrow() && session.loss().is_none() {
                     visitor.visit().await?;
                 }
                 anyhow::Ok(())

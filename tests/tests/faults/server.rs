@@ -87,7 +87,7 @@ async fn a_session_survives_a_crash() -> anyhow::Result<()> {
     let session = volguard.register("a", "test").lease(LEASE).await?;
     let lock = session.acquire(("volume", "v0")).await?.context("free")?;
     power_failure(&mut server)?;
-    assert!(!lock.is_lost());
+    assert!(lock.loss().is_none());
     until("a connection after the crash", async || match lock.assert_held().await {
         Ok(()) => Ok(Some(())),
         Err(error) if error.is_retryable() => Ok(None),

@@ -68,7 +68,7 @@ impl Job {
         let dead = self.dead_services().await?;
         let mut volume = match manager.storage.open(&self.row.name, owner, &dead) {
             // The session was lost before the volume could be opened.
-            Err(StorageError::Refused(_)) if self.session.is_lost() => return Ok(()),
+            Err(StorageError::Refused(_)) if self.session.loss().is_some() => return Ok(()),
             opened => opened?,
         };
         // No step begins after the loss of the lock, by the clock of this process. A pause between the look at the

@@ -110,7 +110,7 @@ async fn heartbeats_that_are_blocked_do_not_pile_up() {
     let session = registration.lease(LEASE).await.unwrap();
     blocked.block().await;
     let mut most = 0;
-    while !session.is_lost() {
+    while session.loss().is_none() {
         most = most.max(blocked.running("heartbeat").await);
         sleep(Duration::from_millis(20)).await;
     }

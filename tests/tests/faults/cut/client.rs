@@ -147,7 +147,7 @@ async fn the_client_starts_again(site: &Site) -> anyhow::Result<()> {
         };
         if started.await.is_err() {
             let again = site.volguard().await?.register("a", "cut").await?;
-            anyhow::ensure!(!again.is_lost());
+            anyhow::ensure!(again.loss().is_none());
         }
         let alive = "SELECT count(*) FROM volguard.service_status WHERE state = 'up'";
         assert_eq!(observer.sql().number(alive).await?, Some(1));
