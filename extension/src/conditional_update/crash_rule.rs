@@ -10,7 +10,8 @@ use super::grammar::{self, Columns, Expression, Literal, Scalar, Value};
 use super::ids::{Ids, is_refusal};
 use super::sql::bind::TypeInput;
 use super::sql::condition::no_equality;
-use super::sql::writer::{AliasedRow, Writer, WrittenStatement};
+use super::sql::row::AliasedRow;
+use super::sql::writer::{Writer, WrittenStatement};
 use super::update::require_columns;
 use crate::input::document::{Members, Path};
 use crate::input::jsonb::Jsonb;
@@ -39,9 +40,9 @@ pub struct RulePlan {
 ///
 /// # Safety
 /// `changes` is a jsonb.
-pub unsafe fn validate_changes(target: Oid, changes: Datum) -> Result<(), Error> {
+pub unsafe fn validate_changes(target: Oid, changes: Datum, id_column: &str) -> Result<(), Error> {
     // SAFETY: the caller's promise.
-    let changes = read(unsafe { Jsonb::new(changes) }.members(CHANGES)?)?;
+    let changes = read(unsafe { Jsonb::new(changes) }.members(CHANGES)?, id_column)?;
     let table = Table::open(target)?;
     let mut writer = Writer::new(&table, now());
     writer.update(&changes, &[])?;
@@ -59,7 +60,7 @@ impl RulePlan {
         status: &str,
     ) -> Result<Self, Error> {
         let members = changes.map(|changes| Members::of(changes, &Path::root(CHANGES)));
-        let changes = members.transpose()?.map(read).transpose()?;
+        let changes = members.transpose()?.map(|members| read(members, id_column)).transpose()?;
         let table = Table::open(target)?;
         table.column(id_column, &"id_column")?;
         table.column(status_column, &"status_column")?;
@@ -124,10 +125,11 @@ impl Batch<'_> {
         if !self.table.is_unique(std::slice::from_ref(self.column)) {
             let twin = writer.twin();
             let same_row = self.same_row(&mut writer, twin)?;
-            writer.push_count_of_twins(&same_row);
+            let count = writer.count_of_twins(&same_row);
+            writer.push(", ").push(&count);
         }
         let update = writer.finish();
-        if update.needs_lock {
+        if update.reads_more.is_some() {
             self.lock()?;
         }
         let updated = self.run(&update, |rows| {
@@ -149,7 +151,7 @@ impl Batch<'_> {
         let mut writer = Writer::new(self.table, now());
         writer.push("SELECT FROM ").push_target().push(", ");
         self.join(&mut writer)?;
-        writer.push(" FOR NO KEY UPDATE OF target");
+        writer.push_lock();
         self.run(&writer.finish(), |_| ())
     }
 
@@ -212,10 +214,19 @@ fn several_rows() -> Error {
     Error::Ambiguous { what: "several rows have that id".to_owned(), hint: "The id column must identify one row." }
 }
 
-fn read(members: Members) -> Result<Columns<Expression>, Error> {
+fn read(members: Members, id_column: &str) -> Result<Columns<Expression>, Error> {
     let changes = grammar::changes(members, &mut (0..))?;
     require_columns(CHANGES, &changes)?;
+    if changes.iter().any(|(column, _)| column == id_column) {
+        return Err(changes_the_id(CHANGES, id_column));
+    }
     Ok(changes)
+}
+
+/// The work of a resource is found by the resource's id, so work must not change it.
+pub fn changes_the_id(argument: &'static str, id_column: &str) -> Error {
+    let hint = "Leave the id column out: the lock, the status and the crash rule of the work belong to that id.";
+    Error::invalid(argument, format!("must not set \"{id_column}\", the id of the resource"), hint)
 }
 
 fn now() -> TimestampTz {
