@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use volguard::update::{
-    Condition, Expr, Filter, IntoCondition, IntoExpr, add, all, any, column, concat, div, eq, exists, ge, gt, is, le,
-    lt, mul, ne, not, now, one_of, outer, sub, value, when,
+    Condition, Expr, Filter, IntoCondition, IntoExpr, add, all, any, column, concat, div, eq, exists, exists_as, ge,
+    gt, is, le, lt, mul, ne, not, now, one_of, outer, outer_of, sub, value, when,
 };
 use volguard::{ConditionalUpdate, Error, Volguard};
 
@@ -185,6 +185,15 @@ fn other_tables() {
             {"not": {"exists": {"table": "backups", "filter": {"where": {"snapshot_id": 3}}}}},
         ]}}})
     );
+    let nested = is("pool", outer("id")) & exists("snapshots", is("volume_id", outer_of("v", "id")));
+    assert_eq!(
+        filter(exists_as("volumes", "v", nested)),
+        json!({"exists": {"table": "volumes", "as": "v", "filter": {"all": [
+            {"where": {"pool": {"eq": {"outer": "id"}}}},
+            {"exists": {"table": "snapshots", "filter": {"where": {"volume_id": {"eq": {"outer": ["v", "id"]}}}}}},
+        ]}}})
+    );
+    assert_eq!(expression(outer_of("target", "id")), json!({"outer": ["target", "id"]}));
 }
 
 #[test]

@@ -38,6 +38,8 @@ SELECT volguard.on_crash('crash-volume', 'bad', '{"size": "not a number"}');
 SELECT volguard.on_crash('crash-volume', 'bad', '{"size": {"add": [{"column": "size"}]}}');
 SELECT volguard.on_crash('crash-volume', 'bad', ('{"size": ' || repeat('[', 3000) || repeat(']', 3000) || '}')::jsonb);
 \set VERBOSITY default
+-- The id can't be among the changes: the work is found by it.
+SELECT volguard.on_crash('crash-volume', 'bad', '{"status": "error", "id": "other"}'); :code
 SELECT status FROM volguard.crash_rules WHERE resource_type LIKE 'crash-%' OR resource_type = '' ORDER BY status;
 
 -- The triggers of a rule run under the registrar's search_path of this
