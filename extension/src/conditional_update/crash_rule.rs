@@ -10,7 +10,6 @@ use super::grammar::{self, Columns, Expression, Literal, Scalar, Value};
 use super::ids::{Ids, is_refusal};
 use super::sql::bind::TypeInput;
 use super::sql::condition::no_equality;
-use super::sql::row::AliasedRow;
 use super::sql::writer::{Writer, WrittenStatement};
 use super::update::require_columns;
 use crate::input::document::{Members, Path};
@@ -122,21 +121,15 @@ impl Batch<'_> {
         writer.push(" FROM ");
         self.join(&mut writer)?;
         writer.push(" RETURNING work.number");
-        if !self.table.is_unique(std::slice::from_ref(self.column)) {
-            let twin = writer.twin();
-            let same_row = self.same_row(&mut writer, twin)?;
-            let count = writer.count_of_twins(&same_row);
-            writer.push(", ").push(&count);
-        }
         let update = writer.finish();
         if update.reads_more.is_some() {
             self.lock()?;
         }
         let updated = self.run(&update, |rows| {
-            let has_twin = |row| rows.get::<i64>(row, 1) > Some(1);
-            match (0..rows.len()).any(has_twin) {
+            let found = self.ids.found(rows);
+            match found.iter().filter(|found| **found).count() < rows.len() {
                 true => Err(several_rows()),
-                false => Ok(self.ids.found(rows)),
+                false => Ok(found),
             }
         })??;
         // If a row was not updated and still has the status, a trigger suppressed the update.
@@ -178,20 +171,13 @@ impl Batch<'_> {
                 format!("pg_catalog.unnest({array}) WITH ORDINALITY")
             }
         };
-        let target = writer.target;
-        let same_row = self.same_row(writer, target)?;
-        writer.push(&work).push(" AS work (id, number) WHERE ");
-        writer.push(&same_row);
-        Ok(())
-    }
-
-    fn same_row<'d>(&'d self, writer: &mut Writer<'d, '_>, row: AliasedRow) -> Result<String, Error> {
-        let path = Path::root("resource");
         let type_oid = base_type(self.column.type_oid);
         let equality = Operator::equality(type_oid).ok_or_else(|| no_equality(type_oid, &path))?;
-        let same_id = equality.compare(&row.column(self.column), "work.id");
-        let (same_status, _) = writer.key(row, self.status, &path)?;
-        Ok(format!("{same_id} AND {same_status}"))
+        let same_id = equality.compare(&writer.target.column(self.column), "work.id");
+        let (same_status, _) = writer.key(writer.target, self.status, &path)?;
+        writer.push(&work).push(" AS work (id, number) WHERE ");
+        writer.push(&same_id).push(" AND ").push(&same_status);
+        Ok(())
     }
 
     /// For one id the plan is kept. For many it is worth a plan for their number and the present size of the table.
