@@ -224,16 +224,15 @@ fn filter(place: Place, depth: u32) -> BoxedStrategy<Json> {
     let several = || prop::collection::vec(filter(place, depth - 1), 0..3);
     let other = Place { columns: SNAPSHOTS, depth: place.depth + 1 };
     let name = NAMES[place.depth];
-    let exists =
-        (filter(other, 0), prop::option::weighted(0.3, filter(other, depth - 1))).prop_map(|(conditions, filter)| {
-            match filter {
-                None => json!({"exists": {"table": "snapshots", "as": name, "where": conditions["where"]}}),
-                Some(filter) => {
-                    let table = "oracle.snapshots";
-                    json!({"exists": {"table": table, "as": name, "where": conditions["where"], "filter": filter}})
-                }
+    let exists = (filter(other, 0), prop::option::weighted(0.3, filter(other, depth - 1))).prop_map(
+        move |(conditions, filter)| match filter {
+            None => json!({"exists": {"table": "snapshots", "as": name, "where": conditions["where"]}}),
+            Some(filter) => {
+                let table = "oracle.snapshots";
+                json!({"exists": {"table": table, "as": name, "where": conditions["where"], "filter": filter}})
             }
-        });
+        },
+    );
     prop_oneof![
         3 => leaf,
         1 => several().prop_map(|filters| json!({ "all": filters })),
