@@ -42,7 +42,7 @@ pub fn after_triggers(
             Some(Stored::Boolean(value)) => Some(Value::Boolean(value)),
             Some(Stored::Text(text)) => Some(Value::Text(String::from_utf8_lossy(text).into_owned())),
             Some(Stored::Number(number)) => Some(Value::Number(number_text(number).to_string_lossy().into_owned())),
-            // A view may show no such column any more; and no one identifies a row by a list.
+            // A list or an object is no scalar, so it can't be in a key; a view may not have the column any more.
             Some(Stored::Composed(_)) | None => return Ok(updated),
         };
         found_by.push((column.clone(), value.map(|value| Literal::new(value, None))));

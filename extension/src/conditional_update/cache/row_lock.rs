@@ -25,9 +25,10 @@ pub struct RowLock {
 }
 
 impl RowLock {
-    /// `None` unless the columns, none of them NULL, are those of a unique index, and the table has no children.
+    /// `None` unless the columns, none of them NULL, are those of a unique index, and the table has no children and is
+    /// stored as a heap.
     pub fn new(table: &Table, key: &[Column]) -> Option<Self> {
-        if key.is_empty() || key.len() > MOST_COLUMNS || !table.stands_alone() {
+        if key.is_empty() || key.len() > MOST_COLUMNS || !table.stands_alone() || !table.is_heap() {
             return None;
         }
         let (index, columns) = unique::exactly(table, key)?;

@@ -159,6 +159,11 @@ impl Table {
         self.kind() == pg_sys::RELKIND_RELATION && !self.has_children()
     }
 
+    /// Is it stored as Postgres stores tables by itself?
+    pub fn is_heap(&self) -> bool {
+        self.form().relam == pg_sys::HEAP_TABLE_AM_OID
+    }
+
     /// A view whose definition has a sub-query: through it, an update reads more than the row.
     pub fn is_view_on_others(&self) -> bool {
         self.is_view() && view::has_sub_queries(self.relation)
