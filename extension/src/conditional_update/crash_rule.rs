@@ -8,6 +8,7 @@ use super::catalog::operators::{Operator, base_type};
 use super::catalog::table::{Column, Table};
 use super::grammar::{self, Columns, Expression, Literal, Scalar, Value};
 use super::ids::{Ids, is_refusal};
+use super::moved;
 use super::sql::bind::TypeInput;
 use super::sql::condition::no_equality;
 use super::sql::writer::{Writer, WrittenStatement};
@@ -77,6 +78,13 @@ impl RulePlan {
     ///
     /// If the column's type refuses an id, or the status, no row has it.
     pub fn run(&self, ids: &[&str]) -> Result<Vec<bool>, Error> {
+        match moved::may_move(self.target) {
+            true => moved::again_if_moved(|| self.run_once(ids)),
+            false => self.run_once(ids),
+        }
+    }
+
+    fn run_once(&self, ids: &[&str]) -> Result<Vec<bool>, Error> {
         let table = Table::open(self.target)?;
         let column = table.column(&self.id_column, &"id_column")?;
         if !self.is_possible(&table)? {
