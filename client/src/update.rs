@@ -68,8 +68,8 @@ macro_rules! change_methods {
         /// `NULL` is equal to `NULL`, and in a column of JSON also to JSON's `null`. A
         /// [`RawValue`](serde_json::value::RawValue), read as `tokio_postgres::types::Json<Box<RawValue>>`, keeps every
         /// digit of a number; of other types, a `numeric` read as `f64` may never be unchanged, one read as a `String`
-        /// is. Times, intervals and floats within arrays and JSON are text in the session's `TimeZone`,
-        /// `IntervalStyle` and `extra_float_digits`.
+        /// is. What is within arrays, composite values and JSON is text in the session's settings, such as `TimeZone`
+        /// and `IntervalStyle`: they must be the same for both. With `extra_float_digits` below 1, floats lose digits.
         ///
         /// A further [`expect`](Self::expect) of a column is refused: use [`only_if`](Self::only_if) and
         /// [`is`](crate::update::is). The row must come from the database: a list or an object in it is not refused, as

@@ -5,8 +5,8 @@
 //! The statement is kept in [`cache`], under all that is in the documents but the values of scalars; the next call of
 //! that form runs it at once.
 //!
-//! [`present`] reads the row again where AFTER triggers may have changed it, [`moved`] runs an update again whose row was
-//! moved to another partition.
+//! [`present`] reads the row again where AFTER triggers may have changed it. [`moved`] runs an update again whose row
+//! was moved to another partition.
 //!
 //! [`crash_rule`] writes updates of many rows for a cleanup, with the same parts; [`ids`] reads the ids of these rows.
 //!

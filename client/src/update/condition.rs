@@ -120,9 +120,9 @@ comparisons! {
     ne "The column doesn't equal this. `NULL` is a value like any other."
 }
 
-/// A condition that the row as a whole meets or not. Made by [`is`], [`all`], [`any`], [`exists`] and [`exists_as`]. `a & b` and `a |
-/// b` say the same as [`all`] and [`any`]. `!a` is the plain opposite: a filter that is unknown in SQL doesn't hold, so
-/// its negation does. `is("status", "error") | (is("status", "available") & is("size", gt(0)))` is one.
+/// A condition that the row as a whole meets or not. Made by [`is`], [`all`], [`any`], [`exists`] and [`exists_as`].
+/// `a & b` and `a | b` say the same as [`all`] and [`any`]. `!a` is the plain opposite: a filter that is unknown in SQL
+/// doesn't hold, so its negation does. `is("status", "error") | (is("status", "available") & is("size", gt(0)))` is one.
 #[derive(Debug, Clone)]
 pub struct Filter(pub(super) Part);
 
@@ -160,8 +160,8 @@ pub fn exists(table: &str, filter: Filter) -> Filter {
     Filter(operator("exists", row))
 }
 
-/// As [`exists`], with a name for the row: in an `exists` inside of this one, [`outer_of`](super::outer_of) refers to it.
-/// For example a pool that has a volume with a snapshot: `exists_as("volumes", "v", is("pool_id", outer("id")) &
+/// As [`exists`], with a name for the row: in an `exists` inside of this one, [`outer_of`](super::outer_of) refers to
+/// it. For example a pool that has a volume with a snapshot: `exists_as("volumes", "v", is("pool_id", outer("id")) &
 /// exists("snapshots", is("volume_id", outer_of("v", "id"))))`.
 pub fn exists_as(table: &str, name: &str, filter: Filter) -> Filter {
     let row = filter.0.and_then(|filter| object([("table", json(table)?), ("as", json(name)?), ("filter", filter)]));

@@ -35,7 +35,8 @@ pub(super) use word;
 
 /// A value that the server computes from the row before the update: for
 /// [`ConditionalUpdate::set`](crate::ConditionalUpdate::set) and comparisons. Made by [`column()`], [`value`], [`now`],
-/// [`concat()`], [`when`], [`outer`], [`outer_of`], and by arithmetic: `column("size") + 1`, or `add(1, column("size"))`.
+/// [`concat()`], [`when`], [`outer`], [`outer_of`], and by arithmetic: `column("size") + 1`, or `add(1,
+/// column("size"))`.
 #[derive(Debug, Clone)]
 pub struct Expr(Result<Form, String>);
 
@@ -126,8 +127,9 @@ pub fn outer(column: &str) -> Expr {
     Expr(operator("outer", json(column)).map(Form::Computed))
 }
 
-/// Inside [`exists`](super::exists()): a column of a row around it, which is named by its [`exists_as`](super::exists_as),
-/// else by its table's name without the schema, or is `"target"`, the row that is to be updated.
+/// Inside [`exists`](super::exists()): a column of a row around it. The row has the name of its
+/// [`exists_as`](super::exists_as), else its table's name without the schema; `"target"` is the row that is to be
+/// updated.
 pub fn outer_of(row: &str, column: &str) -> Expr {
     Expr(operator("outer", json([row, column])).map(Form::Computed))
 }

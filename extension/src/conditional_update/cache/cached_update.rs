@@ -62,8 +62,8 @@ enum Binding {
     Member(usize, TypeInput),
 }
 
-/// What other tables hold when the row is locked can be seen only where each statement has a snapshot of its own. `place`
-/// is the part of the documents that reads them.
+/// What other tables hold when the row is locked can be seen only where each statement has a snapshot of its own.
+/// `place` is the part of the documents that reads them.
 pub fn require_latest(place: &str) -> Result<(), Error> {
     match transaction_snapshot_only() && !sabotage::removed(Guard::LatestOnly) {
         false => Ok(()),

@@ -1,8 +1,8 @@
 //! The lock on one row, taken through its unique index. It does what `SELECT … FOR UPDATE` does, without the cost of
 //! starting and ending a statement.
 //!
-//! It reads the table itself, so where the rows are elsewhere (in partitions, in children, on other nodes behind a table
-//! that is only a shell) it finds none, and the statement decides.
+//! It reads the table itself. So where the rows are elsewhere (in partitions, in children, on other nodes behind a
+//! table that is only a shell), it finds none, and the statement decides.
 
 use crate::conditional_update::catalog::table::{Column, Table};
 use crate::conditional_update::catalog::unique::{self, KeyColumn};
