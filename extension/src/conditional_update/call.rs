@@ -113,7 +113,7 @@ impl<'c> Call<'c> {
                         Ok(Outcome::Updated(row))
                     }
                     Some(row) => Ok(Outcome::Updated(row)),
-                    None => self.parse()?.explain(),
+                    None => self.parse()?.explain(cached.reads_more()),
                 };
             }
             cache::forget(key);

@@ -79,11 +79,12 @@ impl ParsedUpdate {
         update.reads_more.as_deref().map_or(Ok(()), require_latest)
     }
 
-    /// Why an update has just done nothing. If there is no reason any more, it is done now.
-    pub fn explain(&self) -> Result<Outcome, Error> {
+    /// Why an update has just done nothing, in which the part at `reads_more` reads more than the row. If there is no
+    /// reason any more, it is done now.
+    pub fn explain(&self, reads_more: Option<&str>) -> Result<Outcome, Error> {
         let table = Table::open_or_view(self.target)?;
-        if let Some(place) = self.update(&table)?.reads_more
-            && !is_locked(&self.lock(&table, &place)?.statement)?
+        if let Some(place) = reads_more
+            && !is_locked(&self.lock(&table, place)?.statement)?
         {
             return Ok(Outcome::NotFound);
         }

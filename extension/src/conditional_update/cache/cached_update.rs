@@ -138,6 +138,11 @@ impl CachedUpdate {
         Ok(self.generation == generation() || sabotage::removed(Guard::Catalog))
     }
 
+    /// The part of the documents that reads more than the row, if there is one.
+    pub fn reads_more(&self) -> Option<&str> {
+        self.lock.as_ref().map(|lock| lock.reads_more.as_str())
+    }
+
     /// Runs the update with the members of this call, and `read` on its rows. `None` if the row could not be locked.
     pub fn run<R>(
         &self,
