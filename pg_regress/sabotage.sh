@@ -50,11 +50,15 @@ RuleView cleanup-meets-cleanups
 Spelling acquire-meets-track
 SpellingCheck acquire-meets-track
 LockFirst update-meets-other-table
+LatestOnly update-meets-other-table
+KeyLock update-meets-foreign-key
+MovedRow update-meets-moved-row
 Catalog update-meets-new-catalog
 WaitQueue start-work-meets-start-work
 RequestId start-work-meets-start-work
 ServiceLock start-work-meets-cleanup
 Patience start-work-meets-writer
+AfterTriggers start-work-meets-trigger
 ReleaseFirst finish-work-meets-check
 GUARDS
 rm -rf output_iso

@@ -63,6 +63,13 @@ regress() {
     return 1
 }
 
+# Where tables are distributed, the plans of updates are generic ones.
+generic_plans() {
+    local names
+    names=$(cd pg_regress/sql && basename -s .sql conditional_update*.sql crash_rule*.sql {start,finish}_work.sql)
+    PGOPTIONS='-c plan_cache_mode=force_generic_plan' regress ISOLATION= REGRESS="${names//$'\n'/ }"
+}
+
 tier 'rustfmt' make -s rustfmt
 tier 'clippy' make -s clippy
 tier 'rustdoc' make -s rustdoc
@@ -73,6 +80,7 @@ export VOLGUARD_SABOTAGE_PACKAGE=$TARGET/pgrx-package/sabotage
 # Its pgrx-free modules; the linker drops what would need a server.
 tier 'extension units' cargo test --locked -p volguard-extension --lib
 tier 'golden files' regress ISOLATION=
+tier 'generic plans' generic_plans
 tier 'isolation specs' regress REGRESS=
 tier 'specs, sabotaged' env -u DATABASE_URL VOLGUARD_PACKAGE="$VOLGUARD_SABOTAGE_PACKAGE" "$TARGET/debug/with-postgres" -- pg_regress/sabotage.sh
 tier 'client' with_server -- cargo test --locked --no-fail-fast -p volguard

@@ -8,9 +8,9 @@ mod condition;
 mod expr;
 
 pub use self::condition::{Condition, IntoCondition, eq, ge, gt, le, lt, ne, not, one_of};
-pub use self::condition::{Filter, all, any, exists, is};
-pub use self::expr::{Expr, IntoExpr, add, column, concat, div, mul, now, outer, sub, value, when};
-use crate::json::{Part, document, invalid, json, scalar};
+pub use self::condition::{Filter, all, any, exists, exists_as, is};
+pub use self::expr::{Expr, IntoExpr, add, column, concat, div, mul, now, outer, outer_of, sub, value, when};
+use crate::json::{Part, document, invalid, scalar};
 use crate::sql::{self, Documents};
 use crate::{Error, Held, UpdateOutcome, Volguard, awaitable::awaitable};
 use serde::Serialize;
@@ -22,9 +22,9 @@ pub(crate) struct Request {
     key: Vec<(String, Part)>,
     pub(crate) expected: Vec<(String, Part)>,
     pub(crate) filters: Vec<Filter>,
-    filters_sql: Vec<&'static str>,
+    pub(crate) filters_sql: Vec<&'static str>,
     pub(crate) changes: Vec<(String, Part)>,
-    changes_sql: Vec<(String, Part)>,
+    pub(crate) changes_sql: Vec<(String, Part)>,
 }
 
 impl Request {
@@ -43,7 +43,7 @@ impl Request {
         };
         let (key, changes, expected) = (document(&self.key)?, document(&self.changes)?, document(&self.expected)?);
         let changes_sql = (!self.changes_sql.is_empty()).then(|| document(&self.changes_sql)).transpose()?;
-        Ok(Documents { key, changes, expected, filter, filter_sql, changes_sql })
+        Ok(Documents { key, changes, expected, filter, filter_sql, changes_sql, target: None })
     }
 }
 
@@ -66,8 +66,9 @@ macro_rules! change_methods {
         ///
         /// In a column of JSON, `NULL` is equal to JSON's `null`, too. A
         /// [`RawValue`](serde_json::value::RawValue), read as `tokio_postgres::types::Json<Box<RawValue>>`, keeps every
-        /// digit; a `numeric` read as `f64` may never be unchanged, one read as a `String` is. Times within arrays and
-        /// JSON are text in the session's `TimeZone`.
+        /// digit; a `numeric` read as `f64` may never be unchanged, one read as a `String` is. What is within arrays,
+        /// composite values and JSON is text in the session's settings, such as `TimeZone` and `IntervalStyle`: they
+        /// must be the same for both. With `extra_float_digits` below 1, floats lose digits.
         pub fn expect_unchanged(mut self, row: impl Serialize) -> Self {
             self.change.expected.extend(crate::json::columns(row));
             self
@@ -83,6 +84,20 @@ macro_rules! change_methods {
         /// Requires that a filter doesn't hold: [`only_if`](Self::only_if) of `!filter`.
         pub fn unless(self, filter: Filter) -> Self {
             self.only_if(!filter)
+        }
+
+        /// Adds a condition in SQL: an expression over `target`, the row before the update. `Unmet` names it
+        /// `filter_sql`. The text is sent as it is and runs with the caller's privileges. It must be known at compile
+        /// time, so that no data from outside gets into it: `.filter_sql("target.name ~ '^backup-[0-9]+$'")`.
+        pub fn filter_sql(mut self, sql: &'static str) -> Self {
+            self.change.filters_sql.push(sql);
+            self
+        }
+
+        /// Sets a column to the value of an SQL expression, with the text as in [`filter_sql`](Self::filter_sql).
+        pub fn set_sql(mut self, column: &str, sql: &'static str) -> Self {
+            self.change.changes_sql.push((column.to_owned(), crate::json::json(sql)));
+            self
         }
     };
     (set $($more:literal)?) => {
@@ -153,20 +168,6 @@ impl ConditionalUpdate {
 
     change_methods!(conditions);
     change_methods!(set);
-
-    /// Adds a condition in SQL, an expression over `target`, the row before the update. It runs with the caller's
-    /// privileges. It must be known at compile time, so that no data from outside gets into it:
-    /// `.filter_sql("target.name ~ '^backup-[0-9]+$'")`.
-    pub fn filter_sql(mut self, sql: &'static str) -> Self {
-        self.change.filters_sql.push(sql);
-        self
-    }
-
-    /// Sets a column to the value of an SQL expression, with the text as in [`filter_sql`](Self::filter_sql).
-    pub fn set_sql(mut self, column: &str, sql: &'static str) -> Self {
-        self.change.changes_sql.push((column.to_owned(), json(sql)));
-        self
-    }
 
     /// Applies the change only if this lock is held, and keeps it held until the change is committed. Of several locks
     /// that were taken together, only the first is checked: where all must be held, use [`Held::assert_held_in`] and

@@ -5,7 +5,7 @@ use crate::lock::{Guard, dereferences, sets_status, warn_of_unfinished};
 use crate::update::{self, Filter, IntoCondition, IntoExpr, change_methods};
 use crate::{
     Error, Held, Key, Lock, Session, UpdateOutcome, UpdatedRow, WorkOutcome, awaitable::awaitable, backoff::pauses,
-    reaper::OnDrop, session::finish, sql,
+    reaper::OnDrop, session::finish, sql, sql::Documents,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -54,6 +54,7 @@ pub struct StartWork {
     session: Session,
     key: Key,
     change: update::Request,
+    target: Option<String>,
     wait: Duration,
     request_id: Option<Uuid>,
 }
@@ -79,13 +80,19 @@ impl Session {
     /// [`Error::Database`] with 42704 for a type not tracked, 22023 for a row without status.
     pub fn start_work(&self, resource_type: &str, resource_id: &str) -> StartWork {
         let (key, change) = (Key::new(resource_type, resource_id), update::Request::default());
-        StartWork { session: self.clone(), key, change, wait: Duration::ZERO, request_id: None }
+        StartWork { session: self.clone(), key, change, target: None, wait: Duration::ZERO, request_id: None }
     }
 }
 
 impl StartWork {
     change_methods!(conditions);
     change_methods!(set "The new row must have a status in its status column: set it to what is being done.");
+
+    /// The table that the resource must be in, a name as in SQL. The start is refused (22023) if the type is tracked in
+    /// another one. Default: whichever table the type is tracked in.
+    pub fn target(self, table: &str) -> Self {
+        Self { target: Some(table.to_owned()), ..self }
+    }
 
     /// The name of the lock. Default: empty. Whatever the name, a resource has one piece of work at most.
     pub fn lock_name(mut self, name: &str) -> Self {
@@ -108,7 +115,8 @@ impl StartWork {
     async fn send(self) -> Result<WorkOutcome<Work>, Error> {
         // The request is complete, with its id, before the first await.
         let id = self.request_id.unwrap_or_else(Uuid::new_v4);
-        let request = Request { id, what: What::Work(self.key, self.change.documents()?) };
+        let documents = Documents { target: self.target, ..self.change.documents()? };
+        let request = Request { id, what: What::Work(self.key, documents) };
         let outcome = request.ask(self.session, self.wait).await?;
         Ok(outcome.map(|(guard, row)| Work { guard, row }))
     }

@@ -5,6 +5,9 @@
 //! The statement is kept in [`cache`], under all that is in the documents but the values of scalars; the next call of
 //! that form runs it at once.
 //!
+//! [`present`] reads the row again where AFTER triggers may have changed it. [`moved`] runs an update again whose row
+//! was moved to another partition.
+//!
 //! [`crash_rule`] writes updates of many rows for a cleanup, with the same parts; [`ids`] reads the ids of these rows.
 //!
 //! A file uses its own folder and those before it in this order: grammar, catalog, sql, cache, the files beside them.
@@ -15,14 +18,16 @@ mod catalog;
 mod crash_rule;
 mod grammar;
 mod ids;
+mod moved;
 mod outcome;
+mod present;
 mod sql;
 mod update;
 
-pub use call::Call;
-pub use catalog::names::type_name;
+pub use call::{Call, Documents};
+pub use catalog::names::{relation_name, type_name};
 pub use catalog::table::{Column, Table};
-pub use crash_rule::{RulePlan, validate_changes};
+pub use crash_rule::{RulePlan, changes_the_id, validate_changes};
 pub use outcome::{Outcome, UpdatedRow, no_names};
 
 use crate::pg::export::{export, verb};

@@ -7,6 +7,7 @@ pub mod export;
 pub mod invalidation;
 pub mod owner;
 pub mod report;
+pub mod row_json;
 pub mod scratch;
 pub mod search_path;
 pub mod settings;

@@ -32,6 +32,14 @@ pub enum Guard {
     OneCleaner,
     /// The lock on the row before an update reads other tables.
     LockFirst,
+    /// That lock makes the check of a foreign key to the row wait.
+    KeyLock,
+    /// The refusal of an update that reads other tables where the transaction has one snapshot.
+    LatestOnly,
+    /// The second look at a row that AFTER triggers may have changed.
+    AfterTriggers,
+    /// An update whose row was moved to another partition is run again.
+    MovedRow,
     /// A cleanup repairs the resources whose rows it has deleted, not those that it has seen.
     Taken,
     /// A crash rule sees what is committed now, not the transaction's snapshot.

@@ -53,7 +53,7 @@ SELECT volguard.conditional_update('mixed', '{"id": 1}', '{"id": 1}', '{"small":
 SELECT volguard.conditional_update('mixed', '{"id": 1}', '{"id": 1}', '{"small": {"eq": {"value": {"a": 1}}}}'); :code
 \set VERBOSITY default
 
--- Other tables: outer is the row that is updated, at any depth.
+-- Other tables: outer is the row that is updated.
 CREATE TABLE volumes (id integer PRIMARY KEY, status text, pool integer, name text);
 CREATE TABLE snapshots (id integer PRIMARY KEY, volume_id integer, deleted boolean, size integer);
 CREATE TABLE backups (id integer PRIMARY KEY, snapshot_id integer, volume_id integer, pool integer);
@@ -69,11 +69,36 @@ SELECT volumes_with('{"exists": {"table": "snapshots", "where": {"volume_id": {"
        volumes_with('{"exists": {"table": "snapshots"}}') AS any_at_all,
        volumes_with('{"exists": {"table": "snapshots", "where": {"volume_id": null, "size": {"gt": {"add": [{"outer": "id"}, {"column": "id"}]}}}}}') AS none,
        volumes_with('{"exists": {"table": "volumes", "where": {"id": {"gt": {"outer": "id"}}}}}') AS of_the_same_table;
-SELECT volumes_with('{"exists": {"table": "snapshots", "filter": {"exists": {"table": "backups", "where": {"volume_id": {"eq": {"outer": "id"}}}}}}}') AS outer_is_the_target,
-       volumes_with('{"exists": {"table": "backups", "where": {"pool": {"eq": {"outer": "pool"}}}}}') AS null_equals_null,
+SELECT volumes_with('{"exists": {"table": "backups", "where": {"pool": {"eq": {"outer": "pool"}}}}}') AS null_equals_null,
        volumes_with('{"exists": {"table": "snapshots", "where": {"volume_id": {"eq": {"outer": "id"}}}, "filter": {"any": [{"where": {"deleted": true}}, {"where": {"size": {"lt": {"outer": "pool"}}}}]}}}') AS filtered;
 SELECT unmet FROM volguard.conditional_update('volumes', '{"id": 1}', '{"status": "deleting"}', '{"status": "error", "pool": 7}',
     '{"not": {"exists": {"table": "snapshots", "where": {"volume_id": {"eq": {"outer": "id"}}}}}}', filter_sql => 'name <> ''one''');
+
+-- Nested: outer names the row that it means, by "as", by the name of its table, or "target".
+SELECT volumes_with('{"exists": {"table": "snapshots", "filter": {"exists": {"table": "backups", "where": {"volume_id": {"eq": {"outer": ["target", "id"]}}}}}}}') AS of_the_target,
+       volumes_with('{"exists": {"table": "cu_filter.snapshots", "where": {"volume_id": {"eq": {"outer": "id"}}}, "filter": {"exists": {"table": "backups", "where": {"snapshot_id": {"eq": {"outer": ["snapshots", "id"]}}}}}}}') AS of_its_snapshot,
+       volumes_with('{"exists": {"table": "snapshots", "as": "s", "where": {"volume_id": {"eq": {"outer": ["target", "id"]}}}, "filter": {"not": {"exists": {"table": "backups", "where": {"snapshot_id": {"eq": {"outer": ["s", "id"]}}, "pool": {"eq": {"outer": ["target", "pool"]}}}}}}}}') AS of_both,
+       volumes_with('{"exists": {"table": "volumes", "as": "a", "where": {"id": {"gt": {"outer": "id"}}}, "filter": {"exists": {"table": "volumes", "as": "b", "where": {"id": {"gt": {"outer": ["a", "id"]}}}, "filter": {"where": {"pool": {"gt": {"outer": ["target", "pool"]}}}}}}}}') AS of_one_table,
+       volumes_with('{"exists": {"table": "volumes", "filter": {"exists": {"table": "snapshots", "filter": {"exists": {"table": "backups", "where": {"snapshot_id": {"eq": {"outer": ["snapshots", "id"]}}, "volume_id": {"eq": {"outer": ["volumes", "id"]}}, "pool": {"eq": {"outer": ["target", "pool"]}}}}}}}}}') AS three_deep;
+-- The group has a volume that has a snapshot: each of the two may be a member of the other's filter, and of a case.
+CREATE TABLE groups (id integer PRIMARY KEY, state text);
+INSERT INTO groups VALUES (7, 'idle'), (8, 'idle');
+SELECT id, outcome, new_row ->> 'state' AS state FROM groups, volguard.conditional_update('groups', jsonb_build_object('id', id), '{"state": {"case": [{"when": {"exists":
+    {"table": "volumes", "as": "v", "where": {"pool": {"eq": {"outer": "id"}}}, "filter": {"exists": {"table": "snapshots", "where": {"volume_id": {"eq": {"outer": ["v", "id"]}}}}}}}, "then": "full"}], "else": "bare"}}') ORDER BY id;
+CREATE TABLE target (id integer, volume_id integer);
+INSERT INTO target VALUES (1, 1);
+SELECT volumes_with('{"exists": {"table": "target", "as": "t", "where": {"volume_id": {"eq": {"outer": ["target", "id"]}}}, "filter": {"exists": {"table": "snapshots", "where": {"volume_id": {"eq": {"outer": ["t", "volume_id"]}}}}}}}') AS with_a_table_called_target;
+\set VERBOSITY default
+SELECT volguard.conditional_update('groups', '{"id": 7}', '{"state": "x"}', filter => '{"any": [{"exists": {"table": "volumes", "as": "v", "filter": {"exists": {"table": "snapshots", "where": {"volume_id": {"eq": {"outer": "id"}}}}}}}]}'); :code
+SELECT volguard.conditional_update('groups', '{"id": 7}', '{"state": "x"}', filter => '{"exists": {"table": "volumes", "as": "v", "filter": {"exists": {"table": "snapshots", "where": {"volume_id": {"eq": {"outer": ["w", "id"]}}}}}}}'); :code
+SELECT volguard.conditional_update('groups', '{"id": 7}', '{"state": "x"}', filter => '{"exists": {"table": "volumes", "as": "v", "filter": {"exists": {"table": "snapshots", "where": {"volume_id": {"eq": {"outer": ["volumes", "id"]}}}}}}}'); :code
+SELECT volguard.conditional_update('groups', '{"id": 7}', '{"state": "x"}', filter => '{"exists": {"table": "volumes", "filter": {"exists": {"table": "volumes", "where": {"id": {"gt": {"outer": ["volumes", "id"]}}}}}}}'); :code
+SELECT volguard.conditional_update('groups', '{"id": 7}', '{"state": "x"}', filter => '{"exists": {"table": "volumes", "as": "v", "filter": {"exists": {"table": "snapshots", "as": "v", "filter": {"exists": {"table": "backups", "where": {"id": {"gt": {"outer": ["v", "id"]}}}}}}}}}'); :code
+SELECT volguard.conditional_update('groups', '{"id": 7}', '{"state": "x"}', filter => '{"exists": {"table": "volumes", "as": "v", "where": {"id": {"eq": {"outer": ["v", "pool"]}}}}}'); :code
+SELECT volguard.conditional_update('groups', '{"id": 7}', '{"state": "x"}', filter => '{"exists": {"table": "target", "where": {"id": {"eq": {"outer": ["target", "id"]}}}}}'); :code
+SELECT volguard.conditional_update('groups', '{"id": 7}', '{"state": "x"}', filter => '{"exists": {"table": "volumes", "as": "target"}}'); :code
+SELECT volguard.conditional_update('groups', '{"id": 7}', '{"state": "x"}', filter => '{"exists": {"table": "volumes", "as": "v", "filter": {"exists": {"table": "snapshots", "where": {"volume_id": {"eq": {"outer": ["v", "size"]}}}}}}}'); :code
+SELECT volguard.conditional_update('groups', '{"id": 7}', '{"state": {"outer": ["target", "id"]}}'); :code
 
 -- Malformed filters: the error names the place.
 \set VERBOSITY terse

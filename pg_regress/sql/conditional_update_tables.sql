@@ -18,6 +18,17 @@ SELECT outcome FROM volguard.conditional_update('mine', '{"volume": 3}', '{"stat
 SELECT volguard.conditional_update('mine', '{"volume": 1}', '{"twice": 7}'); :code
 SELECT volguard.conditional_update('mine', '{"status": {"not": "x"}}', '{"status": "y"}'); :code
 SELECT volguard.conditional_update('mine', '{"gone": "x"}', '{"status": "y"}'); :code
+-- A view whose definition reads other tables: under READ COMMITTED only, as any condition that does.
+CREATE VIEW largest AS SELECT * FROM volumes WHERE size = (SELECT max(size) FROM volumes);
+CREATE VIEW largest_too AS SELECT id, status FROM largest;
+SELECT outcome FROM volguard.conditional_update('largest_too', '{"id": 3}', '{"status": "large"}');
+SELECT outcome FROM volguard.conditional_update('largest_too', '{"id": 2}', '{"status": "large"}');
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT outcome FROM volguard.conditional_update('mine_too', '{"volume": 1}', '{"status": "deleting"}');
+SELECT outcome FROM volguard.conditional_update('largest_too', '{"id": 3}', '{"status": "large"}'); :code
+ROLLBACK;
+UPDATE volumes SET status = 'available' WHERE id = 3;
+DROP VIEW largest CASCADE;
 -- A view that is updated by a trigger, by a rule or not at all:
 -- its rows can't be locked while the conditions are checked.
 CREATE VIEW triggered AS SELECT * FROM volumes;

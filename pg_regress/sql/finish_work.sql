@@ -32,6 +32,10 @@ SELECT volguard.finish_work(:token, '{"colour": "red"}'); :code
 SELECT volguard.finish_work(:token, '{}'); :code
 SELECT volguard.finish_work(:token, '"error"'); :code
 SELECT volguard.finish_work(:token, NULL); :code
+SELECT volguard.finish_work(:token, '{"status": "available", "id": "v-1"}'); :code
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT volguard.finish_work(:token, '{"status": {"case": [{"when": {"exists": {"table": "finish_volumes"}}, "then": "available"}]}}'); :code
+ROLLBACK;
 SELECT volguard.finish_work(NULL, '{"status": "error"}'); :code
 SELECT * FROM finish_held;
 BEGIN;

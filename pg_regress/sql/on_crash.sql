@@ -38,7 +38,25 @@ SELECT volguard.on_crash('crash-volume', 'bad', '{"size": "not a number"}');
 SELECT volguard.on_crash('crash-volume', 'bad', '{"size": {"add": [{"column": "size"}]}}');
 SELECT volguard.on_crash('crash-volume', 'bad', ('{"size": ' || repeat('[', 3000) || repeat(']', 3000) || '}')::jsonb);
 \set VERBOSITY default
+-- The id can't be among the changes: the work is found by it.
+SELECT volguard.on_crash('crash-volume', 'bad', '{"status": "error", "id": "other"}'); :code
 SELECT status FROM volguard.crash_rules WHERE resource_type LIKE 'crash-%' OR resource_type = '' ORDER BY status;
+
+-- Nor if the type is tracked by another column later: then the rule fails, and says so, and the work waits.
+CREATE TABLE crash_renamed (id text PRIMARY KEY, number text UNIQUE, status text);
+INSERT INTO crash_renamed VALUES ('a', '1', 'busy');
+SELECT volguard.track_resource('crash-renamed', 'crash_renamed'), volguard.on_crash('crash-renamed', 'busy', '{"status": "error", "number": "2"}');
+SELECT volguard.track_resource('crash-renamed', 'crash_renamed', 'number');
+SELECT volguard.register_service('crash-node', 'crash', 'crash') AS one \gset
+SELECT volguard.acquire(:one, 'crash-renamed', '1', status => 'busy') > 0 AS got;
+SELECT volguard.register_service('crash-node', 'crash', 'crash') > :one AS later;
+SELECT state, awaiting FROM volguard.cleanup(:one);
+SELECT * FROM crash_renamed;
+DELETE FROM volguard.workers WHERE cluster = 'crash';
+DELETE FROM volguard.services WHERE cluster = 'crash';
+DELETE FROM volguard.clusters WHERE name = 'crash';
+DELETE FROM volguard.resources WHERE resource_type = 'crash-renamed';
+DROP TABLE crash_renamed;
 
 -- The triggers of a rule run under the registrar's search_path of this
 -- moment; the temporary schema comes first only if the path says so.

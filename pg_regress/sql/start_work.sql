@@ -142,6 +142,32 @@ SELECT :'outcome' AS outcome, volguard.release(:token);
 RESET ROLE;
 ALTER TABLE work_volumes DISABLE ROW LEVEL SECURITY;
 
+-- SQL of the caller, as in conditional_update; its own documents' errors too.
+SELECT token, outcome, new_row FROM volguard.start_work(:one, 'work', 'v-2', '{"status": "extending"}', filter_sql => 'size = 1 AND EXISTS (SELECT FROM work_typed)', changes_sql => '{"owner": "upper(target.id)"}') \gset
+SELECT :'outcome' AS outcome, :'new_row'::jsonb AS new_row, volguard.release(:token) AS released;
+SELECT outcome, unmet FROM volguard.start_work(:one, 'work', 'v-2', '{"status": "extending"}', '{"status": "error"}', filter_sql => 'size > 1');
+SELECT token, new_row FROM volguard.start_work(:one, 'work', 'v-2', '{}', changes_sql => '{"status": "lower(''AVAILABLE'')"}') \gset
+SELECT :'new_row'::jsonb ->> 'status' AS status, volguard.release(:token) AS released;
+UPDATE work_volumes SET owner = NULL WHERE id = 'v-2';
+SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "x"}', filter_sql => 'size = 1) OR (true'); :code
+SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "x"}', changes_sql => '{"status": "1"}'); :code
+-- The target says which table the caller means.
+SELECT token, outcome FROM volguard.start_work(:one, 'work', 'v-2', '{"status": "extending"}', target => 'work_volumes') \gset
+SELECT :'outcome' AS outcome, volguard.release(:token) AS released;
+UPDATE work_volumes SET status = 'available' WHERE id = 'v-2';
+SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "x"}', target => 'work_typed'); :code
+SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "x"}', target => 1); :code
+-- The id is what the work is found by, so it can't be among the changes.
+SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "x", "id": "v-22"}'); :code
+SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "x"}', changes_sql => '{"id": "id"}'); :code
+-- What other tables hold is seen under READ COMMITTED only. It is refused before the call waits for anything.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "extending"}', filter => '{"not": {"exists": {"table": "work_typed"}}}'); :code
+ROLLBACK;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "extending"}', changes_sql => '{"size": "size"}'); :code
+ROLLBACK;
+
 -- Waiting works under READ COMMITTED only. Without a wait every level works.
 SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "extending"}', wait => '-1 s'); :code
 BEGIN ISOLATION LEVEL REPEATABLE READ;

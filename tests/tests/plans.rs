@@ -1,11 +1,11 @@
-//! Plans as auto_explain shows them. conditional_update finds keys and the rows of sub-queries by index; what a service
-//! holds is found by the index on its id.
+//! Statements and plans as auto_explain shows them. conditional_update finds keys and the rows of sub-queries by index;
+//! what a service holds is found by the index on its id. Updates of the user's tables return nothing but columns.
 
 use std::future::poll_fn;
 use std::sync::mpsc::{self, Receiver};
 
 use anyhow::Context;
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
 use volguard_tests::PrivateServer;
 
 const SCHEMA: &str = "
@@ -116,4 +116,102 @@ async fn what_requests_have_taken_is_found_by_the_service() -> anyhow::Result<()
         }
     }
     Ok(())
+}
+
+/// Tables of all kinds that are updated, and a service.
+const RETURNING_SCHEMA: &str = r#"
+    CREATE TABLE disks (id text PRIMARY KEY, status text, n integer DEFAULT 0);
+    CREATE TABLE loose (id text, status text);
+    CREATE TABLE parted (id text PRIMARY KEY, status text) PARTITION BY LIST (id);
+    CREATE TABLE parted_1 PARTITION OF parted DEFAULT;
+    CREATE TABLE chained (id text PRIMARY KEY, status text);
+    CREATE VIEW seen AS SELECT * FROM disks;
+    CREATE FUNCTION go_on() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+    CREATE TRIGGER go_on AFTER UPDATE ON chained FOR EACH ROW EXECUTE FUNCTION go_on();
+    INSERT INTO disks SELECT n, 'free' FROM generate_series(1, 9) AS n;
+    INSERT INTO loose SELECT n, 'free' FROM generate_series(1, 9) AS n;
+    INSERT INTO parted VALUES (1, 'free');
+    INSERT INTO chained VALUES (1, 'free');
+    SELECT volguard.track_resource('disk', 'disks'), volguard.track_resource('loose', 'loose');
+    SELECT volguard.on_crash(kind, 'busy', '{"status": "error"}') FROM unnest('{disk,loose}'::text[]) AS kind;
+    SELECT volguard.register_service('node-1', 'disks') AS service_id"#;
+
+/// Every verb that writes to the user's tables, by each of its ways.
+fn writing_calls(service_id: i64) -> Vec<String> {
+    let exists = r#"{"not": {"exists": {"table": "loose", "where": {"id": {"eq": {"outer": "status"}}}}}}"#;
+    let mut calls = Vec::new();
+    for table in ["disks", "loose", "parted", "chained", "seen"] {
+        let update =
+            format!("SELECT volguard.conditional_update('{table}', '{{\"id\": \"1\"}}', '{{\"status\": \"x\"}}'");
+        calls.push(format!("{update})"));
+        calls.push(format!("{update}, '{{\"status\": \"no such status\"}}')"));
+        calls.push(format!("{update}, filter => '{exists}')"));
+        calls.push(format!("{update}, filter_sql => 'status IS NOT NULL')"));
+    }
+    for kind in ["disk", "loose"] {
+        let start =
+            |id| format!("SELECT volguard.start_work({service_id}, '{kind}', '{id}', '{{\"status\": \"busy\"}}'");
+        for id in 1..4 {
+            calls.push(format!("{}, request_id => '00000000-0000-0000-0000-00000000000{id}')", start(id)));
+            calls.push(format!("{}, request_id => '00000000-0000-0000-0000-00000000000{id}')", start(id)));
+        }
+        calls.push(format!("{}, filter => '{exists}', filter_sql => 'status IS NOT NULL')", start(5)));
+        let finish = r#"volguard.finish_work(token, '{"status": "free"}')"#;
+        calls.push(format!(
+            "SELECT {finish} FROM volguard.lock_status WHERE resource_type = '{kind}' AND resource_id = '1'"
+        ));
+    }
+    // One resource of one type, and then several of both types, repaired by their rules.
+    calls.push("SELECT volguard.register_service('node-1', 'disks')".to_owned());
+    calls.push(format!("SELECT * FROM volguard.cleanup({service_id})"));
+    calls
+}
+
+/// Where a table is distributed (Citus), other nodes compute what a RETURNING list has beside columns: `to_jsonb` of a
+/// whole row fails there, or takes the server down.
+async fn updates_return_columns_only(setting: &str) -> anyhow::Result<()> {
+    let server = PrivateServer::builder().durable(false).start()?;
+    let (client, notices) = connect(&server).await?;
+    let mut rows = client.simple_query(RETURNING_SCHEMA).await?;
+    rows.retain(|row| matches!(row, SimpleQueryMessage::Row(row) if row.columns()[0].name() == "service_id"));
+    let [SimpleQueryMessage::Row(row)] = &rows[..] else {
+        anyhow::bail!("no service: {rows:?}");
+    };
+    let service_id: i64 = row.get(0).context("a service id")?.parse()?;
+    client.batch_execute(EXPLAIN).await?;
+    client.batch_execute(setting).await?;
+    let mut updates = 0;
+    for call in writing_calls(service_id) {
+        // Twice, because the second call runs a kept statement.
+        for _ in 1..=2 {
+            notices.try_iter().for_each(drop);
+            client.batch_execute(&call).await.context(call.clone())?;
+            for plan in notices.try_iter() {
+                let Some((_, returned)) = plan.split_once(" RETURNING ") else {
+                    continue;
+                };
+                if !plan.contains("Update on public.") && !plan.contains("Query Text: UPDATE public.") {
+                    continue;
+                }
+                let returned = returned.lines().next().unwrap_or_default();
+                assert!(["target.*", "work.number"].contains(&returned), "{call}: {plan}");
+                updates += 1;
+            }
+        }
+    }
+    // All but the refusals, most of them twice.
+    assert!(updates >= 40, "only {updates} updates seen");
+    let repaired = "SELECT count(*) FROM (SELECT status FROM disks UNION ALL SELECT status FROM loose) AS r WHERE status = 'error'";
+    assert_eq!(client.query_one(repaired, &[]).await?.get::<_, i64>(0), 6);
+    Ok(())
+}
+
+#[tokio::test]
+async fn updates_of_the_users_tables_return_columns_only() -> anyhow::Result<()> {
+    updates_return_columns_only("").await
+}
+
+#[tokio::test]
+async fn with_generic_plans_too() -> anyhow::Result<()> {
+    updates_return_columns_only("SET plan_cache_mode = force_generic_plan").await
 }

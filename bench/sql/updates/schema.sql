@@ -32,7 +32,7 @@ CREATE FUNCTION update_under_lock(volume uuid, new_status text) RETURNS jsonb LA
 DECLARE
     changed jsonb;
 BEGIN
-    PERFORM FROM volumes WHERE id = volume FOR NO KEY UPDATE;
+    PERFORM FROM volumes WHERE id = volume FOR UPDATE;
     UPDATE volumes
     SET previous_status = status, status = new_status
     WHERE id = volume

@@ -25,6 +25,9 @@ pub struct Documents {
     pub filter_sql: Option<String>,
     /// Columns and SQL expressions over `target` that they are set to. Never put data from outside into it.
     pub changes_sql: Option<Box<RawValue>>,
+    /// For work: the table that the resource must be tracked in, a name as in SQL. An update has its table beside the
+    /// documents.
+    pub target: Option<String>,
 }
 
 impl Default for Documents {
@@ -32,7 +35,7 @@ impl Default for Documents {
     fn default() -> Documents {
         let [key, changes, expected] =
             [(); 3].map(|()| RawValue::from_string("{}".to_owned()).expect("an empty object is JSON"));
-        Documents { key, changes, expected, filter: None, filter_sql: None, changes_sql: None }
+        Documents { key, changes, expected, filter: None, filter_sql: None, changes_sql: None, target: None }
     }
 }
 
@@ -50,7 +53,7 @@ pub async fn conditional_update(
         filter => $4, filter_sql => $5, changes_sql => $6, target => $7::pg_catalog.regclass, fence => $8) AS result) \
         AS once"
         => JSONB, JSONB, JSONB, JSONB, TEXT, JSONB, TEXT, INT8);
-    let Documents { key, changes, expected, filter, filter_sql, changes_sql } = documents;
+    let Documents { key, changes, expected, filter, filter_sql, changes_sql, target: _ } = documents;
     let (key, changes, expected) = (Json(key), Json(changes), Json(expected));
     let (filter, changes_sql) = (filter.as_ref().map(Json), changes_sql.as_ref().map(Json));
     let params: Params<'_> = &[&key, &changes, &expected, &filter, filter_sql, &changes_sql, &target, &fence];
@@ -58,7 +61,7 @@ pub async fn conditional_update(
 }
 
 /// Takes the lock of a tracked resource and changes its row, both or neither. Returns the token and the new row. The
-/// key of `documents` is not used, nor are its texts of SQL.
+/// key of `documents` is not used.
 pub async fn start_work(
     client: &impl Executor,
     service_id: i64,
@@ -70,12 +73,28 @@ pub async fn start_work(
     let sql = statement!(start_work: "SELECT (once.result).token, (once.result).outcome, (once.result).new_row, \
         (once.result).unmet FROM (SELECT volguard.start_work(service_id => $1, resource_type => $2, \
         resource_id => $3, lock_name => $4, changes => $5, expected => $6, filter => $7, \
-        wait => pg_catalog.make_interval(secs => $8), request_id => $9) AS result) AS once"
-        => INT8, TEXT, TEXT, TEXT, JSONB, JSONB, JSONB, FLOAT8, UUID);
+        wait => pg_catalog.make_interval(secs => $8), request_id => $9, target => $10::pg_catalog.regclass, \
+        filter_sql => $11, changes_sql => $12) AS result) AS once"
+        => INT8, TEXT, TEXT, TEXT, JSONB, JSONB, JSONB, FLOAT8, UUID, TEXT, TEXT, JSONB);
     let Name { resource_type: kind, resource_id: id, lock_name } = &*key.name;
     let (changes, expected) = (Json(&documents.changes), Json(&documents.expected));
-    let (filter, limit) = (documents.filter.as_ref().map(Json), seconds(wait));
-    let params: Params<'_> = &[&service_id, kind, id, lock_name, &changes, &expected, &filter, &limit, &request_id];
+    let (filter, changes_sql) = (documents.filter.as_ref().map(Json), documents.changes_sql.as_ref().map(Json));
+    let Documents { target, filter_sql, .. } = documents;
+    let limit = seconds(wait);
+    let params: Params<'_> = &[
+        &service_id,
+        kind,
+        id,
+        lock_name,
+        &changes,
+        &expected,
+        &filter,
+        &limit,
+        &request_id,
+        target,
+        filter_sql,
+        &changes_sql,
+    ];
     let row = only(client.rows(sql, params, wait).await?);
     Ok(match (row.try_get("token")?, row.try_get("outcome")?) {
         (Some(token), _) => WorkOutcome::Started((token, UpdatedRow::read(&row)?)),

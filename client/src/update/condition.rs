@@ -161,6 +161,14 @@ pub fn exists(table: &str, filter: Filter) -> Filter {
     Filter(operator("exists", row))
 }
 
+/// As [`exists`], with a name for the row: in an `exists` inside of this one, [`outer_of`](super::outer_of) refers to
+/// it. For example a pool that has a volume with a snapshot: `exists_as("volumes", "v", is("pool_id", outer("id")) &
+/// exists("snapshots", is("volume_id", outer_of("v", "id"))))`.
+pub fn exists_as(table: &str, name: &str, filter: Filter) -> Filter {
+    let row = filter.0.and_then(|filter| object([("table", json(table)?), ("as", json(name)?), ("filter", filter)]));
+    Filter(operator("exists", row))
+}
+
 impl ops::BitAnd for Filter {
     type Output = Filter;
     fn bitand(self, other: Filter) -> Filter {

@@ -17,7 +17,8 @@ pub(super) use self::sealed::Sealed;
 
 /// A value that the server computes from the row before the update: for
 /// [`ConditionalUpdate::set`](crate::ConditionalUpdate::set) and comparisons. Made by [`column()`], [`value`], [`now`],
-/// [`concat()`], [`when`], [`outer`], and by arithmetic: `column("size") + 1`, or `add(1, column("size"))`.
+/// [`concat()`], [`when`], [`outer`], [`outer_of`], and by arithmetic: `column("size") + 1`, or `add(1,
+/// column("size"))`.
 #[derive(Debug, Clone)]
 pub struct Expr(Result<Form, String>);
 
@@ -104,9 +105,17 @@ pub fn column(name: &str) -> Expr {
     Expr(operator("column", json(name)).map(Form::Computed))
 }
 
-/// Inside [`exists`](super::exists()): a column of the row that is to be updated.
+/// Inside [`exists`](super::exists()): a column of the row that is to be updated. In an `exists` inside of another one
+/// the server refuses it: there, [`outer_of`] names the row.
 pub fn outer(column: &str) -> Expr {
     Expr(operator("outer", json(column)).map(Form::Computed))
+}
+
+/// Inside [`exists`](super::exists()): a column of a row around it. The row has the name of its
+/// [`exists_as`](super::exists_as), else its table's name without the schema; `"target"` is the row that is to be
+/// updated.
+pub fn outer_of(row: &str, column: &str) -> Expr {
+    Expr(operator("outer", json([row, column])).map(Form::Computed))
 }
 
 /// Any JSON as a literal, such as `value(["fast", "encrypted"])`: for columns that hold json, jsonb, an array or a

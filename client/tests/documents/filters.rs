@@ -1,9 +1,9 @@
 //! Filters of rows.
 
 use serde_json::json;
-use volguard::update::{all, any, exists, gt, is, not, outer};
+use volguard::update::{all, any, exists, exists_as, gt, is, not, outer, outer_of};
 
-use super::{filter, read, update};
+use super::{expression, filter, read, update};
 
 #[test]
 fn filters() {
@@ -36,4 +36,13 @@ fn other_tables() {
             {"not": {"exists": {"table": "backups", "filter": {"where": {"snapshot_id": 3}}}}},
         ]}}})
     );
+    let nested = is("pool", outer("id")) & exists("snapshots", is("volume_id", outer_of("v", "id")));
+    assert_eq!(
+        filter(exists_as("volumes", "v", nested)),
+        json!({"exists": {"table": "volumes", "as": "v", "filter": {"all": [
+            {"where": {"pool": {"eq": {"outer": "id"}}}},
+            {"exists": {"table": "snapshots", "filter": {"where": {"volume_id": {"eq": {"outer": ["v", "id"]}}}}}},
+        ]}}})
+    );
+    assert_eq!(expression(outer_of("target", "id")), json!({"outer": ["target", "id"]}));
 }

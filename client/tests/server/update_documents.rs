@@ -4,10 +4,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio_postgres::types::Json;
 use volguard::update::{
-    Filter, IntoCondition, IntoExpr, all, any, column, concat, div, eq, exists, ge, gt, is, le, lt, ne, not, now,
-    one_of, outer, sub, value, when,
+    Filter, IntoCondition, IntoExpr, all, any, column, concat, div, eq, exists, exists_as, ge, gt, is, le, lt, ne, not,
+    now, one_of, outer, outer_of, sub, value, when,
 };
-use volguard::{ConditionalUpdate, UpdateOutcome, Volguard};
+use volguard::{ConditionalUpdate, Error, UpdateOutcome, Volguard};
 
 use crate::support::{Observer, connect, unique};
 
@@ -128,6 +128,16 @@ async fn other_tables() {
     assert!(stage.holds(!snapshot(is("deleted", true))).await);
     assert!(stage.holds(snapshot(is("size", ge(outer("size"))))).await);
     assert!(stage.holds(!snapshot(is("size", gt(outer("size"))))).await);
+    // Nested: the volume that is updated, and a snapshot with a twin.
+    let twin = |row: &str| {
+        let of_volume = is("volume_id", outer_of("target", "id"));
+        exists_as(&stage.snapshots, "twin", of_volume & is("size", eq(outer_of(row, "size"))))
+    };
+    assert!(stage.holds(exists_as(&stage.snapshots, "s", is("volume_id", outer("id")) & twin("s"))).await);
+    assert!(stage.holds(exists(&stage.snapshots, twin(&stage.snapshots))).await);
+    assert!(!stage.holds(exists_as(&stage.snapshots, "s", is("deleted", true) & twin("s"))).await);
+    let unknown = stage.update().only_if(exists_as(&stage.snapshots, "s", twin("t"))).await;
+    assert!(matches!(unknown, Err(Error::MalformedDocument(_))), "{unknown:?}");
     let busy = stage.update().expect("status", "error").unless(snapshot(is("deleted", false)));
     let outcome = busy.await.unwrap();
     let names = ["status", "filter"].map(str::to_owned).to_vec();

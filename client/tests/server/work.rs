@@ -99,6 +99,27 @@ async fn a_refusal_says_why_and_holds_nothing() {
 }
 
 #[tokio::test]
+async fn sql_of_the_caller_and_the_table_that_is_meant() {
+    let (volguard, stage) = (connect().await, Stage::new().await);
+    let session = session(&volguard).await;
+    let elsewhere = stage.start(&session).target("pg_catalog.pg_class").await;
+    assert_eq!(code(&elsewhere.unwrap_err()), Some("22023"));
+    let refused = stage.start(&session).filter_sql("target.size > 1").target(&stage.table);
+    match refused.await.unwrap() {
+        WorkOutcome::Unmet(names) => assert_eq!(names, ["filter_sql"]),
+        other => panic!("{other:?}"),
+    }
+    stage.assert_untouched(&session).await;
+    let start = stage.start(&session).filter_sql("target.size = 1").set_sql("size", "target.size + 2");
+    let mut work = start.target(&stage.table).await.unwrap().started().unwrap();
+    assert_eq!(work.row().get::<i64>("size").unwrap(), 3);
+    let moved = work.finish().set("id", "w").await.unwrap_err();
+    assert_eq!(code(&moved), Some("22023"));
+    assert!(work.finish().set("status", "available").await.unwrap().is_updated());
+    stage.assert_untouched(&session).await;
+}
+
+#[tokio::test]
 async fn the_second_waits_for_the_final_state() {
     let (volguard, stage) = (connect().await, Stage::new().await);
     let cluster = unique("cluster");

@@ -188,8 +188,9 @@ fn on_crash(resource_type: Option<&str>, status: Option<&str>, changes: Option<A
             return Ok(());
         };
         require_table(resource.target)?;
+        let id_column = resource.id_column.to_string_lossy();
         // SAFETY: declared as a jsonb.
-        unsafe { conditional_update::validate_changes(resource.target, changes.datum())? };
+        unsafe { conditional_update::validate_changes(resource.target, changes.datum(), &id_column)? };
         sql::SET_RULE.count(&[
             arg(resource_type),
             arg(status),

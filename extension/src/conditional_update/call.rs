@@ -1,9 +1,10 @@
 //! A call of `conditional_update`: its arguments, and its way, through the cache or by reading the documents.
 
 use super::cache::{self, cache_key::CacheKey};
-use super::grammar;
+use super::grammar::{self, Columns, Scalar};
 use super::outcome::{Outcome, UpdatedRow};
 use super::update::{ParsedUpdate, only_row, require_columns};
+use super::{moved, present};
 use crate::input::argument::required;
 use crate::input::document::Path;
 use crate::input::jsonb::Jsonb;
@@ -11,6 +12,16 @@ use crate::pg::error::Error;
 use crate::service::fence;
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
 use pgrx::pg_sys::{self, FunctionCallInfo, Oid, TimestampTz};
+
+/// What an update does to a row that is known otherwise than by a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Documents<'c> {
+    pub changes: Jsonb<'c>,
+    pub expected: Jsonb<'c>,
+    pub filter: Option<Jsonb<'c>>,
+    pub filter_sql: Option<&'c str>,
+    pub changes_sql: Option<Jsonb<'c>>,
+}
 
 #[derive(Debug)]
 pub struct Call<'c> {
@@ -49,26 +60,13 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// An update of the row with this key, without a fence and without the caller's SQL.
-    pub fn new(
-        target: Oid,
-        key: Jsonb<'c>,
-        changes: Jsonb<'c>,
-        expected: Jsonb<'c>,
-        filter: Option<Jsonb<'c>>,
-    ) -> Self {
-        Call {
-            target,
-            key,
-            changes,
-            expected,
-            filter,
-            filter_sql: None,
-            changes_sql: None,
-            fence: None,
-            // SAFETY: reads the clock.
-            now: unsafe { pg_sys::GetCurrentTimestamp() },
-        }
+    /// An update of the row with this key, without a fence.
+    pub fn new(target: Oid, key: Jsonb<'c>, documents: Documents<'c>) -> Self {
+        let Documents { changes, expected, filter, filter_sql, changes_sql } = documents;
+        let filter_sql = filter_sql.map(str::to_owned);
+        // SAFETY: reads the clock.
+        let now = unsafe { pg_sys::GetCurrentTimestamp() };
+        Call { target, key, changes, expected, filter, filter_sql, changes_sql, fence: None, now }
     }
 
     /// Is there a cached update for these documents? Then they have no mistakes.
@@ -84,14 +82,21 @@ impl<'c> Call<'c> {
 
     /// The row of the key as it is.
     pub fn present(&self) -> Result<Option<UpdatedRow>, Error> {
-        self.parse()?.present()
+        present::row(self.target, &self.parse_key()?, self.now)
+    }
+
+    pub fn run(&self) -> Result<Outcome, Error> {
+        match moved::may_move(self.target) {
+            true => moved::again_if_moved(|| self.run_once()),
+            false => self.run_once(),
+        }
     }
 
     /// Runs the cached update of the documents, or reads them.
     ///
     /// The fence is checked first: a lock on the user's table, held while the call waits for a service lock, could
     /// deadlock with the cleanup that holds the service lock.
-    pub fn run(&self) -> Result<Outcome, Error> {
+    fn run_once(&self) -> Result<Outcome, Error> {
         let key = self.cache_key();
         if let Some(key) = &key
             && let Some(cached) = cache::find(key)
@@ -103,8 +108,12 @@ impl<'c> Call<'c> {
                 let row = |rows: &_| only_row(rows, self.target);
                 let updated = cached.run(&key.members, self.now, row)?;
                 return match updated.transpose()?.flatten() {
+                    Some(row) if cached.may_change_afterwards => {
+                        let row = present::after_triggers(self.target, &self.parse_key()?, row, self.now)?;
+                        Ok(Outcome::Updated(row))
+                    }
                     Some(row) => Ok(Outcome::Updated(row)),
-                    None => self.parse()?.explain(cached.needs_lock()),
+                    None => self.parse()?.explain(cached.reads_more()),
                 };
             }
             cache::forget(key);
@@ -127,6 +136,10 @@ impl<'c> Call<'c> {
             self.filter_sql.as_deref().map(str::as_bytes),
         ];
         CacheKey::of(self.target, [self.key, self.changes, self.expected], others)
+    }
+
+    fn parse_key(&self) -> Result<Columns<Scalar>, Error> {
+        Ok(grammar::key(self.key.members("key")?, &mut (0..))?)
     }
 
     fn parse(&self) -> Result<ParsedUpdate, Error> {

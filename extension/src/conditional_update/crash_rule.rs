@@ -8,9 +8,10 @@ use super::catalog::operators::{Operator, base_type};
 use super::catalog::table::{Column, Table};
 use super::grammar::{self, Columns, Expression, Literal, Scalar, Value};
 use super::ids::{Ids, is_refusal};
+use super::moved;
 use super::sql::bind::TypeInput;
 use super::sql::condition::no_equality;
-use super::sql::writer::{AliasedRow, Writer, WrittenStatement};
+use super::sql::writer::{Writer, WrittenStatement};
 use super::update::require_columns;
 use crate::input::document::{Members, Path};
 use crate::input::jsonb::Jsonb;
@@ -39,9 +40,9 @@ pub struct RulePlan {
 ///
 /// # Safety
 /// `changes` is a jsonb.
-pub unsafe fn validate_changes(target: Oid, changes: Datum) -> Result<(), Error> {
+pub unsafe fn validate_changes(target: Oid, changes: Datum, id_column: &str) -> Result<(), Error> {
     // SAFETY: the caller's promise.
-    let changes = read(unsafe { Jsonb::new(changes) }.members(CHANGES)?)?;
+    let changes = read(unsafe { Jsonb::new(changes) }.members(CHANGES)?, id_column)?;
     let table = Table::open(target)?;
     let mut writer = Writer::new(&table, now());
     writer.update(&changes, &[])?;
@@ -59,7 +60,7 @@ impl RulePlan {
         status: &str,
     ) -> Result<Self, Error> {
         let members = changes.map(|changes| Members::of(changes, &Path::root(CHANGES)));
-        let changes = members.transpose()?.map(read).transpose()?;
+        let changes = members.transpose()?.map(|members| read(members, id_column)).transpose()?;
         let table = Table::open(target)?;
         table.column(id_column, &"id_column")?;
         table.column(status_column, &"status_column")?;
@@ -77,6 +78,13 @@ impl RulePlan {
     ///
     /// If the column's type refuses an id, or the status, no row has it.
     pub fn run(&self, ids: &[&str]) -> Result<Vec<bool>, Error> {
+        match moved::may_move(self.target) {
+            true => moved::again_if_moved(|| self.run_once(ids)),
+            false => self.run_once(ids),
+        }
+    }
+
+    fn run_once(&self, ids: &[&str]) -> Result<Vec<bool>, Error> {
         let table = Table::open(self.target)?;
         let column = table.column(&self.id_column, &"id_column")?;
         if !self.is_possible(&table)? {
@@ -121,20 +129,15 @@ impl Batch<'_> {
         writer.push(" FROM ");
         self.join(&mut writer)?;
         writer.push(" RETURNING work.number");
-        if !self.table.is_unique(std::slice::from_ref(self.column)) {
-            let twin = writer.twin();
-            let same_row = self.same_row(&mut writer, twin)?;
-            writer.push_count_of_twins(&same_row);
-        }
         let update = writer.finish();
-        if update.needs_lock {
+        if update.reads_more.is_some() {
             self.lock()?;
         }
         let updated = self.run(&update, |rows| {
-            let has_twin = |row| rows.get::<i64>(row, 1) > Some(1);
-            match (0..rows.len()).any(has_twin) {
+            let found = self.ids.found(rows);
+            match found.iter().filter(|found| **found).count() < rows.len() {
                 true => Err(several_rows()),
-                false => Ok(self.ids.found(rows)),
+                false => Ok(found),
             }
         })??;
         // If a row was not updated and still has the status, a trigger suppressed the update.
@@ -149,7 +152,7 @@ impl Batch<'_> {
         let mut writer = Writer::new(self.table, now());
         writer.push("SELECT FROM ").push_target().push(", ");
         self.join(&mut writer)?;
-        writer.push(" FOR NO KEY UPDATE OF target");
+        writer.push_lock();
         self.run(&writer.finish(), |_| ())
     }
 
@@ -176,20 +179,13 @@ impl Batch<'_> {
                 format!("pg_catalog.unnest({array}) WITH ORDINALITY")
             }
         };
-        let target = writer.target;
-        let same_row = self.same_row(writer, target)?;
-        writer.push(&work).push(" AS work (id, number) WHERE ");
-        writer.push(&same_row);
-        Ok(())
-    }
-
-    fn same_row<'d>(&'d self, writer: &mut Writer<'d, '_>, row: AliasedRow) -> Result<String, Error> {
-        let path = Path::root("resource");
         let type_oid = base_type(self.column.type_oid);
         let equality = Operator::equality(type_oid).ok_or_else(|| no_equality(type_oid, &path))?;
-        let same_id = equality.compare(&row.column(self.column), "work.id");
-        let (same_status, _) = writer.key(row, self.status, &path)?;
-        Ok(format!("{same_id} AND {same_status}"))
+        let same_id = equality.compare(&writer.target.column(self.column), "work.id");
+        let (same_status, _) = writer.key(writer.target, self.status, &path)?;
+        writer.push(&work).push(" AS work (id, number) WHERE ");
+        writer.push(&same_id).push(" AND ").push(&same_status);
+        Ok(())
     }
 
     /// For one id the plan is kept. For many it is worth a plan for their number and the present size of the table.
@@ -212,10 +208,19 @@ fn several_rows() -> Error {
     Error::Ambiguous { what: "several rows have that id".to_owned(), hint: "The id column must identify one row." }
 }
 
-fn read(members: Members) -> Result<Columns<Expression>, Error> {
+fn read(members: Members, id_column: &str) -> Result<Columns<Expression>, Error> {
     let changes = grammar::changes(members, &mut (0..))?;
     require_columns(CHANGES, &changes)?;
+    if changes.iter().any(|(column, _)| column == id_column) {
+        return Err(changes_the_id(CHANGES, id_column));
+    }
     Ok(changes)
+}
+
+/// The work of a resource is found by the resource's id, so work must not change it.
+pub fn changes_the_id(argument: &'static str, id_column: &str) -> Error {
+    let hint = "Leave the id column out: the lock, the status and the crash rule of the work belong to that id.";
+    Error::invalid(argument, format!("must not set \"{id_column}\", the id of the resource"), hint)
 }
 
 fn now() -> TimestampTz {

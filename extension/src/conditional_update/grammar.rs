@@ -10,7 +10,7 @@ mod object;
 mod value;
 
 pub use condition::{Choice, Comparison, Condition, Expectation};
-pub use filter::{Exists, Filter};
+pub use filter::{Exists, Filter, TARGET};
 pub use literal::{Literal, Scalar, Value};
 pub use object::Columns;
 pub use value::{Arithmetic, Expression};

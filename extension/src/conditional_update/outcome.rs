@@ -1,9 +1,10 @@
 //! The outcome of an update, and its form in SQL: `volguard.update_result`.
 
-use crate::input::jsonb::Jsonb;
+use crate::input::jsonb::{Jsonb, Stored};
+use crate::pg::error::Error;
 use crate::pg::export::composite;
-use crate::pg::spi::{Arg, arg};
-use pgrx::FromDatum;
+use crate::pg::row_json;
+use crate::pg::spi::{Arg, Rows, arg};
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo, Oid};
 
 #[derive(Debug)]
@@ -20,24 +21,28 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug)]
 pub struct UpdatedRow(Datum);
 
-impl FromDatum for UpdatedRow {
-    unsafe fn from_polymorphic_datum(datum: Datum, is_null: bool, _type_oid: Oid) -> Option<Self> {
-        // SAFETY: read from a statement's rows, while SPI is connected, a varlena like every jsonb.
-        (!is_null).then(|| UpdatedRow(unsafe { pg_sys::SPI_datumTransfer(datum, false, -1) }))
-    }
-}
-
 impl UpdatedRow {
+    /// The first of a statement's rows, which has the columns of the target.
+    pub fn first(rows: &Rows, target: Oid) -> Result<Option<Self>, Error> {
+        let json = row_json::first(rows, target)?;
+        // SAFETY: a jsonb, a varlena, while SPI is connected.
+        Ok(json.map(|json| UpdatedRow(unsafe { pg_sys::SPI_datumTransfer(json, false, -1) })))
+    }
+
     /// The value of a scalar column, as text. `None` for NULL, lists and objects, and if there is no such column.
     pub fn text(self, column: &str) -> Option<String> {
-        let mut text = None;
+        self.member(column)?.text()
+    }
+
+    pub fn member(&self, column: &str) -> Option<Stored<'_>> {
+        let mut member = None;
         // SAFETY: a jsonb, in memory that lives as long as the call.
         unsafe { Jsonb::new(self.0) }.each_member(|name, stored| {
             if name == column.as_bytes() {
-                text = stored.text();
+                member = Some(stored);
             }
         });
-        text
+        member
     }
 }
 

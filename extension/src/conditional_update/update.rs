@@ -1,17 +1,18 @@
 //! The update itself: one statement that changes the row or does nothing, and the exact reason if it did nothing.
 
 use super::cache::cache_key::CacheKey;
-use super::cache::cached_update::{CachedUpdate, LockStatement};
+use super::cache::cached_update::{CachedUpdate, LockStatement, require_latest};
 use super::cache::{self, plan};
 use super::catalog::names::relation_name;
 use super::catalog::table::{Column, Table};
 use super::grammar::{Columns, Expectation, Expression, Filter, Scalar};
 use super::outcome::{Outcome, UpdatedRow};
+use super::present;
 use super::sql::writer::{Writer, WrittenStatement};
 use crate::input::document::Path;
 use crate::pg::error::Error;
 use crate::pg::invalidation::generation;
-use crate::pg::spi::{Rows, transaction_snapshot_only};
+use crate::pg::spi::Rows;
 use pgrx::pg_sys::{Oid, TimestampTz};
 
 /// The arguments of a call, read from the documents.
@@ -39,9 +40,9 @@ impl ParsedUpdate {
         let generation = generation();
         let table = Table::open_or_view(self.target)?;
         let update = self.update(&table)?;
-        let lock = match update.needs_lock {
-            true => Some(self.lock(&table)?),
-            false => None,
+        let lock = match &update.reads_more {
+            Some(place) => Some(self.lock(&table, place)?),
+            None => None,
         };
         let lock = lock.as_ref();
         // What is behind a view may change without the view.
@@ -57,32 +58,34 @@ impl ParsedUpdate {
             }
         }
         match self.only_row(&update)? {
-            Some(row) => Ok(Outcome::Updated(row)),
+            Some(row) => self.updated(&table, row),
             None => self.explain_on(&table),
         }
+    }
+
+    fn updated(&self, table: &Table, row: UpdatedRow) -> Result<Outcome, Error> {
+        match table.may_change_rows_afterwards() {
+            true => present::after_triggers(self.target, &self.key, row, self.now),
+            false => Ok(row),
+        }
+        .map(Outcome::Updated)
     }
 
     /// Looks up and converts everything, without looking at a row.
     pub fn check(&self) -> Result<(), Error> {
         let table = Table::open_or_view(self.target)?;
-        self.update(&table)?.bind()?;
-        Ok(())
+        let update = self.update(&table)?;
+        update.bind()?;
+        update.reads_more.as_deref().map_or(Ok(()), require_latest)
     }
 
-    /// The row of the key as it is.
-    pub fn present(&self) -> Result<Option<UpdatedRow>, Error> {
+    /// Why an update has just done nothing, in which the part at `reads_more` reads more than the row. If there is no
+    /// reason any more, it is done now.
+    pub fn explain(&self, reads_more: Option<&str>) -> Result<Outcome, Error> {
         let table = Table::open_or_view(self.target)?;
-        let mut writer = Writer::new(&table, self.now);
-        writer.push("SELECT pg_catalog.to_jsonb(target.*) FROM ");
-        self.where_key(&mut writer)?;
-        writer.push(" LIMIT 2");
-        self.only_row(&writer.finish())
-    }
-
-    /// Why an update has just done nothing. If there is no reason any more, it is done now.
-    pub fn explain(&self, needs_lock: bool) -> Result<Outcome, Error> {
-        let table = Table::open_or_view(self.target)?;
-        if needs_lock && !is_locked(&self.lock(&table)?.statement)? {
+        if let Some(place) = reads_more
+            && !is_locked(&self.lock(&table, place)?.statement)?
+        {
             return Ok(Outcome::NotFound);
         }
         self.explain_on(&table)
@@ -97,9 +100,9 @@ impl ParsedUpdate {
             }
             let update = self.update(table)?;
             if let Some(row) = self.only_row(&update)? {
-                return Ok(Outcome::Updated(row));
+                return self.updated(table, row);
             }
-            if !update.needs_lock {
+            if update.reads_more.is_none() {
                 // All conditions hold for the row, which is locked: only a trigger can have prevented the update.
                 break;
             }
@@ -111,19 +114,22 @@ impl ParsedUpdate {
         plan::run(statement, |rows| only_row(rows, self.target))?
     }
 
-    /// The lock on the row, for an update that reads more than the row.
-    fn lock<'d>(&'d self, table: &Table) -> Result<LockStatement<'d>, Error> {
+    /// The lock on the row, for an update in which the part at `place` reads more than the row.
+    fn lock<'d>(&'d self, table: &Table, place: &str) -> Result<LockStatement<'d>, Error> {
+        require_latest(place)?;
         let mut writer = Writer::new(table, self.now);
         writer.push("SELECT FROM ");
         let columns = self.where_key(&mut writer)?;
         if !table.is_unique(&columns) {
             writer.push(" LIMIT 2");
         }
-        writer.push(" FOR NO KEY UPDATE OF target");
-        Ok(LockStatement { statement: writer.finish(), members: self.key.len(), columns })
+        writer.push_lock();
+        let reads_more = place.to_owned();
+        Ok(LockStatement { statement: writer.finish(), members: self.key.len(), columns, reads_more })
     }
 
-    /// `UPDATE … WHERE key AND conditions RETURNING the row, how many rows have the key`.
+    /// `UPDATE … WHERE key AND conditions RETURNING the row`. Nothing but columns is returned: where the table is
+    /// distributed, the nodes compute what else there is, and may not have the functions.
     fn update<'d>(&'d self, table: &Table) -> Result<WrittenStatement<'d>, Error> {
         let mut writer = Writer::new(table, self.now);
         writer.update(&self.changes, &self.changes_sql)?;
@@ -132,10 +138,14 @@ impl ParsedUpdate {
         for (_, condition) in self.conditions(&mut writer)? {
             writer.push(" AND ").push(&condition);
         }
-        writer.push(" RETURNING pg_catalog.to_jsonb(target.*)");
         if !table.is_unique(&columns) {
             let (key, _) = writer.key(writer.twin(), &self.key, &Path::root("key"))?;
-            writer.push_count_of_twins(&key);
+            let count = writer.count_of_twins(&key);
+            writer.push(" AND ").push(&count).push(" OPERATOR(pg_catalog.=) 1::pg_catalog.int8");
+        }
+        writer.push(" RETURNING target.*");
+        if table.is_view_on_others() {
+            writer.reads_more(&Path::root("target"));
         }
         Ok(writer.finish())
     }
@@ -197,18 +207,14 @@ enum Evaluation {
 ///
 /// It looks twice: while the statement waited for a row, that row may have got another key, and another row its key.
 fn is_locked(lock: &WrittenStatement) -> Result<bool, Error> {
-    if transaction_snapshot_only() {
-        return Ok(true);
-    }
     Ok(plan::run(lock, Rows::len)? > 0 || plan::run(lock, Rows::len)? > 0)
 }
 
 /// The row of a statement that must find one row or none. It can return more only if a unique index is damaged.
 pub fn only_row(rows: &Rows, target: Oid) -> Result<Option<UpdatedRow>, Error> {
-    let with_key = rows.get::<i64>(0, 1);
-    match rows.len() > 1 || with_key > Some(1) {
+    match rows.len() > 1 {
         true => Err(several_rows(target)),
-        false => Ok(rows.get(0, 0)),
+        false => UpdatedRow::first(rows, target),
     }
 }
 

@@ -12,8 +12,8 @@ use std::ptr::NonNull;
 /// Postgres functions that raise errors which belong to the user. Call them only inside [`catching`].
 pub mod raw {
     use pgrx::pg_sys::{
-        CommandId, Datum, EPQState, EState, HeapTuple, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode, Relation,
-        ResultRelInfo, SPIPlanPtr, ScanKey, Snapshot, SysScanDesc, TransactionId, TupleDesc, TupleTableSlot,
+        CommandId, Datum, EPQState, EState, FmgrInfo, HeapTuple, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode,
+        Relation, ResultRelInfo, SPIPlanPtr, ScanKey, Snapshot, SysScanDesc, TransactionId, TupleDesc, TupleTableSlot,
         TupleTableSlotOps, XLTW_Oper,
     };
     use std::ffi::{c_char, c_int, c_long, c_void};
@@ -85,6 +85,9 @@ pub mod raw {
         pub fn AfterTriggerEndQuery(state: *mut EState);
         pub fn heap_copytuple(tuple: HeapTuple) -> HeapTuple;
         pub fn heap_deform_tuple(tuple: HeapTuple, descriptor: TupleDesc, values: *mut Datum, nulls: *mut bool);
+        pub fn heap_form_tuple(descriptor: TupleDesc, values: *mut Datum, nulls: *mut bool) -> HeapTuple;
+        pub fn heap_copy_tuple_as_datum(tuple: HeapTuple, descriptor: TupleDesc) -> Datum;
+        pub fn FunctionCall1Coll(function: *mut FmgrInfo, collation: Oid, argument: Datum) -> Datum;
         pub fn nextval_internal(sequence: Oid, check_permissions: bool) -> i64;
         pub fn LockRelationOid(relation: Oid, mode: c_int);
         pub fn CommandCounterIncrement();

@@ -161,6 +161,15 @@ impl Rows {
         self.each(|row| self.get(row, 0))
     }
 
+    /// The first row as a tuple, and what describes it. Both live while SPI is connected.
+    pub fn first_tuple(&self) -> Option<(pg_sys::HeapTuple, pg_sys::TupleDesc)> {
+        if self.table.is_null() || self.count == 0 {
+            return None;
+        }
+        // SAFETY: the table has `count` rows.
+        unsafe { Some((*(*self.table).vals, (*self.table).tupdesc)) }
+    }
+
     fn datum(&self, row: usize, column: usize) -> Option<(Datum, Oid)> {
         if self.table.is_null() || row >= self.count {
             return None;

@@ -4,7 +4,7 @@
 //! that of the resource. If the update does nothing, the release is undone.
 
 use super::tracked::Tracked;
-use crate::conditional_update::{Call, Outcome};
+use crate::conditional_update::{Call, Documents, Outcome};
 use crate::input::argument::required;
 use crate::input::jsonb::Jsonb;
 use crate::lock::release;
@@ -30,7 +30,8 @@ fn finish(token: i64, changes: Jsonb) -> Result<Outcome, Error> {
     let nothing = JsonB(serde_json::json!({})).into_datum();
     // SAFETY: a jsonb in the call's memory.
     let nothing = unsafe { Jsonb::new(nothing.expect("a document is no NULL")) };
-    let update = tracked.update(changes, nothing, None);
+    let documents = Documents { changes, expected: nothing, filter: None, filter_sql: None, changes_sql: None };
+    let update = tracked.update(documents)?;
     // So that no fence comes before the commit.
     let service_lock = ServiceLock::of(held.service_id);
     service_lock.lock_shared()?;

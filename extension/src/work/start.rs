@@ -6,7 +6,7 @@
 //! call leaves the queues and releases the service lock.
 
 use super::tracked::Tracked;
-use crate::conditional_update::{Call, Outcome, no_names};
+use crate::conditional_update::{Call, Documents, Outcome, no_names};
 use crate::input::argument::{self, required};
 use crate::input::jsonb::Jsonb;
 use crate::lock::attempts::{Attempts, Got, Ready};
@@ -21,7 +21,7 @@ use crate::store::spelling;
 use crate::wait::Deadline;
 use pgrx::datum::{Interval, Uuid};
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
-use pgrx::pg_sys::{Datum, FunctionCallInfo};
+use pgrx::pg_sys::{Datum, FunctionCallInfo, Oid};
 use std::time::{Duration, Instant};
 
 /// How long the head waits for the row of a resource at a time. Well below `deadlock_timeout`, so that a circle through
@@ -43,6 +43,9 @@ struct Arguments<'c> {
     lock_name: String,
     wait: Option<Interval>,
     request_id: Option<Uuid>,
+    target: Option<Oid>,
+    filter_sql: Option<String>,
+    changes_sql: Option<Jsonb<'c>>,
 }
 
 /// The result of a call.
@@ -76,6 +79,9 @@ impl Arguments<'_> {
                 lock_name: required("lock_name", lock_name)?,
                 wait: pg_getarg(fcinfo, 7),
                 request_id: pg_getarg(fcinfo, 8),
+                target: pg_getarg(fcinfo, 9),
+                filter_sql: text(10),
+                changes_sql: document(11),
             })
         }
     }
@@ -85,6 +91,8 @@ impl Arguments<'_> {
         let cluster = identity::acting_for(self.service_id)?.cluster;
         let tracked = Tracked::find(&self.resource_type, &self.resource_id)?;
         let resource_id = spelling::spell(&self.resource_type, &self.resource_id, "resource_id")?;
+        tracked.check_target(self.target)?;
+        let update = self.update(&tracked)?;
         let lock = Wanted {
             key: Key::new(&self.resource_type, &resource_id, &self.lock_name),
             working: true,
@@ -98,12 +106,12 @@ impl Arguments<'_> {
             request_id: self.request_id,
             deadline,
         };
-        self.check(&deadline, &tracked)?;
+        check(&deadline, &update).map_err(|error| tracked.explain(error))?;
         let mut outcome = None;
         let attempts = Attempts::of(&request, || {
             let (began, patience) = (Instant::now(), patience(&deadline));
-            let update = self.update(&tracked);
-            let changed = change(&deadline, &update).map_err(|error| tracked.explain(error))?;
+            // Made anew, for the present time.
+            let changed = change(&deadline, &self.update(&tracked)?).map_err(|error| tracked.explain(error))?;
             let ready = match &changed {
                 Some(Outcome::Updated(row)) => Ready::TakeWith(arg(tracked.status(*row)?)),
                 // A lock wait of a trigger has failed, not that for the row: waiting again is of no use.
@@ -117,7 +125,7 @@ impl Arguments<'_> {
         Ok(match attempts.run()? {
             Got::Tokens(tokens) => Started::Updated(tokens[0], outcome),
             Got::HeldByRequest(tokens) => {
-                let present = self.update(&tracked).present();
+                let present = update.present();
                 let row = present.map_err(|error| tracked.explain(error))?;
                 Started::Updated(tokens[0], row.map(Outcome::Updated))
             }
@@ -126,20 +134,24 @@ impl Arguments<'_> {
         })
     }
 
-    /// Reports an error in the arguments, whether or not the key is free. The check leaves no lock on the table: DDL on
-    /// the table would have to wait for it while the call waits for the key.
-    fn check(&self, deadline: &Deadline, tracked: &Tracked) -> Result<(), Error> {
-        let update = self.update(tracked);
-        if update.is_known() {
-            return Ok(());
-        }
-        let checked = bounded(deadline, || update.check().map(|()| None::<()>));
-        checked.map(drop).map_err(|error| tracked.explain(error))
+    fn update<'c>(&'c self, tracked: &Tracked) -> Result<Call<'c>, Error> {
+        tracked.update(Documents {
+            changes: self.changes,
+            expected: self.expected,
+            filter: self.filter,
+            filter_sql: self.filter_sql.as_deref(),
+            changes_sql: self.changes_sql,
+        })
     }
+}
 
-    fn update<'c>(&'c self, tracked: &Tracked) -> Call<'c> {
-        tracked.update(self.changes, self.expected, self.filter)
+/// Reports an error in the arguments, whether or not the key is free. The check leaves no lock on the table: DDL on the
+/// table would have to wait for it while the call waits for the key.
+fn check(deadline: &Deadline, update: &Call) -> Result<(), Error> {
+    if update.is_known() {
+        return Ok(());
     }
+    bounded(deadline, || update.check().map(|()| None::<()>)).map(drop)
 }
 
 /// Updates the row. `None` if another transaction has it locked. If the update is refused, the row isn't locked.

@@ -1,7 +1,7 @@
 //! The row of a tracked resource: its key and its status.
 
 use crate::cleanup::rules::{self, Resource};
-use crate::conditional_update::{Call, UpdatedRow};
+use crate::conditional_update::{Call, Documents, UpdatedRow, changes_the_id, relation_name};
 use crate::input::argument;
 use crate::input::jsonb::Jsonb;
 use crate::pg::error::Error;
@@ -27,11 +27,37 @@ impl<'a> Tracked<'a> {
         Ok(Tracked { resource, resource_type, key: key.expect("a document is no NULL") })
     }
 
-    /// An update of the row.
-    pub fn update<'c>(&self, changes: Jsonb<'c>, expected: Jsonb<'c>, filter: Option<Jsonb<'c>>) -> Call<'c> {
+    /// An update of the row. An error if it changes the id.
+    pub fn update<'c>(&self, documents: Documents<'c>) -> Result<Call<'c>, Error> {
+        let id_column = self.resource.id_column.to_bytes();
+        let has_id = |document: Jsonb| {
+            let mut has_id = false;
+            document.each_member(|name, _| has_id |= name == id_column);
+            has_id
+        };
+        let id_column = || self.resource.id_column.to_string_lossy();
+        if has_id(documents.changes) {
+            return Err(changes_the_id("changes", &id_column()));
+        }
+        if documents.changes_sql.is_some_and(has_id) {
+            return Err(changes_the_id("changes_sql", &id_column()));
+        }
         // SAFETY: a jsonb that was made by this call of ours, whose memory context outlives it.
         let key = unsafe { Jsonb::new(self.key) };
-        Call::new(self.resource.target, key, changes, expected, filter)
+        Ok(Call::new(self.resource.target, key, documents))
+    }
+
+    /// Is this the table of the type, if the caller names one?
+    pub fn check_target(&self, target: Option<Oid>) -> Result<(), Error> {
+        match target {
+            Some(target) if target != self.resource.target => {
+                let (given, actual) = (relation_name(target), relation_name(self.resource.target));
+                let problem = format!("is {given}, but resource type {} is tracked in {actual}", self.resource_type);
+                let hint = "Pass the table that volguard.track_resource was called with, or NULL.";
+                Err(Error::invalid("target", problem, hint))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The row's new status, which becomes the status of the work. Crash rules are found by it, so it must not be NULL.

@@ -35,11 +35,12 @@ pub fn as_json(row: &Row) -> Json {
     Json::Object(members.collect())
 }
 
-/// A visible row: its own columns, and those of the row that is updated.
+/// A row with its name, and the rows around it, out to the one that is updated.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
+    name: &'a str,
     row: &'a Row,
-    outer: &'a Row,
+    around: Option<&'a Scope<'a>>,
     case: &'a Case,
 }
 
@@ -48,7 +49,7 @@ impl Case {
         if self.volume["id"] != Some(json!(self.key)) {
             return Answer::NotFound;
         }
-        let scope = Scope { row: &self.volume, outer: &self.volume, case: self };
+        let scope = Scope { name: "target", row: &self.volume, around: None, case: self };
         let mut unmet: Vec<String> = members(&self.expected)
             .iter()
             .filter(|(name, condition)| !scope.expects(name, condition))
@@ -131,7 +132,8 @@ impl Scope<'_> {
             "not" => !self.filter(argument),
             "where" => self.conditions(argument),
             "exists" => self.case.snapshots.iter().any(|row| {
-                let scope = Scope { row, ..self };
+                let name = argument["as"].as_str().expect("a name");
+                let scope = Scope { name, row, around: Some(&self), ..self };
                 let of_filter = argument.get("filter").is_none_or(|f| scope.filter(f));
                 of_filter && argument.get("where").is_none_or(|w| scope.conditions(w))
             }),
@@ -160,7 +162,15 @@ impl Scope<'_> {
         match operator {
             "value" => literal(value, is_json),
             "column" => self.row[argument.as_str().expect("a name")].clone(),
-            "outer" => self.outer[argument.as_str().expect("a name")].clone(),
+            "outer" => {
+                let (row, column) = match argument {
+                    Json::Array(names) => (names[0].as_str().expect("a name"), &names[1]),
+                    column => ("target", column),
+                };
+                let mut rows = std::iter::successors(self.around, |scope| scope.around);
+                let found = rows.find(|scope| scope.name == row).expect("a row around");
+                found.row[column.as_str().expect("a name")].clone()
+            }
             "add" => Some(json!(operand(0)? + operand(1)?)),
             "sub" => Some(json!(operand(0)? - operand(1)?)),
             "mul" => Some(json!(operand(0)? * operand(1)?)),

@@ -19,8 +19,12 @@ enum Kind {
 #[derive(Clone, Copy)]
 struct Place {
     columns: &'static [(&'static str, Kind)],
-    in_exists: bool,
+    /// In how many `exists` it is.
+    depth: usize,
 }
+
+/// The name of the row of an `exists`, by the number of those around it.
+const NAMES: [&str; 5] = ["s0", "s1", "s2", "s3", "s4"];
 
 const VOLUMES: &[(&str, Kind)] = &[
     ("id", Kind::Number),
@@ -43,7 +47,7 @@ const SQL: &[&str] = &[
 ];
 
 pub fn cases() -> impl Strategy<Value = Case> {
-    let volumes = Place { columns: VOLUMES, in_exists: false };
+    let volumes = Place { columns: VOLUMES, depth: 0 };
     let rows = (row(VOLUMES), prop::collection::vec(row(SNAPSHOTS), 0..4));
     let documents =
         (values(), expected(volumes), prop::option::of(filter(volumes, 3)), prop::option::weighted(0.2, select(SQL)));
@@ -158,13 +162,19 @@ fn comparisons(place: Place, kind: Kind, depth: u32) -> impl Strategy<Value = Js
 fn expression(place: Place, kind: Kind, depth: u32) -> BoxedStrategy<Json> {
     let columns = place.columns.iter().filter(move |(_, other)| *other == kind);
     let columns: Vec<_> = columns.map(|(name, _)| json!({ "column": name })).collect();
-    let outer = VOLUMES.iter().filter(move |(_, other)| *other == kind);
-    let outer: Vec<_> = outer.map(|(name, _)| json!({ "outer": name })).collect();
+    let of_kind = |columns: &'static [(&str, Kind)]| columns.iter().filter(move |(_, other)| *other == kind);
+    let mut outer: Vec<_> = of_kind(VOLUMES).map(|(name, _)| json!({"outer": ["target", name]})).collect();
+    if place.depth == 1 {
+        outer.extend(of_kind(VOLUMES).map(|(name, _)| json!({ "outer": name })));
+    }
+    for row in NAMES.iter().take(place.depth.saturating_sub(1)) {
+        outer.extend(of_kind(SNAPSHOTS).map(|(name, _)| json!({"outer": [row, name]})));
+    }
     let columns = match columns.is_empty() {
         true => Just(Json::Null).boxed(),
         false => select(columns).boxed(),
     };
-    let reference = match place.in_exists {
+    let reference = match place.depth > 0 {
         true => prop_oneof![columns, select(outer)].boxed(),
         false => columns,
     };
@@ -212,16 +222,17 @@ fn filter(place: Place, depth: u32) -> BoxedStrategy<Json> {
         return leaf.boxed();
     }
     let several = || prop::collection::vec(filter(place, depth - 1), 0..3);
-    let other = Place { columns: SNAPSHOTS, in_exists: true };
-    let exists =
-        (filter(other, 0), prop::option::weighted(0.3, filter(other, depth - 1))).prop_map(|(conditions, filter)| {
-            match filter {
-                None => json!({"exists": {"table": "snapshots", "where": conditions["where"]}}),
-                Some(filter) => {
-                    json!({"exists": {"table": "oracle.snapshots", "where": conditions["where"], "filter": filter}})
-                }
+    let other = Place { columns: SNAPSHOTS, depth: place.depth + 1 };
+    let name = NAMES[place.depth];
+    let exists = (filter(other, 0), prop::option::weighted(0.3, filter(other, depth - 1))).prop_map(
+        move |(conditions, filter)| match filter {
+            None => json!({"exists": {"table": "snapshots", "as": name, "where": conditions["where"]}}),
+            Some(filter) => {
+                let table = "oracle.snapshots";
+                json!({"exists": {"table": table, "as": name, "where": conditions["where"], "filter": filter}})
             }
-        });
+        },
+    );
     prop_oneof![
         3 => leaf,
         1 => several().prop_map(|filters| json!({ "all": filters })),
@@ -233,7 +244,7 @@ fn filter(place: Place, depth: u32) -> BoxedStrategy<Json> {
 }
 
 fn values() -> impl Strategy<Value = Json> {
-    let place = Place { columns: VOLUMES, in_exists: false };
+    let place = Place { columns: VOLUMES, depth: 0 };
     prop::sample::subsequence(&VOLUMES[1..], 1..4)
         .prop_flat_map(move |columns| {
             columns

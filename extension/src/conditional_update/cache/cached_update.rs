@@ -27,6 +27,8 @@ pub struct CachedUpdate {
     tables: Vec<(Oid, u32)>,
     lock: Option<Lock>,
     update: Prepared,
+    /// May the row change again after the update has returned it?
+    pub may_change_afterwards: bool,
     /// Holds the constant values.
     _memory: Memory,
 }
@@ -34,6 +36,8 @@ pub struct CachedUpdate {
 /// How the row is locked before the update.
 #[derive(Debug)]
 struct Lock {
+    /// The part of the documents that reads more than the row.
+    reads_more: String,
     /// The lock without a statement, if it is possible, and which arguments of the update are its key.
     direct: Option<(RowLock, Vec<usize>)>,
     statement: Prepared,
@@ -58,6 +62,18 @@ enum Binding {
     Member(usize, TypeInput),
 }
 
+/// What other tables hold when the row is locked can be seen only where each statement has a snapshot of its own.
+/// `place` is the part of the documents that reads them.
+pub fn require_latest(place: &str) -> Result<(), Error> {
+    match transaction_snapshot_only() && !sabotage::removed(Guard::LatestOnly) {
+        false => Ok(()),
+        true => Err(Error::Unsupported {
+            what: format!("{place}: may read other tables, which is possible only under READ COMMITTED"),
+            hint: "Use a transaction at READ COMMITTED: under another level it can't see what was committed after its snapshot.",
+        }),
+    }
+}
+
 /// A statement that locks the row of the key, and the key's columns.
 #[derive(Debug)]
 pub struct LockStatement<'d> {
@@ -66,6 +82,8 @@ pub struct LockStatement<'d> {
     pub members: usize,
     /// The columns of those that are not null.
     pub columns: Vec<Column>,
+    /// The part of the documents that reads more than the row.
+    pub reads_more: String,
 }
 
 impl CachedUpdate {
@@ -88,9 +106,11 @@ impl CachedUpdate {
         let memory = Memory::new();
         let lock = match lock {
             None => None,
-            Some(lock) => {
-                Some(Lock { direct: direct(table, lock, update), statement: Prepared::new(&lock.statement, &memory)? })
-            }
+            Some(lock) => Some(Lock {
+                reads_more: lock.reads_more.clone(),
+                direct: direct(table, lock, update),
+                statement: Prepared::new(&lock.statement, &memory)?,
+            }),
         };
         let others = update.others.iter();
         let others = others.map(|table| (*table, pg_sys::AccessShareLock));
@@ -100,6 +120,7 @@ impl CachedUpdate {
             tables: std::iter::once(target).chain(others).collect(),
             lock,
             update: Prepared::new(update, &memory)?,
+            may_change_afterwards: table.may_change_rows_afterwards(),
             _memory: memory,
         }))
     }
@@ -117,9 +138,9 @@ impl CachedUpdate {
         Ok(self.generation == generation() || sabotage::removed(Guard::Catalog))
     }
 
-    /// Does the update read more than the row?
-    pub fn needs_lock(&self) -> bool {
-        self.lock.is_some()
+    /// The part of the documents that reads more than the row, if there is one.
+    pub fn reads_more(&self) -> Option<&str> {
+        self.lock.as_ref().map(|lock| lock.reads_more.as_str())
     }
 
     /// Runs the update with the members of this call, and `read` on its rows. `None` if the row could not be locked.
@@ -165,9 +186,7 @@ fn direct(table: &Table, lock: &LockStatement, update: &WrittenStatement) -> Opt
 impl Lock {
     /// False if one statement finds no such row.
     fn take(&self, update: &[Arg], members: &[Stored], now: TimestampTz) -> Result<bool, Error> {
-        if transaction_snapshot_only() {
-            return Ok(true);
-        }
+        require_latest(&self.reads_more)?;
         if let Some((row, arguments)) = &self.direct {
             let key: Vec<Arg> = arguments.iter().map(|at| update[*at]).collect();
             if row.take(&key)? {

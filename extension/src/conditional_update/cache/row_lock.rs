@@ -1,5 +1,8 @@
-//! The lock on one row, taken through its unique index. It does what `SELECT … FOR NO KEY UPDATE` does, without the
-//! cost of starting and ending a statement.
+//! The lock on one row, taken through its unique index. It does what `SELECT … FOR UPDATE` does, without the cost of
+//! starting and ending a statement.
+//!
+//! It reads the table itself. So where the rows are elsewhere (in partitions, in children, on other nodes behind a
+//! table that is only a shell), it finds none, and the statement decides.
 
 use crate::conditional_update::catalog::table::{Column, Table};
 use crate::conditional_update::catalog::unique::{self, KeyColumn};
@@ -7,6 +10,7 @@ use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::pg::owner;
 use crate::pg::spi::Arg;
+use crate::sabotage::{self, Guard};
 use crate::store::index_scan;
 use pgrx::pg_sys::{self, HeapTuple, Oid, Relation, ScanKeyData, Snapshot};
 
@@ -21,9 +25,10 @@ pub struct RowLock {
 }
 
 impl RowLock {
-    /// `None` unless the columns, none of them NULL, are those of a unique index, and the table has no children.
+    /// `None` unless the columns, none of them NULL, are those of a unique index, and the table has no children and is
+    /// stored as a heap.
     pub fn new(table: &Table, key: &[Column]) -> Option<Self> {
-        if key.is_empty() || key.len() > MOST_COLUMNS || !table.stands_alone() {
+        if key.is_empty() || key.len() > MOST_COLUMNS || !table.stands_alone() || !table.is_heap() {
             return None;
         }
         let (index, columns) = unique::exactly(table, key)?;
@@ -78,6 +83,10 @@ unsafe fn lock(relation: Relation, snapshot: Snapshot, row: HeapTuple) -> bool {
         let slot = raw::table_slot_create(relation, std::ptr::null_mut());
         let mut row_id = (*row).t_self;
         let mut failure = pg_sys::TM_FailureData::default();
+        let mode = match sabotage::removed(Guard::KeyLock) {
+            false => pg_sys::LockTupleMode::LockTupleExclusive,
+            true => pg_sys::LockTupleMode::LockTupleNoKeyExclusive,
+        };
         let tuple_lock = (*(*relation).rd_tableam).tuple_lock;
         let result = tuple_lock.map(|tuple_lock| {
             tuple_lock(
@@ -86,7 +95,7 @@ unsafe fn lock(relation: Relation, snapshot: Snapshot, row: HeapTuple) -> bool {
                 snapshot,
                 slot,
                 raw::GetCurrentCommandId(true),
-                pg_sys::LockTupleMode::LockTupleNoKeyExclusive,
+                mode,
                 pg_sys::LockWaitPolicy::LockWaitBlock,
                 FLAGS as u8,
                 &mut failure,

@@ -88,6 +88,12 @@ impl Table {
         unsafe { (*self.relation).rd_id }
     }
 
+    /// Without its schema, and not quoted.
+    pub fn own_name(&self) -> String {
+        // SAFETY: a name is a C string.
+        unsafe { owned(self.form().relname.data.as_ptr()) }
+    }
+
     pub fn is_view(&self) -> bool {
         self.kind() == pg_sys::RELKIND_VIEW
     }
@@ -151,6 +157,40 @@ impl Table {
     /// Is it a plain table without children?
     pub fn stands_alone(&self) -> bool {
         self.kind() == pg_sys::RELKIND_RELATION && !self.has_children()
+    }
+
+    /// Is it stored as Postgres stores tables by itself?
+    pub fn is_heap(&self) -> bool {
+        self.form().relam == pg_sys::HEAP_TABLE_AM_OID
+    }
+
+    /// A view whose definition has a sub-query: through it, an update reads more than the row.
+    pub fn is_view_on_others(&self) -> bool {
+        self.is_view() && view::has_sub_queries(self.relation)
+    }
+
+    /// May a row be changed once more behind an UPDATE's RETURNING, in the same statement, by an AFTER trigger or a
+    /// rule? Of rows that are in other tables (of a view, of children, of partitions) it is not known.
+    pub fn may_change_rows_afterwards(&self) -> bool {
+        // SAFETY: an open relation; its triggers are in an array of that length.
+        unsafe {
+            let triggers = (*self.relation).trigdesc;
+            let triggers = match triggers.is_null() {
+                true => &[],
+                false => std::slice::from_raw_parts((*triggers).triggers, (*triggers).numtriggers as usize),
+            };
+            let changes = |trigger| self.changes_rows_after_update(trigger);
+            !self.stands_alone() || !(*self.relation).rd_rules.is_null() || triggers.iter().any(changes)
+        }
+    }
+
+    fn changes_rows_after_update(&self, trigger: &pg_sys::Trigger) -> bool {
+        const ANOTHER_TIME: u32 = pg_sys::TRIGGER_TYPE_BEFORE | pg_sys::TRIGGER_TYPE_INSTEAD;
+        let kind = trigger.tgtype as u32;
+        let after_update = kind & pg_sys::TRIGGER_TYPE_UPDATE != 0 && kind & ANOTHER_TIME == 0;
+        // Of a foreign key only one to the table itself can change a row of it.
+        let of_others = trigger.tgisinternal && trigger.tgconstrrelid != self.oid();
+        after_update && !of_others
     }
 
     pub fn relation(&self) -> pg_sys::Relation {

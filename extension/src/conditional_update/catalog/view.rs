@@ -13,6 +13,22 @@ pub fn is_updatable(view: pg_sys::Relation) -> bool {
     }
 }
 
+/// Has the definition of the view, or of a view behind it, a sub-query? The view is one that Postgres can update.
+pub fn has_sub_queries(view: pg_sys::Relation) -> bool {
+    // SAFETY: an open view. The relation behind it is closed again.
+    unsafe {
+        let query = pg_sys::get_view_query(view);
+        let Some(behind) = behind(query).filter(|_| !(*query).hasSubLinks) else {
+            return true;
+        };
+        let behind = pg_sys::relation_open(behind, pg_sys::AccessShareLock as i32);
+        let is_view = (*(*behind).rd_rel).relkind as u8 == pg_sys::RELKIND_VIEW;
+        let has_sub_queries = is_view && has_sub_queries(behind);
+        pg_sys::relation_close(behind, pg_sys::NoLock as i32);
+        has_sub_queries
+    }
+}
+
 /// # Safety
 /// An open view, made of one relation.
 unsafe fn goes_through(view: pg_sys::Relation) -> bool {

@@ -20,12 +20,17 @@ pub enum Filter {
 pub struct Exists {
     /// As in SQL: with or without its schema, quoted where that is needed.
     pub table: String,
+    /// What `outer` calls its row, in an `exists` inside of this one. Default: the table's name, without its schema.
+    pub name: Option<String>,
     pub conditions: Columns<Condition>,
     /// About that row.
     pub filter: Option<Filter>,
 }
 
-const FILTERS: &str = r#"A filter is {"all": [filters]}, {"any": [filters]}, {"not": filter}, {"where": {column: condition}}, or {"exists": {"table": name, "where": {column: condition}, "filter": filter}}."#;
+const FILTERS: &str = r#"A filter is {"all": [filters]}, {"any": [filters]}, {"not": filter}, {"where": {column: condition}}, or {"exists": {"table": name, "as": name, "where": {column: condition}, "filter": filter}}."#;
+
+/// What `outer` calls the row that is updated.
+pub const TARGET: &str = "target";
 
 pub fn filter(json: Json, path: &Path) -> Result<Filter, Fault> {
     let (operator, argument) = object::operator(json, path, FILTERS)?;
@@ -65,6 +70,10 @@ fn exists(json: Json, path: &Path) -> Result<Exists, Fault> {
         Some(_) => return Err(path.member("table").fault("must be a string", TABLE)),
         None => return Err(path.member("table").fault("is missing", TABLE)),
     };
+    let name = match object.remove("as") {
+        Some(json) => Some(name(json, &path.member("as"))?),
+        None => None,
+    };
     let conditions = match object.remove("where") {
         Some(json) => conditions(json, &path.member("where"))?,
         None => Vec::new(),
@@ -75,6 +84,17 @@ fn exists(json: Json, path: &Path) -> Result<Exists, Fault> {
     };
     match object.keys().next() {
         Some(unknown) => Err(path.member(unknown).fault("unknown member", FILTERS)),
-        None => Ok(Exists { table, conditions, filter }),
+        None => Ok(Exists { table, name, conditions, filter }),
+    }
+}
+
+fn name(json: Json, path: &Path) -> Result<String, Fault> {
+    const NAMES: &str = r#"Pick a name for the row, such as "s": {"outer": ["s", column]} refers to it."#;
+    match json {
+        Json::String(name) if name == TARGET => {
+            Err(path.fault(r#"must not be "target", which is the row that is updated"#, NAMES))
+        }
+        Json::String(name) if !name.is_empty() => Ok(name),
+        _ => Err(path.fault("must be a string that is not empty", NAMES)),
     }
 }

@@ -13,14 +13,22 @@ pub enum Expression {
     /// The database's clock, read once in a call.
     Now,
     Column(String),
-    /// Inside an `exists`: a column of the row that is updated.
-    Outer(String),
+    /// Inside an `exists`: a column of a row around it.
+    Outer(Outer),
     Arithmetic(Arithmetic, Box<[Expression; 2]>),
     Concat(Vec<Expression>),
     Case {
         branches: Vec<(Filter, Expression)>,
         otherwise: Box<Expression>,
     },
+}
+
+/// A column of a row that encloses an `exists`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outer {
+    /// The name of the row; `None` is the row that is updated, where no other row encloses the `exists`.
+    pub row: Option<String>,
+    pub column: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +77,7 @@ fn operation(object: Map<String, Json>, path: &Path) -> Result<Expression, Fault
     match operator.as_str() {
         "value" => Ok(Expression::Literal(literal(argument, None))),
         "column" => name(argument, &path).map(Expression::Column),
-        "outer" => name(argument, &path).map(Expression::Outer),
+        "outer" => outer(argument, &path).map(Expression::Outer),
         "now" if argument == Json::Bool(true) => Ok(Expression::Now),
         "now" => Err(path.fault("must be true", r#"Write {"now": true}."#)),
         "concat" => concat(argument, &path),
@@ -84,6 +92,20 @@ fn name(argument: Json, path: &Path) -> Result<String, Fault> {
     match argument {
         Json::String(column) => Ok(column),
         _ => Err(path.fault("must be the name of a column", VALUES)),
+    }
+}
+
+/// `"id"`, or `["v", "id"]`.
+fn outer(argument: Json, path: &Path) -> Result<Outer, Fault> {
+    const OUTER: &str = r#"Write {"outer": column}, or {"outer": [row, column]}: the row is an enclosing "exists" by its "as" or its table's name, or "target", the row that is updated."#;
+    let text = |json: &Json| json.as_str().map(str::to_owned);
+    match &argument {
+        Json::String(column) => Ok(Outer { row: None, column: column.clone() }),
+        Json::Array(names) => match names.iter().map(text).collect::<Option<Vec<_>>>().map(<[String; 2]>::try_from) {
+            Some(Ok([row, column])) => Ok(Outer { row: Some(row), column }),
+            _ => Err(path.fault("must be a list of two strings, a row and its column", OUTER)),
+        },
+        _ => Err(path.fault("must be the name of a column, or a list of a row and its column", OUTER)),
     }
 }
 

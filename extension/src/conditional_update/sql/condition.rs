@@ -3,8 +3,9 @@
 //! A condition that does not hold is false or NULL, and so are its combinations by AND and OR. `IS NOT TRUE` negates
 //! both.
 
+use super::row::AliasedRow;
 use super::value::Purpose;
-use super::writer::{AliasedRow, Writer};
+use super::writer::Writer;
 use crate::conditional_update::catalog::names::type_name;
 use crate::conditional_update::catalog::operators::{Operator, base_type};
 use crate::conditional_update::catalog::reading::Reading;

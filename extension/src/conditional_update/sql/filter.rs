@@ -1,7 +1,8 @@
 //! Filters as SQL.
 
 use super::bind::TypeInput;
-use super::writer::{AliasedRow, Writer};
+use super::row::AliasedRow;
+use super::writer::Writer;
 use crate::conditional_update::catalog::table::Table;
 use crate::conditional_update::grammar::{Exists, Filter};
 use crate::input::document::Path;
@@ -26,7 +27,7 @@ impl<'d> Writer<'d, '_> {
                 })
             }
             Filter::Where(conditions) => self.conditions(row, conditions, &path.member("where")),
-            Filter::Exists(exists) => self.exists(exists, &path.member("exists")),
+            Filter::Exists(exists) => self.exists(row, exists, &path.member("exists")),
         }
     }
 
@@ -48,23 +49,23 @@ impl<'d> Writer<'d, '_> {
     }
 
     /// A sub-query. As the whole statement, it runs with the caller's privileges and row-level security.
-    fn exists(&mut self, exists: &'d Exists, path: &Path) -> Result<String, Error> {
+    fn exists(&mut self, row: AliasedRow, exists: &'d Exists, path: &Path) -> Result<String, Error> {
         let table = named(&exists.table, &path.member("table"))?;
         self.others.push(table.oid());
+        self.reads_more(path);
         if self.others.len() > MOST_TABLES {
             let problem = format!("more than {MOST_TABLES} \"exists\" in one update");
             let hint = "Use fewer of them, or a view that combines them.";
             return Err(path.fault(problem, hint).into());
         }
         let alias = format!("other_{}", self.others.len());
-        let row = AliasedRow { table: &table, alias: &alias };
-        self.depth += 1;
+        let name = exists.name.clone().unwrap_or_else(|| table.own_name());
+        let row = AliasedRow { table: &table, alias: &alias, name: &name, around: Some(&row) };
         let mut condition = self.conditions(row, &exists.conditions, &path.member("where"))?;
         if let Some(filter) = &exists.filter {
             let filter = self.filter(row, filter, &path.member("filter"))?;
             condition = format!("{condition} AND {filter}");
         }
-        self.depth -= 1;
         Ok(format!("EXISTS (SELECT FROM {} AS {alias} WHERE {condition})", table.name))
     }
 }

@@ -1,6 +1,7 @@
 //! The caller's own SQL: `filter_sql` and `changes_sql`. It runs as the caller, and is checked to be one expression.
 
-use super::writer::{TARGET, Writer};
+use super::writer::Writer;
+use crate::conditional_update::grammar::TARGET;
 use crate::input::document::Path;
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;

@@ -1,7 +1,8 @@
 //! Values as SQL: what columns are set to, or compared with.
 
 use super::arithmetic::{operand_type, result_type, symbol};
-use super::writer::{AliasedRow, Writer};
+use super::row::AliasedRow;
+use super::writer::Writer;
 use crate::conditional_update::catalog::names::type_name;
 use crate::conditional_update::catalog::operators::base_type;
 use crate::conditional_update::catalog::table::Column;
@@ -105,13 +106,9 @@ impl<'d> Writer<'d, '_> {
                 Ok(Sql::not_null(now, pg_sys::TIMESTAMPTZOID))
             }
             Expression::Column(name) => column(row, name, &path.member("column")),
-            Expression::Outer(name) => {
+            Expression::Outer(outer) => {
                 let path = path.member("outer");
-                if self.depth == 0 {
-                    const HINT: &str = r#"Use {"outer": name} inside "exists" only, for a column of the row that is updated; elsewhere write {"column": name}."#;
-                    return Err(path.fault("stands outside of any \"exists\"", HINT).into());
-                }
-                column(self.target, name, &path)
+                column(row.enclosing(outer.row.as_deref(), &path)?, &outer.column, &path)
             }
             Expression::Arithmetic(arithmetic, operands) => {
                 self.calculation(row, *arithmetic, operands, purpose.column(), path)

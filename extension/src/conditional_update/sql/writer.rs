@@ -2,8 +2,9 @@
 //! operators carry their schema. So no part of a document is read as SQL, and no `search_path` changes the meaning of
 //! a statement: Postgres plans it again under the path of each caller.
 
-use crate::conditional_update::catalog::table::{Column, Table};
-use crate::conditional_update::grammar::Literal;
+use super::row::AliasedRow;
+use crate::conditional_update::catalog::table::Table;
+use crate::conditional_update::grammar::{Literal, TARGET};
 use crate::input::document::Path;
 use crate::sabotage::{self, Guard};
 use pgrx::pg_sys::{self, Datum, Oid, TimestampTz};
@@ -49,27 +50,11 @@ pub struct WrittenStatement<'d> {
     pub parameters: Vec<Parameter<'d>>,
     /// The tables that its filters read, beside the target.
     pub others: Vec<Oid>,
-    /// It reads more than the row of its key. An update that has to wait for a row sees that row anew, but everything
-    /// else as it was before the wait. So the row must be locked before such an update begins.
-    pub needs_lock: bool,
+    /// The first part of the documents that reads more than the row of its key. An update that has to wait for a row
+    /// sees that row anew, but everything else as it was before the wait. So the row must be locked before such an
+    /// update begins, and the transaction must not have one snapshot for all its statements.
+    pub reads_more: Option<String>,
 }
-
-/// A table under the alias that it has in a statement.
-#[derive(Clone, Copy, Debug)]
-pub struct AliasedRow<'t> {
-    pub table: &'t Table,
-    pub alias: &'t str,
-}
-
-impl AliasedRow<'_> {
-    /// A column of this row as SQL.
-    pub fn column(&self, column: &Column) -> String {
-        format!("{}.{}", self.alias, column.name)
-    }
-}
-
-/// The alias of the row that is updated. The caller's SQL may use it.
-pub const TARGET: &str = "target";
 
 #[derive(Debug)]
 pub struct Writer<'d, 't> {
@@ -80,21 +65,20 @@ pub struct Writer<'d, 't> {
     probes: Vec<Probe>,
     /// The tables of all `exists` so far.
     pub others: Vec<Oid>,
-    /// In how many `exists` the part stands that is being written.
-    pub depth: usize,
+    reads_more: Option<String>,
 }
 
 impl<'d, 't> Writer<'d, 't> {
     /// `now` is the time for each `{"now": true}`.
     pub fn new(table: &'t Table, now: TimestampTz) -> Self {
         Writer {
-            target: AliasedRow { table, alias: TARGET },
+            target: AliasedRow { table, alias: TARGET, name: TARGET, around: None },
             now,
             sql: String::with_capacity(512),
             parameters: Vec::new(),
             probes: Vec::new(),
             others: Vec::new(),
-            depth: 0,
+            reads_more: None,
         }
     }
 
@@ -105,22 +89,31 @@ impl<'d, 't> Writer<'d, 't> {
 
     /// `table AS target`
     pub fn push_target(&mut self) -> &mut Self {
-        let AliasedRow { table, alias } = self.target;
+        let AliasedRow { table, alias, .. } = self.target;
         self.push(&table.name).push(" AS ").push(alias)
     }
 
-    /// Another row of the target's table, for [`Writer::push_count_of_twins`].
+    /// The lock on the row of an update that reads more than the row. Not `FOR NO KEY UPDATE`, as the update itself
+    /// takes: the check of a foreign key to the row has to wait, and an insert that is not yet committed has to be
+    /// waited for.
+    pub fn push_lock(&mut self) -> &mut Self {
+        self.push(match sabotage::removed(Guard::KeyLock) {
+            false => " FOR UPDATE OF ",
+            true => " FOR NO KEY UPDATE OF ",
+        });
+        self.push(TARGET)
+    }
+
+    /// Another row of the target's table, for [`Writer::count_of_twins`].
     pub fn twin(&self) -> AliasedRow<'t> {
         AliasedRow { alias: "twin", ..self.target }
     }
 
-    /// `, how many rows meet the condition`, up to two. The condition is about [`Writer::twin`].
-    pub fn push_count_of_twins(&mut self, condition: &str) {
-        let twin = self.twin();
-        self.push(", (SELECT pg_catalog.count(*) FROM (SELECT FROM ");
-        self.push(&twin.table.name).push(" AS ").push(twin.alias);
-        self.push(" WHERE ").push(condition);
-        self.push(" LIMIT 2) AS found)");
+    /// How many rows meet the condition, up to two. The condition is about [`Writer::twin`].
+    pub fn count_of_twins(&self, condition: &str) -> String {
+        let AliasedRow { table, alias, .. } = self.twin();
+        let twins = format!("SELECT FROM {} AS {alias} WHERE {condition} LIMIT 2", table.name);
+        format!("(SELECT pg_catalog.count(*) FROM ({twins}) AS found)")
     }
 
     /// Makes a literal a parameter, and returns the parameter's SQL.
@@ -143,16 +136,22 @@ impl<'d, 't> Writer<'d, 't> {
         format!("${}", self.parameters.len())
     }
 
+    /// Notes that the part at this path reads more than the row.
+    pub fn reads_more(&mut self, path: &Path) {
+        self.reads_more.get_or_insert_with(|| path.to_string());
+    }
+
+    /// Whether the caller's SQL reads other tables can't be seen in it, as it may call functions. So it counts as if.
     pub fn probe(&mut self, sql: String, path: &Path) {
+        self.reads_more(path);
         let path = path.to_string();
         self.probes.push(Probe { sql, path });
     }
 
     pub fn finish(self) -> WrittenStatement<'d> {
         let types = self.parameters.iter().map(|parameter| parameter.type_oid);
-        let reads_more = !self.others.is_empty() || !self.probes.is_empty();
         WrittenStatement {
-            needs_lock: reads_more && !sabotage::removed(Guard::LockFirst),
+            reads_more: self.reads_more.filter(|_| !sabotage::removed(Guard::LockFirst)),
             shape: Shape { types: types.collect(), sql: self.sql, probes: self.probes },
             parameters: self.parameters,
             others: self.others,

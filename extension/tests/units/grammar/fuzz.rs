@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 /// The words of the grammar, which the documents use more often than chance would.
 const WORDS: &str = "not null lt le gt ge eq ne value column outer add sub mul div concat now case when then else \
-    all any where exists table filter";
+    all any where exists table as filter target";
 
 fn documents() -> impl Strategy<Value = Json> {
     let words: Vec<&str> = WORDS.split_whitespace().collect();
