@@ -88,6 +88,7 @@ pub mod raw {
         pub fn nextval_internal(sequence: Oid, check_permissions: bool) -> i64;
         pub fn OidFunctionCall2Coll(function: Oid, collation: Oid, first: Datum, second: Datum) -> Datum;
         pub fn LockRelationOid(relation: Oid, mode: c_int);
+        pub fn ConditionalLockRelationOid(relation: Oid, mode: c_int) -> bool;
         pub fn CommandCounterIncrement();
         pub fn GetCurrentCommandId(used: bool) -> CommandId;
         pub fn GetTransactionSnapshot() -> Snapshot;

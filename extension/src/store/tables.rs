@@ -26,8 +26,10 @@ pub struct Tables {
     pub work_key: Oid,
     pub token_key: Oid,
     pub columns: Columns,
-    /// The sequence that tokens are drawn from.
-    pub token_counter: Oid,
+    /// Not locked.
+    pub events: Oid,
+    /// The sequence that tokens and ids are drawn from.
+    pub clock: Oid,
 }
 
 /// The numbers of the columns of `workers`.
@@ -102,7 +104,8 @@ impl Tables {
                 details: of_workers(c"details"),
                 crashed_service_id: of_workers(c"crashed_service_id"),
             },
-            token_counter: relation(c"token_counter")?,
+            events: relation(c"events")?,
+            clock: relation(c"clock")?,
         })
     }
 }
