@@ -51,7 +51,7 @@ pub enum Error {
     LockTimeout,
     #[error("token {0} is in use: the sequence volguard.clock was set back")]
     TokenInUse(i64),
-    #[error("the sequence volguard.clock stays behind the clock: this session has values of it from before")]
+    #[error("the sequence volguard.clock stays behind the server's clock")]
     ClockBehind,
     #[error("the sequence volguard.clock must have INCREMENT 1 and CACHE 1")]
     SequenceAltered,
@@ -153,7 +153,9 @@ impl Error {
             Error::TokenInUse(_) => {
                 "Try again in a second: then the sequence is behind the server's clock, and is moved forward."
             }
-            Error::ClockBehind => "Try again in another session.",
+            Error::ClockBehind => {
+                "Try again, in another session: this one may have taken values of the sequence in advance."
+            }
             Error::SequenceAltered => {
                 "Have the extension's owner run: ALTER SEQUENCE volguard.clock INCREMENT 1 CACHE 1."
             }

@@ -19,8 +19,8 @@ use crate::sabotage::{self, Guard};
 use pgrx::pg_sys::{self, Oid, SysCacheIdentifier};
 use place::Place;
 
-/// How often to draw again. A value can be behind after a move if the backend has cached it: in a session that called
-/// `nextval` while the sequence had a larger CACHE.
+/// How often to draw again. A value can be behind after a move if the backend had taken it in advance, while the
+/// sequence had a larger CACHE, or if the process stood still between the move and the draw.
 const MOST_REDRAWS: usize = 3;
 
 /// A new number, larger than all before. For a token only with a free key, as head of its queue: a refusal writes

@@ -48,6 +48,7 @@ mod janitors;
 mod killed;
 mod lease;
 mod leaving;
+mod numbers;
 mod open_transactions;
 mod released;
 mod restored;
