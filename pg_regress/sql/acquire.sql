@@ -37,12 +37,20 @@ COMMIT;
 SELECT :undone > :earlier AS larger, :token > :undone AS larger_than_what_was_rolled_back;
 -- A sequence that was set back is moved to the time, and past the numbers in the tables.
 BEGIN;
-UPDATE volguard.workers SET token = token + (20::bigint << 22) WHERE token = :token RETURNING token AS largest \gset
+UPDATE volguard.workers SET token = token + (5::bigint << 22) WHERE token = :token RETURNING token AS largest \gset
 ALTER SEQUENCE volguard.clock RESTART;
 SELECT volguard.register_service('node-3', 'volume', 'acq') > :largest AS larger;
-UPDATE volguard.services SET service_id = service_id + (35::bigint << 22) WHERE service_id = :elsewhere RETURNING service_id AS largest \gset
+UPDATE volguard.services SET service_id = service_id + (10::bigint << 22) WHERE service_id = :elsewhere RETURNING service_id AS largest \gset
 ALTER SEQUENCE volguard.clock RESTART;
 SELECT volguard.acquire(:one, 'volume', 'set back') > :largest AS larger;
+INSERT INTO volguard.events (event_id, at, kind, role, details) SELECT max(service_id) + (3::bigint << 22), now(), 'test', 'test', '{}' FROM volguard.services RETURNING event_id AS largest \gset
+ALTER SEQUENCE volguard.clock RESTART;
+SELECT volguard.acquire(:one, 'volume', 'set back again') > :largest AS larger;
+-- Also without the indexes.
+ALTER TABLE volguard.events DROP CONSTRAINT events_pkey;
+DROP INDEX volguard.workers_token_key;
+ALTER SEQUENCE volguard.clock RESTART;
+SELECT volguard.acquire(:one, 'volume', 'without an index') > :largest AS larger;
 ROLLBACK;
 -- One that is far ahead is a warning, once a minute in a session.
 SELECT last_value + (90::bigint << 22) AS ahead FROM volguard.clock \gset
@@ -53,6 +61,8 @@ SELECT volguard.acquire(:one, 'volume', 'ahead') >= :ahead AS ahead;
 SELECT volguard.acquire(:one, 'volume', 'ahead of it') > :ahead AS ahead;
 \set VERBOSITY default
 ROLLBACK;
+-- A move goes past rows that were rolled back, too; those of this file are far ahead.
+VACUUM volguard.workers, volguard.services, volguard.events;
 -- The values that a backend takes in advance from a sequence with a CACHE would be smaller than what others draw meanwhile.
 ALTER SEQUENCE volguard.clock CACHE 20;
 SELECT volguard.acquire(:one, 'volume', 'cached'); :code

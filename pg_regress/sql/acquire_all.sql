@@ -194,8 +194,8 @@ COMMIT;
 SELECT DISTINCT service_id = :two AS two FROM held WHERE resource_id LIKE 'saved-%';
 
 -- After the sequence was set back, a token that is in use raises an error, and no lock is taken.
--- Half a minute ahead of the clock, by which it is not moved.
-SELECT last_value + (30::bigint << 22) AS ahead FROM volguard.clock \gset
+-- Some seconds ahead of the clock, by which it is not moved.
+SELECT last_value + (10::bigint << 22) AS ahead FROM volguard.clock \gset
 BEGIN;
 DELETE FROM volguard.workers WHERE cluster = 'all';
 ALTER SEQUENCE volguard.clock RESTART :ahead;

@@ -13,8 +13,8 @@ use std::ptr::NonNull;
 pub mod raw {
     use pgrx::pg_sys::{
         CommandId, Datum, EPQState, EState, HeapTuple, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode, Relation,
-        ResultRelInfo, SPIPlanPtr, ScanKey, Snapshot, SysScanDesc, TransactionId, TupleDesc, TupleTableSlot,
-        TupleTableSlotOps, XLTW_Oper,
+        ResultRelInfo, SPIPlanPtr, ScanDirection, ScanKey, Snapshot, SysScanDesc, TransactionId, TupleDesc,
+        TupleTableSlot, TupleTableSlotOps, XLTW_Oper,
     };
     use std::ffi::{c_char, c_int, c_long, c_void};
 
@@ -118,6 +118,16 @@ pub mod raw {
         ) -> SysScanDesc;
         pub fn systable_getnext(scan: SysScanDesc) -> HeapTuple;
         pub fn systable_endscan(scan: SysScanDesc);
+        pub fn index_open(relation: Oid, mode: c_int) -> Relation;
+        pub fn systable_beginscan_ordered(
+            heap: Relation,
+            index: Relation,
+            snapshot: Snapshot,
+            nkeys: c_int,
+            key: ScanKey,
+        ) -> SysScanDesc;
+        pub fn systable_getnext_ordered(scan: SysScanDesc, direction: ScanDirection::Type) -> HeapTuple;
+        pub fn systable_endscan_ordered(scan: SysScanDesc);
         pub fn table_slot_create(relation: Relation, list: *mut *mut List) -> *mut TupleTableSlot;
         pub fn ExecDropSingleTupleTableSlot(slot: *mut TupleTableSlot);
         pub fn try_relation_open(relation: Oid, mode: c_int) -> Relation;

@@ -151,7 +151,7 @@ impl Error {
             }
             Error::Suppressed { .. } => "A BEFORE trigger of the table returned NULL.",
             Error::TokenInUse(_) => {
-                "Try again in a second: then the sequence is behind the server's clock, and is moved forward."
+                "Try again: the sequence counts on, and is moved forward when it is behind the server's clock."
             }
             Error::ClockBehind => {
                 "Try again, in another session: this one may have taken values of the sequence in advance."

@@ -28,6 +28,8 @@ pub struct Tables {
     pub columns: Columns,
     /// Not locked.
     pub events: Oid,
+    pub events_key: Oid,
+    pub event_id: i16,
     /// The sequence that tokens and ids are drawn from.
     pub clock: Oid,
 }
@@ -80,7 +82,7 @@ impl Tables {
         let index = |name| usable(owner::relation(name)).unwrap_or(Oid::INVALID);
         // SAFETY: a catalog lookup of a running transaction.
         let column = |table, name: &CStr| unsafe { pg_sys::get_attnum(table, name.as_ptr()) };
-        let (services, workers) = (relation(c"services")?, relation(c"workers")?);
+        let [services, workers, events] = [relation(c"services")?, relation(c"workers")?, relation(c"events")?];
         let of_workers = |name| column(workers, name);
         Ok(Tables {
             generation,
@@ -104,7 +106,9 @@ impl Tables {
                 details: of_workers(c"details"),
                 crashed_service_id: of_workers(c"crashed_service_id"),
             },
-            events: relation(c"events")?,
+            events,
+            events_key: index(c"events_pkey"),
+            event_id: column(events, c"event_id"),
             clock: relation(c"clock")?,
         })
     }

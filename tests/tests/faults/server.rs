@@ -1,4 +1,4 @@
-//! A server that crashes, or fails over, while locks are held. Each test has its own server.
+//! A server that crashes while locks are held. Each test has its own server.
 
 use std::time::Duration;
 

@@ -10,13 +10,3 @@ pub static SET_CLOCK: Statement = Statement::new(&[INT8OID], "SELECT pg_catalog.
 pub static PLACE: Statement = Statement::new(&[], "SELECT p.last_value FROM volguard.place AS p");
 
 pub static SET_PLACE: Statement = Statement::new(&[INT8OID], "SELECT pg_catalog.setval('volguard.place', $1)");
-
-/// The largest token and service id in use.
-pub static LARGEST_NUMBER: Statement = Statement::new(
-    &[],
-    "SELECT GREATEST((SELECT pg_catalog.max(w.token) FROM volguard.workers AS w),
-                     (SELECT pg_catalog.max(s.service_id) FROM volguard.services AS s))",
-);
-
-pub static LARGEST_EVENT_ID: Statement =
-    Statement::new(&[], "SELECT pg_catalog.max(e.event_id) FROM volguard.events AS e");

@@ -10,6 +10,7 @@ use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::pg::spi::arg;
 use crate::sabotage::{self, Guard};
+use crate::store::index_scan::largest;
 use crate::store::sql;
 use crate::store::tables::Tables;
 use crate::wait::tag::{Mode, Tag, TagKind};
@@ -69,19 +70,26 @@ fn last_value() -> Result<i64, Error> {
 /// set at once and for good; its record is written before that of any commit that uses a number.
 fn go(tables: &Tables, to: i64) -> Result<(), Error> {
     sabotage::pause(Guard::Mover);
-    let numbers = sql::LARGEST_NUMBER.run(&[], |rows| rows.get(0, 0))?.unwrap_or(0);
-    let events = match events_are_free(tables)? {
-        true => sql::LARGEST_EVENT_ID.run(&[], |rows| rows.get(0, 0))?.unwrap_or(0),
-        false => 0,
-    };
-    sql::SET_CLOCK.count(&[arg(to.max(numbers).max(events))]).map(drop)
+    sql::SET_CLOCK.count(&[arg(to.max(largest_in(tables)?))]).map(drop)
 }
 
-/// Locks the events for a read if that needs no wait: a change of their table must not hold up the locks.
-fn events_are_free(tables: &Tables) -> Result<bool, Error> {
-    let events = tables.events;
-    // SAFETY: locks by the oid; the closure owns nothing.
-    unsafe { catching(|| raw::ConditionalLockRelationOid(events, pg_sys::AccessShareLock as i32)) }
+/// The largest number in the tables, also in rows that were deleted or rolled back. The events count if they can be locked without a wait: a change of their table
+/// must not hold up the locks.
+fn largest_in(tables: &Tables) -> Result<i64, Error> {
+    let Tables { services, services_key, service_columns, workers, token_key, columns, .. } = *tables;
+    let Tables { events, events_key, event_id, .. } = *tables;
+    // SAFETY: the first two tables are locked, the third here; the columns are bigints, first in these indexes. The
+    // closure owns nothing.
+    let numbers = unsafe {
+        catching(|| {
+            let token = largest(workers, token_key, columns.token);
+            let service = largest(services, services_key, service_columns[0]);
+            let is_free = raw::ConditionalLockRelationOid(events, pg_sys::AccessShareLock as i32);
+            let event = if is_free { largest(events, events_key, event_id) } else { None };
+            [token, service, event]
+        })?
+    };
+    Ok(numbers.into_iter().flatten().max().unwrap_or(0))
 }
 
 #[cfg(test)]
