@@ -60,8 +60,12 @@ pub enum Guard {
     Spelling,
     /// The look at what is being tracked, after the insert.
     SpellingCheck,
-    /// The check whether the database was restored from a dump.
-    Lineage,
+    /// The comparison of a drawn number with the clock.
+    Clock,
+    /// The comparison of the sequence's place with the last one.
+    Place,
+    /// One session at a time moves the sequence.
+    Mover,
 }
 
 #[cfg(not(feature = "sabotage"))]
@@ -73,14 +77,20 @@ pub const fn removed(_guard: Guard) -> bool {
     false
 }
 
+/// Waits here, if a test wants it.
+#[cfg(not(feature = "sabotage"))]
+pub const fn pause(_guard: Guard) {}
+
 #[cfg(feature = "sabotage")]
-pub use build::{register, removed};
+pub use build::{pause, register, removed};
 
 #[cfg(feature = "sabotage")]
 mod build {
     use super::Guard;
     use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
     use std::ffi::CString;
+
+    static PAUSED: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
     static REMOVED: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
@@ -93,6 +103,22 @@ mod build {
             GucContext::Suset,
             GucFlags::default(),
         );
+        GucRegistry::define_string_guc(
+            c"volguard.pause",
+            c"The guard under which to wait for the advisory lock 1.",
+            c"For tests of what other sessions do meanwhile.",
+            &PAUSED,
+            GucContext::Suset,
+            GucFlags::default(),
+        );
+    }
+
+    /// Waits as long as another session holds the advisory lock 1, if the setting names the guard.
+    pub fn pause(guard: Guard) {
+        if PAUSED.get().is_some_and(|name| name.to_string_lossy() == format!("{guard:?}")) {
+            let locked = pgrx::Spi::run("SELECT pg_catalog.pg_advisory_xact_lock_shared(1)");
+            locked.expect("the lock is given in the end");
+        }
     }
 
     pub fn removed(guard: Guard) -> bool {

@@ -4,7 +4,6 @@ pub mod commit_log;
 pub mod events;
 pub mod index_scan;
 pub mod key;
-pub mod lineage;
 pub mod liveness;
 pub mod lookup;
 pub mod removal;

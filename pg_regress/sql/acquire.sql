@@ -21,8 +21,8 @@ SELECT lock_name, status, request_id, details FROM volguard.lock_status WHERE cl
 -- Names that give the same text when they are joined are different keys.
 SELECT volguard.acquire(:one, 'ab', 'c', 'd') IS NOT NULL AS got, volguard.acquire(:two, 'a', 'bc', 'd') IS NOT NULL AS got, volguard.acquire(:two, 'a', 'b', 'cd') IS NOT NULL AS got;
 
--- Tokens: the timeline in the high bits, a counter in the low bits. Each token of a key is larger than those before.
-SELECT :token >> 44 = ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint AS timeline, :token & ((1::bigint << 44) - 1) > 0 AS counter;
+-- Tokens and service ids: the time in units of 2^-22 s since 2025, exact as JavaScript's numbers. Each token of a key is larger than those before.
+SELECT abs((extract(epoch FROM now() - '2025-01-01 UTC'::timestamptz) * (1 << 22))::bigint - :token) < 3600::bigint << 22 AS time, :token < 1::bigint << 53 AS exact, :token > :two AS one_sequence;
 SELECT volguard.release(:token) AS released, :token AS earlier \gset
 SELECT volguard.acquire(:two, 'volume', 'a-1') AS token \gset
 SELECT :token > :earlier AS larger;
@@ -35,12 +35,42 @@ SELECT volguard.release(:token);
 SELECT volguard.acquire(:one, 'volume', 'a-1') AS token \gset
 COMMIT;
 SELECT :undone > :earlier AS larger, :token > :undone AS larger_than_what_was_rolled_back;
--- The counter makes tokens grow: if it is set back, they don't.
+-- A sequence that was set back is moved to the time, and past the numbers in the tables.
 BEGIN;
-DELETE FROM volguard.workers;
-ALTER SEQUENCE volguard.token_counter RESTART;
-SELECT volguard.acquire(:one, 'volume', 'a-1') > :token AS larger;
+UPDATE volguard.workers SET token = token + (5::bigint << 22) WHERE token = :token RETURNING token AS largest \gset
+ALTER SEQUENCE volguard.clock RESTART;
+SELECT volguard.register_service('node-3', 'volume', 'acq') > :largest AS larger;
+UPDATE volguard.services SET service_id = service_id + (10::bigint << 22) WHERE service_id = :elsewhere RETURNING service_id AS largest \gset
+ALTER SEQUENCE volguard.clock RESTART;
+SELECT volguard.acquire(:one, 'volume', 'set back') > :largest AS larger;
+INSERT INTO volguard.events (event_id, at, kind, role, details) SELECT max(service_id) + (3::bigint << 22), now(), 'test', 'test', '{}' FROM volguard.services RETURNING event_id AS largest \gset
+ALTER SEQUENCE volguard.clock RESTART;
+SELECT volguard.acquire(:one, 'volume', 'set back again') > :largest AS larger;
+-- Also without the indexes.
+ALTER TABLE volguard.events DROP CONSTRAINT events_pkey;
+DROP INDEX volguard.workers_token_key;
+ALTER SEQUENCE volguard.clock RESTART;
+SELECT volguard.acquire(:one, 'volume', 'without an index') > :largest AS larger;
 ROLLBACK;
+-- One that is far ahead is a warning, once a minute in a session.
+SELECT last_value + (90::bigint << 22) AS ahead FROM volguard.clock \gset
+BEGIN;
+ALTER SEQUENCE volguard.clock RESTART :ahead;
+\set VERBOSITY sqlstate
+SELECT volguard.acquire(:one, 'volume', 'ahead') >= :ahead AS ahead;
+SELECT volguard.acquire(:one, 'volume', 'ahead of it') > :ahead AS ahead;
+\set VERBOSITY default
+ROLLBACK;
+-- A move goes past rows that were rolled back, too; those of this file are far ahead.
+VACUUM volguard.workers, volguard.services, volguard.events;
+-- The values that a backend takes in advance from a sequence with a CACHE would be smaller than what others draw meanwhile.
+ALTER SEQUENCE volguard.clock CACHE 20;
+SELECT volguard.acquire(:one, 'volume', 'cached'); :code
+SELECT volguard.register_service('node-8', 'volume', 'acq'); :code
+ALTER SEQUENCE volguard.clock INCREMENT -1 CACHE 1;
+SELECT volguard.acquire(:one, 'volume', 'cached'); :code
+ALTER SEQUENCE volguard.clock INCREMENT 1;
+SELECT volguard.release(volguard.acquire(:one, 'volume', 'cached')) AS works_again;
 
 -- The same request again returns the same token, whatever its other arguments
 -- are. The request of another service, or for another key, is a different one.

@@ -56,8 +56,8 @@ UPDATE volguard.services SET fenced_at = NULL; :code
 DELETE FROM volguard.workers; :code
 TRUNCATE volguard.workers; :code
 UPDATE volguard.lock_status SET status = NULL; :code
-SELECT nextval('volguard.token_counter'); :code
-SELECT setval('volguard.token_counter', 1); :code
+SELECT nextval('volguard.clock'); :code
+SELECT setval('volguard.clock', 1); :code
 CREATE TABLE volguard.mine (); :code
 -- A role with the grant can't pass it on, and gets an error.
 SELECT volguard.grant_usage('regress_usage_nobody'); :code

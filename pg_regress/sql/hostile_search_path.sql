@@ -55,8 +55,8 @@ CREATE TABLE hostile.clusters (name pg_catalog.text);
 CREATE TABLE hostile.resources (resource_type pg_catalog.text);
 CREATE TABLE hostile.crash_rules (resource_type pg_catalog.text);
 CREATE TABLE hostile.events (event_id pg_catalog.int8);
-CREATE SEQUENCE hostile.token_counter;
-CREATE SEQUENCE hostile.lineage;
+CREATE SEQUENCE hostile.clock;
+CREATE SEQUENCE hostile.place;
 RESET ROLE;
 
 -- A new backend, as an ordinary role and then as a superuser; the path,
@@ -68,8 +68,8 @@ CREATE FUNCTION public.hostile_temporary() RETURNS pg_catalog.void LANGUAGE sql 
     CREATE TEMP TABLE resources (resource_type text);
     CREATE TEMP TABLE crash_rules (resource_type text);
     CREATE TEMP TABLE events (event_id bigint);
-    CREATE TEMP SEQUENCE token_counter;
-    CREATE TEMP SEQUENCE lineage;
+    CREATE TEMP SEQUENCE clock;
+    CREATE TEMP SEQUENCE place;
 $$;
 \c -
 SELECT public.hostile_temporary();

@@ -124,7 +124,7 @@ DO $$
 DECLARE
     ours record;
 BEGIN
-    FOR ours IN SELECT oid::regclass AS name FROM pg_class WHERE relnamespace = 'volguard'::regnamespace AND relkind IN ('r', 'S') AND relname <> 'events_event_id_seq' LOOP
+    FOR ours IN SELECT oid::regclass AS name FROM pg_class WHERE relnamespace = 'volguard'::regnamespace AND relkind IN ('r', 'S') LOOP
         EXECUTE format('ALTER TABLE %s OWNER TO regress_roles_owner', ours.name);
     END LOOP;
 END

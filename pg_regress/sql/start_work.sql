@@ -28,12 +28,12 @@ SELECT volguard.release(:token);
 
 -- A refusal names every condition that failed, and changes
 -- neither lock nor row; it keeps no row lock and draws no token.
-SELECT last_value AS before FROM volguard.token_counter \gset
+SELECT last_value AS before FROM volguard.clock \gset
 SELECT * FROM volguard.start_work(:one, 'work', 'v-2', '{"status": "extending"}', '{"status": ["in-use", "error"], "size": {"ge": 2}, "owner": null}',
                                   '{"exists": {"table": "work_volumes", "where": {"id": "v-0"}}}');
 SELECT * FROM volguard.start_work(:one, 'work', 'v-0', '{"status": "extending"}');
 SELECT * FROM volguard.start_work(:one, 'work', 'v-2', '{"status": "extending"}', wait => '10 ms', filter => '{"where": {"size": 2}}');
-SELECT last_value - :before AS drawn FROM volguard.token_counter;
+SELECT last_value - :before AS drawn FROM volguard.clock;
 SELECT * FROM work_held;
 BEGIN;
 SELECT outcome FROM volguard.start_work(:one, 'work', 'v-2', '{"status": "extending"}', '{"status": "error"}');

@@ -63,10 +63,11 @@ CREATE UNIQUE INDEX workers_work_key ON volguard.workers (resource_id, resource_
 -- With the token, so that the oldest work of a crashed service comes first.
 CREATE INDEX workers_service_id_idx ON volguard.workers (service_id, token);
 
--- The lower 44 bits of tokens and of service ids, below those of the timeline. With CACHE 1 each token of a key is
--- larger than the one before.
-CREATE SEQUENCE volguard.token_counter AS bigint MAXVALUE 17592186044415 NO CYCLE CACHE 1;
-CREATE SEQUENCE volguard.service_counter AS bigint MAXVALUE 17592186044415 NO CYCLE CACHE 1;
+-- Tokens, service ids and event ids: the time in units of 2^-22 s, by which the sequence is moved forward. See token.rs.
+-- With CACHE 1 each number is larger than the one before; up to 2^53 a JavaScript number is exact.
+CREATE SEQUENCE volguard.clock AS bigint MAXVALUE 9007199254740991 NO CYCLE CACHE 1;
+-- Where the sequence was moved last: a fingerprint of server, timeline, database and sequence. See place.rs.
+CREATE SEQUENCE volguard.place AS bigint MINVALUE 0 START 0 NO CYCLE CACHE 1;
 
 CREATE TABLE volguard.resources (
     resource_type text COLLATE "C" PRIMARY KEY,
@@ -92,7 +93,7 @@ COMMENT ON TABLE volguard.crash_rules IS 'What a cleanup changes in a resource w
 -- The order of the ids is nearly that of time: the oldest events, which are trimmed, are at the front of the primary
 -- key.
 CREATE TABLE volguard.events (
-    event_id      bigint           GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    event_id      bigint           PRIMARY KEY,
     at            timestamptz      NOT NULL,
     kind          text COLLATE "C" NOT NULL,
     cluster       text COLLATE "C",
@@ -108,8 +109,5 @@ COMMENT ON TABLE volguard.events IS 'What cleanups and administrators did to ser
 
 -- Whether the failure of a rule was recorded before: a cleanup tries it again and again.
 CREATE INDEX events_rule_failed_idx ON volguard.events (resource_type, at) WHERE kind = 'rule_failed';
-
--- The place of the database (the lower 44 bits), and how often it was restored from a dump (above). See lineage.rs.
-CREATE SEQUENCE volguard.lineage AS bigint MINVALUE 0 START 0 NO CYCLE CACHE 1;
 
 REVOKE ALL ON ALL TABLES IN SCHEMA volguard FROM PUBLIC;

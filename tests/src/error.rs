@@ -56,6 +56,9 @@ pub enum Error {
         /// The operating system user who runs the server.
         user: String,
     },
+    /// The library that shows another time to a process is missing.
+    #[error("libfaketime is not installed: make setup")]
+    NoFakeTime,
     /// Every port that was tried is taken.
     #[error("no free TCP port on 127.0.0.1 between 20000 and 29999")]
     NoPort,

@@ -2,6 +2,8 @@
 # time, and when stdin ends, for any reason, it stops the server and removes the data.
 dir=$1 bin=$2 lib=$3 share=$4
 keep_log=yes
+# The environment that shows another time to the server.
+clock=
 
 # link FROM TO TEST...: links to what is in a directory and passes find's tests.
 link() {
@@ -31,7 +33,7 @@ lay_out() {
 }
 
 control() {
-    "$bin/pg_ctl" -D data -w -t 60 "$@" </dev/null >>log 2>&1
+    env $clock "$bin/pg_ctl" -D data -w -t 60 "$@" </dev/null >>log 2>&1
 }
 
 start() {
@@ -49,11 +51,18 @@ while read -r verb argument; do
     case $verb in
     lay-out) lay_out "$argument" >>log 2>&1 ;;
     initdb) initdb ;;
+    # The data of another server that is stopped, with our settings.
+    copy) cp -a "$argument" data && cat settings >>data/postgresql.conf && mkdir socket ;;
+    clock) clock=$argument ;;
     upgrade) "$bin/pg_upgrade" -b "$bin" -B "$bin" -d "$argument" -D data -s "$dir/socket" -U postgres </dev/null >>log 2>&1 ;;
     start) start "$argument" ;;
     stop) control -m fast stop ;;
     crash) control -m immediate stop ;;
     # A standby that is promoted begins a new timeline, as after a fail-over.
+    standby) touch data/standby.signal && start "$argument" ;;
+    promote) control promote ;;
+    keep-data) cp -a data kept ;;
+    put-data-back) rm -rf data && mv kept data ;;
     new-timeline) control -m fast stop && touch data/standby.signal && start "$argument" && control promote ;;
     forget) keep_log=no ;;
     *) false ;;

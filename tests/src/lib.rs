@@ -7,6 +7,7 @@
 
 mod daemon;
 mod error;
+pub mod faketime;
 mod guardian;
 pub mod history;
 mod install;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::guardian::Guardian;
 use crate::os_user::run;
-use crate::{Error, Package, PostgresInstall, port};
+use crate::{Error, Package, PostgresInstall, faketime, port};
 
 mod builder;
 
@@ -192,15 +192,56 @@ impl PrivateServer {
         self.guardian.ask(&verb)
     }
 
+    /// Ends the recovery of a standby: it takes writes, and goes on with the next timeline.
+    ///
+    /// # Errors
+    /// [`Error::Server`] if it fails.
+    pub fn promote(&mut self) -> Result<(), Error> {
+        self.guardian.ask("promote")
+    }
+
+    /// Copies the data of the stopped server aside.
+    ///
+    /// # Errors
+    /// [`Error::Server`] if it fails.
+    pub fn keep_data(&mut self) -> Result<(), Error> {
+        self.guardian.ask("keep-data")
+    }
+
+    /// Puts the data of the stopped server back to what was copied aside.
+    ///
+    /// # Errors
+    /// [`Error::Server`] if it fails.
+    pub fn put_data_back(&mut self) -> Result<(), Error> {
+        self.guardian.ask("put-data-back")
+    }
+
+    /// From its next start the server sees a time that is so many seconds ahead of ours.
+    ///
+    /// # Errors
+    /// [`Error::NoFakeTime`] if the library is missing.
+    pub fn set_clock(&mut self, seconds: i64) -> Result<(), Error> {
+        let environment = match seconds {
+            0 => String::new(),
+            _ => faketime::environment(seconds)?,
+        };
+        self.guardian.ask(&format!("clock {environment}"))
+    }
+
     fn start_on_free_port(&mut self) -> Result<(), Error> {
+        self.begin_on_free_port("start")
+    }
+
+    /// By one of the guardian's two ways to start.
+    fn begin_on_free_port(&mut self, verb: &str) -> Result<(), Error> {
         for _ in 1..PORT_ATTEMPTS {
             self.port = port::free()?;
-            match self.restart() {
+            match self.guardian.ask(&format!("{verb} {}", self.port)) {
                 Err(Error::Server { tail, .. }) if tail.contains("Address already in use") => {}
                 result => return result,
             }
         }
         self.port = port::free()?;
-        self.restart()
+        self.guardian.ask(&format!("{verb} {}", self.port))
     }
 }

@@ -42,7 +42,8 @@ impl Held {
         &self.state.locks[0].0
     }
 
-    /// The fencing token: larger than every earlier one of this lock. Of several locks, that of the first.
+    /// The fencing token: larger than every earlier one, and smaller than 2^53, which JSON keeps exactly in every
+    /// language. Of several locks, that of the first.
     pub fn token(&self) -> i64 {
         self.state.locks[0].1
     }

@@ -88,10 +88,7 @@ fn finish_cleanup(token: Option<i64>) -> Option<bool> {
 fn abandon_cleanup(token: Option<i64>) -> Option<bool> {
     verb(None, || {
         let token = argument::required("token", token)?;
-        end(token, || {
-            let parameters = [arg(token), arg(token::epoch()?)];
-            removal::remove(&sql::ABANDON_CLEANUP, &parameters)
-        })
+        end(token, || give_back(&sql::LOCK_CLAIM, &[arg(token)]))
     })
 }
 
@@ -129,16 +126,26 @@ fn claimer(token: i64) -> Result<Option<i64>, Error> {
 
 /// Gives back what the service has claimed and doesn't know of. Under its lock; it isn't fenced.
 pub fn abandon_unknown(service_id: i64, known: &[i64]) -> Result<usize, Error> {
-    abandon(&sql::ABANDON_UNKNOWN, service_id, arg(known.to_vec()))
+    abandon(&sql::LOCK_UNKNOWN_CLAIMS, service_id, arg(known.to_vec()))
 }
 
 /// Gives back what the service has claimed by these requests. Under its lock; it isn't fenced.
 pub fn abandon_requests(service_id: i64, request_ids: &[Uuid]) -> Result<usize, Error> {
-    abandon(&sql::ABANDON_REQUESTS, service_id, arg(request_ids.to_vec()))
+    abandon(&sql::LOCK_CLAIMS_OF_REQUESTS, service_id, arg(request_ids.to_vec()))
 }
 
-fn abandon(statement: &Statement, service_id: i64, list: Arg) -> Result<usize, Error> {
-    removal::remove(statement, &[arg(service_id), arg(token::epoch()?), list])
+fn abandon(lock: &Statement, service_id: i64, list: Arg) -> Result<usize, Error> {
+    give_back(lock, &[arg(service_id), list])
+}
+
+/// Gives back the claims that `lock` finds, under new tokens.
+fn give_back(lock: &Statement, args: &[Arg]) -> Result<usize, Error> {
+    let claims = lock.run(args, |rows| rows.each(|row| rows.get::<i64>(row, 0)))?;
+    if claims.is_empty() {
+        return Ok(0);
+    }
+    let new = token::draw_for(&Tables::open()?, &claims)?;
+    removal::remove(&sql::GIVE_BACK, &[arg(claims), arg(new)])
 }
 
 export! {

@@ -9,6 +9,7 @@ use crate::sabotage::{self, Guard};
 use crate::service::fence::{self, FenceReason};
 use crate::service::service_lock::ServiceLock;
 use crate::store::events::{self, Event, EventKind};
+use crate::store::tables::Tables;
 use crate::store::{sql, token};
 use pgrx::datum::{AnyElement, Uuid};
 use pgrx::{FromDatum, pg_sys};
@@ -179,8 +180,11 @@ impl Pool<'_> {
     }
 
     fn hand_out(&mut self, tokens: Vec<i64>) -> Result<(), Error> {
-        let new_token = arg(!sabotage::removed(Guard::ClaimToken));
-        let parameters = [arg(self.claimer), arg(tokens), arg(token::epoch()?), new_token, self.request_id];
+        let new = match sabotage::removed(Guard::ClaimToken) {
+            false => token::draw_for(&Tables::open()?, &tokens)?,
+            true => tokens.clone(),
+        };
+        let parameters = [arg(self.claimer), arg(tokens), arg(new), self.request_id];
         let claimed = sql::CLAIM.run(&parameters, |rows| rows.each(|row| claimed_row(rows, row)))?;
         self.claimed.extend(claimed);
         Ok(())

@@ -13,8 +13,8 @@ use std::ptr::NonNull;
 pub mod raw {
     use pgrx::pg_sys::{
         CommandId, Datum, EPQState, EState, FmgrInfo, HeapTuple, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode,
-        Relation, ResultRelInfo, SPIPlanPtr, ScanKey, Snapshot, SysScanDesc, TransactionId, TupleDesc, TupleTableSlot,
-        TupleTableSlotOps, XLTW_Oper,
+        Relation, ResultRelInfo, SPIPlanPtr, ScanDirection, ScanKey, Snapshot, SysScanDesc, TransactionId, TupleDesc,
+        TupleTableSlot, TupleTableSlotOps, XLTW_Oper,
     };
     use std::ffi::{c_char, c_int, c_long, c_void};
 
@@ -90,6 +90,7 @@ pub mod raw {
         pub fn FunctionCall1Coll(function: *mut FmgrInfo, collation: Oid, argument: Datum) -> Datum;
         pub fn nextval_internal(sequence: Oid, check_permissions: bool) -> i64;
         pub fn LockRelationOid(relation: Oid, mode: c_int);
+        pub fn ConditionalLockRelationOid(relation: Oid, mode: c_int) -> bool;
         pub fn CommandCounterIncrement();
         pub fn GetCurrentCommandId(used: bool) -> CommandId;
         pub fn GetTransactionSnapshot() -> Snapshot;
@@ -119,6 +120,16 @@ pub mod raw {
         ) -> SysScanDesc;
         pub fn systable_getnext(scan: SysScanDesc) -> HeapTuple;
         pub fn systable_endscan(scan: SysScanDesc);
+        pub fn index_open(relation: Oid, mode: c_int) -> Relation;
+        pub fn systable_beginscan_ordered(
+            heap: Relation,
+            index: Relation,
+            snapshot: Snapshot,
+            nkeys: c_int,
+            key: ScanKey,
+        ) -> SysScanDesc;
+        pub fn systable_getnext_ordered(scan: SysScanDesc, direction: ScanDirection::Type) -> HeapTuple;
+        pub fn systable_endscan_ordered(scan: SysScanDesc);
         pub fn table_slot_create(relation: Relation, list: *mut *mut List) -> *mut TupleTableSlot;
         pub fn ExecDropSingleTupleTableSlot(slot: *mut TupleTableSlot);
         pub fn try_relation_open(relation: Oid, mode: c_int) -> Relation;

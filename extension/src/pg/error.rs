@@ -49,8 +49,12 @@ pub enum Error {
     Suppressed { write: &'static str, table: String },
     #[error("canceling statement due to lock timeout")]
     LockTimeout,
-    #[error("token {0} is in use: the sequence volguard.token_counter has fallen back")]
+    #[error("token {0} is in use: the sequence volguard.clock was set back")]
     TokenInUse(i64),
+    #[error("the sequence volguard.clock stays behind the server's clock")]
+    ClockBehind,
+    #[error("the sequence volguard.clock must have INCREMENT 1 and CACHE 1")]
+    SequenceAltered,
     #[error("volguard's tables are missing")]
     NotInstalled,
     /// An error that Postgres raised, kept with every field it came with.
@@ -98,6 +102,7 @@ impl Error {
             Error::LeaseExpired(_) => b"VG004",
             Error::ServiceAlive(_) => b"55000",
             Error::TokenInUse(_) => b"23505",
+            Error::ClockBehind | Error::SequenceAltered => b"55000",
             Error::Null { .. } => b"22004",
             Error::Invalid { .. } => b"22023",
             Error::Denied { .. } => b"42501",
@@ -146,7 +151,13 @@ impl Error {
             }
             Error::Suppressed { .. } => "A BEFORE trigger of the table returned NULL.",
             Error::TokenInUse(_) => {
-                "Have the extension's owner set it beyond every token that was ever drawn: SELECT setval('volguard.token_counter', ...)."
+                "Try again: the sequence counts on, and is moved forward when it is behind the server's clock."
+            }
+            Error::ClockBehind => {
+                "Try again, in another session: this one may have taken values of the sequence in advance."
+            }
+            Error::SequenceAltered => {
+                "Have the extension's owner run: ALTER SEQUENCE volguard.clock INCREMENT 1 CACHE 1."
             }
             Error::NotInstalled => "Run CREATE EXTENSION volguard in this database.",
             Error::LockTimeout => "lock_timeout is shorter than the requested wait. Raise it, or pass a shorter wait.",

@@ -8,6 +8,7 @@ use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::spi::arg;
 use crate::pg::{owner, settings};
+use crate::store::tables::Tables;
 use crate::store::{removal, sql, token};
 use crate::wait::tag::{Mode, Tag, TagKind};
 use pgrx::datum::{AnyElement, Interval};
@@ -38,19 +39,17 @@ fn register_service(
         Tag::of_names(TagKind::Incarnation, &[cluster, host, binary_name]).lock(Mode::Exclusive)?;
         sql::ADD_CLUSTER.count(&[arg(cluster)])?;
         fence_earlier(cluster, host, binary_name)?;
-        let id = sql::ADD_SERVICE.run(
-            &[
-                arg(cluster),
-                arg(host),
-                arg(binary_name),
-                arg(lease),
-                arg(owner::caller()),
-                details.map(|details| details.datum()),
-                arg(token::service_epoch()?),
-            ],
-            |rows| rows.get(0, 0),
-        )?;
-        Ok(id)
+        let service_id = token::draw(&Tables::open()?)?;
+        sql::ADD_SERVICE.count(&[
+            arg(cluster),
+            arg(host),
+            arg(binary_name),
+            arg(lease),
+            arg(owner::caller()),
+            details.map(|details| details.datum()),
+            arg(service_id),
+        ])?;
+        Ok(Some(service_id))
     })
 }
 

@@ -3,7 +3,8 @@
 //!
 //! It is bounded in age and number: some calls that record an event trim a little, without waiting for each other.
 
-use super::{commit_log, sql};
+use super::tables::Tables;
+use super::{commit_log, sql, token};
 use crate::pg::error::Error;
 use crate::pg::spi::{arg, transaction_snapshot_only};
 use crate::pg::{owner, settings};
@@ -11,7 +12,7 @@ use pgrx::JsonB;
 use serde_json::{Value, json};
 use std::fmt;
 
-/// After so many events, the call that records the next one trims. It may remove more than have come meanwhile.
+/// One call in so many that record an event trims, by the id of the event. It may remove more than have come meanwhile.
 const TRIM_EVERY: i64 = 32;
 const TRIM_AT_ONCE: i32 = 128;
 
@@ -95,22 +96,21 @@ pub fn record(event: &Event) -> Result<(), Error> {
     }
     let (resource_type, resource_id) = event.resource.unzip();
     let (lock_name, token) = event.lock.unzip();
-    let id = sql::ADD_EVENT.run(
-        &[
-            arg(event.kind.name()),
-            event.cluster.and_then(arg),
-            event.service_id.and_then(arg),
-            resource_type.and_then(arg),
-            resource_id.and_then(arg),
-            lock_name.and_then(arg),
-            token.and_then(arg),
-            arg(owner::caller()),
-            arg(JsonB(event.details.clone())),
-        ],
-        |rows| rows.get::<i64>(0, 0),
-    )?;
-    match id {
-        Some(id) if id % TRIM_EVERY == 0 => remove_oldest(TRIM_AT_ONCE),
+    let id = token::draw(&Tables::open()?)?;
+    sql::ADD_EVENT.count(&[
+        arg(event.kind.name()),
+        event.cluster.and_then(arg),
+        event.service_id.and_then(arg),
+        resource_type.and_then(arg),
+        resource_id.and_then(arg),
+        lock_name.and_then(arg),
+        token.and_then(arg),
+        arg(owner::caller()),
+        arg(JsonB(event.details.clone())),
+        arg(id),
+    ])?;
+    match id % TRIM_EVERY {
+        0 => remove_oldest(TRIM_AT_ONCE),
         _ => Ok(()),
     }
 }

@@ -1,7 +1,8 @@
-//! The first row that an index finds, without a statement: starting one would cost more than the lookup.
+//! The first row that an index finds, and the largest value in it, without a statement: starting one would cost more than the lookup.
 
 use crate::pg::catch::raw;
-use pgrx::pg_sys::{self, Datum, HeapTuple, Oid, Relation, ScanKeyData, Snapshot};
+use pgrx::pg_sys::{self, Datum, HeapTuple, Oid, Relation, ScanDirection, ScanKeyData, Snapshot};
+use std::ptr;
 
 /// The condition `column = value`, where `equals` is the function that compares.
 ///
@@ -77,5 +78,50 @@ pub unsafe fn first<R>(
         raw::relation_close(relation, pg_sys::NoLock as i32);
         raw::PopActiveSnapshot();
         found
+    }
+}
+
+/// The largest value of a bigint column in any row version, also one that is deleted, or not committed. Without a
+/// snapshot there is no predicate lock either: under SERIALIZABLE it would conflict with all inserts.
+///
+/// # Safety
+/// As [`first`]; `index` is a btree that begins with the column, or invalid: then the table is searched.
+pub unsafe fn largest(table: Oid, index: Oid, column: i16) -> Option<i64> {
+    let mut any = pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_ANY, ..Default::default() };
+    let any = &raw mut any;
+    // SAFETY: the caller's promise. The snapshot outlives the scan. What is opened here is closed here, or by the abort
+    // when an error jumps out; the arrays have an element per column.
+    unsafe {
+        let relation = raw::table_open(table, pg_sys::NoLock as i32);
+        let descriptor = (*relation).rd_att;
+        let count = (*descriptor).natts as usize;
+        let values = raw::palloc(count * size_of::<Datum>()).cast::<Datum>();
+        let nulls = raw::palloc(count * size_of::<bool>()).cast::<bool>();
+        let at = column as usize - 1;
+        let value = |row: HeapTuple| {
+            if row.is_null() {
+                return None;
+            }
+            raw::heap_deform_tuple(row, descriptor, values, nulls);
+            Some((*values.add(at)).value() as i64)
+        };
+        let largest = if index == Oid::INVALID {
+            let scan = raw::systable_beginscan(relation, index, false, any, 0, ptr::null_mut());
+            let mut largest = None;
+            while let Some(value) = value(raw::systable_getnext(scan)) {
+                largest = largest.max(Some(value));
+            }
+            raw::systable_endscan(scan);
+            largest
+        } else {
+            let index = raw::index_open(index, pg_sys::AccessShareLock as i32);
+            let scan = raw::systable_beginscan_ordered(relation, index, any, 0, ptr::null_mut());
+            let largest = value(raw::systable_getnext_ordered(scan, ScanDirection::BackwardScanDirection));
+            raw::systable_endscan_ordered(scan);
+            raw::relation_close(index, pg_sys::NoLock as i32);
+            largest
+        };
+        raw::relation_close(relation, pg_sys::NoLock as i32);
+        largest
     }
 }

@@ -13,6 +13,7 @@ mod cleanup;
 mod cluster;
 mod event;
 mod lock;
+mod number;
 mod service;
 
 pub use claim::*;
@@ -20,6 +21,7 @@ pub use cleanup::*;
 pub use cluster::*;
 pub use event::*;
 pub use lock::*;
+pub use number::*;
 pub use service::*;
 
 use crate::pg::error::Error;

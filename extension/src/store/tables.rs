@@ -26,8 +26,12 @@ pub struct Tables {
     pub work_key: Oid,
     pub token_key: Oid,
     pub columns: Columns,
-    /// The sequence that tokens are drawn from.
-    pub token_counter: Oid,
+    /// Not locked.
+    pub events: Oid,
+    pub events_key: Oid,
+    pub event_id: i16,
+    /// The sequence that tokens and ids are drawn from.
+    pub clock: Oid,
 }
 
 /// The numbers of the columns of `workers`.
@@ -84,7 +88,7 @@ impl Tables {
         let index = |name| usable(owner::relation(name)).unwrap_or(Oid::INVALID);
         // SAFETY: a catalog lookup of a running transaction.
         let column = |table, name: &CStr| unsafe { pg_sys::get_attnum(table, name.as_ptr()) };
-        let (services, workers) = (relation(c"services")?, relation(c"workers")?);
+        let [services, workers, events] = [relation(c"services")?, relation(c"workers")?, relation(c"events")?];
         let of_workers = |name| column(workers, name);
         Ok(Tables {
             generation,
@@ -108,7 +112,10 @@ impl Tables {
                 details: of_workers(c"details"),
                 crashed_service_id: of_workers(c"crashed_service_id"),
             },
-            token_counter: relation(c"token_counter")?,
+            events,
+            events_key: index(c"events_pkey"),
+            event_id: column(events, c"event_id"),
+            clock: relation(c"clock")?,
         })
     }
 }

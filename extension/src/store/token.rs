@@ -1,67 +1,85 @@
-//! Numbers that never come back: fencing tokens and service ids.
+//! Numbers that never come back: tokens, service ids and event ids, all from one sequence.
 //!
-//! A token is `(restores << 56) + (WAL timeline << 44) | counter`. Most databases were never restored from a dump: then
-//! the number of restores is zero.
+//! The sequence `clock` is a hybrid logical clock: it counts up, and is moved to the time ([`clock`]) whenever it is
+//! more than a second behind it ([`mover`]). So a number that is drawn now is larger than those that were drawn
+//! anywhere before, also where the sequence itself has forgotten them: after promotions that know nothing of each
+//! other, DROP EXTENSION, a restored dump, a copy whose sequences were left out, or a machine that was put back.
 //!
-//! The counter is a sequence, drawn while the key is held, so that each acquisition of a key has a larger one than
-//! those before. A sequence can fall behind when a standby that lags is promoted. Then the timeline is a new one, in
-//! the bits above the counter. A dump knows neither the timeline nor the tokens that were drawn after it; therefore the
-//! number of restores is in the bits above the timeline.
-//!
-//! A service id must not come back either: after a fail-over that lost its registration, a process would renew the
-//! lease of another one. The upper bits of an id count the timelines from the first, so that ids are small until a
-//! fail-over.
+//! Against a clock that is behind, the first draw in a new place ([`place`]) leaves a gap.
 
-use super::lineage;
+mod clock;
+mod mover;
+mod place;
+
 use super::tables::Tables;
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
-use pgrx::pg_sys;
+use crate::pg::syscache;
+use crate::sabotage::{self, Guard};
+use pgrx::pg_sys::{self, Oid, SysCacheIdentifier};
+use place::Place;
 
-/// Bits of the counter: 17 million million acquisitions per timeline.
-const COUNTER_BITS: u32 = 44;
+/// How often to draw again. A value can be behind after a move if the backend had taken it in advance, while the
+/// sequence had a larger CACHE, or if the process stood still between the move and the draw.
+const MOST_REDRAWS: usize = 3;
 
-/// Bits of the timeline: 4095 timelines between two restores. Seven bits are left for the restores.
-const TIMELINE_BITS: u32 = 12;
-
-/// The upper bits of a token that is drawn now. Only for a draw: in a new place it writes the lineage.
-pub fn epoch() -> Result<i64, Error> {
-    Ok(upper(lineage::restores()?, timeline()))
-}
-
-fn upper(restores: i64, timeline: u32) -> i64 {
-    ((restores << TIMELINE_BITS) + i64::from(timeline)) << COUNTER_BITS
-}
-
-/// A new token. Only for a free key, as head of its queue: a refusal writes nothing.
+/// A new number, larger than all before. For a token only with a free key, as head of its queue: a refusal writes
+/// nothing.
 pub fn draw(tables: &Tables) -> Result<i64, Error> {
-    let epoch = epoch()?;
-    let counter = tables.token_counter;
-    // SAFETY: a sequence of ours, for which no privilege is checked; the closure owns nothing.
-    let drawn = unsafe { catching(|| raw::nextval_internal(counter, false))? };
-    Ok(epoch | drawn)
-}
-
-/// The upper bits of a service id that is drawn now.
-pub fn service_epoch() -> Result<i64, Error> {
-    Ok(upper(lineage::restores()?, timeline().saturating_sub(1)))
-}
-
-fn timeline() -> u32 {
-    // SAFETY: reads shared memory. In recovery the timeline is one that is not written to, and the insert fails.
-    unsafe { pg_sys::GetWALInsertionTimeLine() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::upper;
-
-    #[test]
-    fn restores_come_before_timelines_before_counts() {
-        let last = (1_i64 << 44) - 1;
-        assert_eq!(upper(0, 1), 1 << 44);
-        assert!(upper(0, 2) > upper(0, 1) | last);
-        assert!(upper(1, 1) > upper(0, 4095) | last);
-        assert!(upper(127, 4095) | last > upper(126, 4095) | last);
+    let sequence = tables.clock;
+    lock(sequence)?;
+    let here = Place::of(sequence);
+    // Before the draw: a value from before the move into a new place is not behind where the clock is wrong.
+    if !place::is_known(here)? {
+        mover::enter(tables, here)?;
     }
+    for _ in 0..=MOST_REDRAWS {
+        // SAFETY: a sequence of ours, for which no privilege is checked; the closure owns nothing.
+        let drawn = unsafe { catching(|| raw::nextval_internal(sequence, false))? };
+        let now = clock::now();
+        if !clock::is_behind(drawn, now) || sabotage::removed(Guard::Clock) {
+            clock::warn_if_ahead(drawn, now);
+            return Ok(drawn);
+        }
+        mover::catch_up(tables)?;
+    }
+    Err(Error::ClockBehind)
+}
+
+/// As [`draw`], as many as there are `items`, in rising order.
+pub fn draw_for<T>(tables: &Tables, items: &[T]) -> Result<Vec<i64>, Error> {
+    items.iter().map(|_| draw(tables)).collect()
+}
+
+/// Locks the sequence as a draw does, and refuses one from which a backend would take values in advance: those would be
+/// smaller than what other backends draw meanwhile.
+fn lock(sequence: Oid) -> Result<(), Error> {
+    // SAFETY: locks by the oid; the closure owns nothing.
+    unsafe {
+        catching(|| {
+            // Not in recovery either, where there is no timeline to compare.
+            raw::PreventCommandIfReadOnly(c"nextval()".as_ptr());
+            raw::LockRelationOid(sequence, pg_sys::RowExclusiveLock as i32);
+        })?;
+    }
+    let one_by_one = |options: &Options| options.cache == 1 && options.increment == 1;
+    // SAFETY: the cache of pg_sequence.
+    match unsafe { syscache::row(SysCacheIdentifier::SEQRELID, sequence, one_by_one) } {
+        Some(true) => Ok(()),
+        Some(false) => Err(Error::SequenceAltered),
+        None => Err(Error::NotInstalled),
+    }
+}
+
+/// `catalog/pg_sequence.h`, which pgrx doesn't bind.
+#[repr(C)]
+struct Options {
+    relation: Oid,
+    of_type: Oid,
+    start: i64,
+    increment: i64,
+    most: i64,
+    least: i64,
+    cache: i64,
+    cycles: bool,
 }

@@ -22,8 +22,8 @@ pub enum TagKind {
     ServiceLock = 0x5649,
     /// Registering under one (cluster, host, binary_name).
     Incarnation = 0x564A,
-    /// Raising the number of restores.
-    Lineage = 0x564B,
+    /// Moving the sequence that tokens and ids are drawn from.
+    Mover = 0x564B,
     /// An automatic cleanup of a cluster.
     Cleaning = 0x564C,
     /// Claims of one service under one request id.
@@ -44,7 +44,8 @@ impl TagKind {
             TagKind::ServiceLock => Some(Guard::ServiceLock),
             TagKind::Cleaning => Some(Guard::OneCleaner),
             TagKind::ClaimRequest => Some(Guard::ClaimRequest),
-            TagKind::Incarnation | TagKind::Lineage => None,
+            TagKind::Mover => Some(Guard::Mover),
+            TagKind::Incarnation => None,
         }
     }
 }

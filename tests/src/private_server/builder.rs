@@ -16,6 +16,7 @@ pub struct PrivateServerBuilder {
     settings: Vec<(String, String)>,
     profile: Profile,
     bare: bool,
+    clock: i64,
 }
 
 impl PrivateServerBuilder {
@@ -46,13 +47,20 @@ impl PrivateServerBuilder {
         self
     }
 
+    /// The server sees a time that is so many seconds ahead of ours.
+    #[must_use]
+    pub fn clock(mut self, seconds: i64) -> Self {
+        self.clock = seconds;
+        self
+    }
+
     /// Creates and starts the server.
     ///
     /// # Errors
     /// As [`PrivateServer::start`].
     pub fn start(self) -> Result<PrivateServer, Error> {
         let bare = self.bare;
-        let mut server = self.prepare()?;
+        let mut server = self.prepare("initdb")?;
         server.start_on_free_port()?;
         if bare {
             server.create_empty_database(DATABASE)?;
@@ -68,7 +76,7 @@ impl PrivateServerBuilder {
     /// # Errors
     /// As [`PrivateServer::start`], and the error of `pg_upgrade`.
     pub fn start_upgraded(self, old: &mut PrivateServer) -> Result<PrivateServer, Error> {
-        let mut server = self.prepare()?;
+        let mut server = self.prepare("initdb")?;
         old.stop()?;
         let data = old.guardian.dir().join("data");
         server.guardian.ask(&format!("upgrade {}", data.display()))?;
@@ -78,8 +86,20 @@ impl PrivateServerBuilder {
         Ok(server)
     }
 
-    /// Everything except the start.
-    fn prepare(self) -> Result<PrivateServer, Error> {
+    /// Starts a standby with a copy of the data of a server that is stopped. It takes queries, and receives nothing more.
+    ///
+    /// # Errors
+    /// As [`PrivateServer::start`].
+    pub fn start_standby(self, stopped: &PrivateServer) -> Result<PrivateServer, Error> {
+        let data = stopped.guardian.dir().join("data");
+        let mut server = self.prepare(&format!("copy {}", data.display()))?;
+        server.password.clone_from(&stopped.password);
+        server.begin_on_free_port("standby")?;
+        Ok(server)
+    }
+
+    /// Everything except the start. The guardian obeys `make_data`.
+    fn prepare(self, make_data: &str) -> Result<PrivateServer, Error> {
         let install = PostgresInstall::find()?;
         let package = Package::from_env_or_build(&install, self.profile)?;
         let user = OsUser::for_servers()?;
@@ -101,7 +121,8 @@ impl PrivateServerBuilder {
         guardian.ask(&lay_out)?;
 
         let mut server = PrivateServer { guardian, install, package, port: 0, password };
-        server.guardian.ask("initdb")?;
+        server.guardian.ask(make_data)?;
+        server.set_clock(self.clock)?;
         Ok(server)
     }
 

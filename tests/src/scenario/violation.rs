@@ -34,6 +34,9 @@ pub enum Violation {
         /// The token that came after it.
         later: i64,
     },
+    /// A number was drawn that is in use, or was drawn elsewhere.
+    #[error("a number came back: {0}")]
+    NumberInUse(String),
     /// A call waited that must not wait, or the opposite.
     #[error("{0}")]
     Waiting(&'static str),

@@ -42,9 +42,9 @@ async fn crashed(manager: &Sql, superuser: &Sql, rows: i64) -> anyhow::Result<()
         .run(&format!(
             "INSERT INTO app.volumes (id, status) SELECT 'v' || n, 'creating' FROM generate_series(1, {rows}, 2) AS n;
              INSERT INTO volguard.workers (cluster, resource_type, resource_id, lock_name, token, service_id, status, acquired_at, updated_at)
-             SELECT 'default', 'volume', 'v' || n, '', nextval('volguard.token_counter'), (SELECT min(service_id) FROM volguard.services) + n % {SERVICES},
+             SELECT 'default', 'volume', 'v' || n, '', nextval('volguard.clock'), ids[1 + n % {SERVICES}],
                     CASE n % 2 WHEN 1 THEN 'creating' END, now(), now()
-             FROM generate_series(1, {rows}) AS n;
+             FROM generate_series(1, {rows}) AS n, (SELECT array_agg(service_id) AS ids FROM volguard.services) AS s;
              UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour'"
         ))
         .await?;

@@ -49,6 +49,7 @@ mod janitors;
 mod killed;
 mod lease;
 mod leaving;
+mod numbers;
 mod open_transactions;
 mod prepared;
 mod released;

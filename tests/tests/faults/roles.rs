@@ -122,9 +122,9 @@ async fn no_role_touches_the_tables_by_hand(site: &Site) -> anyhow::Result<()> {
         }
     }
     refused(&sql, "UPDATE volguard.services SET fenced_at = NULL").await?;
-    refused(&sql, "SELECT nextval('volguard.token_counter')").await?;
-    refused(&sql, "SELECT setval('volguard.token_counter', 1)").await?;
-    refused(&sql, "SELECT setval('volguard.lineage', 1)").await
+    refused(&sql, "SELECT nextval('volguard.clock')").await?;
+    refused(&sql, "SELECT setval('volguard.clock', 1)").await?;
+    refused(&sql, "SELECT setval('volguard.place', 1)").await
 }
 
 #[tokio::test]

@@ -50,9 +50,7 @@ under_a_hostile_path!(
 async fn temporary_tables_catch_nothing() -> anyhow::Result<()> {
     let site = Site::new(Route::Direct)?;
     let sql = site.sql().await?;
-    for table in
-        ["services", "workers", "clusters", "token_counter", "events", "lineage", "pg_class", "pg_roles", "pg_proc"]
-    {
+    for table in ["services", "workers", "clusters", "clock", "events", "place", "pg_class", "pg_roles", "pg_proc"] {
         sql.run(&format!("CREATE TEMPORARY TABLE {table} (nothing boolean)")).await?;
     }
     use_everything(&sql).await?;

@@ -254,9 +254,10 @@ async fn a_counter_that_fell_back(site: &Site) -> anyhow::Result<()> {
     let sql = site.sql().await?;
     let service = sql.register("a", LEASE).await?;
     let keys = keys(4);
-    site.psql("SELECT setval('volguard.token_counter', 100)")?;
+    // Half a minute ahead of the clock, by which it is not moved.
+    site.psql("SELECT setval('volguard.clock', last_value + (30::bigint << 22)) FROM volguard.clock")?;
     sql.acquire(service, "in-use", LEASE).await?.context("free")?;
-    site.psql("SELECT setval('volguard.token_counter', last_value - 3) FROM volguard.token_counter")?;
+    site.psql("SELECT setval('volguard.clock', last_value - 3) FROM volguard.clock")?;
     let refused = sql.acquire_all(service, &keys, Duration::ZERO).await;
     assert_eq!(sqlstate(&refused.unwrap_err()), "23505");
     let held = "SELECT count(*) FROM volguard.lock_status WHERE resource_id <> 'in-use'";

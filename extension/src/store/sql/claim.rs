@@ -47,16 +47,16 @@ pub static CLAIMABLE: Statement =
 /// The same for a test, without the lock.
 pub static CLAIMABLE_UNLOCKED: Statement = Statement::new(&[INT8OID, TEXTOID, INT8OID], claimable!());
 
-/// Only on rows that `CLAIMABLE` has locked. `$4`: whether they get a new token, as they always do but in a test. `$5`
-/// takes the place of the request id under which the crashed service acquired.
+/// Only on rows that `CLAIMABLE` has locked. They get the tokens `$3` in place of `$2`. `$4` takes the place of the
+/// request id under which the crashed service acquired.
 pub static CLAIM: Statement = Statement::new(
-    &[INT8OID, INT8ARRAYOID, INT8OID, BOOLOID, UUIDOID],
+    &[INT8OID, INT8ARRAYOID, INT8ARRAYOID, UUIDOID],
     concat!(
         "UPDATE volguard.workers AS w
-         SET token {:=} CASE WHEN $4 THEN $3 {|} pg_catalog.nextval('volguard.token_counter') ELSE w.token END,
-             service_id {:=} $1, crashed_service_id {:=} coalesce(w.crashed_service_id, w.service_id),
-             request_id {:=} $5, updated_at {:=} pg_catalog.clock_timestamp()
-         WHERE w.token {=} ANY ($2) RETURNING ",
+         SET token {:=} n.token, service_id {:=} $1, crashed_service_id {:=} coalesce(w.crashed_service_id, w.service_id),
+             request_id {:=} $4, updated_at {:=} pg_catalog.clock_timestamp()
+         FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS n (old, token)
+         WHERE w.token {=} n.old RETURNING ",
         claim!()
     ),
 );
@@ -85,32 +85,42 @@ pub static FINISH_CLEANUP: Statement = Statement::new(
     concat!("DELETE FROM volguard.workers AS w USING volguard.services AS s WHERE ", claimed!(), removed!()),
 );
 
-/// Only under the claimer's service lock. The new token kills the claimer's, and puts the work behind all other.
-pub static ABANDON_CLEANUP: Statement = Statement::new(
-    &[INT8OID, INT8OID],
-    concat!(given_back!(), "FROM volguard.services AS s WHERE ", claimed!(), removed!()),
-);
-
-/// What the service `$1` has claimed and `$3` doesn't list. See `RECONCILE`.
-pub static ABANDON_UNKNOWN: Statement = Statement::new(
-    &[INT8OID, INT8OID, INT8ARRAYOID],
+/// Gives claims back: the rows `$1` get the tokens `$2`. That kills the claimer's, and puts the work behind all other.
+/// Only on rows that one of the next three statements has locked.
+pub static GIVE_BACK: Statement = Statement::new(
+    &[INT8ARRAYOID, INT8ARRAYOID],
     concat!(
-        given_back!(),
-        "WHERE w.service_id {=} $1 AND w.crashed_service_id IS NOT NULL
-           AND NOT w.token {=} ANY (SELECT pg_catalog.unnest($3)) ",
+        "UPDATE volguard.workers AS w
+         SET token {:=} n.token, service_id {:=} w.crashed_service_id, crashed_service_id {:=} NULL,
+             request_id {:=} NULL, updated_at {:=} pg_catalog.clock_timestamp()
+         FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS n (old, token)
+         WHERE w.token {=} n.old ",
         removed!()
     ),
 );
 
-/// What the requests `$3` of the service `$1` have claimed. See `RELEASE_REQUESTS`.
-pub static ABANDON_REQUESTS: Statement = Statement::new(
-    &[INT8OID, INT8OID, UUIDARRAYOID],
-    concat!(
-        given_back!(),
-        "WHERE w.service_id {=} $1 AND w.crashed_service_id IS NOT NULL
-           AND (w.request_id {=} ANY (SELECT pg_catalog.unnest($3))) IS TRUE ",
-        removed!()
-    ),
+/// Only under the claimer's service lock.
+pub static LOCK_CLAIM: Statement = Statement::new(
+    &[INT8OID],
+    concat!("SELECT w.token FROM volguard.workers AS w, volguard.services AS s WHERE ", claimed!(), "FOR UPDATE OF w"),
+);
+
+/// What the service `$1` has claimed and `$2` doesn't list. See `RECONCILE`.
+pub static LOCK_UNKNOWN_CLAIMS: Statement = Statement::new(
+    &[INT8OID, INT8ARRAYOID],
+    "SELECT w.token FROM volguard.workers AS w
+     WHERE w.service_id {=} $1 AND w.crashed_service_id IS NOT NULL
+       AND NOT w.token {=} ANY (SELECT pg_catalog.unnest($2))
+     ORDER BY w.token FOR UPDATE",
+);
+
+/// What the requests `$2` of the service `$1` have claimed. See `RELEASE_REQUESTS`.
+pub static LOCK_CLAIMS_OF_REQUESTS: Statement = Statement::new(
+    &[INT8OID, UUIDARRAYOID],
+    "SELECT w.token FROM volguard.workers AS w
+     WHERE w.service_id {=} $1 AND w.crashed_service_id IS NOT NULL
+       AND (w.request_id {=} ANY (SELECT pg_catalog.unnest($2))) IS TRUE
+     ORDER BY w.token FOR UPDATE",
 );
 
 /// What a claimer is told of a row.
@@ -135,13 +145,4 @@ macro_rules! claimed {
     };
 }
 
-/// `$2` is the upper part of the new tokens.
-macro_rules! given_back {
-    () => {
-        "UPDATE volguard.workers AS w
-         SET token {:=} $2 {|} pg_catalog.nextval('volguard.token_counter'), service_id {:=} w.crashed_service_id,
-             crashed_service_id {:=} NULL, request_id {:=} NULL, updated_at {:=} pg_catalog.clock_timestamp() "
-    };
-}
-
-use {claim, claimable, claimed, given_back};
+use {claim, claimable, claimed};

@@ -4,10 +4,9 @@ use super::Statement;
 use pgrx::pg_sys::{INT4OID, INT8OID, JSONBOID, OIDOID, TEXTOID};
 
 pub static ADD_EVENT: Statement = Statement::new(
-    &[TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT8OID, OIDOID, JSONBOID],
-    "INSERT INTO volguard.events (at, kind, cluster, service_id, resource_type, resource_id, lock_name, token, role, details)
-     VALUES (pg_catalog.clock_timestamp(), $1, $2, $3, $4, $5, $6, $7, pg_catalog.pg_get_userbyid($8), $9)
-     RETURNING event_id",
+    &[TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT8OID, OIDOID, JSONBOID, INT8OID],
+    "INSERT INTO volguard.events (event_id, at, kind, cluster, service_id, resource_type, resource_id, lock_name, token, role, details)
+     VALUES ($10, pg_catalog.clock_timestamp(), $1, $2, $3, $4, $5, $6, $7, pg_catalog.pg_get_userbyid($8), $9)",
 );
 
 /// Whether neither this failure nor a hundred others of the type were recorded within an hour.
@@ -29,6 +28,6 @@ pub static REMOVE_OLDEST_EVENTS: Statement = Statement::new(
          FROM (SELECT k.event_id FROM volguard.events AS k ORDER BY k.event_id LIMIT $3) AS oldest
          JOIN volguard.events AS o ON o.event_id {=} oldest.event_id
          WHERE o.at {<=} (pg_catalog.clock_timestamp() {-} pg_catalog.make_interval(secs => $1))
-            OR o.event_id {<=} ((SELECT pg_catalog.max(n.event_id) FROM volguard.events AS n) {-} $2)
+            OR o.event_id {<=} (SELECT n.event_id FROM volguard.events AS n ORDER BY n.event_id DESC OFFSET $2 LIMIT 1)
          FOR UPDATE OF o SKIP LOCKED))",
 );

@@ -22,10 +22,8 @@ pub static ADD_SERVICE: Statement = Statement::new(
     &[TEXTOID, TEXTOID, TEXTOID, INTERVALOID, OIDOID, JSONBOID, INT8OID],
     "INSERT INTO volguard.services
          (service_id, cluster, host, binary_name, lease, registered_by, details, heartbeat_at, registered_at)
-     SELECT $7 {|} pg_catalog.nextval('volguard.service_counter'), $1, $2, $3, $4, $5::pg_catalog.regrole, $6,
-            t.now, t.now
-     FROM pg_catalog.clock_timestamp() AS t (now)
-     RETURNING service_id",
+     SELECT $7, $1, $2, $3, $4, $5::pg_catalog.regrole, $6, t.now, t.now
+     FROM pg_catalog.clock_timestamp() AS t (now)",
 );
 
 pub static HEARTBEAT: Statement = Statement::new(
@@ -33,10 +31,6 @@ pub static HEARTBEAT: Statement = Statement::new(
     "UPDATE volguard.services AS s SET heartbeat_at {:=} pg_catalog.clock_timestamp()
      WHERE s.service_id {=} $1 AND s.fenced_at IS NULL RETURNING s.lease",
 );
-
-pub static LINEAGE: Statement = Statement::new(&[], "SELECT l.last_value FROM volguard.lineage AS l");
-
-pub static SET_LINEAGE: Statement = Statement::new(&[INT8OID], "SELECT pg_catalog.setval('volguard.lineage', $1)");
 
 /// Only under the exclusive service locks. `$2`: whether a service that is alive is fenced, too.
 pub static FENCE: Statement = Statement::new(

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
 use uuid::Uuid;
+use volguard_tests::faketime;
 use volguard_tests::scenario::{Conduct, Direction, Route, Site};
 
 use super::stage::Stage;
@@ -32,7 +32,7 @@ impl Date {
 
     fn environment(&self) -> anyhow::Result<[(&'static str, String); 4]> {
         Ok([
-            ("LD_PRELOAD", library()?),
+            ("LD_PRELOAD", faketime::library()?),
             ("FAKETIME_TIMESTAMP_FILE", self.offset.display().to_string()),
             ("FAKETIME_NO_CACHE", "1".to_owned()),
             // Only the date.
@@ -45,16 +45,6 @@ impl Drop for Date {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.offset);
     }
-}
-
-/// Debian has it in a folder named after the machine.
-fn library() -> anyhow::Result<String> {
-    let found = fs::read_dir("/usr/lib")?
-        .filter_map(Result::ok)
-        .map(|dir| dir.path().join("faketime/libfaketimeMT.so.1"))
-        .find(|library| library.exists());
-    let library = found.context("libfaketime is not installed: make setup")?;
-    Ok(library.display().to_string())
 }
 
 /// The process itself has to see that date; what it was told is not enough.

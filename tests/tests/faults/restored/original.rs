@@ -51,12 +51,10 @@ pub async fn take(sql: &Sql, service: i64, key: &str) -> anyhow::Result<i64> {
 
 impl Original {
     pub async fn new() -> anyhow::Result<Self> {
-        let mut server = server(Profile::Debug)?;
+        let server = server(Profile::Debug)?;
         // The oids of roles and tables must differ where it is restored.
         server.psql("CREATE ROLE filler")?;
         furnish(&server)?;
-        // Tokens have seen a fail-over.
-        server.new_timeline()?;
         let sql = manager(&server, "volguard").await?;
         let alive = sql.register("alive", LONG_LEASE).await?;
         let crashed = sql.register("crashed", LONG_LEASE).await?;
