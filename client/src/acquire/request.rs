@@ -23,6 +23,9 @@ pub(crate) enum What {
     Work(Key, Documents),
 }
 
+/// How long one statement waits at most: the server's default of `volguard.max_wait`. A longer wait asks again.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
 /// What comes of a request: tokens in the order of the keys, and the row of the work, if it is work.
 type Answer<T = (Vec<i64>, UpdatedRow)> = Result<WorkOutcome<T>, Error>;
 
@@ -138,7 +141,8 @@ impl Flight {
         let (mut pauses, mut again) = (pauses(), false);
         loop {
             let left = if seat.is_some() { deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
-            let error = match self.ask_once(left).await {
+            let error = match self.ask_once(left.min(LONGEST_WAIT)).await {
+                Ok(WorkOutcome::Locked) if left > LONGEST_WAIT => continue,
                 Err(error) if self.doubt.is_some() && error.is_retryable() && self.running.is_none() => error,
                 answer => return answer,
             };

@@ -5,13 +5,16 @@ use crate::conditional_update::{self, RulePlan, Table};
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
+use crate::pg::overrides::Overrides;
 use crate::pg::owner::{self, AsRole};
-use crate::pg::search_path::SearchPath;
 use crate::pg::spi::arg;
 use crate::store::sql;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::{AnyElement, JsonB, pg_extern};
 use std::ffi::{CStr, CString};
+
+/// For our own SQL. The temporary schema comes last, so that it shadows nothing.
+const OUR_SEARCH_PATH: &CStr = c"pg_catalog, pg_temp";
 
 /// The table that holds the resources of a type.
 pub struct Resource {
@@ -57,7 +60,7 @@ impl CrashRule {
         })?;
         let (changes, role, search_path) = match rule {
             Some((changes, role, path)) => (Some(changes.0), role, path),
-            None => (None, resource.registered_by, SearchPath::OURS.to_owned()),
+            None => (None, resource.registered_by, OUR_SEARCH_PATH.to_owned()),
         };
         let target = resource.target;
         let id_column = resource.id_column.to_string_lossy();
@@ -76,7 +79,7 @@ impl CrashRule {
     /// If it fails some may have been changed: undo it then.
     pub fn run(&self, resource_ids: &[&str]) -> Result<Vec<bool>, Error> {
         let _role = AsRole::restricted(self.role);
-        let _path = SearchPath::set(&self.search_path);
+        let _path = Overrides::begin().set(c"search_path", &self.search_path);
         let found = self.plan.run(resource_ids)?;
         if found.contains(&false) && self.may_be_hidden() {
             return Err(Error::Unsupported {
@@ -105,8 +108,7 @@ fn track_resource(
     verb((), || {
         let resource_type = argument::name("resource_type", resource_type)?;
         let target = argument::required("target", target)?;
-        let id_column = argument::required("id_column", id_column)?;
-        let status_column = argument::required("status_column", status_column)?;
+        let (id_column, status_column) = (id_column.unwrap_or(c"id"), status_column.unwrap_or(c"status"));
         let table = require_table(target)?;
         table.column(&id_column.to_string_lossy(), &"id_column")?;
         table.column(&status_column.to_string_lossy(), &"status_column")?;

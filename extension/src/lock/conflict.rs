@@ -2,6 +2,7 @@
 
 use super::request::{Request, Wanted};
 use crate::pg::error::Error;
+use crate::pg::lookup_locks;
 use crate::pg::scratch::scratch;
 use crate::pg::spi::arg;
 use crate::sabotage::{self, Guard};
@@ -39,14 +40,18 @@ pub struct Blocker {
 
 impl Conflict {
     /// Looks up every lock. An error if the caller's own service is not alive, or if the request id was used for other
-    /// locks.
+    /// locks. No lock on a table is left, since the call may go to sleep next.
     pub fn find(request: &Request) -> Result<Self, Error> {
-        let tables = Tables::open()?;
-        // A call that waits for long does many lookups.
-        scratch(|| Self::find_in(&tables, request))
+        lookup_locks::given_back(|| Self::find_in(&Tables::open()?, request))
     }
 
-    fn find_in(tables: &Tables, request: &Request) -> Result<Self, Error> {
+    /// As [`Conflict::find`], in tables that are open.
+    pub fn find_in(tables: &Tables, request: &Request) -> Result<Self, Error> {
+        // A call that waits for long does many lookups.
+        scratch(|| Self::look(tables, request))
+    }
+
+    fn look(tables: &Tables, request: &Request) -> Result<Self, Error> {
         let own_service = tables.liveness(request.service_id)?;
         if own_service == Liveness::Fenced {
             return Err(Error::ServiceFenced(request.service_id));
@@ -118,7 +123,7 @@ impl Blocker {
 
     /// Waits, as head of the queue, until the row may be gone. A lookup must follow.
     pub fn wait(&self, deadline: &Deadline) -> Result<(), Error> {
-        match row_state::of(&self.tid)? {
+        match lookup_locks::given_back(|| row_state::of(&self.tid))? {
             RowState::Unchanged => {}
             RowState::Gone => return Ok(()),
             // The delete may have come before this call became head, and then no wake-up comes.

@@ -3,6 +3,7 @@
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
+use crate::pg::lookup_locks;
 use crate::pg::owner;
 use crate::pg::spi::{Rows, arg};
 use crate::service::fence;
@@ -19,15 +20,14 @@ use pgrx::pg_extern;
 fn release(token: Option<i64>) -> Option<bool> {
     verb(None, || {
         let token = argument::required("token", token)?;
-        let tables = Tables::open()?;
-        let Some(held) = fence::holder(&tables, token)? else {
+        let Some(held) = fence::holder(token)? else {
             return Ok(Some(false));
         };
         // So that no fence comes before the commit: the work would be left to a cleanup, and a cleanup that deletes the
         // rows of several releases in another order could deadlock with them.
         let service_lock = ServiceLock::of(held.service_id);
         service_lock.lock_shared()?;
-        let released = give_back(&tables, &held)?;
+        let released = give_back(&Tables::open()?, &held)?;
         if !released {
             service_lock.unlock_shared();
         }
@@ -51,7 +51,7 @@ pub fn give_back(tables: &Tables, held: &Held) -> Result<bool, Error> {
 #[pg_extern(sql = false)]
 fn release_all(tokens: Option<Vec<Option<i64>>>) -> Option<i64> {
     verb(None, || {
-        let tokens = argument::list("tokens", tokens)?;
+        let tokens = argument::list_or_none("tokens", tokens)?;
         refuse_foreign(&tokens)?;
         // A cleanup deletes the same rows in another order. Without the service locks the two could deadlock.
         for service_id in holders(&tokens)? {
@@ -65,7 +65,7 @@ fn release_all(tokens: Option<Vec<Option<i64>>>) -> Option<i64> {
 /// An error if one of the tokens belongs to another role's service.
 fn refuse_foreign(tokens: &[i64]) -> Result<(), Error> {
     let args = [arg(tokens.to_vec()), arg(owner::caller())];
-    match sql::NOT_PERMITTED.run(&args, |rows| rows.get::<i64>(0, 0))? {
+    match lookup_locks::given_back(|| sql::NOT_PERMITTED.run(&args, |rows| rows.get::<i64>(0, 0)))? {
         Some(token) => Err(fence::not_yours(token)),
         None => Ok(()),
     }
@@ -73,7 +73,7 @@ fn refuse_foreign(tokens: &[i64]) -> Result<(), Error> {
 
 /// The services that hold the tokens, in the order in which their locks are taken.
 fn holders(tokens: &[i64]) -> Result<Vec<i64>, Error> {
-    sql::HOLDERS.run(&[arg(tokens.to_vec())], Rows::numbers)
+    lookup_locks::given_back(|| sql::HOLDERS.run(&[arg(tokens.to_vec())], Rows::numbers))
 }
 
 export! {

@@ -21,6 +21,8 @@ pub struct Tables {
     pub services_key: Oid,
     /// service_id, fenced_at, heartbeat_at, lease
     pub service_columns: [i16; 4],
+    /// cluster, registered_by
+    pub registration_columns: [i16; 2],
     pub workers: Oid,
     pub workers_key: Oid,
     pub work_key: Oid,
@@ -86,6 +88,7 @@ impl Tables {
             services_key: index(c"services_pkey"),
             service_columns: [c"service_id", c"fenced_at", c"heartbeat_at", c"lease"]
                 .map(|name| column(services, name)),
+            registration_columns: [c"cluster", c"registered_by"].map(|name| column(services, name)),
             workers,
             workers_key: index(c"workers_pkey"),
             work_key: index(c"workers_work_key"),

@@ -70,9 +70,9 @@ impl Arguments<'_> {
                 resource_type: required("resource_type", resource_type)?,
                 resource_id: required("resource_id", resource_id)?,
                 changes: required("changes", document(3))?,
-                expected: required("expected", document(4))?,
+                expected: document(4).unwrap_or_else(Jsonb::empty),
                 filter: document(5),
-                lock_name: required("lock_name", lock_name)?,
+                lock_name: lock_name.unwrap_or_default(),
                 wait: pg_getarg(fcinfo, 7),
                 request_id: pg_getarg(fcinfo, 8),
             })

@@ -85,14 +85,6 @@ pub static TOKEN_ROLE: Statement = Statement::new(
      FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id WHERE w.token {=} $1",
 );
 
-/// Only under the shared service lock. KEY SHARE is the weakest row lock that a DELETE waits for; a change of status
-/// doesn't wait for it.
-pub static HOLD: Statement = Statement::new(
-    &[INT8OID],
-    "SELECT FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id
-     WHERE w.token {=} $1 AND s.fenced_at IS NULL FOR KEY SHARE OF w",
-);
-
 /// Only under the shared service lock and, if `$2` is given, as head of the work slot's queue.
 pub static SET_STATUS: Statement = Statement::new(
     &[INT8OID, TEXTOID],
