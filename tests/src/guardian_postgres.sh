@@ -55,6 +55,7 @@ while read -r verb argument; do
     crash) control -m immediate stop ;;
     # A standby that is promoted begins a new timeline, as after a fail-over.
     new-timeline) control -m fast stop && touch data/standby.signal && start "$argument" && control promote ;;
+    standby) control -m fast stop && touch data/standby.signal && start "$argument" ;;
     forget) keep_log=no ;;
     *) false ;;
     esac && echo ok || echo failed

@@ -192,6 +192,15 @@ impl PrivateServer {
         self.guardian.ask(&verb)
     }
 
+    /// Restarts the running server as a hot standby, one that hears nothing from its primary.
+    ///
+    /// # Errors
+    /// [`Error::Server`] if a step fails.
+    pub fn stand_by(&mut self) -> Result<(), Error> {
+        let verb = format!("standby {}", self.port);
+        self.guardian.ask(&verb)
+    }
+
     fn start_on_free_port(&mut self) -> Result<(), Error> {
         for _ in 1..PORT_ATTEMPTS {
             self.port = port::free()?;

@@ -9,33 +9,13 @@ use crate::pg::overrides::Overrides;
 use crate::pg::owner::{self, AsRole};
 use crate::pg::spi::arg;
 use crate::store::sql;
+use crate::store::tracked::Resource;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::{AnyElement, JsonB, pg_extern};
 use std::ffi::{CStr, CString};
 
 /// For our own SQL. The temporary schema comes last, so that it shadows nothing.
 const OUR_SEARCH_PATH: &CStr = c"pg_catalog, pg_temp";
-
-/// The table that holds the resources of a type.
-pub struct Resource {
-    pub target: Oid,
-    pub id_column: CString,
-    pub status_column: CString,
-    pub registered_by: Oid,
-}
-
-/// Finds a type; `None` if it isn't tracked.
-pub fn resource(resource_type: &str) -> Result<Option<Resource>, Error> {
-    sql::RESOURCE.run(&[arg(resource_type)], |rows| {
-        let name = |column| rows.get::<&CStr>(0, column).map(CString::from);
-        Some(Resource {
-            target: rows.get(0, 0)?,
-            id_column: name(1)?,
-            status_column: name(2)?,
-            registered_by: rows.get(0, 3)?,
-        })
-    })
-}
 
 /// What a crash makes of resources whose operation was in one status.
 pub struct CrashRule {
@@ -51,7 +31,7 @@ impl CrashRule {
     /// `None` for a type that isn't tracked.
     pub fn find(kind: &WorkKind) -> Result<Option<Self>, Error> {
         let (resource_type, status) = (kind.resource_type.as_str(), kind.status.as_str());
-        let Some(resource) = resource(resource_type)? else {
+        let Some(resource) = Resource::find(resource_type)? else {
             return Ok(None);
         };
         let rule = sql::RULE.run(&[arg(resource_type), arg(status)], |rows| {
@@ -167,7 +147,7 @@ fn on_crash(resource_type: Option<&str>, status: Option<&str>, changes: Option<A
     verb((), || {
         let resource_type = argument::name("resource_type", resource_type)?;
         let status = argument::name("status", status)?;
-        let resource = resource(resource_type)?.ok_or_else(|| Error::Undefined {
+        let resource = Resource::find(resource_type)?.ok_or_else(|| Error::Undefined {
             what: format!("resource type {resource_type} is not tracked"),
             hint: "Call volguard.track_resource first: a rule needs the table that it repairs.".to_owned(),
         })?;

@@ -4,13 +4,12 @@ use super::request::{Request, Wanted};
 use crate::pg::error::Error;
 use crate::pg::lookup_locks;
 use crate::pg::scratch::scratch;
-use crate::pg::spi::arg;
 use crate::sabotage::{self, Guard};
 use crate::store::liveness::Liveness;
 use crate::store::lookup::Occupant;
 use crate::store::row_state::{self, RowState};
-use crate::store::sql;
 use crate::store::tables::Tables;
+use crate::store::tracked;
 use crate::wait::{Deadline, WaitQueue, queue};
 use pgrx::datum::Uuid;
 use pgrx::pg_sys::ItemPointerData;
@@ -105,7 +104,11 @@ impl Blocker {
             Liveness::Alive(left) => (false, left),
             Liveness::Expired | Liveness::Fenced => (true, Duration::ZERO),
         };
-        let cleanable = dead && sql::IS_CLEANABLE.count(&[arg(row.token)])? > 0;
+        let cleanable = dead
+            && match &row.status {
+                None => true,
+                Some(status) => tracked::has_rule(lock.key.resource_type, status)?,
+            };
         let slot = match row.has_key {
             true => None,
             false => lock.work_queue(),

@@ -19,6 +19,7 @@ pub struct Occupant {
     pub token: i64,
     pub service_id: i64,
     pub request_id: Option<Uuid>,
+    pub status: Option<String>,
 }
 
 /// The row of a token.
@@ -38,8 +39,8 @@ impl Tables {
     /// The row that has this key or, with `slot`, the resource's work slot. A deleted row counts until the delete is
     /// committed.
     pub fn occupant(&self, key: &Key, slot: bool) -> Result<Option<Occupant>, Error> {
-        let Columns { token, service_id, request_id, crashed_service_id, .. } = self.columns;
-        let numbers = [token, service_id, request_id, crashed_service_id];
+        let Columns { token, service_id, request_id, crashed_service_id, status, .. } = self.columns;
+        let numbers = [token, service_id, request_id, crashed_service_id, status];
         let datums = key.datums();
         // SAFETY: the table is locked, and the key's columns are texts; the closures own nothing.
         let (has_key, found) = unsafe {
@@ -53,8 +54,8 @@ impl Tables {
                 (false, found)
             })?
         };
-        let occupant = |(tid, fields): (_, [Option<Datum>; 4])| {
-            let [token, service_id, request_id, crashed] = fields;
+        let occupant = |(tid, fields): (_, [Option<Datum>; 5])| {
+            let [token, service_id, request_id, crashed, status] = fields;
             // The request id of a claimed row is that of a claim: no acquire of its holder has got it.
             let request_id = request_id.filter(|_| crashed.is_none());
             // SAFETY: the fields are of these types, in a copy of the row.
@@ -65,6 +66,7 @@ impl Tables {
                     token: i64::from_datum(token?, false)?,
                     service_id: i64::from_datum(service_id?, false)?,
                     request_id: request_id.and_then(|id| Uuid::from_datum(id, false)),
+                    status: status.and_then(|status| String::from_datum(status, false)),
                 })
             }
         };

@@ -13,7 +13,7 @@ thread_local! {
     static TABLES: Cell<Option<Tables>> = const { Cell::new(None) };
 }
 
-/// The tables `services` and `workers` in one generation of the catalog, locked for a read.
+/// volguard's tables in one generation of the catalog, two of them locked for a read.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables {
     generation: u64,
@@ -28,6 +28,14 @@ pub struct Tables {
     pub work_key: Oid,
     pub token_key: Oid,
     pub columns: Columns,
+    pub resources: Oid,
+    pub resources_key: Oid,
+    /// resource_type, target, id_column, status_column, registered_by
+    pub resource_columns: [i16; 5],
+    pub crash_rules: Oid,
+    pub crash_rules_key: Oid,
+    /// resource_type, status
+    pub rule_columns: [i16; 2],
     /// The sequence that tokens are drawn from.
     pub token_counter: Oid,
 }
@@ -51,25 +59,23 @@ pub struct Columns {
 impl Tables {
     /// Locks the two tables, as a statement that reads them does.
     pub fn open() -> Result<Self, Error> {
+        Self::open_locking(|tables| [tables.services, tables.workers])
+    }
+
+    /// Locks the tables of tracked resources and their crash rules instead.
+    pub fn open_rules() -> Result<Self, Error> {
+        Self::open_locking(|tables| [tables.resources, tables.crash_rules])
+    }
+
+    fn open_locking(which: impl Fn(&Self) -> [Oid; 2]) -> Result<Self, Error> {
         loop {
             let tables = TABLES.get().map_or_else(Tables::look_up, Ok)?;
-            tables.lock()?;
+            lock(which(&tables))?;
             if tables.generation == generation() {
                 TABLES.set(Some(tables));
                 return Ok(tables);
             }
             TABLES.set(None);
-        }
-    }
-
-    fn lock(&self) -> Result<(), Error> {
-        let share = pg_sys::AccessShareLock as i32;
-        // SAFETY: locks by the tables' oids; the closure owns nothing.
-        unsafe {
-            catching(|| {
-                raw::LockRelationOid(self.services, share);
-                raw::LockRelationOid(self.workers, share);
-            })
         }
     }
 
@@ -81,6 +87,7 @@ impl Tables {
         // SAFETY: a catalog lookup of a running transaction.
         let column = |table, name: &CStr| unsafe { pg_sys::get_attnum(table, name.as_ptr()) };
         let (services, workers) = (relation(c"services")?, relation(c"workers")?);
+        let (resources, crash_rules) = (relation(c"resources")?, relation(c"crash_rules")?);
         let of_workers = |name| column(workers, name);
         Ok(Tables {
             generation,
@@ -105,7 +112,26 @@ impl Tables {
                 details: of_workers(c"details"),
                 crashed_service_id: of_workers(c"crashed_service_id"),
             },
+            resources,
+            resources_key: index(c"resources_pkey"),
+            resource_columns: [c"resource_type", c"target", c"id_column", c"status_column", c"registered_by"]
+                .map(|name| column(resources, name)),
+            crash_rules,
+            crash_rules_key: index(c"crash_rules_pkey"),
+            rule_columns: [c"resource_type", c"status"].map(|name| column(crash_rules, name)),
             token_counter: relation(c"token_counter")?,
+        })
+    }
+}
+
+fn lock(tables: [Oid; 2]) -> Result<(), Error> {
+    let share = pg_sys::AccessShareLock as i32;
+    // SAFETY: locks by the tables' oids; the closure owns nothing.
+    unsafe {
+        catching(|| {
+            for table in tables {
+                raw::LockRelationOid(table, share);
+            }
         })
     }
 }
