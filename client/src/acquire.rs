@@ -77,7 +77,7 @@ impl Session {
 impl Acquire {
     /// How long to wait for the locks, including the time in the queue inside this process, but neither the time to get
     /// a connection of the pool nor that of a slow server. Default: not at all. A waiting request occupies one
-    /// connection.
+    /// connection. It asks the server anew every ten minutes, the default of `volguard.max_wait`.
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }

@@ -73,8 +73,8 @@ pub unsafe fn composite<const N: usize>(fcinfo: FunctionCallInfo, fields: [Arg; 
 /// # Safety
 /// As [`raise_pending`].
 pub unsafe fn refuse_read_only(verb: &'static str) {
-    // SAFETY: a plain variable of the backend, which is set in every transaction on a standby; the rest is as the caller
-    // promises.
+    // SAFETY: a plain variable of the backend, which is set in every transaction on a standby; the rest is the caller's
+    // promise.
     unsafe {
         if !pg_sys::XactReadOnly || sabotage::removed(Guard::MayWrite) {
             return;

@@ -21,8 +21,8 @@ impl Overrides {
         Overrides { level: unsafe { pg_sys::NewGUCNestLevel() }, keeps_others: false }
     }
 
-    /// What the code that runs meanwhile sets for itself, other settings than these, is kept, as a plain statement would
-    /// keep it: a user's trigger may leave a message for a later one.
+    /// Other settings that the code that runs meanwhile sets for itself are kept, as a plain statement would keep them:
+    /// a user's trigger may leave a message for a later one.
     pub fn keeping_others() -> Self {
         let mut overrides = Overrides::begin();
         overrides.keeps_others = true;

@@ -65,9 +65,9 @@ impl Statement {
 
 /// While the result lives, plans are made for tables that will grow.
 ///
-/// A plan is made when a statement first runs in a backend, or when Postgres finds that the kept one is out of date. For
-/// a table that is empty at that moment a sequential scan is cheapest, and would still be used when the table has a
-/// million rows. One that can't be avoided gets a cost at which the plan would be compiled.
+/// A plan is made when a statement first runs in a backend, or when Postgres finds that the kept one is out of date.
+/// For a table that is empty at that moment a sequential scan is cheapest, and would still be used when the table has
+/// a million rows. One that can't be avoided gets a cost at which the plan would be compiled.
 fn for_growing_tables() -> Overrides {
     Overrides::begin().set(c"enable_seqscan", c"off").set(c"jit", c"off")
 }

@@ -211,8 +211,8 @@ unsafe fn delete_from(
 /// any more.
 ///
 /// # Safety
-/// Inside [`catching`], with the snapshot active; the slot is of the table, which is open, and `held` names the tid of a
-/// version of the row.
+/// Inside [`catching`], with the snapshot active; the slot is of the table, which is open, and `held` names the tid of
+/// a version of the row.
 unsafe fn lock_row(
     tables: &Tables,
     table: Relation,

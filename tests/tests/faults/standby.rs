@@ -45,7 +45,8 @@ const VERBS: [&str; 25] = [
 
 /// A call of each function of the schema with NULL for each argument, by the function's name.
 const CALLS: &str = "
-    SELECT proname, format(CASE prokind WHEN 'p' THEN 'CALL volguard.%I(%s)' ELSE 'SELECT FROM volguard.%I(%s)' END, proname,
+    SELECT proname, format(
+        CASE prokind WHEN 'p' THEN 'CALL volguard.%I(%s)' ELSE 'SELECT FROM volguard.%I(%s)' END, proname,
         (SELECT string_agg(format('NULL::%s', type::regtype), ', ' ORDER BY place)
          FROM unnest(proargtypes) WITH ORDINALITY AS a (type, place)))
     FROM pg_proc WHERE pronamespace = 'volguard'::regnamespace ORDER BY 1";

@@ -106,8 +106,9 @@ impl Session {
         let locks = format!(
             "SELECT string_agg(concat_ws(' ', locktype, mode, relation::regclass, objsubid), ', ')
              FROM pg_locks AS l LEFT JOIN pg_class AS c ON c.oid = l.relation
-             WHERE pid = {pid} AND (locktype NOT IN ('virtualxid', 'transactionid', 'relation')
-                                    OR c.relnamespace IN ('volguard'::regnamespace, 'app'::regnamespace) AND relkind <> 'S')"
+             WHERE pid = {pid}
+               AND (locktype NOT IN ('virtualxid', 'transactionid', 'relation')
+                    OR c.relnamespace IN ('volguard'::regnamespace, 'app'::regnamespace) AND relkind <> 'S')"
         );
         let state = format!("SELECT state FROM pg_stat_activity WHERE pid = {pid}");
         Ok(Self {
