@@ -202,6 +202,11 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
         services.dedup();
         let mut undone = None;
         let deadline = self.request.deadline;
+        // Before the cleanup, which should not stay uncommitted while the call waits for this.
+        let service_lock = ServiceLock::of(self.request.service_id);
+        if !service_lock.lock_shared_within(&deadline)? {
+            return Ok(Step::WaitFor(rows.swap_remove(0)));
+        }
         let got = on_the_way::clean_up_and(&deadline, services, || match self.attempt()? {
             Tried::Ended(got) => Ok(Some(got)),
             other => {
@@ -209,6 +214,9 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
                 Ok(None)
             }
         })?;
+        if !matches!(got, Some(Got::Tokens(_))) {
+            service_lock.unlock_shared();
+        }
         if let Some(got) = got {
             return Ok(Step::End(got));
         }

@@ -34,6 +34,8 @@ pub struct Blocker {
     /// The time until the lease of its service ends.
     lease_left: Duration,
     tid: ItemPointerData,
+    /// That of the catalog when the row was found.
+    generation: u64,
     pub queue: WaitQueue,
 }
 
@@ -120,13 +122,14 @@ impl Blocker {
             cleanable,
             lease_left,
             tid: row.tid,
+            generation: tables.generation(),
             queue: slot.unwrap_or_else(|| lock.queue()),
         })
     }
 
     /// Waits, as head of the queue, until the row may be gone. A lookup must follow.
     pub fn wait(&self, deadline: &Deadline) -> Result<(), Error> {
-        match lookup_locks::given_back(|| row_state::of(&self.tid))? {
+        match lookup_locks::given_back(|| row_state::of(&self.tid, self.generation))? {
             RowState::Unchanged => {}
             RowState::Gone => return Ok(()),
             // The delete may have come before this call became head, and then no wake-up comes.

@@ -155,7 +155,7 @@ impl Error {
             }
             Error::NotInstalled => "Run CREATE EXTENSION volguard in this database.",
             Error::Standby { .. } => {
-                "This server is a standby, which only the views can be read on. Connect to the primary, with target_session_attrs=read-write."
+                "This server is a standby, where only the views can be read. Connect to the primary, with target_session_attrs=read-write."
             }
             Error::ReadOnly { .. } => {
                 "Every verb writes or decides. Begin the transaction READ WRITE, and connect with target_session_attrs=read-write."

@@ -6,6 +6,7 @@ use super::key::Key;
 use super::tables::{Columns, Tables};
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
+use crate::sabotage::{self, Guard};
 use pgrx::FromDatum;
 use pgrx::datum::Uuid;
 use pgrx::pg_sys::{Datum, HeapTuple, ItemPointerData, Oid, Relation, ScanKeyData};
@@ -25,7 +26,9 @@ pub struct Occupant {
 /// The row of a token.
 #[derive(Debug)]
 pub struct Held {
-    pub tid: ItemPointerData,
+    /// Its place in the table, in this generation of the catalog.
+    tid: ItemPointerData,
+    generation: u64,
     pub token: i64,
     pub resource_type: String,
     pub resource_id: String,
@@ -33,6 +36,17 @@ pub struct Held {
     pub service_id: i64,
     /// It has a status, and so the resource's work slot.
     pub working: bool,
+}
+
+impl Held {
+    /// The row's place, or that of a later version of it: it is looked up again if the table was rewritten since.
+    /// `None` if no row has the token any more.
+    pub fn place(&self, tables: &Tables) -> Result<Option<ItemPointerData>, Error> {
+        if self.generation == tables.generation() || sabotage::removed(Guard::Catalog) {
+            return Ok(Some(self.tid));
+        }
+        Ok(tables.held(self.token)?.map(|held| held.tid))
+    }
 }
 
 impl Tables {
@@ -90,6 +104,7 @@ impl Tables {
             let text = |at: usize| unsafe { String::from_datum(fields[at]?, false) };
             Some(Held {
                 tid,
+                generation: self.generation(),
                 token,
                 resource_type: text(0)?,
                 resource_id: text(1)?,

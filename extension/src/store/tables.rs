@@ -79,6 +79,12 @@ impl Tables {
         }
     }
 
+    /// The catalog's generation. A rewrite of the table, by VACUUM FULL or CLUSTER, begins a new one: then a row that was
+    /// found before has another place.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     fn look_up() -> Result<Self, Error> {
         let generation = generation();
         let relation = |name: &CStr| owner::relation(name).ok_or(Error::NotInstalled);

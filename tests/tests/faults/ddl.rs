@@ -7,7 +7,7 @@ use anyhow::Context;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::Error;
-use volguard_tests::scenario::{Observer, Route, Site, Sql, Violation, sqlstate};
+use volguard_tests::scenario::{Observer, Route, Site, Sql, Violation, sqlstate, until};
 
 const LEASE: Duration = Duration::from_secs(300);
 /// How long calls wait for a lock: longer than any limit here.
@@ -28,7 +28,8 @@ const COMMANDS: [&str; 9] = [
     "ALTER TABLE volguard.workers ADD COLUMN note text",
     // As the script of an update does.
     "BEGIN; LOCK volguard.workers, volguard.services, volguard.resources, volguard.crash_rules;
-     ALTER EXTENSION volguard DROP VIEW volguard.event_log; ALTER EXTENSION volguard ADD VIEW volguard.event_log; COMMIT",
+     ALTER EXTENSION volguard DROP VIEW volguard.event_log;
+     ALTER EXTENSION volguard ADD VIEW volguard.event_log; COMMIT",
     // The user's own table, which start_work waits for too.
     "BEGIN; LOCK app.volumes; ALTER TABLE app.volumes ADD COLUMN note text; COMMIT",
 ];
@@ -56,7 +57,8 @@ async fn all_that_wait(site: &Site, observer: &Observer) -> anyhow::Result<Vec<W
         move |service| format!("SELECT volguard.release(volguard.acquire({service}, 'volume', '{key}', {wait}))")
     };
     let acquire_all = |service| {
-        let locks = r#"[{"resource_type": "volume", "resource_id": "v1"}, {"resource_type": "volume", "resource_id": "other"}]"#;
+        let lock = |id: &str| format!(r#"{{"resource_type": "volume", "resource_id": "{id}"}}"#);
+        let locks = format!("[{}, {}]", lock("v1"), lock("other"));
         format!("SELECT volguard.release_all(array_agg(token)) FROM volguard.acquire_all({service}, '{locks}', {wait})")
     };
     let start_work = |service| {
@@ -90,13 +92,12 @@ async fn locked_by(observer: &Observer, waiting: &[Waiting]) -> anyhow::Result<O
 /// A head looks at its row once a second, and has locks for that moment.
 async fn no_relation_is_locked(observer: &Observer, waiting: &[Waiting]) -> anyhow::Result<()> {
     let mut locked = None;
-    for _ in 0..20 {
+    let unlocked = until("sleeping calls without a lock", async || {
         locked = locked_by(observer, waiting).await?;
-        if locked.is_none() {
-            return Ok(());
-        }
-    }
-    Err(Violation::LeftBehind(format!("locks of sleeping calls on {}", locked.unwrap_or_default())).into())
+        Ok(locked.is_none().then_some(()))
+    });
+    let unlocked = unlocked.await;
+    unlocked.map_err(|_| Violation::LeftBehind(format!("locks of sleeping calls on {locked:?}")).into())
 }
 
 /// A site where a service holds the locks that others wait for.
@@ -163,6 +164,65 @@ async fn goes_on_while_calls_wait() -> anyhow::Result<()> {
 async fn without_giving_locks_back_it_stops_the_service() -> anyhow::Result<()> {
     let violation = Violation::expected_in(goes_on(&Site::without("LookupLocks")?, &COMMANDS[..1], STUCK).await);
     assert!(matches!(violation, Violation::Waiting(_)), "{violation}");
+    Ok(())
+}
+
+/// An acquire that cleans up a dead holder meets a row that a user's transaction has locked. Again and again it undoes
+/// the cleanup, and with it its locks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn goes_on_while_a_cleanup_on_the_way_waits() -> anyhow::Result<()> {
+    let site = Site::new(Route::Direct)?;
+    let observer = site.observer().await?;
+    let (holder, _, tokens) = held(&site).await?;
+    holder.run(r#"SELECT volguard.on_crash('volume', 'creating', '{"status": "error"}')"#).await?;
+    holder.run("UPDATE app.volumes SET status = 'creating' WHERE id = 'v3'").await?;
+    let dead = holder.register("dead", LEASE).await?;
+    holder.run(&format!("SELECT volguard.acquire({dead}, 'volume', 'v3', status => 'creating')")).await?;
+    observer.end_lease(dead).await?;
+    let user = site.sql().await?;
+    user.run("BEGIN; UPDATE app.volumes SET size = 5 WHERE id = 'v3'").await?;
+    let wait = LONG.as_secs();
+    let acquire = |service| format!("SELECT volguard.acquire({service}, 'volume', 'v3', wait => '{wait} s') > 0");
+    let waiting = Waiting::begin(&site, "heir", acquire).await?;
+    observer.until_in_queue(1).await?;
+    for command in ["VACUUM FULL volguard.workers", "VACUUM FULL volguard.services"] {
+        timeout(LIMIT, observer.sql().run(command)).await.context(command)??;
+    }
+    assert!(timeout(LIMIT, holder.release(tokens[0])).await.context("a release waits")??);
+    user.run("COMMIT").await?;
+    assert_eq!(timeout(LIMIT, waiting.call).await???.as_deref(), Some("t"));
+    Ok(())
+}
+
+/// A release has found its row and waits for the gate of its service, as the table is rewritten: the row is elsewhere.
+async fn a_row_moves(site: &Site) -> anyhow::Result<()> {
+    let observer = site.observer().await?;
+    let (holder, service, tokens) = held(site).await?;
+    let token = holder.acquire(service, "last", Duration::ZERO).await?.context("free")?;
+    for earlier in tokens {
+        assert!(holder.release(earlier).await?);
+    }
+    let next = site.sql().await?;
+    next.run("BEGIN; SELECT volguard.register_service('holder', 'test')").await?;
+    let released = tokio::spawn(async move { holder.release(token).await });
+    observer.until_queued(1).await?;
+    timeout(LIMIT, observer.sql().run("VACUUM FULL volguard.workers")).await.context("VACUUM waits")??;
+    next.run("ROLLBACK").await?;
+    match timeout(LIMIT, released).await??? {
+        true => Ok(()),
+        false => Err(Violation::Forgotten("a lock that is held was not found".to_owned()).into()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_moves_is_found() -> anyhow::Result<()> {
+    a_row_moves(&Site::new(Route::Direct)?).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_look_at_the_catalog_a_row_that_moves_is_lost() -> anyhow::Result<()> {
+    let violation = Violation::expected_in(a_row_moves(&Site::without("Catalog")?).await);
+    assert!(matches!(violation, Violation::Forgotten(_)), "{violation}");
     Ok(())
 }
 
