@@ -35,8 +35,9 @@ impl Resource {
             })?
         };
         let read = |[target, id_column, status_column, registered_by]: [Option<Datum>; 4]| {
-            // SAFETY: two oids by other names, and two names, in a copy of the row.
+            // SAFETY: a regclass and a regrole, which are oids, in a copy of the row.
             let oid = |field: Option<Datum>| unsafe { Oid::from_datum(field?, false) };
+            // SAFETY: two names in a copy of the row.
             let name = |field: Option<Datum>| unsafe { <&CStr>::from_datum(field?, false).map(CString::from) };
             Some(Resource {
                 target: oid(target)?,
