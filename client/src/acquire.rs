@@ -72,7 +72,8 @@ impl Session {
 
 impl Acquire {
     /// How long to wait for the locks, including the time in the queue inside this process, but not for a connection of
-    /// the pool or a slow server. Default: not at all. A waiting request occupies one connection.
+    /// the pool or a slow server. Default: not at all. A waiting request occupies one connection. It asks the server
+    /// anew every ten minutes, the default of `volguard.max_wait`.
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }

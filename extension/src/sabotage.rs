@@ -66,6 +66,18 @@ pub enum Guard {
     Place,
     /// One session at a time moves the sequence.
     Mover,
+    /// The relation locks of a lookup are given back before the call sleeps.
+    LookupLocks,
+    /// The check that the transaction may write, before a verb looks at anything.
+    MayWrite,
+    /// A setting that a verb changes is changed through Postgres' settings machinery.
+    Overrides,
+    /// Lookups take no predicate locks.
+    NoPredicateLocks,
+    /// There is no panic. Without this "guard" there is one in each subtransaction.
+    NoPanic,
+    /// A panic ends its subtransaction on its way.
+    PanicEndsSubtransaction,
 }
 
 #[cfg(not(feature = "sabotage"))]

@@ -12,4 +12,5 @@ pub mod spelling;
 pub mod sql;
 pub mod tables;
 pub mod token;
+pub mod tracked;
 pub mod write;

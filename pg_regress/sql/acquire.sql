@@ -98,9 +98,7 @@ SELECT volguard.acquire(:two, 'volume', 'work', 'three', status => 'deleting') I
 SELECT volguard.acquire(NULL, 'volume', 'n'); :code
 SELECT volguard.acquire(:one, NULL, 'n'); :code
 SELECT volguard.acquire(:one, 'volume', NULL); :code
-SELECT volguard.acquire(:one, 'volume', 'n', lock_name => NULL); :code
-SELECT volguard.acquire(:one, 'volume', 'n', wait => NULL); :code
-SELECT volguard.acquire(:one, 'volume', 'null', status => NULL, request_id => NULL, details => NULL) IS NOT NULL AS got;
+SELECT volguard.acquire(:one, 'volume', 'null', lock_name => NULL, wait => NULL, status => NULL, request_id => NULL, details => NULL) IS NOT NULL AS got;
 
 -- Details may nest as deep as jsonb allows.
 SELECT volguard.acquire(:one, 'volume', 'deep', details => (repeat('[', 1000) || repeat(']', 1000))::jsonb) IS NOT NULL AS got;
@@ -124,7 +122,13 @@ SELECT volguard.acquire(:one, 'volume', 'n', wait => '-1 ms'); :code
 SELECT volguard.acquire(:one, 'volume', 'n', wait => '-1 day +23:59:59'); :code
 SELECT volguard.acquire(:one, 'volume', 'n', wait => '178956970 years 7 mons 2147483647 days 2562047788:00:54.775807'); :code
 SELECT volguard.acquire(:one, 'volume', 'n', wait => '-178956970 years -7 mons -2147483648 days -2562047788:00:54.775807'); :code
-SELECT volguard.acquire(:one, 'volume', 'waits', wait => '1000000 years') IS NOT NULL AS free_at_once;
+SELECT volguard.acquire(:one, 'volume', 'waits', wait => '1000000 years'); :code
+-- A driver's 5000 milliseconds are taken for seconds. The limit is a setting.
+SELECT volguard.acquire(:one, 'volume', 'waits', wait => '5000'); :code
+SET volguard.max_wait = '1500 ms';
+SELECT volguard.acquire(:one, 'volume', 'waits', wait => '2 s'); :code
+SELECT volguard.acquire(:one, 'volume', 'waits', wait => '1500 ms') IS NOT NULL AS free_at_once;
+RESET volguard.max_wait;
 
 -- A wait without success takes its time, and no longer.
 SELECT clock_timestamp() AS started \gset

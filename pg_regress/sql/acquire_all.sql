@@ -97,8 +97,7 @@ SELECT bool_and(token > all(:'tokens'::bigint[])) AS new FROM volguard.acquire_a
 -- NULL for each argument: the last one may be NULL.
 SELECT * FROM volguard.acquire_all(NULL, pg_temp.volumes('n')); :code
 SELECT * FROM volguard.acquire_all(:one, NULL); :code
-SELECT * FROM volguard.acquire_all(:one, pg_temp.volumes('n'), wait => NULL); :code
-SELECT count(*) FROM volguard.acquire_all(:one, pg_temp.volumes('null'), request_id => NULL);
+SELECT count(*) FROM volguard.acquire_all(:one, pg_temp.volumes('null'), wait => NULL, request_id => NULL);
 
 -- A value that is not a list, or an empty list: no row would tell that something was taken.
 SELECT * FROM volguard.acquire_all(:one, '[]'); :code
@@ -112,7 +111,7 @@ SELECT * FROM volguard.acquire_all(:one, '[{}]'); :code
 SELECT * FROM volguard.acquire_all(:one, '[{"resource_type": "all-volume"}]'); :code
 SELECT * FROM volguard.acquire_all(:one, '[{"resource_type": "all-volume", "resource_id": 17}]'); :code
 SELECT * FROM volguard.acquire_all(:one, '[{"resource_type": null, "resource_id": "n"}]'); :code
-SELECT * FROM volguard.acquire_all(:one, '[{"resource_type": "all-volume", "resource_id": "n", "lock_name": null}]'); :code
+SELECT lock_name FROM volguard.acquire_all(:one, '[{"resource_type": "all-volume", "resource_id": "nameless", "lock_name": null}]');
 SELECT * FROM volguard.acquire_all(:one, '[{"resource_type": "all-volume", "resource_id": "n", "status": true}]'); :code
 SELECT * FROM volguard.acquire_all(:one, '[{"resource_type": "all-volume", "resource_id": "n", "name": "x"}]'); :code
 -- Names: empty, too long, and of the maximum length. The empty lock name is the default lock of the resource.

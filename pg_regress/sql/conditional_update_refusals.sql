@@ -12,9 +12,8 @@ ALTER TABLE volumes DROP COLUMN gone;
 SELECT volguard.conditional_update(NULL, '{"id": 1}', '{"size": 0}'); :code
 SELECT volguard.conditional_update('volumes', NULL, '{"size": 0}'); :code
 SELECT volguard.conditional_update('volumes', '{"id": 1}', NULL); :code
-SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"size": 0}', NULL); :code
 -- NULL for the other arguments means that they are left out.
-SELECT outcome FROM volguard.conditional_update('volumes', '{"id": 1}', '{"size": 10}', '{}', NULL, NULL, NULL, NULL);
+SELECT outcome FROM volguard.conditional_update('volumes', '{"id": 1}', '{"size": 10}', NULL, NULL, NULL, NULL, NULL);
 
 -- A name by which the reader of JSON passes numbers on would make a number of an object. In a string it is text.
 SELECT volguard.conditional_update('volumes', '{"id": 1}', '{"status": {"value": {"a": {"$serde_json::private::Number": "1"}}}}'); :code

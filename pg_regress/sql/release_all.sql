@@ -14,8 +14,10 @@ SELECT volguard.release_all(tokens => tokens || ARRAY[-1, :work, :work, :dead]) 
 SELECT volguard.release_all(tokens || :work::bigint) AS again FROM mine;
 SELECT token = :kept AS kept, token = :dead AS of_the_fenced FROM volguard.workers WHERE cluster = 'relall' ORDER BY 1 DESC;
 
--- NULL, also as one of several: then nothing is released.
-SELECT volguard.release_all(NULL); :code
+-- No rows at all.
+SELECT volguard.release_all(array_agg(token)) FROM volguard.workers WHERE false;
+
+-- NULL as one of several: then nothing is released.
 SELECT volguard.release_all(ARRAY[:kept, NULL]); :code
 SELECT volguard.release_all('{NULL}'); :code
 SELECT count(*) FROM volguard.workers WHERE token = :kept;

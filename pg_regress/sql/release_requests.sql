@@ -52,7 +52,7 @@ ROLLBACK;
 
 -- Bad input, and services that may not. Nothing of it changes anything.
 SELECT volguard.release_requests(NULL, '{}'); :code
-SELECT volguard.release_requests(:one, NULL); :code
+SELECT volguard.release_requests(:one, NULL);
 SELECT volguard.release_requests(:one, ARRAY[:'r2', NULL]::uuid[]); :code
 SELECT volguard.release_requests(:one, '{NULL}'); :code
 SELECT volguard.release_requests(-1, '{}'); :code

@@ -180,14 +180,14 @@ BEGIN READ ONLY;
 SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "extending"}'); :code
 ROLLBACK;
 
--- NULL for each argument.
+-- NULL for each argument; for one with a default it means the default.
 SELECT volguard.start_work(NULL, 'work', 'v-2', '{"status": "x"}'); :code
 SELECT volguard.start_work(:one, NULL, 'v-2', '{"status": "x"}'); :code
 SELECT volguard.start_work(:one, 'work', NULL, '{"status": "x"}'); :code
 SELECT volguard.start_work(:one, 'work', 'v-2', NULL); :code
-SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "x"}', NULL); :code
-SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "x"}', lock_name => NULL); :code
-SELECT volguard.start_work(:one, 'work', 'v-2', '{"status": "x"}', wait => NULL); :code
+BEGIN;
+SELECT outcome FROM volguard.start_work(:one, 'work', 'v-2', '{"status": "x"}', NULL, NULL, lock_name => NULL, wait => NULL, request_id => NULL);
+ROLLBACK;
 -- Bad input. A mistake in the documents is reported whether the lock is free or not.
 SELECT volguard.start_work(:one, '', 'v-2', '{"status": "x"}'); :code
 SELECT volguard.start_work(:one, 'unheard of', 'v-2', '{"status": "x"}'); :code

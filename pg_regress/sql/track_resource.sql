@@ -18,11 +18,13 @@ SELECT resource_type, target, id_column, status_column FROM volguard.resources W
 SELECT volguard.track_resource('track-volume', 'track_volumes');
 SELECT count(*) FROM volguard.crash_rules WHERE resource_type = 'track-volume';
 
--- NULL for each argument.
+-- NULL for each argument; for one with a default it means the default.
 SELECT volguard.track_resource(NULL, 'track_volumes'); :code
 SELECT volguard.track_resource('track-bad', NULL); :code
-SELECT volguard.track_resource('track-bad', 'track_volumes', id_column => NULL); :code
-SELECT volguard.track_resource('track-bad', 'track_volumes', status_column => NULL); :code
+BEGIN;
+SELECT volguard.track_resource('track-bad', 'track_volumes', id_column => NULL, status_column => NULL);
+SELECT id_column, status_column FROM volguard.resources WHERE resource_type = 'track-bad';
+ROLLBACK;
 -- Names that are empty or too long.
 SELECT volguard.track_resource('', 'track_volumes'); :code
 SELECT volguard.track_resource(repeat('t', 256), 'track_volumes'); :code

@@ -64,6 +64,7 @@ while read -r verb argument; do
     keep-data) cp -a data kept ;;
     put-data-back) rm -rf data && mv kept data ;;
     new-timeline) control -m fast stop && touch data/standby.signal && start "$argument" && control promote ;;
+    standby) control -m fast stop && touch data/standby.signal && start "$argument" ;;
     forget) keep_log=no ;;
     *) false ;;
     esac && echo ok || echo failed

@@ -228,6 +228,15 @@ impl PrivateServer {
         self.guardian.ask(&format!("clock {environment}"))
     }
 
+    /// Restarts the running server as a hot standby, one that hears nothing from its primary.
+    ///
+    /// # Errors
+    /// [`Error::Server`] if a step fails.
+    pub fn stand_by(&mut self) -> Result<(), Error> {
+        let verb = format!("standby {}", self.port);
+        self.guardian.ask(&verb)
+    }
+
     fn start_on_free_port(&mut self) -> Result<(), Error> {
         self.begin_on_free_port("start")
     }

@@ -21,6 +21,9 @@ pub(crate) enum What {
     Work(Key, Documents),
 }
 
+/// How long one statement waits at most: the server's default of `volguard.max_wait`. A longer wait asks again.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
 /// What comes of a request: tokens in the order of the keys, and the row of the work, if it is work.
 type Answer<T = (Vec<i64>, UpdatedRow)> = Result<WorkOutcome<T>, Error>;
 
@@ -96,24 +99,26 @@ impl Request {
 
     /// Asks the server, again if the connection breaks: once at least.
     async fn send(&self, seat: Option<OwnedSemaphorePermit>, deadline: Instant, flight: &mut Flight) -> Answer {
-        for pause in std::iter::once(Duration::ZERO).chain(pauses()) {
+        let mut pauses = std::iter::once(Duration::ZERO).chain(pauses());
+        loop {
             let left = if seat.is_some() { deadline.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
-            let service_id = flight.core.service_id;
-            let answer = match flight.begin(left).await {
-                Ok(connection) => self.send_on(connection, service_id, left).await,
+            let (wait, service_id) = (left.min(LONGEST_WAIT), flight.core.service_id);
+            let answer = match flight.begin(wait).await {
+                Ok(connection) => self.send_on(connection, service_id, wait).await,
                 Err(error) => Err(error),
             };
             let error = match flight.end(answer) {
+                Ok(WorkOutcome::Locked) if left > LONGEST_WAIT => continue,
                 Err(error) if flight.is_broken() && error.is_retryable() => error,
                 answer => return answer,
             };
+            let pause = pauses.next().unwrap_or_default();
             if !pause.is_zero() && Instant::now() >= deadline {
                 return Err(error);
             }
             tracing::debug!(%error, "the request is repeated");
             sleep(pause).await;
         }
-        unreachable!("the pauses have no end")
     }
 
     async fn send_on(&self, connection: &Connection, service_id: i64, wait: Duration) -> Answer {

@@ -36,7 +36,7 @@ fn claim_cleanup(
 ) -> TableIterator<'static, (i64, String, String, String, String, i64, Option<AnyElement>)> {
     let rows: Vec<ClaimedRow> = verb(Vec::new(), || {
         let service_id = argument::required("service_id", service_id)?;
-        let max_rows = at_least_one(argument::required("max_rows", max_rows)?)?;
+        let max_rows = at_least_one(max_rows.unwrap_or(1))?;
         if resource_type.is_some() {
             argument::name("resource_type", resource_type)?;
         }

@@ -6,6 +6,7 @@ use super::tally::{DeadService, Tallies, Tally};
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
+use crate::pg::lookup_locks;
 use crate::pg::settings;
 use crate::pg::spi::{Arg, Rows, arg};
 use crate::service::fence;
@@ -84,7 +85,7 @@ fn cleanup(
 ) -> TableIterator<'static, (i64, String, String, &'static str, i64, i64, i64, i64)> {
     let cleaned = verb(Vec::new(), || {
         if let Some(service_id) = service_id {
-            refuse_living(service_id)?;
+            lookup_locks::given_back(|| refuse_living(service_id))?;
         }
         for (argument, value) in
             [("cluster", cluster), ("host", host), ("binary_name", binary_name), ("resource_type", resource_type)]
@@ -110,7 +111,9 @@ fn cleanup(
             filter[1],
             filter[2],
         ];
-        let services = sql::DEAD_SERVICES.run(&parameters, |rows| rows.each(|row| DeadService::read(rows, row)))?;
+        let services = lookup_locks::given_back(|| {
+            sql::DEAD_SERVICES.run(&parameters, |rows| rows.each(|row| DeadService::read(rows, row)))
+        })?;
         let ids: Vec<i64> = services.iter().map(|service| service.service_id).collect();
         for id in &ids {
             ServiceLock::of(*id).lock_exclusive()?;

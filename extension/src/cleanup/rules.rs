@@ -5,35 +5,18 @@ use crate::conditional_update::{self, Column, RulePlan, Table};
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
+use crate::pg::overrides::Overrides;
 use crate::pg::owner::{self, AsRole};
-use crate::pg::search_path::SearchPath;
 use crate::pg::spi::arg;
 use crate::store::spelling::{self, Spelling};
 use crate::store::sql;
+use crate::store::tracked::Resource;
 use pgrx::pg_sys::{self, Oid};
 use pgrx::{AnyElement, JsonB, pg_extern};
 use std::ffi::{CStr, CString};
 
-/// The table that holds the resources of a type.
-pub struct Resource {
-    pub target: Oid,
-    pub id_column: CString,
-    pub status_column: CString,
-    pub registered_by: Oid,
-}
-
-/// Finds a type; `None` if it isn't tracked.
-pub fn resource(resource_type: &str) -> Result<Option<Resource>, Error> {
-    sql::RESOURCE.run(&[arg(resource_type)], |rows| {
-        let name = |column| rows.get::<&CStr>(0, column).map(CString::from);
-        Some(Resource {
-            target: rows.get(0, 0)?,
-            id_column: name(1)?,
-            status_column: name(2)?,
-            registered_by: rows.get(0, 3)?,
-        })
-    })
-}
+/// For our own SQL. The temporary schema comes last, so that it shadows nothing.
+const OUR_SEARCH_PATH: &CStr = c"pg_catalog, pg_temp";
 
 /// What a crash makes of resources whose operation was in one status.
 pub struct CrashRule {
@@ -49,7 +32,7 @@ impl CrashRule {
     /// `None` for a type that isn't tracked.
     pub fn find(kind: &WorkKind) -> Result<Option<Self>, Error> {
         let (resource_type, status) = (kind.resource_type.as_str(), kind.status.as_str());
-        let Some(resource) = resource(resource_type)? else {
+        let Some(resource) = Resource::find(resource_type)? else {
             return Ok(None);
         };
         let rule = sql::RULE.run(&[arg(resource_type), arg(status)], |rows| {
@@ -58,7 +41,7 @@ impl CrashRule {
         })?;
         let (changes, role, search_path) = match rule {
             Some((changes, role, path)) => (Some(changes.0), role, path),
-            None => (None, resource.registered_by, SearchPath::OURS.to_owned()),
+            None => (None, resource.registered_by, OUR_SEARCH_PATH.to_owned()),
         };
         let target = resource.target;
         let id_column = resource.id_column.to_string_lossy();
@@ -77,7 +60,7 @@ impl CrashRule {
     /// If it fails some may have been changed: undo it then.
     pub fn run(&self, resource_ids: &[&str]) -> Result<Vec<bool>, Error> {
         let _role = AsRole::restricted(self.role);
-        let _path = SearchPath::set(&self.search_path);
+        let _path = Overrides::begin().set(c"search_path", &self.search_path);
         let found = self.plan.run(resource_ids)?;
         if found.contains(&false) && self.may_be_hidden() {
             return Err(Error::Unsupported {
@@ -106,8 +89,7 @@ fn track_resource(
     verb((), || {
         let resource_type = argument::name("resource_type", resource_type)?;
         let target = argument::required("target", target)?;
-        let id_column = argument::required("id_column", id_column)?;
-        let status_column = argument::required("status_column", status_column)?;
+        let (id_column, status_column) = (id_column.unwrap_or(c"id"), status_column.unwrap_or(c"status"));
         let table = require_table(target)?;
         let spelling = spelling(&table.column(&id_column.to_string_lossy(), &"id_column")?)?;
         table.column(&status_column.to_string_lossy(), &"status_column")?;
@@ -176,7 +158,7 @@ fn on_crash(resource_type: Option<&str>, status: Option<&str>, changes: Option<A
     verb((), || {
         let resource_type = argument::name("resource_type", resource_type)?;
         let status = argument::name("status", status)?;
-        let resource = resource(resource_type)?.ok_or_else(|| Error::Undefined {
+        let resource = Resource::find(resource_type)?.ok_or_else(|| Error::Undefined {
             what: format!("resource type {resource_type} is not tracked"),
             hint: "Call volguard.track_resource first: a rule needs the table that it repairs.".to_owned(),
         })?;

@@ -2,9 +2,9 @@
 
 use super::repair::WorkOutcome;
 use crate::pg::error::Error;
-use crate::pg::spi::{Rows, arg};
+use crate::pg::spi::Rows;
 use crate::store::events::{self, Event, EventKind};
-use crate::store::sql;
+use crate::store::tables::Tables;
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -70,9 +70,9 @@ impl Tally {
         if self.locks_released + self.resources_cleaned + self.resources_stale == 0 {
             return Ok(());
         }
-        let cluster = sql::SERVICE_IDENTITY.run(&[arg(service_id)], |rows| rows.get::<String>(0, 0))?;
+        let registration = Tables::open()?.registration(service_id)?;
         events::record(&Event {
-            cluster: cluster.as_deref(),
+            cluster: registration.as_ref().map(|(cluster, _)| cluster.as_str()),
             service_id: Some(service_id),
             details: json!({
                 "state": self.state(),

@@ -50,7 +50,7 @@ impl<'c> Call<'c> {
                 target: required("target", pg_getarg::<Oid>(fcinfo, 0))?,
                 key: required("key", document(1))?,
                 changes: required("changes", document(2))?,
-                expected: required("expected", document(3))?,
+                expected: document(3).unwrap_or_else(Jsonb::empty),
                 filter: document(4),
                 fence: pg_getarg::<i64>(fcinfo, 5),
                 filter_sql: pg_getarg::<String>(fcinfo, 6),

@@ -1,6 +1,7 @@
 //! Checks of a verb's plain arguments: present, not too long, within their limits.
 
 use crate::pg::error::Error;
+use crate::pg::settings;
 use pgrx::datum::Interval;
 use std::time::Duration;
 
@@ -14,6 +15,11 @@ pub type Flaw = (String, &'static str);
 
 pub fn required<T>(argument: &'static str, value: Option<T>) -> Result<T, Error> {
     value.ok_or(Error::Null { argument })
+}
+
+/// A list, which may be empty, or NULL: so is `array_agg` of no rows. No element is NULL.
+pub fn list_or_none<T>(argument: &'static str, values: Option<Vec<Option<T>>>) -> Result<Vec<T>, Error> {
+    list(argument, Some(values.unwrap_or_default()))
 }
 
 /// A list, which may be empty; no element is NULL.
@@ -34,9 +40,9 @@ pub fn resource_id(value: Option<&str>) -> Result<&str, Error> {
     not_empty(ARGUMENT, id)
 }
 
-/// The name of one of several locks of a resource; empty if the resource has one lock only.
+/// The name of one of several locks of a resource; empty, or NULL, if the resource has one lock only.
 pub fn lock_name(value: Option<&str>) -> Result<&str, Error> {
-    at_most("lock_name", required("lock_name", value)?, LONGEST_NAME)
+    at_most("lock_name", value.unwrap_or_default(), LONGEST_NAME)
 }
 
 /// A status; `None` for a plain lock.
@@ -44,10 +50,12 @@ pub fn status(value: Option<&str>) -> Result<Option<&str>, Error> {
     value.map(|status| not_empty("status", at_most("status", status, LONGEST_NAME)?)).transpose()
 }
 
-/// How long to wait.
+/// How long to wait, not longer than `volguard.max_wait`; not at all if it is NULL.
 pub fn wait(value: Option<Interval>) -> Result<Duration, Error> {
     const ARGUMENT: &str = "wait";
-    let wait = required(ARGUMENT, value)?;
+    let Some(wait) = value else {
+        return Ok(Duration::ZERO);
+    };
     if is_infinite(&wait) {
         let hint = "Pass a finite interval; a wait has to end.";
         return Err(Error::invalid(ARGUMENT, "must not be infinite", hint));
@@ -57,7 +65,13 @@ pub fn wait(value: Option<Interval>) -> Result<Duration, Error> {
         let hint = "Pass '0' to take the lock only if it is free at once.";
         return Err(Error::invalid(ARGUMENT, "must not be negative", hint));
     }
-    Ok(Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)))
+    let (wait, longest) = (Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)), settings::max_wait());
+    if wait > longest {
+        let hint = "A number without a unit is one of seconds: pass '5 s' or '5000 ms'. The limit is the setting volguard.max_wait; to wait longer, call again.";
+        let problem = format!("is {} seconds; {} are allowed", micros as f64 / 1e6, longest.as_secs_f64());
+        return Err(Error::invalid(ARGUMENT, problem, hint));
+    }
+    Ok(wait)
 }
 
 /// The shortest lease, in microseconds. A shorter one ends before a heartbeat can come.

@@ -8,6 +8,7 @@
 use super::document::{Members, Path};
 use crate::pg::error::Error;
 use pgrx::pg_sys::{self, Datum};
+use pgrx::{IntoDatum, JsonB};
 use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::ptr;
@@ -81,6 +82,13 @@ impl<'c> Jsonb<'c> {
             jsonb: unsafe { pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast() },
             lives: PhantomData,
         }
+    }
+
+    /// An object without members, in the current memory context.
+    pub fn empty() -> Self {
+        let empty = JsonB(serde_json::json!({})).into_datum();
+        // SAFETY: a jsonb that was just made.
+        unsafe { Jsonb::new(empty.expect("a document is no NULL")) }
     }
 
     /// Its bytes without the header. Equal bytes are equal documents.

@@ -5,6 +5,7 @@ use super::queues::Queues;
 use super::request::Request;
 use crate::cleanup::on_the_way;
 use crate::pg::error::Error;
+use crate::pg::lookup_locks;
 use crate::pg::settings;
 use crate::pg::spi::Arg;
 use crate::service::service_lock::ServiceLock;
@@ -130,8 +131,17 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
         if !service_lock.lock_shared_within(&request.deadline)? {
             return Ok(Tried::Refused(Conflict::find(request)?));
         }
-        let tables = Tables::open()?;
-        let tried = match Conflict::find(request)? {
+        let is_taken = |tried: &Tried| matches!(tried, Tried::Ended(Got::Tokens(_)));
+        let tried = lookup_locks::kept_if(|| self.look_and_insert(), is_taken)?;
+        if !is_taken(&tried) {
+            service_lock.unlock_shared();
+        }
+        Ok(tried)
+    }
+
+    fn look_and_insert(&mut self) -> Result<Tried, Error> {
+        let (request, tables) = (self.request, Tables::open()?);
+        Ok(match Conflict::find_in(&tables, request)? {
             Conflict::None => match (self.ready)()? {
                 Ready::Take => Tried::Ended(Got::Tokens(request.insert(&tables, None)?)),
                 Ready::TakeWith(status) => Tried::Ended(Got::Tokens(request.insert(&tables, Some(status))?)),
@@ -139,11 +149,7 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
                 Ready::GiveWay => Tried::GaveWay,
             },
             conflict => Tried::Refused(conflict),
-        };
-        if !matches!(tried, Tried::Ended(Got::Tokens(_))) {
-            service_lock.unlock_shared();
-        }
-        Ok(tried)
+        })
     }
 
     /// The step after a wait, or after an attempt that failed, perhaps because another call heads the queue `taken`.
@@ -193,6 +199,11 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
         services.dedup();
         let mut undone = None;
         let deadline = self.request.deadline;
+        // Before the cleanup, which should not stay uncommitted while the call waits for this.
+        let service_lock = ServiceLock::of(self.request.service_id);
+        if !service_lock.lock_shared_within(&deadline)? {
+            return Ok(Step::WaitFor(rows.swap_remove(0)));
+        }
         let got = on_the_way::clean_up_and(&deadline, services, || match self.attempt()? {
             Tried::Ended(got) => Ok(Some(got)),
             other => {
@@ -200,6 +211,9 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
                 Ok(None)
             }
         })?;
+        if !matches!(got, Some(Got::Tokens(_))) {
+            service_lock.unlock_shared();
+        }
         if let Some(got) = got {
             return Ok(Step::End(got));
         }

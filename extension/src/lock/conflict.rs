@@ -2,14 +2,14 @@
 
 use super::request::{Request, Wanted};
 use crate::pg::error::Error;
+use crate::pg::lookup_locks;
 use crate::pg::scratch::scratch;
-use crate::pg::spi::arg;
 use crate::sabotage::{self, Guard};
 use crate::store::liveness::Liveness;
 use crate::store::lookup::Occupant;
 use crate::store::row_state::{self, RowState};
-use crate::store::sql;
 use crate::store::tables::Tables;
+use crate::store::tracked;
 use crate::wait::{Deadline, WaitQueue, queue};
 use pgrx::datum::Uuid;
 use pgrx::pg_sys::ItemPointerData;
@@ -34,19 +34,25 @@ pub struct Blocker {
     /// The time until the lease of its service ends.
     lease_left: Duration,
     tid: ItemPointerData,
+    /// That of the catalog when the row was found.
+    generation: u64,
     pub queue: WaitQueue,
 }
 
 impl Conflict {
     /// Looks up every lock. An error if the caller's own service is not alive, or if the request id was used for other
-    /// locks.
+    /// locks. No lock on a table is left, since the call may go to sleep next.
     pub fn find(request: &Request) -> Result<Self, Error> {
-        let tables = Tables::open()?;
-        // A call that waits for long does many lookups.
-        scratch(|| Self::find_in(&tables, request))
+        lookup_locks::given_back(|| Self::find_in(&Tables::open()?, request))
     }
 
-    fn find_in(tables: &Tables, request: &Request) -> Result<Self, Error> {
+    /// As [`Conflict::find`], in tables that are open.
+    pub fn find_in(tables: &Tables, request: &Request) -> Result<Self, Error> {
+        // A call that waits for long does many lookups.
+        scratch(|| Self::look(tables, request))
+    }
+
+    fn look(tables: &Tables, request: &Request) -> Result<Self, Error> {
         let own_service = tables.liveness(request.service_id)?;
         if own_service == Liveness::Fenced {
             return Err(Error::ServiceFenced(request.service_id));
@@ -100,7 +106,11 @@ impl Blocker {
             Liveness::Alive(left) => (false, left),
             Liveness::Expired | Liveness::Fenced => (true, Duration::ZERO),
         };
-        let cleanable = dead && sql::IS_CLEANABLE.count(&[arg(row.token)])? > 0;
+        let cleanable = dead
+            && match &row.status {
+                None => true,
+                Some(status) => tracked::has_rule(lock.key.resource_type, status)?,
+            };
         let slot = match row.has_key {
             true => None,
             false => lock.work_queue(),
@@ -112,13 +122,14 @@ impl Blocker {
             cleanable,
             lease_left,
             tid: row.tid,
+            generation: tables.generation(),
             queue: slot.unwrap_or_else(|| lock.queue()),
         })
     }
 
     /// Waits, as head of the queue, until the row may be gone. A lookup must follow.
     pub fn wait(&self, deadline: &Deadline) -> Result<(), Error> {
-        match row_state::of(&self.tid)? {
+        match lookup_locks::given_back(|| row_state::of(&self.tid, self.generation))? {
             RowState::Unchanged => {}
             RowState::Gone => return Ok(()),
             // The delete may have come before this call became head, and then no wake-up comes.

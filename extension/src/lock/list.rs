@@ -107,8 +107,8 @@ fn lock(item: Value, path: &Path) -> Result<Listed, Fault> {
     let resource_type = required_member(&mut members, path, "resource_type", LONGEST_NAME)?;
     let resource_id = required_member(&mut members, path, "resource_id", LONGEST_RESOURCE_ID)?;
     let lock_name = match members.remove("lock_name") {
+        None | Some(Value::Null) => String::new(),
         Some(name) => string(name, &path.member("lock_name"), LONGEST_NAME)?,
-        None => String::new(),
     };
     let status = match members.remove("status") {
         None | Some(Value::Null) => None,

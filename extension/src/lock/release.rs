@@ -4,7 +4,7 @@ use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::owner;
-use crate::pg::spi::{Rows, arg};
+use crate::pg::spi::arg;
 use crate::service::fence;
 use crate::service::service_lock::ServiceLock;
 use crate::store::liveness::Liveness;
@@ -14,20 +14,20 @@ use crate::store::sql;
 use crate::store::tables::Tables;
 use crate::store::write;
 use pgrx::pg_extern;
+use std::collections::BTreeSet;
 
 #[pg_extern(sql = false)]
 fn release(token: Option<i64>) -> Option<bool> {
     verb(None, || {
         let token = argument::required("token", token)?;
-        let tables = Tables::open()?;
-        let Some(held) = fence::holder(&tables, token)? else {
+        let Some(held) = fence::holder(token)? else {
             return Ok(Some(false));
         };
         // So that no fence comes before the commit: the work would be left to a cleanup, and a cleanup that deletes the
         // rows of several releases in another order could deadlock with them.
         let service_lock = ServiceLock::of(held.service_id);
         service_lock.lock_shared()?;
-        let released = give_back(&tables, &held)?;
+        let released = give_back(&Tables::open()?, &held)?;
         if !released {
             service_lock.unlock_shared();
         }
@@ -51,29 +51,28 @@ pub fn give_back(tables: &Tables, held: &Held) -> Result<bool, Error> {
 #[pg_extern(sql = false)]
 fn release_all(tokens: Option<Vec<Option<i64>>>) -> Option<i64> {
     verb(None, || {
-        let tokens = argument::list("tokens", tokens)?;
-        refuse_foreign(&tokens)?;
+        let tokens = argument::list_or_none("tokens", tokens)?;
         // A cleanup deletes the same rows in another order. Without the service locks the two could deadlock.
-        for service_id in holders(&tokens)? {
-            ServiceLock::of(service_id).lock_shared()?;
+        let services = holders(&tokens)?;
+        for service_id in &services {
+            ServiceLock::of(*service_id).lock_shared()?;
+        }
+        if services.is_empty() {
+            return Ok(Some(0));
         }
         let released = remove(&sql::RELEASE_ALL, &[arg(tokens), arg(owner::caller())])?;
         Ok(Some(released as i64))
     })
 }
 
-/// An error if one of the tokens belongs to another role's service.
-fn refuse_foreign(tokens: &[i64]) -> Result<(), Error> {
-    let args = [arg(tokens.to_vec()), arg(owner::caller())];
-    match sql::NOT_PERMITTED.run(&args, |rows| rows.get::<i64>(0, 0))? {
-        Some(token) => Err(fence::not_yours(token)),
-        None => Ok(()),
+/// The services that hold the tokens, in the order in which their locks are taken. An error if one of them is another
+/// role's.
+fn holders(tokens: &[i64]) -> Result<BTreeSet<i64>, Error> {
+    let mut services = BTreeSet::new();
+    for token in tokens {
+        services.extend(fence::holder(*token)?.map(|held| held.service_id));
     }
-}
-
-/// The services that hold the tokens, in the order in which their locks are taken.
-fn holders(tokens: &[i64]) -> Result<Vec<i64>, Error> {
-    sql::HOLDERS.run(&[arg(tokens.to_vec())], Rows::numbers)
+    Ok(services)
 }
 
 export! {

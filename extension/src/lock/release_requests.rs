@@ -19,7 +19,7 @@ use pgrx::pg_extern;
 fn release_requests(service_id: Option<i64>, request_ids: Option<Vec<Option<Uuid>>>) -> Option<i64> {
     verb(None, || {
         let service_id = argument::required("service_id", service_id)?;
-        let request_ids = argument::list("request_ids", request_ids)?;
+        let request_ids = argument::list_or_none("request_ids", request_ids)?;
         identity::acting_for(service_id)?;
         ServiceLock::of(service_id).lock_shared()?;
         identity::require_unfenced(service_id)?;

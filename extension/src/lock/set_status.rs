@@ -6,6 +6,7 @@ use crate::pg::export::{export, verb};
 use crate::pg::spi::arg;
 use crate::service::fence;
 use crate::service::service_lock::ServiceLock;
+use crate::store::liveness::Liveness;
 use crate::store::sql;
 use crate::store::tables::Tables;
 use crate::wait::WaitQueue;
@@ -16,8 +17,7 @@ fn set_status(token: Option<i64>, status: Option<&str>) {
     verb((), || {
         let token = argument::required("token", token)?;
         let status = argument::status(status)?;
-        let tables = Tables::open()?;
-        let holder = fence::holder(&tables, token)?.ok_or(Error::TokenNotHeld(token))?;
+        let holder = fence::holder(token)?.ok_or(Error::TokenNotHeld(token))?;
         let slot = WaitQueue::of_work(&holder.resource_type, &holder.resource_id);
         let busy = || Error::Busy {
             what: format!("{} {} has another operation in progress", holder.resource_type, holder.resource_id),
@@ -29,8 +29,8 @@ fn set_status(token: Option<i64>, status: Option<&str>) {
         ServiceLock::of(holder.service_id).lock_shared()?;
         if sql::SET_STATUS.count(&[arg(token), status.and_then(arg)])? == 0 {
             // Without a row lock, since a refusal writes nothing.
-            let alive = sql::UNFENCED.count(&[arg(holder.service_id)])? == 1;
-            let held = alive && fence::holder(&tables, token)?.is_some();
+            let alive = Tables::open()?.liveness(holder.service_id)? != Liveness::Fenced;
+            let held = alive && fence::holder(token)?.is_some();
             return Err(match held {
                 true => busy(),
                 false => Error::TokenNotHeld(token),

@@ -5,8 +5,10 @@
 
 use super::error::Error;
 use super::report::PgError;
+use crate::sabotage::{self, Guard};
 use pgrx::pg_sys;
 use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 
 /// Postgres functions that raise errors which belong to the user. Call them only inside [`catching`].
@@ -53,7 +55,6 @@ pub mod raw {
         pub fn pq_check_connection() -> bool;
         pub fn palloc(size: usize) -> *mut c_void;
         pub fn palloc0(size: usize) -> *mut c_void;
-        pub fn PreventCommandIfReadOnly(command: *const c_char);
         pub fn CreateExecutorState() -> *mut EState;
         pub fn FreeExecutorState(state: *mut EState);
         pub fn InitResultRelInfo(
@@ -186,23 +187,37 @@ pub fn check_interrupts() -> Result<(), Error> {
     Ok(())
 }
 
+fn catch_panic<T>(body: impl FnOnce() -> T) -> std::thread::Result<T> {
+    match sabotage::removed(Guard::PanicEndsSubtransaction) {
+        true => Ok(body()),
+        // What `body` refers to is not used any more once the panic goes on.
+        false => catch_unwind(AssertUnwindSafe(body)),
+    }
+}
+
 /// Runs `body` in a subtransaction. It is kept if `body` returns a value, and undone after `None` or an error.
 pub fn attempt<T>(body: impl FnOnce() -> Result<Option<T>, Error>) -> Result<Option<T>, Error> {
     // SAFETY: the sequence of PL/pgSQL's exception blocks: memory context and resource owner are put back after
-    // either end of the subtransaction. Errors of `body` arrive here as values; a Rust panic unwinds past this
-    // frame and aborts the whole transaction, subtransactions included.
+    // either end of the subtransaction. Errors of `body` arrive here as values. A panic is held back until the
+    // subtransaction has ended: the abort that it leads to ends only the innermost one, and would leave the session in
+    // an aborted transaction with all its locks.
     unsafe {
         let context = pg_sys::CurrentMemoryContext;
         let owner = pg_sys::CurrentResourceOwner;
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::CurrentMemoryContext = context;
-        let result = body();
+        let result = catch_panic(|| {
+            if sabotage::removed(Guard::NoPanic) {
+                panic!("a panic for a test");
+            }
+            body()
+        });
         match result {
-            Ok(Some(_)) => pg_sys::ReleaseCurrentSubTransaction(),
+            Ok(Ok(Some(_))) => pg_sys::ReleaseCurrentSubTransaction(),
             _ => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
         }
         pg_sys::CurrentMemoryContext = context;
         pg_sys::CurrentResourceOwner = owner;
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }

@@ -49,6 +49,10 @@ pub enum Error {
     Suppressed { write: &'static str, table: String },
     #[error("canceling statement due to lock timeout")]
     LockTimeout,
+    #[error("cannot execute {} during recovery", name(.verb))]
+    Standby { verb: &'static str },
+    #[error("cannot execute {} in a read-only transaction", name(.verb))]
+    ReadOnly { verb: &'static str },
     #[error("token {0} is in use: the sequence volguard.clock was set back")]
     TokenInUse(i64),
     #[error("the sequence volguard.clock stays behind the server's clock")]
@@ -111,6 +115,7 @@ impl Error {
             Error::Column { .. } => b"42703",
             Error::Busy { .. } | Error::LockTimeout => b"55P03",
             Error::Ambiguous { .. } => b"21000",
+            Error::Standby { .. } | Error::ReadOnly { .. } => b"25006",
             Error::NoTable { .. } => b"42P01",
             Error::NotATable { .. } | Error::NotUpdatable { .. } => b"42809",
             Error::NoOperator { .. } => b"42883",
@@ -160,9 +165,20 @@ impl Error {
                 "Have the extension's owner run: ALTER SEQUENCE volguard.clock INCREMENT 1 CACHE 1."
             }
             Error::NotInstalled => "Run CREATE EXTENSION volguard in this database.",
+            Error::Standby { .. } => {
+                "This server is a standby, where only the views can be read. Connect to the primary, with target_session_attrs=read-write."
+            }
+            Error::ReadOnly { .. } => {
+                "Every verb writes or decides. Begin the transaction READ WRITE, and connect with target_session_attrs=read-write."
+            }
             Error::LockTimeout => "lock_timeout is shorter than the requested wait. Raise it, or pass a shorter wait.",
             Error::Postgres(_) => return None,
         };
         Some(hint.to_owned())
     }
+}
+
+/// The SQL function of an exported symbol: `volguard_acquire` is `volguard.acquire()`.
+fn name(symbol: &str) -> String {
+    format!("{}()", symbol.replacen('_', ".", 1))
 }

@@ -6,6 +6,7 @@ use super::error::Error;
 use super::report::report;
 use super::spi::Arg;
 use super::version;
+use crate::sabotage::{self, Guard};
 use pgrx::pg_sys::{self, Datum, FunctionCallInfo};
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -76,9 +77,30 @@ pub unsafe fn composite<const N: usize>(fcinfo: FunctionCallInfo, fields: [Arg; 
     }
 }
 
+/// Refuses a verb in a transaction that can't write, as on a standby, before the verb looks at anything: what a standby
+/// shows is old, and a lock that it shows as held or free, or a token, may be another one's by now.
+///
+/// # Safety
+/// As [`raise_pending`].
+pub unsafe fn refuse_read_only(verb: &'static str) {
+    // SAFETY: a plain variable of the backend, which is set in every transaction on a standby; the rest is the caller's
+    // promise.
+    unsafe {
+        if !pg_sys::XactReadOnly || sabotage::removed(Guard::MayWrite) {
+            return;
+        }
+        let data = report(&match pg_sys::RecoveryInProgress() {
+            true => Error::Standby { verb },
+            false => Error::ReadOnly { verb },
+        });
+        raw::ThrowErrorData(data.as_ptr());
+    }
+}
+
 /// Exports verbs to SQL under the symbol that the `CREATE FUNCTION` statements name.
 ///
-/// `acquire => acquire_wrapper` makes the symbol `volguard_acquire` of what `#[pg_extern] fn acquire` generated.
+/// `acquire => acquire_wrapper` makes the symbol `volguard_acquire` of what `#[pg_extern] fn acquire` generated. All of
+/// them write or decide, so none runs in a transaction that can't write.
 macro_rules! export {
     ($($symbol:ident, $info:ident => $wrapper:path;)*) => {$(
         /// # Safety
@@ -90,6 +112,7 @@ macro_rules! export {
             // SAFETY: the arguments are those that Postgres called with; when the wrapper has returned, nothing with
             // a destructor is left in this frame.
             unsafe {
+                $crate::pg::export::refuse_read_only(stringify!($symbol));
                 let result = $wrapper(fcinfo);
                 $crate::pg::export::raise_pending();
                 result

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Read at registration; a registered service keeps its lease.
 static SERVICE_DOWN_TIME: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 
+/// `volguard.max_wait`: the longest `wait` of a call. Milliseconds; default 10 min.
+static MAX_WAIT: GucSetting<i32> = GucSetting::<i32>::new(10 * 60 * 1000);
+
 /// `volguard.auto_cleanup`: whether dead services are cleaned up by an `acquire` that meets one, by `auto_cleanup()`
 /// and by the background worker. Default on. The worker reads the value of its database.
 static AUTO_CLEANUP: GucSetting<bool> = GucSetting::<bool>::new(true);
@@ -45,6 +48,16 @@ pub fn register() {
         SHORTEST_LEASE,
         i32::MAX,
         GucContext::Userset,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"volguard.max_wait",
+        c"The longest wait of a call.",
+        c"A longer one is refused: most often it is a number of milliseconds that was taken for seconds.",
+        &MAX_WAIT,
+        0,
+        i32::MAX,
+        GucContext::Suset,
         GucFlags::UNIT_MS,
     );
     GucRegistry::define_bool_guc(
@@ -110,6 +123,10 @@ pub fn register() {
 
 pub fn service_down_time_ms() -> i32 {
     SERVICE_DOWN_TIME.get()
+}
+
+pub fn max_wait() -> Duration {
+    Duration::from_millis(MAX_WAIT.get().cast_unsigned().into())
 }
 
 pub fn auto_cleanup() -> bool {

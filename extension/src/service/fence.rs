@@ -7,12 +7,15 @@ use super::service_lock::ServiceLock;
 use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
+use crate::pg::lookup_locks;
 use crate::pg::spi::{Rows, arg};
 use crate::sabotage::{self, Guard};
 use crate::store::events::{self, Event, EventKind};
+use crate::store::liveness::Liveness;
 use crate::store::lookup::Held;
 use crate::store::sql;
 use crate::store::tables::Tables;
+use crate::store::write;
 use pgrx::pg_extern;
 use pgrx::pg_sys::Oid;
 use serde_json::json;
@@ -91,9 +94,10 @@ impl Fenced {
     }
 }
 
-/// The row of a token that the caller may use, without a lock on the row; `None` if no row has the token.
-pub fn holder(tables: &Tables, token: i64) -> Result<Option<Held>, Error> {
-    let Some(held) = tables.held(token)? else {
+/// The row of a token that the caller may use, without a lock on the row; `None` if no row has the token. No lock on a
+/// table is left, since the call may wait for the service lock next.
+pub fn holder(token: i64) -> Result<Option<Held>, Error> {
+    let Some(held) = lookup_locks::given_back(|| Tables::open()?.held(token))? else {
         return Ok(None);
     };
     match identity::acting_for(held.service_id) {
@@ -119,7 +123,7 @@ pub fn not_yours(token: i64) -> Error {
 
 /// Checks that a token is held, and keeps it held until the transaction ends. False if it isn't held.
 pub fn hold(token: i64) -> Result<bool, Error> {
-    let Some(holder) = holder(&Tables::open()?, token)? else {
+    let Some(holder) = holder(token)? else {
         return Ok(false);
     };
     let lock = ServiceLock::of(holder.service_id);
@@ -127,7 +131,8 @@ pub fn hold(token: i64) -> Result<bool, Error> {
     if sabotage::removed(Guard::Hold) {
         return Ok(true);
     }
-    let held = sql::HOLD.count(&[arg(token)])? == 1;
+    let tables = Tables::open()?;
+    let held = tables.liveness(holder.service_id)? != Liveness::Fenced && write::hold(&tables, &holder)?;
     if !held {
         lock.unlock_shared();
     }

@@ -1,9 +1,10 @@
 //! The cluster and the role of a service, which never change, remembered by each backend.
 
 use crate::pg::error::Error;
+use crate::pg::lookup_locks;
 use crate::pg::owner;
-use crate::pg::spi::arg;
-use crate::store::sql;
+use crate::store::liveness::Liveness;
+use crate::store::tables::Tables;
 use pgrx::pg_sys::Oid;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -40,10 +41,9 @@ pub fn acting_for(service_id: i64) -> Result<Identity, Error> {
 }
 
 fn look_up(service_id: i64) -> Result<Identity, Error> {
-    let found = sql::SERVICE_IDENTITY.run(&[arg(service_id)], |rows| {
-        Some(Identity { cluster: rows.get::<String>(0, 0)?.into(), registered_by: rows.get(0, 1)? })
-    })?;
-    let identity = found.ok_or(Error::ServiceFenced(service_id))?;
+    let found = lookup_locks::given_back(|| Tables::open()?.registration(service_id))?;
+    let (cluster, registered_by) = found.ok_or(Error::ServiceFenced(service_id))?;
+    let identity = Identity { cluster: cluster.into(), registered_by };
     IDENTITIES.with_borrow_mut(|known| {
         if known.len() >= REMEMBERED {
             known.clear();
@@ -66,8 +66,8 @@ pub fn permit(service_id: i64, registered_by: Oid) -> Result<(), Error> {
 
 /// Refuses a fenced service. Only under the service lock, so that the answer is true until the commit.
 pub fn require_unfenced(service_id: i64) -> Result<(), Error> {
-    match sql::UNFENCED.count(&[arg(service_id)])? {
-        0 => Err(Error::ServiceFenced(service_id)),
+    match Tables::open()?.liveness(service_id)? {
+        Liveness::Fenced => Err(Error::ServiceFenced(service_id)),
         _ => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::spi::arg;
-use crate::pg::{owner, settings};
+use crate::pg::{lookup_locks, owner, settings};
 use crate::store::tables::Tables;
 use crate::store::{removal, sql, token};
 use crate::wait::tag::{Mode, Tag, TagKind};
@@ -37,8 +37,8 @@ fn register_service(
         };
         // Of two registrations of one name at the same time the later one stays.
         Tag::of_names(TagKind::Incarnation, &[cluster, host, binary_name]).lock(Mode::Exclusive)?;
-        sql::ADD_CLUSTER.count(&[arg(cluster)])?;
         fence_earlier(cluster, host, binary_name)?;
+        sql::ADD_CLUSTER.count(&[arg(cluster)])?;
         let service_id = token::draw(&Tables::open()?)?;
         sql::ADD_SERVICE.count(&[
             arg(cluster),
@@ -56,7 +56,9 @@ fn register_service(
 /// Fences the incarnation that has had the name until now, alive or not.
 fn fence_earlier(cluster: &str, host: &str, binary_name: &str) -> Result<(), Error> {
     let key = [arg(cluster), arg(host), arg(binary_name)];
-    let earlier = sql::INCARNATION.run(&key, |rows| Some((rows.get::<i64>(0, 0)?, rows.get::<Oid>(0, 1)?)))?;
+    let earlier = lookup_locks::given_back(|| {
+        sql::INCARNATION.run(&key, |rows| Some((rows.get::<i64>(0, 0)?, rows.get::<Oid>(0, 1)?)))
+    })?;
     let Some((service_id, registered_by)) = earlier else {
         return Ok(());
     };

@@ -1,7 +1,8 @@
 //! The first row that an index finds, and the largest value in it, without a statement: starting one would cost more than the lookup.
 
 use crate::pg::catch::raw;
-use pgrx::pg_sys::{self, Datum, HeapTuple, Oid, Relation, ScanDirection, ScanKeyData, Snapshot};
+use crate::sabotage::{self, Guard};
+use pgrx::pg_sys::{self, Datum, HeapTuple, Oid, Relation, ScanDirection, ScanKeyData, Snapshot, TupleTableSlot};
 use std::ptr;
 
 /// The condition `column = value`, where `equals` is the function that compares.
@@ -38,6 +39,11 @@ pub unsafe fn equals_text(column: i16, value: Datum) -> ScanKeyData {
     unsafe { equals(column, function, pg_sys::C_COLLATION_OID, value) }
 }
 
+fn is_serializable() -> bool {
+    // SAFETY: a plain variable of the backend.
+    unsafe { pg_sys::XactIsoLevel == pg_sys::XACT_SERIALIZABLE as i32 }
+}
+
 /// Hands the rows that meet the conditions to `read`, with the snapshot of the lookup (the transaction's, or what is
 /// committed by now if `latest`), until it returns a value. `None` if it returns none.
 ///
@@ -65,19 +71,41 @@ pub unsafe fn first<R>(
         let relation = raw::table_open(table, pg_sys::NoLock as i32);
         let (count, keys) = (keys.len() as i32, keys.as_mut_ptr());
         let has_index = index != Oid::INVALID;
-        let scan = raw::systable_beginscan(relation, index, has_index, snapshot, count, keys);
+        // Under SERIALIZABLE a scan with a snapshot of its own takes predicate locks: on pages of the index, where the
+        // rows of other keys are inserted, and these transactions would then fail in each other's way. A scan that
+        // returns all versions takes none; which one the snapshot shows is asked of each.
+        let all_versions = latest && is_serializable() && !sabotage::removed(Guard::NoPredicateLocks);
+        let versions = match all_versions {
+            true => &raw mut pg_sys::SnapshotAnyData,
+            false => snapshot,
+        };
+        let scan = raw::systable_beginscan(relation, index, has_index, versions, count, keys);
         let mut found = None;
         while found.is_none() {
             let row = raw::systable_getnext(scan);
             if row.is_null() {
                 break;
             }
-            found = read(relation, snapshot, row);
+            if !all_versions || is_visible(relation, (*scan).slot, snapshot) {
+                found = read(relation, snapshot, row);
+            }
         }
         raw::systable_endscan(scan);
         raw::relation_close(relation, pg_sys::NoLock as i32);
         raw::PopActiveSnapshot();
         found
+    }
+}
+
+/// Whether the snapshot shows the row version in the slot.
+///
+/// # Safety
+/// Inside [`crate::pg::catch::catching`]; a slot of the table, which a scan has just filled.
+unsafe fn is_visible(table: Relation, slot: *mut TupleTableSlot, snapshot: Snapshot) -> bool {
+    // SAFETY: the caller's promise. Every table access method has this function.
+    unsafe {
+        let satisfies = (*(*table).rd_tableam).tuple_satisfies_snapshot;
+        satisfies.is_none_or(|satisfies| satisfies(table, slot, snapshot))
     }
 }
 

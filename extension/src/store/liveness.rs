@@ -1,11 +1,12 @@
-//! Whether a service is alive.
+//! Lookups of a service: whether it is alive, and who it is.
 
 use super::index_scan;
 use super::lookup::fields;
 use super::tables::Tables;
-use crate::pg::catch::catching;
+use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
-use pgrx::pg_sys::{self, HeapTuple, Relation};
+use pgrx::FromDatum;
+use pgrx::pg_sys::{self, Datum, HeapTuple, Oid, Relation};
 use std::time::Duration;
 
 /// The state of a service.
@@ -36,6 +37,29 @@ impl Tables {
         // SAFETY: reads the clock, in microseconds as the lease.
         let now = unsafe { pg_sys::GetCurrentTimestamp() };
         Ok(lease.map_or(Liveness::Fenced, |lease| lease.at(now)))
+    }
+}
+
+impl Tables {
+    /// The cluster of a service and the role that registered it, which never change; `None` if it is unknown.
+    pub fn registration(&self, service_id: i64) -> Result<Option<(String, Oid)>, Error> {
+        let columns = self.registration_columns;
+        // SAFETY: the table is locked, the columns are of these types; the closures own nothing, and the copy of the
+        // row outlives the scan.
+        let found = unsafe {
+            catching(|| {
+                let mut keys = [index_scan::equals_number(self.service_columns[0], service_id)];
+                let (table, index) = (self.services, self.services_key);
+                index_scan::first(table, index, &mut keys, true, |table, _, row| {
+                    Some(fields(table, raw::heap_copytuple(row), columns))
+                })
+            })?
+        };
+        // SAFETY: a text, and a regrole, which is an oid.
+        let read = |[cluster, role]: [Option<Datum>; 2]| unsafe {
+            Some((String::from_datum(cluster?, false)?, Oid::from_datum(role?, false)?))
+        };
+        Ok(found.and_then(read))
     }
 }
 

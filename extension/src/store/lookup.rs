@@ -6,6 +6,7 @@ use super::key::Key;
 use super::tables::{Columns, Tables};
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
+use crate::sabotage::{self, Guard};
 use pgrx::FromDatum;
 use pgrx::datum::Uuid;
 use pgrx::pg_sys::{Datum, HeapTuple, ItemPointerData, Oid, Relation, ScanKeyData};
@@ -19,12 +20,15 @@ pub struct Occupant {
     pub token: i64,
     pub service_id: i64,
     pub request_id: Option<Uuid>,
+    pub status: Option<String>,
 }
 
 /// The row of a token.
 #[derive(Debug)]
 pub struct Held {
-    pub tid: ItemPointerData,
+    /// Its place in the table, in this generation of the catalog.
+    tid: ItemPointerData,
+    generation: u64,
     pub token: i64,
     pub resource_type: String,
     pub resource_id: String,
@@ -34,12 +38,23 @@ pub struct Held {
     pub working: bool,
 }
 
+impl Held {
+    /// The row's place, or that of a later version of it: it is looked up again if the table was rewritten since.
+    /// `None` if no row has the token any more.
+    pub fn place(&self, tables: &Tables) -> Result<Option<ItemPointerData>, Error> {
+        if self.generation == tables.generation() || sabotage::removed(Guard::Catalog) {
+            return Ok(Some(self.tid));
+        }
+        Ok(tables.held(self.token)?.map(|held| held.tid))
+    }
+}
+
 impl Tables {
     /// The row that has this key or, with `slot`, the resource's work slot. A deleted row counts until the delete is
     /// committed.
     pub fn occupant(&self, key: &Key, slot: bool) -> Result<Option<Occupant>, Error> {
-        let Columns { token, service_id, request_id, crashed_service_id, .. } = self.columns;
-        let numbers = [token, service_id, request_id, crashed_service_id];
+        let Columns { token, service_id, request_id, crashed_service_id, status, .. } = self.columns;
+        let numbers = [token, service_id, request_id, crashed_service_id, status];
         let datums = key.datums();
         // SAFETY: the table is locked, and the key's columns are texts; the closures own nothing.
         let (has_key, found) = unsafe {
@@ -53,8 +68,8 @@ impl Tables {
                 (false, found)
             })?
         };
-        let occupant = |(tid, fields): (_, [Option<Datum>; 4])| {
-            let [token, service_id, request_id, crashed] = fields;
+        let occupant = |(tid, fields): (_, [Option<Datum>; 5])| {
+            let [token, service_id, request_id, crashed, status] = fields;
             // The request id of a claimed row is that of a claim: no acquire of its holder has got it.
             let request_id = request_id.filter(|_| crashed.is_none());
             // SAFETY: the fields are of these types, in a copy of the row.
@@ -65,6 +80,7 @@ impl Tables {
                     token: i64::from_datum(token?, false)?,
                     service_id: i64::from_datum(service_id?, false)?,
                     request_id: request_id.and_then(|id| Uuid::from_datum(id, false)),
+                    status: status.and_then(|status| String::from_datum(status, false)),
                 })
             }
         };
@@ -88,6 +104,7 @@ impl Tables {
             let text = |at: usize| unsafe { String::from_datum(fields[at]?, false) };
             Some(Held {
                 tid,
+                generation: self.generation(),
                 token,
                 resource_type: text(0)?,
                 resource_id: text(1)?,

@@ -8,15 +8,20 @@ use pgrx::pg_sys::{self, ItemPointerData, TransactionId};
 pub enum RowState {
     /// As it was seen. A lock on the row is not a change.
     Unchanged,
-    /// Deleted or replaced since it was seen.
+    /// Deleted or replaced since it was seen, or elsewhere in a table that was rewritten.
     Gone,
     /// Being deleted or replaced by a transaction that has not ended.
     Changing(TransactionId),
 }
 
-/// The state of the row version at `tid`, seen through a dirty snapshot, as a unique index sees it.
-pub fn of(tid: &ItemPointerData) -> Result<RowState, Error> {
-    let workers = Tables::open()?.workers;
+/// The state of the row version at `tid`, seen through a dirty snapshot, as a unique index sees it. In another
+/// generation of the catalog than that in which it was found it may be anywhere.
+pub fn of(tid: &ItemPointerData, generation: u64) -> Result<RowState, Error> {
+    let tables = Tables::open()?;
+    if tables.generation() != generation {
+        return Ok(RowState::Gone);
+    }
+    let workers = tables.workers;
     // SAFETY: the table is open, and locked against changes of its definition, while the tuple is read. The zeroed
     // snapshot gets the one field that a dirty snapshot needs; the fetch sets the others. The buffer is released if the
     // fetch has pinned it.

@@ -25,10 +25,10 @@ pub use number::*;
 pub use service::*;
 
 use crate::pg::error::Error;
+use crate::pg::overrides::Overrides;
 use crate::pg::owner::AsRole;
 use crate::pg::spi::{Arg, Plan, Rows, View};
-use pgrx::pg_sys::{self, Oid};
-use std::ptr;
+use pgrx::pg_sys::Oid;
 use std::sync::OnceLock;
 
 /// One statement, with its plan once it has run.
@@ -48,7 +48,7 @@ impl Statement {
     /// Runs the statement as the owner of the tables, on what is committed by now.
     pub fn run<R>(&self, args: &[Arg], read: impl FnOnce(&Rows) -> R) -> Result<R, Error> {
         let _owner = AsRole::owner()?;
-        let _planning = Planning::for_growing_tables();
+        let _planning = for_growing_tables();
         let plan = match self.plan.get() {
             Some(plan) => plan,
             None => {
@@ -65,37 +65,13 @@ impl Statement {
     }
 }
 
-/// While this lives, plans are made for tables that will grow.
+/// While the result lives, plans are made for tables that will grow.
 ///
-/// A plan is made when a statement first runs in a backend, and kept. For a table that is empty at that moment a
-/// sequential scan is cheapest, and would still be used when the table has a million rows.
-struct Planning {
-    seqscan: bool,
-    jit: bool,
-}
-
-impl Planning {
-    fn for_growing_tables() -> Self {
-        // SAFETY: plain variables of the backend, read when a plan is made. Drop restores them, also when a panic
-        // unwinds, so that the settings and the variables agree again.
-        unsafe {
-            Planning {
-                seqscan: ptr::replace(&raw mut pg_sys::enable_seqscan, false),
-                // A sequential scan that can't be avoided gets a cost at which the plan would be compiled.
-                jit: ptr::replace(&raw mut pg_sys::jit_enabled, false),
-            }
-        }
-    }
-}
-
-impl Drop for Planning {
-    fn drop(&mut self) {
-        // SAFETY: as above.
-        unsafe {
-            pg_sys::enable_seqscan = self.seqscan;
-            pg_sys::jit_enabled = self.jit;
-        }
-    }
+/// A plan is made when a statement first runs in a backend, or when Postgres finds that the kept one is out of date.
+/// For a table that is empty at that moment a sequential scan is cheapest, and would still be used when the table has
+/// a million rows. One that can't be avoided gets a cost at which the plan would be compiled.
+fn for_growing_tables() -> Overrides {
+    Overrides::begin().set(c"enable_seqscan", c"off").set(c"jit", c"off")
 }
 
 /// Writes the operators out.

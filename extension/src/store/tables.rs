@@ -13,7 +13,7 @@ thread_local! {
     static TABLES: Cell<Option<Tables>> = const { Cell::new(None) };
 }
 
-/// The tables `services` and `workers` in one generation of the catalog, locked for a read.
+/// volguard's tables in one generation of the catalog, two of them locked for a read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tables {
     generation: u64,
@@ -21,11 +21,21 @@ pub struct Tables {
     pub services_key: Oid,
     /// service_id, fenced_at, heartbeat_at, lease
     pub service_columns: [i16; 4],
+    /// cluster, registered_by
+    pub registration_columns: [i16; 2],
     pub workers: Oid,
     pub workers_key: Oid,
     pub work_key: Oid,
     pub token_key: Oid,
     pub columns: Columns,
+    pub resources: Oid,
+    pub resources_key: Oid,
+    /// resource_type, target, id_column, status_column, registered_by
+    pub resource_columns: [i16; 5],
+    pub crash_rules: Oid,
+    pub crash_rules_key: Oid,
+    /// resource_type, status
+    pub rule_columns: [i16; 2],
     /// Not locked.
     pub events: Oid,
     pub events_key: Oid,
@@ -53,9 +63,18 @@ pub struct Columns {
 impl Tables {
     /// Locks the two tables, as a statement that reads them does.
     pub fn open() -> Result<Self, Error> {
+        Self::open_locking(|tables| [tables.services, tables.workers])
+    }
+
+    /// Locks the tables of tracked resources and their crash rules instead.
+    pub fn open_rules() -> Result<Self, Error> {
+        Self::open_locking(|tables| [tables.resources, tables.crash_rules])
+    }
+
+    fn open_locking(which: impl Fn(&Self) -> [Oid; 2]) -> Result<Self, Error> {
         let mut tables = TABLES.get().map_or_else(Tables::look_up, Ok)?;
         loop {
-            tables.lock()?;
+            lock(which(&tables))?;
             if tables.generation == generation() {
                 TABLES.set(Some(tables));
                 return Ok(tables);
@@ -70,15 +89,10 @@ impl Tables {
         }
     }
 
-    fn lock(&self) -> Result<(), Error> {
-        let share = pg_sys::AccessShareLock as i32;
-        // SAFETY: locks by the tables' oids; the closure owns nothing.
-        unsafe {
-            catching(|| {
-                raw::LockRelationOid(self.services, share);
-                raw::LockRelationOid(self.workers, share);
-            })
-        }
+    /// The catalog's generation. A rewrite of the table, by VACUUM FULL or CLUSTER, begins a new one: then a row that was
+    /// found before has another place.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     fn look_up() -> Result<Self, Error> {
@@ -89,6 +103,7 @@ impl Tables {
         // SAFETY: a catalog lookup of a running transaction.
         let column = |table, name: &CStr| unsafe { pg_sys::get_attnum(table, name.as_ptr()) };
         let [services, workers, events] = [relation(c"services")?, relation(c"workers")?, relation(c"events")?];
+        let (resources, crash_rules) = (relation(c"resources")?, relation(c"crash_rules")?);
         let of_workers = |name| column(workers, name);
         Ok(Tables {
             generation,
@@ -96,6 +111,7 @@ impl Tables {
             services_key: index(c"services_pkey"),
             service_columns: [c"service_id", c"fenced_at", c"heartbeat_at", c"lease"]
                 .map(|name| column(services, name)),
+            registration_columns: [c"cluster", c"registered_by"].map(|name| column(services, name)),
             workers,
             workers_key: index(c"workers_pkey"),
             work_key: index(c"workers_work_key"),
@@ -115,7 +131,26 @@ impl Tables {
             events,
             events_key: index(c"events_pkey"),
             event_id: column(events, c"event_id"),
+            resources,
+            resources_key: index(c"resources_pkey"),
+            resource_columns: [c"resource_type", c"target", c"id_column", c"status_column", c"registered_by"]
+                .map(|name| column(resources, name)),
+            crash_rules,
+            crash_rules_key: index(c"crash_rules_pkey"),
+            rule_columns: [c"resource_type", c"status"].map(|name| column(crash_rules, name)),
             clock: relation(c"clock")?,
+        })
+    }
+}
+
+fn lock(tables: [Oid; 2]) -> Result<(), Error> {
+    let share = pg_sys::AccessShareLock as i32;
+    // SAFETY: locks by the tables' oids; the closure owns nothing.
+    unsafe {
+        catching(|| {
+            for table in tables {
+                raw::LockRelationOid(table, share);
+            }
         })
     }
 }

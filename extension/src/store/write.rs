@@ -10,7 +10,8 @@ use crate::pg::error::Error;
 use crate::pg::owner::AsRole;
 use crate::pg::spi::{Arg, arg};
 use pgrx::pg_sys::{
-    self, Datum, EState, LockTupleMode, LockWaitPolicy, Relation, ResultRelInfo, TM_Result, TimestampTz, TupleTableSlot,
+    self, CommandId, Datum, EState, ItemPointerData, LockTupleMode, LockWaitPolicy, Relation, ResultRelInfo, Snapshot,
+    TM_Result, TimestampTz, TupleTableSlot,
 };
 use std::ptr;
 
@@ -55,13 +56,8 @@ pub fn insert(tables: &Tables, row: &NewRow) -> Result<(), Error> {
     ];
     let _owner = AsRole::owner()?;
     // SAFETY: the table is locked for a read, so it exists; the closure owns nothing.
-    let inserted = unsafe {
-        catching(|| {
-            // As the executor does at the start of a statement.
-            raw::PreventCommandIfReadOnly(c"acquire()".as_ptr());
-            with_table(tables, |table, target, state| insert_into(table, target, state, &fields))
-        })
-    };
+    let inserted =
+        unsafe { catching(|| with_table(tables, |table, target, state| insert_into(table, target, state, &fields))) };
     match inserted {
         Ok(true) => Ok(()),
         Ok(false) => Err(suppressed("insert into")),
@@ -73,14 +69,16 @@ pub fn insert(tables: &Tables, row: &NewRow) -> Result<(), Error> {
 /// Deletes the row of a token, after waiting for transactions that have it locked. Returns whether it had a status;
 /// `None` if the token has no row any more.
 pub fn delete(tables: &Tables, held: &Held) -> Result<Option<bool>, Error> {
+    let Some(place) = held.place(tables)? else {
+        return Ok(None);
+    };
     let _owner = AsRole::owner()?;
     // SAFETY: as above.
     let deleted = unsafe {
         catching(|| {
-            raw::PreventCommandIfReadOnly(c"release()".as_ptr());
             with_table(tables, |table, target, state| {
                 let slot = raw::table_slot_create(table, ptr::null_mut());
-                let deleted = delete_from(tables, table, target, state, slot, held);
+                let deleted = delete_from(tables, table, target, state, slot, (held.token, place));
                 raw::ExecDropSingleTupleTableSlot(slot);
                 deleted
             })
@@ -93,6 +91,30 @@ pub fn delete(tables: &Tables, held: &Held) -> Result<Option<bool>, Error> {
             Err(suppressed("delete from"))
         }
         Deleted::Row { had_status, .. } => Ok(Some(had_status)),
+    }
+}
+
+/// Locks the row of a token against its removal until the transaction ends. A change of its status doesn't wait for the
+/// lock. False if the token has no row any more.
+pub fn hold(tables: &Tables, held: &Held) -> Result<bool, Error> {
+    let Some(place) = held.place(tables)? else {
+        return Ok(false);
+    };
+    // SAFETY: the table is locked for a read, so it exists; the closure owns nothing. What is opened is closed, or left
+    // to the abort when an error jumps out; the lock on the table stays, as the one on the row does.
+    unsafe {
+        catching(|| {
+            let table = raw::table_open(tables.workers, pg_sys::RowShareLock as i32);
+            let slot = raw::table_slot_create(table, ptr::null_mut());
+            raw::PushActiveSnapshot(raw::GetLatestSnapshot());
+            let (snapshot, command) = (raw::GetActiveSnapshot(), raw::GetCurrentCommandId(true));
+            let mode = LockTupleMode::LockTupleKeyShare;
+            let locked = lock_row(tables, table, slot, (held.token, place), mode, snapshot, command);
+            raw::PopActiveSnapshot();
+            raw::ExecDropSingleTupleTableSlot(slot);
+            raw::relation_close(table, pg_sys::NoLock as i32);
+            locked.is_some()
+        })
     }
 }
 
@@ -167,52 +189,60 @@ unsafe fn insert_into(table: Relation, target: *mut ResultRelInfo, state: *mut E
 /// Locks the latest version of the row first: the executor's delete raises an error if it meets another writer.
 ///
 /// # Safety
-/// As the body of [`with_table`]; the slot is of the table, and `held` names the tid of a version of the row.
+/// As the body of [`with_table`]; the slot is of the table, and `row` is a token and the place of a version of its row.
 unsafe fn delete_from(
     tables: &Tables,
     table: Relation,
     target: *mut ResultRelInfo,
     state: *mut EState,
     slot: *mut TupleTableSlot,
-    held: &Held,
+    row: (i64, ItemPointerData),
 ) -> Deleted {
-    const FLAGS: u32 = pg_sys::TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
-    let mut tid = held.tid;
-    let mut failure = pg_sys::TM_FailureData::default();
     // SAFETY: the caller's promise. The state for a recheck is zeroed because it is never used: the row is locked, so a
     // trigger needs no recheck.
     unsafe {
-        // Every table access method has this function.
-        let Some(tuple_lock) = (*(*table).rd_tableam).tuple_lock else {
+        let (snapshot, command) = ((*state).es_snapshot, (*state).es_output_cid);
+        let mode = LockTupleMode::LockTupleExclusive;
+        let Some(had_status) = lock_row(tables, table, slot, row, mode, snapshot, command) else {
             return Deleted::NotThere;
         };
-        let locked = tuple_lock(
-            table,
-            &mut tid,
-            (*state).es_snapshot,
-            slot,
-            (*state).es_output_cid,
-            LockTupleMode::LockTupleExclusive,
-            LockWaitPolicy::LockWaitBlock,
-            FLAGS as u8,
-            &mut failure,
-        );
-        if locked != TM_Result::TM_Ok {
-            return Deleted::NotThere;
-        }
-        let mut should_free = false;
-        let row = raw::ExecFetchSlotHeapTuple(slot, false, &mut should_free);
-        let [token, status] = fields(table, row, [tables.columns.token, tables.columns.status]);
-        // A claim puts another token into the row, and so does its return.
-        if token != Some(Datum::from(held.token)) {
-            return Deleted::NotThere;
-        }
         let recheck = raw::palloc0(size_of::<pg_sys::EPQState>()).cast();
         raw::ExecSimpleRelationDelete(target, state, recheck, slot);
         let triggers = (*target).ri_TrigDesc;
-        Deleted::Row {
-            had_status: status.is_some(),
-            can_be_vetoed: !triggers.is_null() && (*triggers).trig_delete_before_row,
+        Deleted::Row { had_status, can_be_vetoed: !triggers.is_null() && (*triggers).trig_delete_before_row }
+    }
+}
+
+/// Locks the latest version of the row of a token, and returns whether it has a status. `None` if the token has no row
+/// any more.
+///
+/// # Safety
+/// Inside [`catching`], with the snapshot active; the slot is of the table, which is open, and the tid is the place of
+/// a version of the row.
+unsafe fn lock_row(
+    tables: &Tables,
+    table: Relation,
+    slot: *mut TupleTableSlot,
+    (token, mut tid): (i64, ItemPointerData),
+    mode: LockTupleMode::Type,
+    snapshot: Snapshot,
+    command: CommandId,
+) -> Option<bool> {
+    const FLAGS: u32 = pg_sys::TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS | pg_sys::TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+    let mut failure = pg_sys::TM_FailureData::default();
+    // SAFETY: the caller's promise.
+    unsafe {
+        // Every table access method has this function.
+        let tuple_lock = (*(*table).rd_tableam).tuple_lock?;
+        let block = LockWaitPolicy::LockWaitBlock;
+        let locked = tuple_lock(table, &mut tid, snapshot, slot, command, mode, block, FLAGS as u8, &mut failure);
+        if locked != TM_Result::TM_Ok {
+            return None;
         }
+        let mut should_free = false;
+        let row = raw::ExecFetchSlotHeapTuple(slot, false, &mut should_free);
+        let [found, status] = fields(table, row, [tables.columns.token, tables.columns.status]);
+        // A claim puts another token into the row, and so does its return.
+        (found == Some(Datum::from(token))).then_some(status.is_some())
     }
 }

@@ -7,11 +7,13 @@
 
 use crate::pg::catch::{catching, check_interrupts, raw};
 use crate::pg::error::Error;
+use crate::pg::overrides::Overrides;
 use crate::sabotage::{self, Guard};
 use pgrx::pg_sys;
+use std::time::Duration;
 
-/// How often the connection is checked, unless the session has set an interval. Milliseconds.
-const INTERVAL: i32 = 1000;
+/// How often the connection is checked, unless the session has set an interval.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Ends the session, as Postgres would, if its client has closed the connection.
 pub fn check() -> Result<(), Error> {
@@ -32,35 +34,25 @@ pub fn check() -> Result<(), Error> {
 
 /// While this lives, the session ends within [`INTERVAL`] after its client has closed the connection.
 pub struct ConnectionCheck {
-    sets_interval: bool,
+    _interval: Option<Overrides>,
 }
 
 impl ConnectionCheck {
     pub fn begin() -> Result<Self, Error> {
         // SAFETY: a plain variable of the backend.
         let sets_interval = unsafe { pg_sys::client_connection_check_interval == 0 } && can_tell();
-        // Before check_interrupts may fail, so that Drop resets the interval.
-        let checking = ConnectionCheck { sets_interval };
-        if sets_interval {
-            // SAFETY: as above. Postgres' own timer leaves a pending check, whose handling starts the timer again while
-            // the interval isn't zero. A timer that fires later finds an interval of zero and does nothing.
-            unsafe {
-                pg_sys::client_connection_check_interval = INTERVAL;
-                pg_sys::CheckClientConnectionPending = 1;
-                pg_sys::InterruptPending = 1;
-            }
-            check_interrupts()?;
+        if !sets_interval {
+            return Ok(ConnectionCheck { _interval: None });
         }
-        Ok(checking)
-    }
-}
-
-impl Drop for ConnectionCheck {
-    fn drop(&mut self) {
-        if self.sets_interval {
-            // SAFETY: as above. Zero was the value before, and is still that of the setting.
-            unsafe { pg_sys::client_connection_check_interval = 0 };
+        let interval = Overrides::begin().set_time(c"client_connection_check_interval", INTERVAL);
+        // SAFETY: as above. Postgres' own timer leaves a pending check, whose handling starts the timer again while the
+        // interval isn't zero. A timer that fires later finds an interval of zero and does nothing.
+        unsafe {
+            pg_sys::CheckClientConnectionPending = 1;
+            pg_sys::InterruptPending = 1;
         }
+        check_interrupts()?;
+        Ok(ConnectionCheck { _interval: Some(interval) })
     }
 }
 

@@ -3,8 +3,8 @@
 use super::client::{self, ConnectionCheck};
 use crate::pg::catch::attempt;
 use crate::pg::error::Error;
+use crate::pg::overrides::Overrides;
 use pgrx::pg_sys;
-use std::ptr;
 use std::time::{Duration, Instant};
 
 /// The SQLSTATE of Postgres' lock timeout.
@@ -63,7 +63,11 @@ impl Deadline {
             return Ok(None);
         }
         let checking = ConnectionCheck::begin()?;
-        let result = self.attempt(left, || body().map(Some))?;
+        let result = match self.attempt(left, || body().map(Some)) {
+            // The session's own lock_timeout was the shorter one.
+            Err(Error::Postgres(error)) if error.sqlstate() == LOCK_NOT_AVAILABLE => return Err(Error::LockTimeout),
+            result => result?,
+        };
         drop(checking);
         client::check()?;
         Ok(result)
@@ -82,30 +86,10 @@ impl Deadline {
         if own.is_some_and(|own| own <= most) {
             return attempt(body);
         }
-        let _timeout = LockTimeout::set(most);
+        let _timeout = Overrides::keeping_others().set_time(c"lock_timeout", most);
         match attempt(body) {
             Err(Error::Postgres(error)) if error.sqlstate() == LOCK_NOT_AVAILABLE => Ok(None),
             result => result,
         }
-    }
-}
-
-/// The backend's `lock_timeout` has another value while this lives.
-struct LockTimeout(i32);
-
-impl LockTimeout {
-    fn set(timeout: Duration) -> Self {
-        let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX).max(1);
-        // SAFETY: a plain variable of the backend, read when a lock wait starts. Drop restores it, also when a panic
-        // unwinds, so that the setting and the variable agree again.
-        let before = unsafe { ptr::replace(&raw mut pg_sys::LockTimeout, millis) };
-        LockTimeout(before)
-    }
-}
-
-impl Drop for LockTimeout {
-    fn drop(&mut self) {
-        // SAFETY: as above.
-        unsafe { pg_sys::LockTimeout = self.0 };
     }
 }

@@ -16,26 +16,20 @@ use crate::service::fence;
 use crate::service::service_lock::ServiceLock;
 use crate::store::lookup::Held;
 use crate::store::tables::Tables;
-use pgrx::IntoDatum;
-use pgrx::JsonB;
 use pgrx::fcinfo::{pg_getarg, pg_getarg_datum};
 use pgrx::pg_sys::{Datum, FunctionCallInfo};
 
 fn finish(token: i64, changes: Jsonb) -> Result<Outcome, Error> {
-    let tables = Tables::open()?;
-    let Some(held) = fence::holder(&tables, token)? else {
+    let Some(held) = fence::holder(token)? else {
         return Ok(Outcome::Fenced);
     };
     let tracked = Tracked::find(&held.resource_type, &held.resource_id)?;
-    let nothing = JsonB(serde_json::json!({})).into_datum();
-    // SAFETY: a jsonb in the call's memory.
-    let nothing = unsafe { Jsonb::new(nothing.expect("a document is no NULL")) };
-    let documents = Documents { changes, expected: nothing, filter: None, filter_sql: None, changes_sql: None };
+    let documents = Documents { changes, expected: Jsonb::empty(), filter: None, filter_sql: None, changes_sql: None };
     let update = tracked.update(documents)?;
     // So that no fence comes before the commit.
     let service_lock = ServiceLock::of(held.service_id);
     service_lock.lock_shared()?;
-    let outcome = give_back(&tables, &held, &update);
+    let outcome = give_back(&Tables::open()?, &held, &update);
     let outcome = outcome.map_err(|error| tracked.explain(error))?;
     if !matches!(outcome, Outcome::Updated(_)) {
         service_lock.unlock_shared();

@@ -1,10 +1,11 @@
 //! The row of a tracked resource: its key and its status.
 
-use crate::cleanup::rules::{self, Resource};
 use crate::conditional_update::{Call, Documents, UpdatedRow, changes_the_id, relation_name};
 use crate::input::argument;
 use crate::input::jsonb::Jsonb;
 use crate::pg::error::Error;
+use crate::pg::lookup_locks;
+use crate::store::tracked::Resource;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{IntoDatum, JsonB};
 
@@ -17,7 +18,8 @@ pub struct Tracked<'a> {
 
 impl<'a> Tracked<'a> {
     pub fn find(resource_type: &'a str, resource_id: &str) -> Result<Self, Error> {
-        let resource = rules::resource(resource_type)?.ok_or_else(|| Error::Undefined {
+        let found = lookup_locks::given_back(|| Resource::find(resource_type))?;
+        let resource = found.ok_or_else(|| Error::Undefined {
             what: format!("resource type {resource_type} is not tracked"),
             hint: "Call volguard.track_resource first: the work changes the table that it names.".to_owned(),
         })?;

@@ -89,6 +89,9 @@ pub enum Violation {
     /// Work of a crashed service was repaired more than once, or never.
     #[error("{0}")]
     NotOnce(String),
+    /// A transaction failed for another one that it has nothing to do with.
+    #[error("{0}")]
+    Unserializable(String),
     /// A change was committed between a check and the commit that it guards.
     #[error("{0}")]
     SlippedThrough(&'static str),

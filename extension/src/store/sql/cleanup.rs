@@ -13,12 +13,6 @@ pub static TRACK_RESOURCE: Statement = Statement::new(
      WHERE r.registered_by {=} $5 OR pg_catalog.pg_has_role($5, r.registered_by, 'USAGE')",
 );
 
-pub static RESOURCE: Statement = Statement::new(
-    &[TEXTOID],
-    "SELECT r.target::pg_catalog.oid, r.id_column, r.status_column, r.registered_by::pg_catalog.oid
-     FROM volguard.resources AS r WHERE r.resource_type {=} $1",
-);
-
 pub static SET_RULE: Statement = Statement::new(
     &[TEXTOID, TEXTOID, JSONBOID, OIDOID, TEXTOID],
     "INSERT INTO volguard.crash_rules AS r (resource_type, status, changes, registered_by, search_path)

@@ -3,14 +3,6 @@
 use super::{Statement, permitted, removed};
 use pgrx::pg_sys::{INT8ARRAYOID, INT8OID, OIDOID, TEXTOID, UUIDARRAYOID};
 
-/// A row if a cleanup of a dead holder frees the token's lock: a plain lock, or work for which there is a crash rule.
-pub static IS_CLEANABLE: Statement = Statement::new(
-    &[INT8OID],
-    "SELECT FROM volguard.workers AS w WHERE w.token {=} $1
-       AND (w.status IS NULL OR EXISTS (
-           SELECT FROM volguard.crash_rules AS r WHERE r.resource_type {=} w.resource_type AND r.status {=} w.status))",
-);
-
 pub static RELEASE_ALL: Statement = Statement::new(
     &[INT8ARRAYOID, OIDOID],
     concat!(
@@ -20,23 +12,6 @@ pub static RELEASE_ALL: Statement = Statement::new(
         " ",
         removed!()
     ),
-);
-
-/// A token of `$1` whose service the role `$2` may not act for.
-pub static NOT_PERMITTED: Statement = Statement::new(
-    &[INT8ARRAYOID, OIDOID],
-    concat!(
-        "SELECT w.token FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id
-         WHERE w.token {=} ANY ($1) AND NOT ",
-        permitted!(),
-        " LIMIT 1"
-    ),
-);
-
-/// The services that hold the tokens `$1`.
-pub static HOLDERS: Statement = Statement::new(
-    &[INT8ARRAYOID],
-    "SELECT DISTINCT w.service_id FROM volguard.workers AS w WHERE w.token {=} ANY ($1) ORDER BY w.service_id",
 );
 
 /// The sub-select is hashed, whatever the planner's estimate for `$2` is; `ALL ($2)` would be searched for each row.
@@ -83,14 +58,6 @@ pub static TOKEN_ROLE: Statement = Statement::new(
     &[INT8OID],
     "SELECT s.registered_by::pg_catalog.oid
      FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id WHERE w.token {=} $1",
-);
-
-/// Only under the shared service lock. KEY SHARE is the weakest row lock that a DELETE waits for; a change of status
-/// doesn't wait for it.
-pub static HOLD: Statement = Statement::new(
-    &[INT8OID],
-    "SELECT FROM volguard.workers AS w JOIN volguard.services AS s ON s.service_id {=} w.service_id
-     WHERE w.token {=} $1 AND s.fenced_at IS NULL FOR KEY SHARE OF w",
 );
 
 /// Only under the shared service lock and, if `$2` is given, as head of the work slot's queue.

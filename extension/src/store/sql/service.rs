@@ -3,15 +3,6 @@
 use super::{Statement, lease_over};
 use pgrx::pg_sys::{BOOLOID, INT4OID, INT8ARRAYOID, INT8OID, INTERVALOID, JSONBOID, OIDOID, TEXTOID};
 
-pub static SERVICE_IDENTITY: Statement = Statement::new(
-    &[INT8OID],
-    "SELECT s.cluster, s.registered_by::pg_catalog.oid
-     FROM volguard.services AS s WHERE s.service_id {=} $1",
-);
-
-pub static UNFENCED: Statement =
-    Statement::new(&[INT8OID], "SELECT FROM volguard.services AS s WHERE s.service_id {=} $1 AND s.fenced_at IS NULL");
-
 pub static INCARNATION: Statement = Statement::new(
     &[TEXTOID, TEXTOID, TEXTOID],
     "SELECT s.service_id, s.registered_by::pg_catalog.oid FROM volguard.services AS s
