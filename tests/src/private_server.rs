@@ -8,6 +8,7 @@ use crate::os_user::run;
 use crate::{Error, Package, PostgresInstall, port};
 
 mod builder;
+mod replication;
 
 pub use builder::PrivateServerBuilder;
 
@@ -67,6 +68,13 @@ impl PrivateServer {
     #[must_use]
     pub fn socket_dir(&self) -> PathBuf {
         self.guardian.dir().join("socket")
+    }
+
+    /// The directory of this server's own copy of the programs of Postgres.
+    #[must_use]
+    pub fn bin_dir(&self) -> PathBuf {
+        let below_root = self.install.bin_dir().strip_prefix("/").unwrap_or(self.install.bin_dir());
+        self.guardian.dir().join("installation").join(below_root)
     }
 
     /// The server's log.
