@@ -76,7 +76,8 @@ while read -r verb argument; do
     crash) control -m immediate stop ;;
     # A standby that is promoted begins a new timeline, as after a fail-over.
     new-timeline) control -m fast stop && touch data/standby.signal && start "$argument" && control promote ;;
-    forget) keep_log=no ;;
+    # What is wrong with a server is worth a log, whatever its owner thinks of it.
+    forget) grep -qE "$DEFECTS" log || keep_log=no ;;
     *) false ;;
     esac && echo ok || echo failed
 done

@@ -87,6 +87,7 @@ impl Cluster for ByHand {
         }
         let killed_at = now();
         block_in_place(|| self.nodes[killed].kill())?;
+        let dead_at = now();
         let promoted = match left_behind {
             Some(standby) => standby,
             None => self.most_advanced().await?,
@@ -104,7 +105,7 @@ impl Cluster for ByHand {
                 block_in_place(|| self.follow(standby))?;
             }
         }
-        Ok(FailOver { killed, promoted, killed_at, promoted_at })
+        Ok(FailOver { killed, promoted, killed_at, dead_at, promoted_at })
     }
 
     async fn rejoin(&mut self) -> anyhow::Result<()> {

@@ -68,10 +68,11 @@ impl Cluster for ByPatroni {
         let killed = self.primary;
         let killed_at = now();
         block_in_place(|| self.nodes[killed].kill())?;
+        let dead_at = now();
         // The killed one is not asked: it does not run.
         self.primary = until_another(&mut self.nodes, &self.options, killed).await?;
         self.killed = Some(killed);
-        Ok(FailOver { killed, promoted: self.primary, killed_at, promoted_at: now() })
+        Ok(FailOver { killed, promoted: self.primary, killed_at, dead_at, promoted_at: now() })
     }
 
     async fn rejoin(&mut self) -> anyhow::Result<()> {

@@ -45,6 +45,8 @@ pub(super) struct FailOver {
     pub(super) promoted: usize,
     /// The time before the kill.
     pub(super) killed_at: u64,
+    /// The time when it was dead for certain.
+    pub(super) dead_at: u64,
     /// The time when the promoted one took writes.
     pub(super) promoted_at: u64,
 }

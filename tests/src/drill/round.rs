@@ -28,16 +28,16 @@ pub(super) fn rounds(fail_overs: &[FailOver], history: &History) -> Vec<Round> {
     let kept = Kept::of(history);
     let mut begun = 0;
     let round = |fail_over: &FailOver| {
-        let FailOver { killed, promoted, killed_at, promoted_at } = *fail_over;
+        let FailOver { killed, promoted, killed_at, dead_at, promoted_at } = *fail_over;
         let since = |at: u64| Duration::from_nanos(at.saturating_sub(killed_at));
-        let answered = |call: &&Call| call.answered.is_some_and(|at| (begun..killed_at).contains(&at));
+        let answered = |call: &&Call| call.answered.is_some_and(|at| (begun..dead_at).contains(&at));
         let known: Vec<bool> = history.calls.iter().filter(answered).filter_map(|call| kept.has(call)).collect();
-        begun = killed_at;
+        begun = dead_at;
         Round {
             killed: NAMES[killed],
             promoted: NAMES[promoted],
             until_promoted: since(promoted_at),
-            until_first_lock: first_lock(&history.calls, killed_at).map(since),
+            until_first_lock: first_lock(&history.calls, dead_at).map(since),
             acknowledged: known.len(),
             lost: known.iter().filter(|kept| !**kept).count(),
         }

@@ -106,7 +106,11 @@ impl PrivateServerBuilder {
         let dir = run_dir::create(user)?;
         let password = Uuid::new_v4().simple().to_string();
 
-        let script = concat!(include_str!("../guardian_kill.sh"), include_str!("../guardian_postgres.sh"));
+        let script = concat!(
+            include_str!("../guardian_kill.sh"),
+            include_str!("../defects.sh"),
+            include_str!("../guardian_postgres.sh")
+        );
         let directories =
             [install.bin_dir().as_os_str(), install.library_dir().as_os_str(), install.share_dir().as_os_str()];
         let mut guardian = Guardian::start("postgres", script, user, dir, &directories)?;

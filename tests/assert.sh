@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs golden files, isolation specs and fault tests on a Postgres 15 with assertions, and the golden files once more
+# with caches that forget everything at each chance; ends with the line `N passed, N failed`: `make test-assert`.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+
+. tests/tiers.sh
+. tests/src/defects.sh
+
+HOME_OF_BUILD=$TARGET/postgres-assert
+START=$(mktemp)
+trap 'rm -f "$LOG" "$START"' EXIT
+
+# The extension is compiled against the headers of this server, in which structures are larger. Its own directory keeps
+# the two builds from replacing each other's bindings.
+package() {
+    CARGO_TARGET_DIR=$HOME_OF_BUILD/cargo tests/package.sh "$1"
+}
+
+# A server keeps its log if it has failed an assertion or crashed, also when its test has passed.
+defects() {
+    local logs
+    mapfile -t logs < <(find "$TARGET/private-postgres" -mindepth 2 -maxdepth 2 -name log -newer "$START")
+    ((${#logs[@]})) || return 0
+    ! grep -nE -A30 "$DEFECTS" "${logs[@]}"
+}
+
+tier 'Postgres' tests/postgres_assert.sh
+export PG_CONFIG=$HOME_OF_BUILD/installation/bin/pg_config
+tier 'build' package debug
+tier 'sabotaged build' package sabotage
+tier 'private server' cargo build --locked -p volguard-tests --bin with-postgres
+export VOLGUARD_PACKAGE=$HOME_OF_BUILD/cargo/pgrx-package/debug
+export VOLGUARD_SABOTAGE_PACKAGE=$HOME_OF_BUILD/cargo/pgrx-package/sabotage
+tier 'golden files' regress ISOLATION=
+tier 'isolation specs' regress REGRESS=
+tier 'faults' cargo test --locked --no-fail-fast -p volguard-tests --test faults
+# Of `debug_discard_caches`, which costs so much that nothing else would end, the other tiers need nothing.
+tier 'golden files, no cache' with_server --set debug_discard_caches=1 -- make -s -C pg_regress installcheck ISOLATION=
+tier 'logs' defects
+summary
