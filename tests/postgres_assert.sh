@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Builds Debian's Postgres 15 with assertions, into target/postgres-assert/installation, unless it is there.
+# Builds Debian's Postgres 15 with assertions, into target/postgres-assert/installation, unless this script has done
+# so before.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PACKAGE=postgresql-15
+SCRIPT=$PWD/tests/postgres_assert.sh
 TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 HOME_OF_BUILD=$TARGET/postgres-assert
 INSTALLATION=$HOME_OF_BUILD/installation
@@ -43,23 +45,26 @@ fetch_source() {
     SOURCE=$(echo "$WORK/$PACKAGE"-*/)
 }
 
-# The tarball has what bison and flex make. The tests need ICU and OpenSSL, contrib, and the drivers of regress.
+# The tarball has what bison and flex make. The tests need ICU, XML and OpenSSL, contrib, and the drivers of
+# regress.
 build() {
     cd "$SOURCE"
-    ./configure --prefix="$INSTALLATION" --enable-cassert --enable-debug --with-icu --with-openssl \
-        --without-readline CFLAGS='-O2 -g -fno-omit-frame-pointer' >configure.log || die "see $SOURCE/configure.log"
+    ./configure --prefix="$INSTALLATION" --enable-cassert --enable-debug --with-icu --with-libxml \
+        --with-openssl --without-readline CFLAGS='-O2 -g -fno-omit-frame-pointer' >configure.log || die "see $SOURCE/configure.log"
     local directory
     for directory in . contrib src/test/regress src/test/isolation; do
         make -s -j"$(nproc)" -C "$directory" install DESTDIR="$WORK/root"
     done
 }
 
-[[ -x $INSTALLATION/bin/pg_config ]] && exit
+cmp -s "$SCRIPT" "$INSTALLATION/built_by" && exit
 WORK=$HOME_OF_BUILD/source
 rm -rf "$WORK"
 mkdir -p "$WORK"
 fetch_source
 build
+cp "$SCRIPT" "$WORK/root$INSTALLATION/built_by"
 # Complete or not there at all.
+rm -rf "$INSTALLATION"
 mv "$WORK/root$INSTALLATION" "$INSTALLATION"
 rm -rf "$WORK"

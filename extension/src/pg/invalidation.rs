@@ -37,6 +37,13 @@ pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
+/// Counts the changes that other sessions have announced, as far as this backend has been told. The generation can also
+/// be raised without a change: at each lock, by `debug_discard_caches`.
+pub fn announced() -> u64 {
+    // SAFETY: a plain read of the backend's state.
+    unsafe { pg_sys::SharedInvalidMessageCounter }
+}
+
 /// # Safety
 /// Called by Postgres while it handles invalidations: must neither raise nor touch a catalog.
 #[pgrx::pg_guard]

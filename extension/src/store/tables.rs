@@ -3,7 +3,7 @@
 
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
-use crate::pg::invalidation::generation;
+use crate::pg::invalidation::{announced, generation};
 use crate::pg::{owner, syscache};
 use pgrx::pg_sys::{self, FormData_pg_index, Oid, SysCacheIdentifier};
 use std::cell::Cell;
@@ -50,13 +50,16 @@ impl Tables {
     /// Locks the two tables, as a statement that reads them does.
     pub fn open() -> Result<Self, Error> {
         loop {
-            let tables = TABLES.get().map_or_else(Tables::look_up, Ok)?;
+            let before = announced();
+            let known = TABLES.get();
+            let tables = known.map_or_else(Tables::look_up, Ok)?;
             tables.lock()?;
-            if tables.generation == generation() {
-                TABLES.set(Some(tables));
+            let is_current = tables.generation == generation();
+            TABLES.set(is_current.then_some(tables));
+            // What was looked up now is right if no session has announced a change since, even if it can't be kept.
+            if is_current || (known.is_none() && announced() == before) {
                 return Ok(tables);
             }
-            TABLES.set(None);
         }
     }
 

@@ -3,13 +3,10 @@
 use tokio::task::block_in_place;
 
 use super::Mode;
-use super::cluster::{Cluster, FailOver, NAMES, PATIENCE, SETTINGS, prepare, until_at_work, until_followed};
+use super::cluster::{Cluster, FailOver, NAMES, PATIENCE, SETTINGS, prepare, until_followed};
 use crate::scenario::{Sql, until_within};
 use crate::time::now;
 use crate::{Error, PrivateServer, Profile};
-
-/// The changes on a primary before something happens to it, and those that a lagging standby misses at least.
-const CHANGES: i64 = 100;
 
 /// Each kind of standby may be the next primary, so all servers have the same settings.
 const SYNCHRONOUS: [&str; 2] =
@@ -19,6 +16,8 @@ pub(super) struct ByHand {
     nodes: Vec<PrivateServer>,
     primary: usize,
     mode: Mode,
+    /// The standby that lags.
+    left_behind: Option<usize>,
     /// Those that do not stream from the primary, and may have gone their own way.
     astray: Vec<usize>,
 }
@@ -31,20 +30,12 @@ impl ByHand {
                 node.psql(step)?;
             }
         }
-        Ok(Self { nodes, primary: 0, mode, astray: Vec::new() })
+        Ok(Self { nodes, primary: 0, mode, left_behind: None, astray: Vec::new() })
     }
 
-    fn standbys(&self) -> impl Iterator<Item = usize> {
+    fn standbys(&self) -> impl Iterator<Item = usize> + use<> {
         let primary = self.primary;
         (0..self.nodes.len()).filter(move |&node| node != primary)
-    }
-
-    /// Cuts a standby off, and lets the clients go on without it.
-    async fn leave_behind(&mut self, standby: usize) -> anyhow::Result<()> {
-        let primary = self.primary();
-        block_in_place(|| self.nodes[standby].follow_none())?;
-        until_followed(&primary, 1).await?;
-        until_at_work(&primary, CHANGES).await
     }
 
     /// The standby that has received most. All that was acknowledged is on one of them.
@@ -78,13 +69,20 @@ impl Cluster for ByHand {
         self.nodes[self.primary].url()
     }
 
+    async fn leave_behind(&mut self) -> anyhow::Result<()> {
+        if self.mode != Mode::Lagging {
+            return Ok(());
+        }
+        self.left_behind = self.standbys().next();
+        if let Some(standby) = self.left_behind {
+            block_in_place(|| self.nodes[standby].follow_none())?;
+        }
+        until_followed(&self.primary(), 1).await
+    }
+
     async fn fail_over(&mut self) -> anyhow::Result<FailOver> {
         let killed = self.primary;
-        until_at_work(&self.primary(), CHANGES).await?;
-        let left_behind = if self.mode == Mode::Lagging { self.standbys().next() } else { None };
-        if let Some(standby) = left_behind {
-            self.leave_behind(standby).await?;
-        }
+        let left_behind = self.left_behind.take();
         let killed_at = now();
         block_in_place(|| self.nodes[killed].kill())?;
         let dead_at = now();

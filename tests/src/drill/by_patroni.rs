@@ -6,14 +6,11 @@ use tokio::net::TcpStream;
 use tokio::task::block_in_place;
 use uuid::Uuid;
 
-use super::cluster::{Cluster, FailOver, NAMES, PATIENCE, SETTINGS, prepare, until_at_work, until_followed};
+use super::cluster::{Cluster, FailOver, NAMES, PATIENCE, SETTINGS, prepare, until_followed};
 use crate::patroni::{Patroni, PatroniOptions};
 use crate::scenario::{Sql, until_within};
 use crate::time::now;
 use crate::{Daemon, Error, PrivateServer};
-
-/// The changes on a primary before it is killed.
-const CHANGES: i64 = 100;
 
 pub(super) struct ByPatroni {
     nodes: Vec<Patroni>,
@@ -63,8 +60,11 @@ impl Cluster for ByPatroni {
         url(&self.nodes[self.primary], &self.options, "volguard")
     }
 
+    async fn leave_behind(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     async fn fail_over(&mut self) -> anyhow::Result<FailOver> {
-        until_at_work(&self.primary(), CHANGES).await?;
         let killed = self.primary;
         let killed_at = now();
         block_in_place(|| self.nodes[killed].kill())?;

@@ -29,7 +29,10 @@ pub(super) trait Cluster {
     /// The superuser's URL of the server that takes writes.
     fn primary(&self) -> String;
 
-    /// Kills the primary, with clients at work, and returns when another server takes writes.
+    /// Lets the next primary lag from now on, if it is to lag.
+    async fn leave_behind(&mut self) -> anyhow::Result<()>;
+
+    /// Kills the primary, and returns when another server takes writes.
     async fn fail_over(&mut self) -> anyhow::Result<FailOver>;
 
     /// Brings back what does not stream from the primary, and returns when all do.

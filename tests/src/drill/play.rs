@@ -8,13 +8,13 @@ use super::cluster::{Cluster, PATIENCE, until_at_work};
 use super::round::rounds;
 use super::{Mode, Options, Outcome};
 use crate::history::{Answer, History, check, check_journal, check_numbers, replicated};
-use crate::scenario::Sql;
+use crate::scenario::{Sql, until_within};
 use crate::soak::{self, Fleet, calm_down};
 
 /// Longer than any fail-over: sessions are to survive it.
 const LEASE: Duration = Duration::from_secs(60);
-/// The changes that clients make on a new primary before the killed server returns.
-const CHANGES: i64 = 20;
+/// The changes that clients make at least between two events.
+const CHANGES: i64 = 80;
 
 /// Plays a drill.
 ///
@@ -32,10 +32,15 @@ async fn play_on(mut cluster: impl Cluster, options: &Options) -> anyhow::Result
     let mut habits = soak::Options::new(options.program.clone(), options.seed);
     habits.clients = options.clients;
     habits.lease = LEASE;
+    habits.habits.lingering = 0.01;
     let ports = cluster.ports();
     let mut fleet = Fleet::start(&habits, |_, name| url_of_all(&ports, name))?;
     let mut fail_overs = Vec::new();
-    for _ in 0..options.rounds {
+    for round in 0..options.rounds {
+        until_at_work(&cluster.primary(), CHANGES).await?;
+        cluster.leave_behind().await?;
+        replace(&mut fleet, round % options.clients, &cluster).await?;
+        until_at_work(&cluster.primary(), CHANGES).await?;
         fail_overs.push(cluster.fail_over().await?);
         until_at_work(&cluster.primary(), CHANGES).await?;
         cluster.rejoin().await?;
@@ -61,6 +66,16 @@ async fn play_on(mut cluster: impl Cluster, options: &Options) -> anyhow::Result
     let services = history.calls.iter().filter(|call| matches!(call.answer, Answer::Service(_))).count();
     let rounds = rounds(&fail_overs, &history);
     Ok(Outcome { mode: options.mode, rounds, calls: history.calls.len(), services, offences, logs })
+}
+
+/// Kills a client, and waits until another one has registered in its place. A standby that lags knows nothing of it.
+async fn replace(fleet: &mut Fleet<'_>, number: usize, cluster: &impl Cluster) -> anyhow::Result<()> {
+    const LAST: &str = "SELECT max(service_id) FROM volguard.services";
+    let sql = Sql::connect(&cluster.primary()).await?;
+    let before = sql.number(LAST).await?;
+    let ports = cluster.ports();
+    fleet.kill(number, |_, name| url_of_all(&ports, name)).await?;
+    until_within(PATIENCE, "a new service", async || Ok((sql.number(LAST).await? > before).then_some(()))).await
 }
 
 /// All servers, of which the client finds the one that takes writes.

@@ -79,7 +79,7 @@ impl<'a> Fleet<'a> {
         self.members.len()
     }
 
-    pub(super) async fn kill(&mut self, number: usize, url: impl Fn(usize, &str) -> String) -> anyhow::Result<()> {
+    pub(crate) async fn kill(&mut self, number: usize, url: impl Fn(usize, &str) -> String) -> anyhow::Result<()> {
         let member = &mut self.members[number];
         member.must_be_alive()?;
         member.child.kill().await?;
