@@ -11,8 +11,6 @@ use crate::history::{Answer, History, check, check_journal, check_numbers, repli
 use crate::scenario::{Sql, until_within};
 use crate::soak::{self, Fleet, calm_down};
 
-/// Longer than any fail-over: sessions are to survive it.
-const LEASE: Duration = Duration::from_secs(60);
 /// The changes that clients make at least between two events.
 const CHANGES: i64 = 80;
 
@@ -31,7 +29,7 @@ pub async fn play(options: &Options) -> anyhow::Result<Outcome> {
 async fn play_on(mut cluster: impl Cluster, options: &Options) -> anyhow::Result<Outcome> {
     let mut habits = soak::Options::new(options.program.clone(), options.seed);
     habits.clients = options.clients;
-    habits.lease = LEASE;
+    habits.lease = lease(options.mode);
     habits.habits.lingering = 0.01;
     let ports = cluster.ports();
     let mut fleet = Fleet::start(&habits, |_, name| url_of_all(&ports, name))?;
@@ -66,6 +64,14 @@ async fn play_on(mut cluster: impl Cluster, options: &Options) -> anyhow::Result
     let services = history.calls.iter().filter(|call| matches!(call.answer, Answer::Service(_))).count();
     let rounds = rounds(&fail_overs, &history);
     Ok(Outcome { mode: options.mode, rounds, calls: history.calls.len(), services, offences, logs })
+}
+
+/// Longer than a fail-over, so that sessions survive it. Locks of a killed client are held up for as long.
+fn lease(mode: Mode) -> Duration {
+    match mode {
+        Mode::Synchronous | Mode::Lagging => Duration::from_secs(20),
+        Mode::Patroni => Duration::from_secs(60),
+    }
 }
 
 /// Kills a client, and waits until another one has registered in its place. A standby that lags knows nothing of it.

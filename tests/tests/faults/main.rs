@@ -42,6 +42,7 @@ mod cut;
 mod dead;
 mod dropped;
 mod exclusion;
+mod fail_over;
 mod fencing;
 mod indexes;
 mod janitors;
