@@ -38,4 +38,5 @@ pub use users_server::require_extension;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/claim-cleanup.md")]
+#[doc = include_str!("../../docs/high-availability.md")]
 struct Documents;

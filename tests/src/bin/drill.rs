@@ -47,7 +47,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     for (_, mode, rounds) in parts.into_iter().filter(|(part, _, rounds)| wanted(part) && *rounds > 0) {
         // Cargo puts both binaries into one directory.
         let client = env::current_exe()?.with_file_name("soak-client");
-        let options = Options { clients: arguments.clients, seed: arguments.seed, ..Options::new(client, mode, rounds) };
+        let options =
+            Options { clients: arguments.clients, seed: arguments.seed, ..Options::new(client, mode, rounds) };
         let outcome = play(&options).await?;
         println!("\n{outcome}");
         sound &= outcome.offences.is_empty();

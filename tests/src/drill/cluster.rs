@@ -78,7 +78,8 @@ pub(super) async fn until_at_work(url: &str, changes: i64) -> anyhow::Result<()>
 /// Resolves when this many standbys stream from the server.
 pub(super) async fn until_followed(url: &str, standbys: usize) -> anyhow::Result<()> {
     let sql = Sql::connect(url).await?;
-    let followed =
-        format!("SELECT count(*) = {standbys} FROM pg_stat_replication WHERE state = 'streaming' AND application_name = ANY ('{{a,b,c}}')");
+    let followed = format!(
+        "SELECT count(*) = {standbys} FROM pg_stat_replication WHERE state = 'streaming' AND application_name = ANY ('{{a,b,c}}')"
+    );
     until_within(PATIENCE, "standbys that stream", async || Ok(sql.holds(&followed).await?.then_some(()))).await
 }

@@ -58,10 +58,7 @@ pub async fn run_client(options: ClientOptions) -> anyhow::Result<()> {
 }
 
 /// The outer error is one of the log.
-async fn register(
-    options: &ClientOptions,
-    log: &Log,
-) -> anyhow::Result<Result<(Volguard, Session), volguard::Error>> {
+async fn register(options: &ClientOptions, log: &Log) -> anyhow::Result<Result<(Volguard, Session), volguard::Error>> {
     let question = log.ask(Act::Register { host: options.host.clone() })?;
     let registered = ask_to_register(options).await;
     if let Ok((_, session)) = &registered {

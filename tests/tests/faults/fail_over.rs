@@ -44,6 +44,9 @@ async fn two_promotions_that_know_nothing_of_one_another_share_no_number() -> an
     let twice = |rule| offences.iter().filter(|offence| offence.rule == rule).count();
     let (tokens, ids) = (twice(Rule::TokensUnique), twice(Rule::IdsUnique));
     let first = offences.first().map_or(String::new(), ToString::to_string);
-    assert!(offences.is_empty(), "{tokens} tokens and {ids} service ids were given twice; the first violation: {first}");
+    assert!(
+        offences.is_empty(),
+        "{tokens} tokens and {ids} service ids were given twice; the first violation: {first}"
+    );
     Ok(())
 }
