@@ -35,7 +35,8 @@ export VOLGUARD_SABOTAGE_PACKAGE=$HOME_OF_BUILD/cargo/pgrx-package/sabotage
 tier 'golden files' regress ISOLATION=
 tier 'isolation specs' regress REGRESS=
 tier 'faults' cargo test --locked --no-fail-fast -p volguard-tests --test faults
-# Of `debug_discard_caches`, which costs so much that nothing else would end, the other tiers need nothing.
-tier 'golden files, no cache' with_server --set debug_discard_caches=1 -- make -s -C pg_regress installcheck ISOLATION=
+# A file takes a minute or more, so the usual lease would end in it.
+tier 'golden files, no cache' with_server --set debug_discard_caches=1 --set volguard.service_down_time=1h -- \
+    make -s -C pg_regress installcheck ISOLATION=
 tier 'logs' defects
 summary

@@ -12,6 +12,11 @@ use crate::{Error, PrivateServer, Profile};
 const SYNCHRONOUS: [&str; 2] =
     ["ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (a, b, c)'", "SELECT pg_reload_conf()"];
 
+/// Of a lock that has come back with a standby that lags it is not known whether its holder has released it meanwhile.
+/// If so, it would stay: the holder lives and does not know of it. A holder that still has it learns of the loss.
+const FREE_WHAT_CAME_BACK: &str =
+    "SELECT volguard.force_release(token, 'released on the old primary, perhaps') FROM volguard.workers";
+
 pub(super) struct ByHand {
     nodes: Vec<PrivateServer>,
     primary: usize,
@@ -93,6 +98,9 @@ impl Cluster for ByHand {
         block_in_place(|| self.nodes[promoted].promote())?;
         let promoted_at = now();
         self.primary = promoted;
+        if left_behind.is_some() {
+            self.nodes[promoted].psql(FREE_WHAT_CAME_BACK)?;
+        }
         self.astray = vec![killed];
         for standby in self.standbys().filter(|&node| node != killed).collect::<Vec<_>>() {
             if left_behind.is_some() {
