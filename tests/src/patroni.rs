@@ -110,10 +110,10 @@ fn configure(name: &str, dir: &Path, ports: [u16; 2], options: &PatroniOptions) 
         "etcd3": { "host": format!("127.0.0.1:{etcd}") },
         "bootstrap": {
             "dcs": {
-                // The shortest that Patroni accepts: a dead primary is replaced after this time.
-                "ttl": 20,
-                "loop_wait": 1,
-                "retry_timeout": 5,
+                // The defaults of Patroni, but for the loop, which sees sooner that the time to live is over.
+                "ttl": 30,
+                "loop_wait": 2,
+                "retry_timeout": 10,
                 "synchronous_mode": true,
                 "check_timeline": true,
                 // A primary that has crashed is replaced, not restarted.

@@ -15,7 +15,6 @@ use crate::{Daemon, Error, PrivateServer};
 pub(super) struct ByPatroni {
     nodes: Vec<Patroni>,
     options: PatroniOptions,
-    primary: usize,
     killed: Option<usize>,
     _etcd: Daemon,
     /// Its copy of the installation has the extension in it; the server itself is stopped.
@@ -45,7 +44,7 @@ impl ByPatroni {
         for name in &NAMES[1..] {
             nodes.push(block_in_place(|| Patroni::start(name, &options))?);
         }
-        let mut cluster = Self { nodes, options, primary: 0, killed: None, _etcd: etcd, _programs: programs };
+        let mut cluster = Self { nodes, options, killed: None, _etcd: etcd, _programs: programs };
         cluster.rejoin().await?;
         Ok(cluster)
     }
@@ -57,7 +56,9 @@ impl Cluster for ByPatroni {
     }
 
     fn primary(&self) -> String {
-        url(&self.nodes[self.primary], &self.options, "volguard")
+        let hosts: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+        let (password, hosts) = (&self.options.password, hosts.join(","));
+        format!("postgresql://postgres:{password}@{hosts}/volguard?target_session_attrs=read-write")
     }
 
     async fn leave_behind(&mut self) -> anyhow::Result<()> {
@@ -65,14 +66,14 @@ impl Cluster for ByPatroni {
     }
 
     async fn fail_over(&mut self) -> anyhow::Result<FailOver> {
-        let killed = self.primary;
+        let killed = until_primary(&mut self.nodes, &self.options).await?;
         let killed_at = now();
         block_in_place(|| self.nodes[killed].kill())?;
         let dead_at = now();
         // The killed one is not asked: it does not run.
-        self.primary = until_another(&mut self.nodes, &self.options, killed).await?;
+        let promoted = until_another(&mut self.nodes, &self.options, killed).await?;
         self.killed = Some(killed);
-        Ok(FailOver { killed, promoted: self.primary, killed_at, dead_at, promoted_at: now() })
+        Ok(FailOver { killed, promoted, killed_at, dead_at, promoted_at: now() })
     }
 
     async fn rejoin(&mut self) -> anyhow::Result<()> {

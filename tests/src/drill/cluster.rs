@@ -26,7 +26,7 @@ pub(super) trait Cluster {
     /// The TCP ports of all servers.
     fn ports(&self) -> Vec<u16>;
 
-    /// The superuser's URL of the server that takes writes.
+    /// The superuser's URL by which the server that takes writes is found.
     fn primary(&self) -> String;
 
     /// Lets the next primary lag from now on, if it is to lag.
@@ -63,23 +63,52 @@ pub(super) async fn prepare(superuser: &Sql) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Resolves when the clients have made this many more changes on the server.
+/// Resolves when the clients have made this many more changes.
 pub(super) async fn until_at_work(url: &str, changes: i64) -> anyhow::Result<()> {
-    const COUNT: &str = "SELECT count(*) FROM app.changes";
-    let sql = Sql::connect(url).await?;
-    let before = sql.number(COUNT).await?.unwrap_or_default();
-    until_within(PATIENCE, "clients at work", async || {
-        let now = sql.number(COUNT).await?.unwrap_or_default();
-        Ok((now >= before + changes).then_some(()))
-    })
-    .await
+    let count = Look::at(url, "SELECT count(*) FROM app.changes");
+    let before = count.until("the number of changes", Some).await?;
+    count.until("clients at work", |now| (now >= before + changes).then_some(())).await
 }
 
-/// Resolves when this many standbys stream from the server.
-pub(super) async fn until_followed(url: &str, standbys: usize) -> anyhow::Result<()> {
-    let sql = Sql::connect(url).await?;
-    let followed = format!(
-        "SELECT count(*) = {standbys} FROM pg_stat_replication WHERE state = 'streaming' AND application_name = ANY ('{{a,b,c}}')"
-    );
-    until_within(PATIENCE, "standbys that stream", async || Ok(sql.holds(&followed).await?.then_some(()))).await
+/// Resolves when this many standbys stream from the primary.
+pub(super) async fn until_followed(url: &str, standbys: i64) -> anyhow::Result<()> {
+    const STREAMING: &str = "SELECT count(*) FROM pg_stat_replication
+        WHERE state = 'streaming' AND application_name IN ('a', 'b', 'c')";
+    let followed = Look::at(url, STREAMING);
+    followed.until("standbys that stream", |streaming| (streaming == standbys).then_some(())).await
+}
+
+/// A number that is looked up on whichever server is the primary. It may be another one than before: on a busy machine
+/// Patroni may take a slow server for a dead one.
+pub(super) struct Look<'a> {
+    url: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Look<'a> {
+    pub(super) fn at(url: &'a str, query: &'a str) -> Self {
+        Self { url, query }
+    }
+
+    /// Resolves when the number is one for which `found` returns something; NULL counts as zero.
+    pub(super) async fn until<T>(&self, what: &str, mut found: impl FnMut(i64) -> Option<T>) -> anyhow::Result<T> {
+        let mut connection: Option<Sql> = None;
+        until_within(PATIENCE, what, async || {
+            let sql = match connection.take() {
+                Some(sql) => sql,
+                None => match Sql::connect(self.url).await {
+                    Ok(sql) => sql,
+                    Err(_) => return Ok(None),
+                },
+            };
+            Ok(match sql.number(self.query).await {
+                Ok(number) => {
+                    connection = Some(sql);
+                    found(number.unwrap_or_default())
+                }
+                Err(_) => None,
+            })
+        })
+        .await
+    }
 }

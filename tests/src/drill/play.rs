@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::by_hand::ByHand;
 use super::by_patroni::ByPatroni;
-use super::cluster::{Cluster, PATIENCE, until_at_work};
+use super::cluster::{Cluster, Look, PATIENCE, until_at_work};
 use super::round::rounds;
 use super::{Mode, Options, Outcome};
 use crate::history::{Answer, History, check, check_journal, check_numbers, replicated};
-use crate::scenario::{Sql, until_within};
+use crate::scenario::Sql;
 use crate::soak::{self, Fleet, calm_down};
 
 /// The changes that clients make at least between two events.
@@ -70,18 +70,19 @@ async fn play_on(mut cluster: impl Cluster, options: &Options) -> anyhow::Result
 fn lease(mode: Mode) -> Duration {
     match mode {
         Mode::Synchronous | Mode::Lagging => Duration::from_secs(20),
-        Mode::Patroni => Duration::from_secs(60),
+        Mode::Patroni => Duration::from_secs(90),
     }
 }
 
 /// Kills a client, and waits until another one has registered in its place. A standby that lags knows nothing of it.
 async fn replace(fleet: &mut Fleet<'_>, number: usize, cluster: &impl Cluster) -> anyhow::Result<()> {
     const LAST: &str = "SELECT max(service_id) FROM volguard.services";
-    let sql = Sql::connect(&cluster.primary()).await?;
-    let before = sql.number(LAST).await?;
+    let primary = cluster.primary();
+    let last = Look::at(&primary, LAST);
+    let before = last.until("the last service", Some).await?;
     let ports = cluster.ports();
     fleet.kill(number, |_, name| url_of_all(&ports, name)).await?;
-    until_within(PATIENCE, "a new service", async || Ok((sql.number(LAST).await? > before).then_some(()))).await
+    last.until("a new service", |now| (now > before).then_some(())).await
 }
 
 /// All servers, of which the client finds the one that takes writes.
