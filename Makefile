@@ -8,10 +8,10 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 WITH_POSTGRES := VOLGUARD_PACKAGE=$(TARGET)/pgrx-package/debug $(TARGET)/debug/with-postgres
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build package demo test soak regress bench lint rustfmt clippy rustdoc install clean
+.PHONY: help setup build package demo test test-assert soak drill regress bench lint rustfmt clippy rustdoc install clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 13
 	@echo
 	@echo 'DATABASE_URL makes demo, test and regress use a server of yours; PG_CONFIG names another Postgres than Debian 15.'
 
@@ -35,6 +35,16 @@ test: setup ## everything, from nothing; the last line counts
 soak: setup build ## long wait queues and a storm of faults, with a verdict; options: make soak SOAK='--seconds 3600'
 	cargo build --locked -p volguard-tests --bin soak --bin soak-client
 	VOLGUARD_PACKAGE=$(TARGET)/pgrx-package/debug $(TARGET)/debug/soak $(SOAK)
+
+# Each part is also a test, but for Patroni: three rounds, and the fork.
+drill: build ## fail-over of three servers with clients at work, by hand and by Patroni; options: make drill DRILL='--help'
+	@tests/setup.sh drill
+	cargo build --locked -p volguard-tests --bin drill --bin soak-client
+	VOLGUARD_PACKAGE=$(TARGET)/pgrx-package/debug $(TARGET)/debug/drill $(DRILL)
+
+test-assert: setup ## golden files, specs and faults on a Postgres with assertions, which is built first
+	@tests/setup.sh assert
+	tests/assert.sh
 
 regress: build ## golden files and isolation specs; one of them: make regress REGRESS=acquire ISOLATION=
 	$(WITH_POSTGRES) -- $(MAKE) -C pg_regress installcheck

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the demo need, and nothing that is there already: `make setup`.
-# With the argument `bench`, also the servers that the benchmarks compare with.
+# With the argument `bench`, also the servers that the benchmarks compare with; with `drill`, Patroni and its etcd; with
+# `assert`, what a Postgres with assertions is made of.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -13,9 +14,11 @@ PACKAGES=(build-essential pkg-config libssl-dev libclang-dev pgbouncer libfaketi
 if [[ $PG_CONFIG == "$DEBIAN_PG_CONFIG" ]]; then
     PACKAGES+=(postgresql-15 postgresql-server-dev-15)
 fi
-if [[ ${1:-} == bench ]]; then
-    PACKAGES+=(etcd-server redis-server)
-fi
+case ${1:-} in
+bench) PACKAGES+=(etcd-server redis-server) ;;
+drill) PACKAGES+=(etcd-server python3-venv) ;;
+assert) PACKAGES+=(dpkg-dev libicu-dev libxml2-dev zlib1g-dev) ;;
+esac
 
 die() {
     echo "setup: $*" >&2
@@ -83,8 +86,22 @@ register_postgres() {
     cargo pgrx init "--pg$major" "$PG_CONFIG" || die "cargo pgrx init failed (see above)"
 }
 
+# Debian's Python, which user postgres may run as well. Nothing is looked up where all is there.
+install_patroni() {
+    local venv
+    venv=$(realpath -m "${CARGO_TARGET_DIR:-../target}")/patroni
+    cmp -s patroni.txt "$venv/installed" && return
+    echo "setup: installing Patroni into $venv"
+    rm -rf "$venv"
+    /usr/bin/python3 -m venv "$venv" &&
+        "$venv/bin/pip" install -q --disable-pip-version-check --no-deps -r patroni.txt ||
+        die "Patroni could not be installed (see above); is the registry of Python packages reachable?"
+    cp patroni.txt "$venv/installed"
+}
+
 install_packages
 check_pg_config
 check_rust
 install_cargo_pgrx
 register_postgres
+[[ ${1:-} != drill ]] || install_patroni

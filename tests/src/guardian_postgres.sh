@@ -37,7 +37,8 @@ control() {
 }
 
 start() {
-    control -l log -o "-p $1" start
+    # A standby's settings are those of its primary, but for the place of the socket.
+    control -l log -o "-p $1 -k '$dir/socket'" start
 }
 
 initdb() {
@@ -45,6 +46,21 @@ initdb() {
         --auth-local=trust --auth-host=scram-sha-256 </dev/null >>log 2>&1 &&
         cat settings >>data/postgresql.conf &&
         mkdir socket
+}
+
+# A standby with the data of the server that the connection string names. A checkpoint must not make it wait.
+backup() {
+    "$bin/pg_basebackup" -D data -d "$1" --checkpoint=fast --no-sync </dev/null >>log 2>&1 && mkdir socket
+}
+
+# follow PRIMARY: as a standby, streams from that connection string from now on; from none if it is empty.
+follow() {
+    grep -v '^primary_conninfo' data/postgresql.auto.conf >auto.conf
+    echo "primary_conninfo = '$1'" >>auto.conf
+    mv auto.conf data/postgresql.auto.conf && touch data/standby.signal || return
+    if [ -f data/postmaster.pid ]; then
+        control reload
+    fi
 }
 
 while read -r verb argument; do
@@ -57,15 +73,20 @@ while read -r verb argument; do
     upgrade) "$bin/pg_upgrade" -b "$bin" -B "$bin" -d "$argument" -D data -s "$dir/socket" -U postgres </dev/null >>log 2>&1 ;;
     start) start "$argument" ;;
     stop) control -m fast stop ;;
+    kill) kill_tree ;;
+    backup) backup "$argument" ;;
+    follow) follow "$argument" ;;
+    promote) control promote ;;
+    rewind) "$bin/pg_rewind" -D data --source-server="$argument" </dev/null >>log 2>&1 ;;
     crash) control -m immediate stop ;;
     # A standby that is promoted begins a new timeline, as after a fail-over.
     standby) touch data/standby.signal && start "$argument" ;;
-    promote) control promote ;;
     keep-data) cp -a data kept ;;
     put-data-back) rm -rf data && mv kept data ;;
     new-timeline) control -m fast stop && touch data/standby.signal && start "$argument" && control promote ;;
-    standby) control -m fast stop && touch data/standby.signal && start "$argument" ;;
-    forget) keep_log=no ;;
+    stand-by) control -m fast stop && touch data/standby.signal && start "$argument" ;;
+    # What is wrong with a server is worth a log, whatever its owner thinks of it.
+    forget) grep -qE "$DEFECTS" log || keep_log=no ;;
     *) false ;;
     esac && echo ok || echo failed
 done

@@ -11,9 +11,10 @@ mod entry;
 pub mod journal;
 mod log;
 mod offence;
+pub mod replicated;
 
 pub use call::{Act, Answer, Call};
-pub use check::check;
+pub use check::{check, check_journal, check_numbers};
 pub use ending::Ending;
 pub use entry::{Change, Entry};
 pub use log::{Log, Question, calls};

@@ -3,9 +3,11 @@
 //! [`PrivateServer`] is a throw-away cluster with the volguard extension of this working tree in it, and [`PgBouncer`]
 //! a pooler in front of any server; [`Daemon`] is a server of any other kind. All run as user `postgres` if the owner
 //! is root, and end when their owner ends, in any way. The binary `with-postgres` runs a command under the first two.
-//! [`scenario`] has the parts of fault tests, [`history`] judges long runs, and [`soak`] plays them.
+//! [`scenario`] has the parts of fault tests, [`history`] judges long runs, [`soak`] plays them, and [`drill`] plays
+//! fail-over.
 
 mod daemon;
+pub mod drill;
 mod error;
 pub mod faketime;
 mod guardian;
@@ -13,6 +15,7 @@ pub mod history;
 mod install;
 mod os_user;
 mod package;
+mod patroni;
 mod pgbouncer;
 mod port;
 mod private_server;
@@ -27,6 +30,7 @@ pub use daemon::Daemon;
 pub use error::Error;
 pub use install::PostgresInstall;
 pub use package::{Package, Profile};
+pub use patroni::{Patroni, PatroniOptions};
 pub use pgbouncer::PgBouncer;
 pub use private_server::{PrivateServer, PrivateServerBuilder};
 pub use users_server::require_extension;
@@ -35,4 +39,5 @@ pub use users_server::require_extension;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/claim-cleanup.md")]
+#[doc = include_str!("../../docs/high-availability.md")]
 struct Documents;

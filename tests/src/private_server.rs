@@ -8,6 +8,7 @@ use crate::os_user::run;
 use crate::{Error, Package, PostgresInstall, faketime, port};
 
 mod builder;
+mod replication;
 
 pub use builder::PrivateServerBuilder;
 
@@ -67,6 +68,13 @@ impl PrivateServer {
     #[must_use]
     pub fn socket_dir(&self) -> PathBuf {
         self.guardian.dir().join("socket")
+    }
+
+    /// The directory of this server's own copy of the programs of Postgres.
+    #[must_use]
+    pub fn bin_dir(&self) -> PathBuf {
+        let below_root = self.install.bin_dir().strip_prefix("/").unwrap_or(self.install.bin_dir());
+        self.guardian.dir().join("installation").join(below_root)
     }
 
     /// The server's log.
@@ -192,14 +200,6 @@ impl PrivateServer {
         self.guardian.ask(&verb)
     }
 
-    /// Ends the recovery of a standby: it takes writes, and goes on with the next timeline.
-    ///
-    /// # Errors
-    /// [`Error::Server`] if it fails.
-    pub fn promote(&mut self) -> Result<(), Error> {
-        self.guardian.ask("promote")
-    }
-
     /// Copies the data of the stopped server aside.
     ///
     /// # Errors
@@ -233,7 +233,7 @@ impl PrivateServer {
     /// # Errors
     /// [`Error::Server`] if a step fails.
     pub fn stand_by(&mut self) -> Result<(), Error> {
-        let verb = format!("standby {}", self.port);
+        let verb = format!("stand-by {}", self.port);
         self.guardian.ask(&verb)
     }
 

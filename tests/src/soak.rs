@@ -21,3 +21,6 @@ pub use fairness::{Order, Turns, take_turns};
 pub use options::{ClientOptions, Habits, Options};
 pub use outcome::{Outcome, Tally};
 pub use play::play;
+
+pub(crate) use fleet::Fleet;
+pub(crate) use stage::{KEYS, calm_down};

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -61,6 +61,43 @@ fn dropping_a_server_leaves_nothing_behind() -> Result {
     assert!(log.exists());
     drop(server);
     assert!(!log.parent().is_some_and(Path::exists));
+    Ok(())
+}
+
+/// Such a line is what `make test-assert` looks for.
+#[test]
+fn a_server_with_a_defect_keeps_its_log() -> Result {
+    let server = PrivateServer::start()?;
+    let log = server.log();
+    let mut file = std::fs::OpenOptions::new().append(true).open(&log)?;
+    file.write_all(b"TRAP: FailedAssertion(\"made by a test\", File: \"harness.rs\")\n")?;
+    drop(server);
+    let kept = std::fs::read_to_string(&log)?;
+    std::fs::remove_file(&log)?;
+    assert!(kept.contains("made by a test"));
+    Ok(())
+}
+
+#[test]
+fn a_killed_primary_comes_back_as_a_standby() -> Result {
+    let builder = || PrivateServer::builder().setting("wal_log_hints", "on").setting("wal_keep_size", "1GB");
+    let mut first = builder().start()?;
+    let mut second = builder().start_standby_of(&first, "second")?;
+    second.follow_none()?;
+    first.psql("CREATE TABLE lost ()")?;
+    first.kill()?;
+    assert!(first.psql("SELECT 1").is_err(), "it is down");
+    second.promote()?;
+    second.psql("CREATE TABLE kept ()")?;
+    first.rewind_to(&second)?;
+    first.follow(&second, "first")?;
+    first.restart()?;
+    let in_time = Instant::now() + Duration::from_secs(120);
+    while first.psql("SELECT to_regclass('kept') IS NULL")? == "t" {
+        assert!(Instant::now() < in_time, "it does not follow");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(first.psql("SELECT pg_is_in_recovery(), to_regclass('lost') IS NULL")?, "t|t");
     Ok(())
 }
 

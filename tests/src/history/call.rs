@@ -8,6 +8,11 @@ use uuid::Uuid;
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
+    /// A new service.
+    Register {
+        /// Its host.
+        host: String,
+    },
     /// A lock. A request for several locks is one of these for each.
     Acquire {
         /// The resource.
@@ -38,6 +43,8 @@ pub enum Act {
 /// The answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
+    /// The service was registered, with this id.
+    Service(i64),
     /// The lock was taken.
     Token(i64),
     /// The lock was not free in time.

@@ -4,6 +4,7 @@ mod answers;
 mod effects;
 mod endings;
 mod losses;
+mod numbers;
 mod sets;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+pub use self::numbers::check as check_numbers;
 use self::time::Frontier;
 use super::{Act, Answer, Call, Change, Entry, History, Offence};
 
@@ -28,6 +30,12 @@ pub fn check(history: &History) -> Vec<Offence> {
     offences.extend(losses::check(history, &over));
     offences.extend(endings::check(&history.endings));
     offences
+}
+
+/// The violations in a journal alone, whatever clients were told. A database that has lost commits is judged by this.
+#[must_use]
+pub fn check_journal(journal: &[Entry]) -> Vec<Offence> {
+    effects::check(journal)
 }
 
 /// Where to find the effects of a call.
@@ -63,7 +71,7 @@ impl<'a> Index<'a> {
             Act::Acquire { request, key, .. } => self.won(*request, key, call.answer),
             Act::Write { write, .. } => self.written.get(write).copied(),
             Act::Release { token, .. } if call.answer == Answer::Released => self.freed.get(token).copied(),
-            Act::Release { .. } => None,
+            Act::Register { .. } | Act::Release { .. } => None,
         }
     }
 

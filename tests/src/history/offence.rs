@@ -9,6 +9,12 @@ pub enum Rule {
     OneHolder,
     /// The tokens of a key strictly grow.
     TokensGrow,
+    /// No token is given twice, whatever its key.
+    TokensUnique,
+    /// Service ids strictly grow.
+    IdsGrow,
+    /// No service id is given twice.
+    IdsUnique,
     /// A lock that is freed was held.
     FreedOnce,
     /// A resource is written only with a token that is held at that moment.
@@ -46,6 +52,9 @@ impl fmt::Display for Rule {
         f.write_str(match self {
             Self::OneHolder => "two hold one key",
             Self::TokensGrow => "a token is not larger than an earlier one of its key",
+            Self::TokensUnique => "a token was given twice",
+            Self::IdsGrow => "a service id is not larger than an earlier one",
+            Self::IdsUnique => "a service id was given twice",
             Self::FreedOnce => "a lock was freed that was not held",
             Self::WritesUnderLock => "a write took effect whose token was not held",
             Self::WritesWithOwnToken => "a write took effect with the token of another key",

@@ -98,20 +98,44 @@ impl PrivateServerBuilder {
         Ok(server)
     }
 
+    /// Creates and starts a standby of `primary`, with a copy of its data and its settings. It streams under `name`.
+    ///
+    /// # Errors
+    /// As [`PrivateServer::start`], and the error of `pg_basebackup`.
+    pub fn start_standby_of(self, primary: &PrivateServer, name: &str) -> Result<PrivateServer, Error> {
+        let mut standby = self.lay_out()?;
+        standby.guardian.ask(&format!("backup {}", primary.replication_source("backup")))?;
+        standby.password.clone_from(&primary.password);
+        standby.follow(primary, name)?;
+        standby.start_on_free_port()?;
+        Ok(standby)
+    }
+
     /// Everything except the start. The guardian obeys `make_data`.
     fn prepare(self, make_data: &str) -> Result<PrivateServer, Error> {
+        let mut server = self.lay_out()?;
+        server.guardian.ask(make_data)?;
+        Ok(server)
+    }
+
+    /// The installation and the settings, without data.
+    fn lay_out(self) -> Result<PrivateServer, Error> {
         let install = PostgresInstall::find()?;
         let package = Package::from_env_or_build(&install, self.profile)?;
         let user = OsUser::for_servers()?;
         let dir = run_dir::create(user)?;
         let password = Uuid::new_v4().simple().to_string();
 
-        let script = include_str!("../guardian_postgres.sh");
+        let script = concat!(
+            include_str!("../guardian_kill.sh"),
+            include_str!("../defects.sh"),
+            include_str!("../guardian_postgres.sh")
+        );
         let directories =
             [install.bin_dir().as_os_str(), install.library_dir().as_os_str(), install.share_dir().as_os_str()];
         let mut guardian = Guardian::start("postgres", script, user, dir, &directories)?;
         write(&guardian, "password", &password)?;
-        write(&guardian, "settings", &self.settings_file(&guardian))?;
+        write(&guardian, "settings", &self.settings_file())?;
         let lay_out = if self.bare {
             "lay-out".to_owned()
         } else {
@@ -121,17 +145,13 @@ impl PrivateServerBuilder {
         guardian.ask(&lay_out)?;
 
         let mut server = PrivateServer { guardian, install, package, port: 0, password };
-        server.guardian.ask(make_data)?;
         server.set_clock(self.clock)?;
         Ok(server)
     }
 
-    fn settings_file(&self, guardian: &Guardian) -> String {
-        let socket = guardian.dir().join("socket");
-        let socket = socket.to_string_lossy();
+    fn settings_file(&self) -> String {
         let ours = [
             ("listen_addresses", "127.0.0.1"),
-            ("unix_socket_directories", &*socket),
             ("max_connections", "200"),
             // A throw-away cluster needs no room for an uneventful checkpoint history, but no storm of them either.
             ("max_wal_size", "2GB"),

@@ -29,6 +29,17 @@ pub fn furnish(server: &PrivateServer) -> Result<(), Error> {
     server.psql(include_str!("site.sql")).map(drop)
 }
 
+/// As [`furnish`], by a connection of a superuser.
+///
+/// # Errors
+/// An error of the server.
+pub async fn furnish_by(superuser: &Sql) -> Result<(), tokio_postgres::Error> {
+    for step in [ROLES, include_str!("site.sql"), "RESET ROLE"] {
+        superuser.run(step).await?;
+    }
+    Ok(())
+}
+
 /// The route to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {

@@ -14,14 +14,26 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// An error of `look`, or one that names `what` if it does not come about within [`PATIENCE`].
-pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
-    let deadline = Instant::now() + PATIENCE;
+pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
+    until_within(PATIENCE, what, look).await
+}
+
+/// As [`until`], for a state that takes longer to come about.
+///
+/// # Errors
+/// As [`until`].
+pub async fn until_within<T>(
+    limit: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let deadline = Instant::now() + limit;
     loop {
         if let Some(found) = look().await? {
             return Ok(found);
         }
         if Instant::now() > deadline {
-            bail!("waited {PATIENCE:?} in vain for {what}");
+            bail!("waited {limit:?} in vain for {what}");
         }
         sleep(PAUSE).await;
     }

@@ -13,7 +13,7 @@ use volguard::{Session, Volguard};
 
 use super::ClientOptions;
 use super::visit::Visitor;
-use crate::history::Log;
+use crate::history::{Act, Answer, Log};
 
 /// The pause before it asks a server again that is down.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -30,7 +30,7 @@ pub async fn run_client(options: ClientOptions) -> anyhow::Result<()> {
     let mut rng = Rng::with_seed(options.seed);
     while !*stop.borrow() {
         let session = tokio::select! {
-            session = register(&options) => session,
+            session = register(&options, &log) => session?,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let Ok((volguard, session)) = session else {
@@ -57,7 +57,17 @@ pub async fn run_client(options: ClientOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn register(options: &ClientOptions) -> Result<(Volguard, Session), volguard::Error> {
+/// The outer error is one of the log.
+async fn register(options: &ClientOptions, log: &Log) -> anyhow::Result<Result<(Volguard, Session), volguard::Error>> {
+    let question = log.ask(Act::Register { host: options.host.clone() })?;
+    let registered = ask_to_register(options).await;
+    if let Ok((_, session)) = &registered {
+        question.answer(Answer::Service(session.service_id()))?;
+    }
+    Ok(registered)
+}
+
+async fn ask_to_register(options: &ClientOptions) -> Result<(Volguard, Session), volguard::Error> {
     let volguard = Volguard::builder()
         .url(&options.url)
         .pool_size(options.habits.visitors + 1)

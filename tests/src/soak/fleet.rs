@@ -12,7 +12,6 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::stage::Stage;
 use super::{ClientOptions, Options};
 use crate::history::{Call, calls};
 use crate::workspace;
@@ -20,7 +19,7 @@ use crate::workspace;
 /// The time limit for a client to end its last visits, with waits and retries.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-pub(super) struct Fleet<'a> {
+pub(crate) struct Fleet<'a> {
     options: &'a Options,
     dir: PathBuf,
     members: Vec<Member>,
@@ -36,23 +35,29 @@ struct Member {
 }
 
 impl<'a> Fleet<'a> {
-    pub(super) fn start(options: &'a Options, stage: &Stage) -> anyhow::Result<Self> {
+    /// `url` is the route of the client with this number and name.
+    pub(crate) fn start(options: &'a Options, url: impl Fn(usize, &str) -> String) -> anyhow::Result<Self> {
         let dir = workspace::target().join("soak").join(Uuid::new_v4().to_string());
         fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
         let mut fleet = Self { options, dir, members: Vec::new(), logs: Vec::new(), rng: Rng::with_seed(options.seed) };
         for number in 0..options.clients {
-            let member = fleet.enlist(stage, number, 1)?;
+            let member = fleet.enlist(&url, number, 1)?;
             fleet.members.push(member);
         }
         Ok(fleet)
     }
 
-    fn enlist(&mut self, stage: &Stage, number: usize, incarnation: u32) -> anyhow::Result<Member> {
+    fn enlist(
+        &mut self,
+        url: impl Fn(usize, &str) -> String,
+        number: usize,
+        incarnation: u32,
+    ) -> anyhow::Result<Member> {
         let name = format!("node-{number}.{incarnation}");
         // A client that restarts under its old name ends its old service; under a new name it leaves that to the lease.
         let offset = self.options.clients * (incarnation as usize % 2);
         let options = ClientOptions {
-            url: stage.url(number, &name),
+            url: url(number, &name),
             host: format!("node-{}", number + offset),
             log: self.dir.join(&name),
             seed: self.rng.u64(..),
@@ -74,12 +79,12 @@ impl<'a> Fleet<'a> {
         self.members.len()
     }
 
-    pub(super) async fn kill(&mut self, number: usize, stage: &Stage) -> anyhow::Result<()> {
+    pub(crate) async fn kill(&mut self, number: usize, url: impl Fn(usize, &str) -> String) -> anyhow::Result<()> {
         let member = &mut self.members[number];
         member.must_be_alive()?;
         member.child.kill().await?;
         let incarnation = member.incarnation + 1;
-        self.members[number] = self.enlist(stage, number, incarnation)?;
+        self.members[number] = self.enlist(url, number, incarnation)?;
         Ok(())
     }
 
@@ -93,7 +98,7 @@ impl<'a> Fleet<'a> {
     }
 
     /// Tells all clients to end, and waits until they have.
-    pub(super) async fn recall(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn recall(&mut self) -> anyhow::Result<()> {
         for member in &mut self.members {
             member.must_be_alive()?;
             member.signal(Signal::CONT)?;
@@ -111,7 +116,7 @@ impl<'a> Fleet<'a> {
     }
 
     /// The logs of all clients.
-    pub(super) fn calls(&self) -> anyhow::Result<Vec<Call>> {
+    pub(crate) fn calls(&self) -> anyhow::Result<Vec<Call>> {
         let mut all = Vec::new();
         for (name, log) in &self.logs {
             // A client that was killed at once has none.
@@ -122,15 +127,15 @@ impl<'a> Fleet<'a> {
         Ok(all)
     }
 
-    pub(super) fn processes(&self) -> usize {
+    pub(crate) fn processes(&self) -> usize {
         self.logs.len()
     }
 
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    pub(super) fn remove_logs(&self) -> anyhow::Result<()> {
+    pub(crate) fn remove_logs(&self) -> anyhow::Result<()> {
         Ok(fs::remove_dir_all(&self.dir)?)
     }
 }

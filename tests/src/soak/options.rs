@@ -49,6 +49,8 @@ pub struct Habits {
     pub writes: u8,
     /// The longest pause between two calls under a lock.
     pub pause: Duration,
+    /// The longest pause on a key that no other client uses, as a share of the lease.
+    pub lingering: f64,
     /// The percentage of writes in which the client hangs up before the answer can come.
     pub abandoned: u8,
     /// The percentage of visits that take several locks at once.
@@ -89,6 +91,7 @@ impl Options {
                 visitors: 2,
                 writes: 3,
                 pause: Duration::from_millis(4),
+                lingering: 0.5,
                 abandoned: 4,
                 several: 25,
                 fenced: true,

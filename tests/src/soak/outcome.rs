@@ -66,7 +66,7 @@ impl Tally {
             // A dropped lock is released without an answer, but its question is counted: most of these are releases.
             unanswered: (history.calls.iter())
                 .filter(|call| call.answer == Answer::Nothing)
-                .filter(|call| !matches!(call.act, Act::Release { .. }))
+                .filter(|call| !matches!(call.act, Act::Release { .. } | Act::Register { .. }))
                 .count(),
             ended: (history.journal.iter()).filter(|entry| matches!(entry.change, Change::Ended { .. })).count(),
             entries: history.journal.len(),

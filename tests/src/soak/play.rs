@@ -1,10 +1,10 @@
 //! A run from the first process to the verdict.
 
 use super::fleet::Fleet;
-use super::stage::Stage;
+use super::stage::{Stage, calm_down};
 use super::storm::storm;
 use super::{Options, Outcome, Tally};
-use crate::history::{History, check};
+use crate::history::{History, check, check_numbers};
 
 /// Plays a run.
 ///
@@ -13,14 +13,15 @@ use crate::history::{History, check};
 /// ends by itself or hangs. The outcome has the offences that the judge finds.
 pub async fn play(options: &Options) -> anyhow::Result<Outcome> {
     let mut stage = Stage::build(options).await?;
-    let mut fleet = Fleet::start(options, &stage)?;
+    let mut fleet = Fleet::start(options, |number, name| stage.url(number, name))?;
     stage.until_at_work(options.clients).await?;
     let faults = storm(options, &mut stage, &mut fleet).await?;
     fleet.recall().await?;
-    stage.calm_down(options.calm).await?;
+    calm_down(&stage.superuser().await?, options.calm).await?;
 
     let history = History { calls: fleet.calls()?, journal: stage.journal().await?, endings: Vec::new() };
-    let offences = check(&history);
+    let mut offences = check(&history);
+    offences.extend(check_numbers(&history.calls));
     let logs = if offences.is_empty() {
         fleet.remove_logs()?;
         None

@@ -14,6 +14,9 @@ use crate::{PrivateServer, Profile};
 const PROXIES: usize = 4;
 /// The prefix of the clients' names.
 const CLIENTS: &str = "node-";
+/// A row for each key that clients may use.
+pub(crate) const KEYS: &str = "INSERT INTO app.resources (id)
+    SELECT kind || number FROM generate_series(0, 999) AS number, (VALUES ('hot-'), ('node-')) AS k (kind)";
 
 #[derive(Debug)]
 pub(super) struct Stage {
@@ -35,9 +38,7 @@ impl Stage {
         for step in journal::SETUP {
             server.psql(step)?;
         }
-        let keys = "INSERT INTO app.resources (id)
-                    SELECT kind || number FROM generate_series(0, 999) AS number, (VALUES ('hot-'), ('node-')) AS k (kind)";
-        server.psql(keys)?;
+        server.psql(KEYS)?;
         server.psql(&options.prepare)?;
         let mut proxies = Vec::new();
         for _ in 0..PROXIES {
@@ -114,26 +115,25 @@ impl Stage {
         Ok(sql.run("SELECT FROM volguard.cleanup()").await?)
     }
 
-    /// After the clients have ended: waits until their sessions have, and cleans
-    /// up what they left. The judge checks that nothing is left at the end.
-    pub(super) async fn calm_down(&self, limit: Duration) -> anyhow::Result<()> {
-        let sql = self.superuser().await?;
-        let busy = format!(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE '{CLIENTS}%')
-                 OR EXISTS (SELECT FROM volguard.workers)"
-        );
-        let deadline = Instant::now() + limit;
-        while sql.holds(&busy).await? && Instant::now() < deadline {
-            sql.run("SELECT FROM volguard.cleanup()").await?;
-            sleep(Duration::from_millis(100)).await;
-        }
-        Ok(())
-    }
-
     pub(super) async fn journal(&self) -> anyhow::Result<Vec<Entry>> {
         let sql = self.superuser().await?;
         journal::read(&sql).await.context("the journal")
     }
+}
+
+/// After the clients have ended: waits until their sessions have, and cleans
+/// up what they left. The judge checks that nothing is left at the end.
+pub(crate) async fn calm_down(sql: &Sql, limit: Duration) -> anyhow::Result<()> {
+    let busy = format!(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE '{CLIENTS}%')
+             OR EXISTS (SELECT FROM volguard.workers)"
+    );
+    let deadline = Instant::now() + limit;
+    while sql.holds(&busy).await? && Instant::now() < deadline {
+        sql.run("SELECT FROM volguard.cleanup()").await?;
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }
 
 impl Options {

@@ -70,7 +70,7 @@ impl Storm<'_, '_> {
     async fn strike(&mut self, fault: Fault) -> anyhow::Result<bool> {
         let number = self.rng.usize(0..self.fleet.len());
         match fault {
-            Fault::Kill => self.fleet.kill(number, self.stage).await?,
+            Fault::Kill => self.fleet.kill(number, |number, name| self.stage.url(number, name)).await?,
             Fault::Freeze => {
                 self.fleet.freeze(number)?;
                 self.later(Remedy::Wake(number));

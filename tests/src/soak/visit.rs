@@ -196,7 +196,7 @@ impl Visitor {
     /// With no other waiter the pause may be long, so that a stopped client usually holds a lock.
     async fn pause(&mut self, key: &str) {
         let long = key == self.host && self.rng.u8(0..4) == 0;
-        let most = if long { self.session.lease() / 2 } else { self.habits.pause };
+        let most = if long { self.session.lease().mul_f64(self.habits.lingering) } else { self.habits.pause };
         sleep(most.mul_f64(self.rng.f64())).await;
     }
 }

@@ -44,6 +44,7 @@ mod dead;
 mod dropped;
 mod durable;
 mod exclusion;
+mod fail_over;
 mod fencing;
 mod indexes;
 mod janitors;

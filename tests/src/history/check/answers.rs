@@ -59,7 +59,7 @@ fn unasked(history: &History) -> Vec<Offence> {
         .iter()
         .filter_map(|call| match &call.act {
             Act::Acquire { request: id, key, .. } | Act::Write { write: id, key, .. } => Some((*id, &**key)),
-            Act::Release { .. } => None,
+            Act::Register { .. } | Act::Release { .. } => None,
         })
         .collect();
     let unasked = history.journal.iter().filter(|entry| match &entry.change {

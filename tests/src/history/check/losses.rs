@@ -45,7 +45,7 @@ impl<'a> Losses<'a> {
                     losses.acquires.insert((*request, &**key), call);
                 }
                 Act::Release { token, .. } => drop(losses.releases.insert(*token, call)),
-                Act::Write { .. } => {}
+                Act::Register { .. } | Act::Write { .. } => {}
             }
         }
         losses

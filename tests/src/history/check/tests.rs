@@ -5,7 +5,7 @@ mod good;
 
 use uuid::Uuid;
 
-use super::super::{Act, Answer, Call, Change, Ending, Entry, History, Rule, check};
+use super::super::{Act, Answer, Call, Change, Ending, Entry, History, Rule, check, check_numbers};
 
 /// Writes a history, in the database's order. Each call takes ten
 /// nanoseconds and begins at the given time or after the last.
@@ -35,6 +35,15 @@ impl Story {
             answered: (answer != Answer::Nothing).then_some(self.clock + 10),
             answer,
         });
+    }
+
+    fn register(&mut self, client: &str, id: i64) -> &mut Self {
+        self.call(client, Act::Register { host: client.to_owned() }, Answer::Service(id));
+        self
+    }
+
+    fn broken_numbers(&self) -> Vec<Rule> {
+        check_numbers(&self.history.calls).into_iter().map(|offence| offence.rule).collect()
     }
 
     /// A call takes effect and is confirmed.

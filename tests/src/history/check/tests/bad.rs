@@ -37,6 +37,37 @@ fn a_lock_that_was_freed_twice() {
     assert_eq!(story.broken(), [Rule::FreedOnce]);
 }
 
+/// The lock of the first is lost with its server, so the journal knows only the second.
+#[test]
+fn a_token_that_a_lost_server_has_given_comes_again() {
+    let mut story = Story::default();
+    story.ask_for("a", "k", Uuid::new_v4(), Answer::Token(7));
+    story.take("b", "other", 7).release("b", "other", 7);
+    assert_eq!(story.broken_numbers(), [Rule::TokensUnique]);
+}
+
+#[test]
+fn a_token_that_is_smaller_than_one_of_a_lost_server() {
+    let mut story = Story::default();
+    story.ask_for("a", "k", Uuid::new_v4(), Answer::Token(7));
+    story.take("b", "other", 6).release("b", "other", 6);
+    assert_eq!(story.broken_numbers(), [Rule::TokensGrow]);
+}
+
+#[test]
+fn a_service_id_that_comes_again() {
+    let mut story = Story::default();
+    story.register("a", 1).register("b", 1);
+    assert_eq!(story.broken_numbers(), [Rule::IdsUnique]);
+}
+
+#[test]
+fn a_service_id_that_is_smaller() {
+    let mut story = Story::default();
+    story.register("a", 2).register("b", 1);
+    assert_eq!(story.broken_numbers(), [Rule::IdsGrow]);
+}
+
 /// The zombie's write arrives after its lock has gone to another service.
 #[test]
 fn a_write_after_the_lock_was_cleaned() {
