@@ -1,4 +1,5 @@
-# What `run.sh` and `assert.sh` have in common: tiers, which are counted, and a summary. Sourced at the root of the tree.
+# What `run.sh` and `assert.sh` have in common: tiers, which are counted, and a summary. Sourced at the root of the
+# tree.
 
 TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 SUMMARY=() ENDS=() PASSED=0 FAILED=0

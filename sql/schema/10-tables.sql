@@ -63,8 +63,8 @@ CREATE UNIQUE INDEX workers_work_key ON volguard.workers (resource_id, resource_
 -- With the token, so that the oldest work of a crashed service comes first.
 CREATE INDEX workers_service_id_idx ON volguard.workers (service_id, token);
 
--- Tokens, service ids and event ids: the time in units of 2^-22 s, by which the sequence is moved forward. See token.rs.
--- With CACHE 1 each number is larger than the one before; up to 2^53 a JavaScript number is exact.
+-- Tokens, service ids and event ids: the time in units of 2^-22 s, by which the sequence is moved forward. See
+-- token.rs. With CACHE 1 each number is larger than the one before; up to 2^53 a JavaScript number is exact.
 CREATE SEQUENCE volguard.clock AS bigint MAXVALUE 9007199254740991 NO CYCLE CACHE 1;
 -- Where the sequence was moved last: a fingerprint of server, timeline, database and sequence. See place.rs.
 CREATE SEQUENCE volguard.place AS bigint MINVALUE 0 START 0 NO CYCLE CACHE 1;

@@ -76,7 +76,8 @@ impl<'r, R: FnMut() -> Result<Ready, Error>> Attempts<'r, R> {
     /// Takes the locks when all are free.
     pub fn run(mut self) -> Result<Got, Error> {
         let got = self.attempt_until_over()?;
-        // With its locks the call heads its queues until the commit. A refusal in a long transaction blocks no other call.
+        // With its locks the call heads its queues until the commit. A refusal in a long transaction blocks no other
+        // call.
         if !matches!(got, Got::Tokens(_)) {
             self.queues.leave();
         }

@@ -1,4 +1,5 @@
-//! The first row that an index finds, and the largest value in it, without a statement: starting one would cost more than the lookup.
+//! The first row that an index finds, and the largest value in it, without a statement: starting one would cost more
+//! than the lookup.
 
 use crate::pg::catch::raw;
 use crate::sabotage::{self, Guard};

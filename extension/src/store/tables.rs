@@ -89,8 +89,8 @@ impl Tables {
         }
     }
 
-    /// The catalog's generation. A rewrite of the table, by VACUUM FULL or CLUSTER, begins a new one: then a row that was
-    /// found before has another place.
+    /// The catalog's generation. A rewrite of the table, by VACUUM FULL or CLUSTER, begins a new one: then a row that
+    /// was found before has another place.
     pub fn generation(&self) -> u64 {
         self.generation
     }

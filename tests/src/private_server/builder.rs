@@ -86,7 +86,8 @@ impl PrivateServerBuilder {
         Ok(server)
     }
 
-    /// Starts a standby with a copy of the data of a server that is stopped. It takes queries, and receives nothing more.
+    /// Starts a standby with a copy of the data of a server that is stopped. It takes queries, and receives nothing
+    /// more.
     ///
     /// # Errors
     /// As [`PrivateServer::start`].

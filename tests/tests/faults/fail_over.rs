@@ -27,8 +27,8 @@ async fn with_a_synchronous_standby_nothing_acknowledged_is_lost() -> anyhow::Re
     Ok(())
 }
 
-/// Postgres loses acknowledged commits here, and volguard with it. Tokens and service ids grow nevertheless, and what is
-/// left makes sense. So a drill sees what the other one must not find.
+/// Postgres loses acknowledged commits here, and volguard with it. Tokens and service ids grow nevertheless, and what
+/// is left makes sense. So a drill sees what the other one must not find.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_standbys_that_lag_tokens_and_ids_grow_though_locks_are_lost() -> anyhow::Result<()> {
     let outcome = drill(Mode::Lagging, 3).await?;

@@ -73,8 +73,8 @@ fn go(tables: &Tables, to: i64) -> Result<(), Error> {
     sql::SET_CLOCK.count(&[arg(to.max(largest_in(tables)?))]).map(drop)
 }
 
-/// The largest number in the tables, also in rows that were deleted or rolled back. The events count if they can be locked without a wait: a change of their table
-/// must not hold up the locks.
+/// The largest number in the tables, also in rows that were deleted or rolled back. The events count if they can be
+/// locked without a wait: a change of their table must not hold up the locks.
 fn largest_in(tables: &Tables) -> Result<i64, Error> {
     let Tables { services, services_key, service_columns, workers, token_key, columns, .. } = *tables;
     let Tables { events, events_key, event_id, .. } = *tables;

@@ -60,8 +60,8 @@ pub async fn session(server: &PrivateServer) -> anyhow::Result<Sql> {
     Ok(Sql::connect(&url("manager", server.port(), "volguard")).await?)
 }
 
-/// Draws numbers of all kinds: a service id, tokens, of which half are released, and the ids of two events. Each must be
-/// larger than all before it.
+/// Draws numbers of all kinds: a service id, tokens, of which half are released, and the ids of two events. Each must
+/// be larger than all before it.
 pub async fn draw(sql: &Sql, name: &str, drawn: &mut Vec<i64>) -> anyhow::Result<()> {
     let service = next(
         sql,

@@ -13,8 +13,8 @@ fn timeline(server: &PrivateServer) -> anyhow::Result<String> {
     Ok(server.psql("SELECT timeline_id FROM pg_control_checkpoint()")?)
 }
 
-/// A server is promoted twice within seconds. Then two standbys of it are promoted, one after the other, and neither has
-/// received its last numbers, nor heard of the other one.
+/// A server is promoted twice within seconds. Then two standbys of it are promoted, one after the other, and neither
+/// has received its last numbers, nor heard of the other one.
 async fn promoted_one_by_one(build: Build) -> anyhow::Result<()> {
     let mut drawn = Vec::new();
     let mut first = build.server()?;
@@ -84,8 +84,8 @@ async fn without_clock_and_place_both_draw_the_same() {
     are_back(promoted_at_once(Build::without("Clock, Place")).await);
 }
 
-/// A standby that lags, and whose clock is behind by so many seconds, takes over. The session that draws was open before
-/// its promotion.
+/// A standby that lags, and whose clock is behind by so many seconds, takes over. The session that draws was open
+/// before its promotion.
 async fn behind(build: Build, seconds: i64) -> anyhow::Result<()> {
     let mut drawn = Vec::new();
     let mut first = build.old_server(&mut drawn).await?;
