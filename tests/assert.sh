@@ -44,6 +44,8 @@ export PG_CONFIG=$HOME_OF_BUILD/installation/bin/pg_config
 tier 'build' package debug
 tier 'sabotaged build' package sabotage
 tier 'private server' cargo build --locked -p volguard-tests --bin with-postgres
+# Without these nothing can run.
+((FAILED == 0)) || summary || exit
 export VOLGUARD_PACKAGE=$HOME_OF_BUILD/cargo/pgrx-package/debug
 export VOLGUARD_SABOTAGE_PACKAGE=$HOME_OF_BUILD/cargo/pgrx-package/sabotage
 tier 'golden files' regress ISOLATION=
