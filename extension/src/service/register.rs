@@ -8,7 +8,6 @@ use crate::pg::error::Error;
 use crate::pg::export::{export, verb};
 use crate::pg::spi::arg;
 use crate::pg::{lookup_locks, owner, settings};
-use crate::store::tables::Tables;
 use crate::store::{removal, sql, token};
 use crate::wait::tag::{Mode, Tag, TagKind};
 use pgrx::datum::{AnyElement, Interval};
@@ -39,7 +38,7 @@ fn register_service(
         Tag::of_names(TagKind::Incarnation, &[cluster, host, binary_name]).lock(Mode::Exclusive)?;
         fence_earlier(cluster, host, binary_name)?;
         sql::ADD_CLUSTER.count(&[arg(cluster)])?;
-        let service_id = token::draw(&Tables::open()?)?;
+        let service_id = token::draw_id()?;
         sql::ADD_SERVICE.count(&[
             arg(cluster),
             arg(host),

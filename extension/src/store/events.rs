@@ -3,7 +3,6 @@
 //!
 //! It is bounded in age and number: some calls that record an event trim a little, without waiting for each other.
 
-use super::tables::Tables;
 use super::{commit_log, sql, token};
 use crate::pg::error::Error;
 use crate::pg::spi::{arg, transaction_snapshot_only};
@@ -96,7 +95,7 @@ pub fn record(event: &Event) -> Result<(), Error> {
     }
     let (resource_type, resource_id) = event.resource.unzip();
     let (lock_name, token) = event.lock.unzip();
-    let id = token::draw(&Tables::open()?)?;
+    let id = token::draw_id()?;
     sql::ADD_EVENT.count(&[
         arg(event.kind.name()),
         event.cluster.and_then(arg),

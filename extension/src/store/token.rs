@@ -14,7 +14,7 @@ mod place;
 use super::tables::Tables;
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
-use crate::pg::syscache;
+use crate::pg::{lookup_locks, syscache};
 use crate::sabotage::{self, Guard};
 use pgrx::pg_sys::{self, Oid, SysCacheIdentifier};
 use place::Place;
@@ -44,6 +44,11 @@ pub fn draw(tables: &Tables) -> Result<i64, Error> {
         mover::catch_up(tables)?;
     }
     Err(Error::ClockBehind)
+}
+
+/// A new id of a service or an event. The locks on tables that a draw takes are given back.
+pub fn draw_id() -> Result<i64, Error> {
+    lookup_locks::given_back(|| draw(&Tables::open()?))
 }
 
 /// As [`draw`], as many as there are `items`, in rising order.
