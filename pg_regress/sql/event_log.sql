@@ -103,7 +103,17 @@ BEGIN
     END LOOP;
 END
 $$;
-SELECT count(*) BETWEEN 10 AND 42 AS bounded FROM volguard.event_log;
+SELECT count(*) BETWEEN 10 AND 110 AS bounded FROM volguard.event_log;
+-- Also where each second number of the sequence goes to a token.
+DO $$
+BEGIN
+    FOR i IN 1..200 LOOP
+        PERFORM volguard.force_release(volguard.acquire(service_id, 'event', 'trimmed'), 'test') FROM volguard.services WHERE cluster = 'event' AND fenced_at IS NULL LIMIT 1;
+    END LOOP;
+END
+$$;
+SELECT count(*) BETWEEN 10 AND 110 AS bounded FROM volguard.event_log;
+SELECT volguard.set_cluster_disabled('event', true, 'for the last time');
 SELECT details FROM ours ORDER BY event_id DESC LIMIT 1;
 SELECT count(*) FROM volguard.cleanup(cluster => 'no such cluster');
 SELECT count(*) FROM volguard.event_log;

@@ -58,6 +58,12 @@ SELECT volguard.acquire_all(:one, '[{"resource_type": "plain", "resource_id": "v
 SELECT volguard.track_resource('ids', 'ids', 'padded', 'status');
 SELECT volguard.acquire(:one, 'ids', '  '); :code
 
+-- The limit is that of the spelling that is kept: views show it, and calls take it.
+SELECT volguard.track_resource('ids', 'ids', 'bytes', 'status');
+SELECT volguard.acquire(:one, 'ids', repeat('q', 511)) IS NOT NULL AS longest;
+SELECT volguard.acquire(:one, 'ids', repeat('q', 512)); :code
+SELECT volguard.reset_resource('ids', (SELECT resource_id FROM volguard.lock_status WHERE resource_type = 'ids'));
+
 -- Several at once: the answer has the spelling that is kept, and two spellings of one lock are one lock.
 SELECT volguard.track_resource('ids', 'ids', 'number', 'status');
 SELECT volguard.acquire_all(:one, '[{"resource_type": "ids", "resource_id": "07"}, {"resource_type": "plain", "resource_id": "07"}, {"resource_type": "ids", "resource_id": " 7"}]'); :code
@@ -98,6 +104,12 @@ ALTER TABLE ids_gone RENAME COLUMN id TO number;
 SELECT volguard.acquire(:two, 'gone', '07') IS NULL AS held, volguard.acquire(:two, 'gone', '7') IS NULL AS held;
 ALTER TABLE ids_gone ALTER COLUMN number TYPE text;
 SELECT volguard.acquire(:two, 'gone', '07') IS NULL AS held, volguard.acquire(:two, 'gone', '7') IS NULL AS held;
+-- The lock and its row have the same id.
+INSERT INTO ids_gone VALUES ('07', 'available'), ('8', 'available');
+ALTER TABLE ids_gone RENAME COLUMN number TO id;
+SELECT outcome FROM volguard.start_work(:two, 'gone', '07', '{"status": "busy"}', lock_name => 'work');
+SELECT outcome, new_row, token FROM volguard.start_work(:two, 'gone', '08', '{"status": "busy"}', lock_name => 'work') \gset eight_
+SELECT outcome, new_row FROM volguard.finish_work(:eight_token, '{"status": "available"}');
 DROP TABLE ids_gone;
 SELECT volguard.acquire(:two, 'gone', '07') IS NULL AS held, volguard.acquire(:two, 'gone', '7') IS NULL AS held;
 

@@ -17,7 +17,7 @@ CREATE TABLE volguard.services (
     binary_name   text COLLATE "C" NOT NULL,
     -- Without days and months, whose length depends on the calendar.
     lease         interval         NOT NULL CONSTRAINT services_lease_check CHECK (
-        lease >= interval '100 ms' AND pg_catalog.date_part('day', lease) = 0
+        lease >= interval '100 ms' AND lease <= interval '8784 hours' AND pg_catalog.date_part('day', lease) = 0
         AND pg_catalog.date_part('month', lease) = 0 AND pg_catalog.date_part('year', lease) = 0
     ),
     heartbeat_at  timestamptz      NOT NULL DEFAULT pg_catalog.clock_timestamp(),

@@ -166,7 +166,7 @@ async fn work_whose_end_was_dropped_and_is_refused_is_told() {
         () = std::future::ready(()) => {}
     }
     drop(work);
-    log.until(Level::WARN, "unfinished work").await;
+    log.until(Level::WARN, "unfinished work", 1).await;
     assert_eq!(stage.observer.locks_of(&stage.session).await, 1);
     sleep(MOMENT).await;
     assert_eq!(log.count(Level::WARN, "unfinished work"), 1, "{:?}", log.lines());

@@ -51,9 +51,9 @@ impl Overrides {
         self
     }
 
-    /// A setting in milliseconds, of which zero means none: 1 ms at least.
+    /// A setting in milliseconds, of which zero means none: 1 ms at least, and no less than the time.
     pub fn set_time(self, name: &CStr, time: Duration) -> Self {
-        let millis = i32::try_from(time.as_millis()).unwrap_or(i32::MAX).max(1);
+        let millis = i32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX).max(1);
         let value = CString::new(millis.to_string()).expect("digits");
         self.set(name, &value)
     }

@@ -5,7 +5,7 @@
 
 use super::catch::{catching, raw};
 use super::error::Error;
-use super::owner::tables_generation;
+use super::invalidation;
 use pgrx::FromDatum;
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::Cell;
@@ -13,13 +13,14 @@ use std::cell::Cell;
 const LIBRARY: &str = env!("CARGO_PKG_VERSION");
 
 thread_local! {
-    /// The generation of our tables in which the versions were compared.
+    /// The generation of the catalog in which the versions were compared.
     static COMPARED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Refuses objects of another version. Looks once a backend, and again when our tables have changed.
+/// Refuses objects of another version. Looks once a backend, and again when the catalog has changed: an update of the
+/// extension may change any object.
 pub fn check() -> Result<(), Error> {
-    let generation = tables_generation();
+    let generation = invalidation::generation();
     if COMPARED.get() == Some(generation) {
         return Ok(());
     }

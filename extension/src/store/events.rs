@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::fmt;
 
 /// One call in so many that record an event trims, by the id of the event. It may remove more than have come meanwhile.
-const TRIM_EVERY: i64 = 32;
+const TRIM_EVERY: u64 = 32;
 const TRIM_AT_ONCE: i32 = 128;
 
 /// A cleanup trims more at once.
@@ -108,10 +108,17 @@ pub fn record(event: &Event) -> Result<(), Error> {
         arg(JsonB(event.details.clone())),
         arg(id),
     ])?;
-    match id % TRIM_EVERY {
-        0 => remove_oldest(TRIM_AT_ONCE),
-        _ => Ok(()),
+    match trims(id) {
+        true => remove_oldest(TRIM_AT_ONCE),
+        false => Ok(()),
     }
+}
+
+/// One id in 32. Ids share their sequence with tokens, so that those of events may all be odd: a multiple of the golden
+/// ratio is spread evenly all the same.
+fn trims(id: i64) -> bool {
+    const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+    id.cast_unsigned().wrapping_mul(GOLDEN) < u64::MAX / TRIM_EVERY
 }
 
 /// Records that a crash rule failed on a resource: once an hour, however often it is tried again, and not for each of

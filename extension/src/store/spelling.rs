@@ -7,7 +7,8 @@
 use super::index_scan;
 use super::key::Key;
 use super::lookup::fields;
-use super::tables::Tables;
+use super::tables::{self, Tables};
+use crate::input::argument;
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::pg::owner;
@@ -61,7 +62,10 @@ impl Spelling {
             },
             type_oid => {
                 let value = read(type_oid, id).map_err(|error| error.at(path))?;
-                written(type_oid, value).map(Cow::Owned)
+                let id = written(type_oid, value)?;
+                // A bytea is longer in its own spelling.
+                argument::resource_id(Some(&id))?;
+                Ok(Cow::Owned(id))
             }
         }
     }
@@ -157,15 +161,15 @@ pub fn check_locks(resource_type: &str, spelling: Spelling) -> Result<(), Error>
 
 /// The spellings in the rows of a type in `resources`: at most one committed row, but perhaps several uncommitted.
 fn tracked(resource_type: &str, snapshot: SnapshotType::Type) -> Result<Vec<Spelling>, Error> {
-    let relation = |name: &CStr| owner::relation(name).ok_or(Error::NotInstalled);
-    let (resources, index) = (relation(c"resources")?, relation(c"resources_pkey")?);
-    // SAFETY: a catalog lookup of a running transaction.
-    let column = |name: &CStr| unsafe { pg_sys::get_attnum(resources, name.as_ptr()) };
+    let resources = tables::table(c"resources")?;
+    let index = owner::relation(c"resources_pkey").unwrap_or(Oid::INVALID);
+    let key = tables::column(resources, c"resource_type", pg_sys::TEXTOID)?;
+    let id_type = tables::column(resources, c"id_type", pg_sys::REGTYPEOID)?;
     let name = resource_type.into_datum().unwrap_or(Datum::null());
     // SAFETY: the columns are of these types, in a copy of the row.
     unsafe {
-        let mut keys = [index_scan::equals_text(column(c"resource_type"), name)];
-        let rows = seen(resources, index, &mut keys, [column(c"id_type")], snapshot)?;
+        let mut keys = [index_scan::equals_text(key, name)];
+        let rows = seen(resources, index, &mut keys, [id_type], snapshot)?;
         Ok(rows.into_iter().filter_map(|[id_type]| Oid::from_datum(id_type?, false)).map(Spelling).collect())
     }
 }

@@ -5,7 +5,10 @@ use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::pg::invalidation::generation;
 use crate::pg::{owner, syscache};
-use pgrx::pg_sys::{self, FormData_pg_index, Oid, SysCacheIdentifier};
+use pgrx::pg_sys::{
+    self, FormData_pg_index, INT8OID, INTERVALOID, JSONBOID, NAMEOID, Oid, REGCLASSOID, REGROLEOID, SysCacheIdentifier,
+    TEXTOID, TIMESTAMPTZOID, UUIDOID,
+};
 use std::cell::Cell;
 use std::ffi::CStr;
 
@@ -97,50 +100,96 @@ impl Tables {
 
     fn look_up() -> Result<Self, Error> {
         let generation = generation();
-        let relation = |name: &CStr| owner::relation(name).ok_or(Error::NotInstalled);
         // Without a usable index the table is searched.
         let index = |name| usable(owner::relation(name)).unwrap_or(Oid::INVALID);
-        // SAFETY: a catalog lookup of a running transaction.
-        let column = |table, name: &CStr| unsafe { pg_sys::get_attnum(table, name.as_ptr()) };
-        let [services, workers, events] = [relation(c"services")?, relation(c"workers")?, relation(c"events")?];
-        let (resources, crash_rules) = (relation(c"resources")?, relation(c"crash_rules")?);
-        let of_workers = |name| column(workers, name);
+        let [services, workers, events] = [table(c"services")?, table(c"workers")?, table(c"events")?];
+        let (resources, crash_rules) = (table(c"resources")?, table(c"crash_rules")?);
+        let of_services = |name, type_oid| column(services, name, type_oid);
+        let of_workers = |name, type_oid| column(workers, name, type_oid);
+        let of_resources = |name, type_oid| column(resources, name, type_oid);
         Ok(Tables {
             generation,
             services,
             services_key: index(c"services_pkey"),
-            service_columns: [c"service_id", c"fenced_at", c"heartbeat_at", c"lease"]
-                .map(|name| column(services, name)),
-            registration_columns: [c"cluster", c"registered_by"].map(|name| column(services, name)),
+            service_columns: [
+                of_services(c"service_id", INT8OID)?,
+                of_services(c"fenced_at", TIMESTAMPTZOID)?,
+                of_services(c"heartbeat_at", TIMESTAMPTZOID)?,
+                of_services(c"lease", INTERVALOID)?,
+            ],
+            registration_columns: [of_services(c"cluster", TEXTOID)?, of_services(c"registered_by", REGROLEOID)?],
             workers,
             workers_key: index(c"workers_pkey"),
             work_key: index(c"workers_work_key"),
             token_key: index(c"workers_token_key"),
             columns: Columns {
-                key: [c"resource_id", c"resource_type", c"lock_name"].map(of_workers),
-                cluster: of_workers(c"cluster"),
-                token: of_workers(c"token"),
-                service_id: of_workers(c"service_id"),
-                status: of_workers(c"status"),
-                request_id: of_workers(c"request_id"),
-                acquired_at: of_workers(c"acquired_at"),
-                updated_at: of_workers(c"updated_at"),
-                details: of_workers(c"details"),
-                crashed_service_id: of_workers(c"crashed_service_id"),
+                key: [
+                    of_workers(c"resource_id", TEXTOID)?,
+                    of_workers(c"resource_type", TEXTOID)?,
+                    of_workers(c"lock_name", TEXTOID)?,
+                ],
+                cluster: of_workers(c"cluster", TEXTOID)?,
+                token: of_workers(c"token", INT8OID)?,
+                service_id: of_workers(c"service_id", INT8OID)?,
+                status: of_workers(c"status", TEXTOID)?,
+                request_id: of_workers(c"request_id", UUIDOID)?,
+                acquired_at: of_workers(c"acquired_at", TIMESTAMPTZOID)?,
+                updated_at: of_workers(c"updated_at", TIMESTAMPTZOID)?,
+                details: of_workers(c"details", JSONBOID)?,
+                crashed_service_id: of_workers(c"crashed_service_id", INT8OID)?,
             },
             events,
             events_key: index(c"events_pkey"),
-            event_id: column(events, c"event_id"),
+            event_id: column(events, c"event_id", INT8OID)?,
             resources,
             resources_key: index(c"resources_pkey"),
-            resource_columns: [c"resource_type", c"target", c"id_column", c"status_column", c"registered_by"]
-                .map(|name| column(resources, name)),
+            resource_columns: [
+                of_resources(c"resource_type", TEXTOID)?,
+                of_resources(c"target", REGCLASSOID)?,
+                of_resources(c"id_column", NAMEOID)?,
+                of_resources(c"status_column", NAMEOID)?,
+                of_resources(c"registered_by", REGROLEOID)?,
+            ],
             crash_rules,
             crash_rules_key: index(c"crash_rules_pkey"),
-            rule_columns: [c"resource_type", c"status"].map(|name| column(crash_rules, name)),
-            clock: relation(c"clock")?,
+            rule_columns: [column(crash_rules, c"resource_type", TEXTOID)?, column(crash_rules, c"status", TEXTOID)?],
+            clock: relation(c"clock", pg_sys::RELKIND_SEQUENCE)?,
         })
     }
+}
+
+/// One of our tables. It is read and written without a statement, which would check what it finds.
+pub fn table(name: &CStr) -> Result<Oid, Error> {
+    relation(name, pg_sys::RELKIND_RELATION)
+}
+
+fn relation(name: &CStr, kind: u8) -> Result<Oid, Error> {
+    let relation = owner::relation(name).ok_or(Error::NotInstalled)?;
+    // SAFETY: a catalog lookup of a running transaction.
+    match unsafe { pg_sys::get_rel_relkind(relation) } as u8 == kind {
+        true => Ok(relation),
+        false => Err(altered(format!("volguard.{} is something else than volguard made", name.to_string_lossy()))),
+    }
+}
+
+/// The number of a column of one of our tables, which must be of this type.
+pub fn column(table: Oid, name: &CStr, type_oid: Oid) -> Result<i16, Error> {
+    // SAFETY: catalog lookups of a running transaction.
+    let (number, found) = unsafe {
+        let number = pg_sys::get_attnum(table, name.as_ptr());
+        (number, if number > 0 { pg_sys::get_atttype(table, number) } else { Oid::INVALID })
+    };
+    match found == type_oid {
+        true => Ok(number),
+        false => Err(altered(format!(
+            "the column {} of a table of volguard is not there as volguard made it",
+            name.to_string_lossy()
+        ))),
+    }
+}
+
+fn altered(what: String) -> Error {
+    Error::Unsupported { what, hint: "Undo what was altered in the schema volguard: its tables are volguard's alone." }
 }
 
 fn lock(tables: [Oid; 2]) -> Result<(), Error> {

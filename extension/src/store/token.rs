@@ -34,8 +34,7 @@ pub fn draw(tables: &Tables) -> Result<i64, Error> {
         mover::enter(tables, here)?;
     }
     for _ in 0..=MOST_REDRAWS {
-        // SAFETY: a sequence of ours, for which no privilege is checked; the closure owns nothing.
-        let drawn = unsafe { catching(|| raw::nextval_internal(sequence, false))? };
+        let drawn = next(sequence)?;
         let now = clock::now();
         if !clock::is_behind(drawn, now) || sabotage::removed(Guard::Clock) {
             clock::warn_if_ahead(drawn, now);
@@ -44,6 +43,21 @@ pub fn draw(tables: &Tables) -> Result<i64, Error> {
         mover::catch_up(tables)?;
     }
     Err(Error::ClockBehind)
+}
+
+/// The sequence's next value. Postgres would keep the lock on the sequence until the transaction's end, also after the
+/// rollback of a subtransaction: a call that draws for a cleanup, undoes that and sleeps would keep it. It goes to the
+/// owner of what is running now instead, as that of [`lock`] does, which is taken at each draw.
+fn next(sequence: Oid) -> Result<i64, Error> {
+    // SAFETY: a sequence of ours, for which no privilege is checked; the closure owns nothing. The variable is put back
+    // whether the call raises or not.
+    unsafe {
+        let top = pg_sys::TopTransactionResourceOwner;
+        pg_sys::TopTransactionResourceOwner = pg_sys::CurrentResourceOwner;
+        let drawn = catching(|| raw::nextval_internal(sequence, false));
+        pg_sys::TopTransactionResourceOwner = top;
+        drawn
+    }
 }
 
 /// A new id of a service or an event. The locks on tables that a draw takes are given back.

@@ -89,8 +89,8 @@ impl Arguments<'_> {
     fn start(&self) -> Result<Started, Error> {
         let deadline = deadline("start_work", self.wait)?;
         let cluster = identity::acting_for(self.service_id)?.cluster;
-        let tracked = Tracked::find(&self.resource_type, &self.resource_id)?;
         let resource_id = spelling::spell(&self.resource_type, &self.resource_id, "resource_id")?;
+        let tracked = Tracked::find(&self.resource_type, &resource_id)?;
         tracked.check_target(self.target)?;
         let update = self.update(&tracked)?;
         let lock = Wanted {
