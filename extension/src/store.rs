@@ -3,6 +3,7 @@
 pub mod commit_log;
 pub mod events;
 pub mod index_scan;
+pub mod indexes;
 pub mod key;
 pub mod liveness;
 pub mod lookup;

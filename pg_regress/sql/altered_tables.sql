@@ -31,6 +31,28 @@ SELECT * FROM altered('ALTER TABLE volguard.workers RENAME TO w; CREATE VIEW vol
 SELECT * FROM altered('ALTER TABLE volguard.resources RENAME TO r; CREATE VIEW volguard.resources AS SELECT * FROM volguard.r', :one, :token);
 SELECT * FROM altered('ALTER TABLE volguard.events RENAME TO e', :one, :token);
 SELECT * FROM altered('ALTER SEQUENCE volguard.clock RENAME TO c; CREATE TABLE volguard.clock ()', :one, :token);
+SELECT * FROM altered('ALTER TABLE volguard.workers SET UNLOGGED', :one, :token);
+-- An index of another shape is not used.
+CREATE FUNCTION replaced(ddl text, service bigint, held bigint) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    came text;
+BEGIN
+    BEGIN
+        EXECUTE ddl;
+        PERFORM volguard.assert_held(held);
+        came := format('taken again: %s, released: %s', volguard.acquire(service, 'altered', 'held') IS NOT NULL, volguard.release(held));
+        RAISE EXCEPTION USING ERRCODE = 'ZZZZZ';
+    EXCEPTION WHEN SQLSTATE 'ZZZZZ' THEN
+        RETURN came;
+    END;
+END
+$$;
+SELECT replaced('DROP INDEX volguard.workers_token_key; CREATE UNIQUE INDEX workers_token_key ON volguard.workers (token) WHERE status IS NOT NULL', :one, :token);
+SELECT replaced('DROP INDEX volguard.workers_token_key; CREATE INDEX workers_token_key ON volguard.workers USING brin (token)', :one, :token);
+SELECT replaced('ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey; CREATE UNIQUE INDEX workers_pkey ON volguard.workers (resource_id, resource_type, lock_name) WHERE status IS NOT NULL', :one, :token);
+SELECT replaced('ALTER TABLE volguard.workers DROP CONSTRAINT workers_pkey; CREATE UNIQUE INDEX workers_pkey ON volguard.workers (lock_name, resource_type, resource_id)', :one, :token);
+SELECT replaced('DROP INDEX volguard.workers_work_key; CREATE UNIQUE INDEX workers_work_key ON volguard.workers (resource_type, resource_id) WHERE status IS NOT NULL', :one, :token);
+DROP FUNCTION replaced;
 -- Undone, all is as before. A session that knows the tables looks again, too, when only the version has changed with one of them.
 SELECT volguard.assert_held(:token);
 BEGIN;

@@ -5,13 +5,13 @@
 //! written then, committed or not: of two at the same time at least one finds the other, and gives up.
 
 use super::index_scan;
+use super::indexes::{Entries, usable};
 use super::key::Key;
 use super::lookup::fields;
 use super::tables::{self, Tables};
 use crate::input::argument;
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
-use crate::pg::owner;
 use crate::sabotage::{self, Guard};
 use pgrx::pg_sys::{self, Datum, Oid, Relation, SnapshotType};
 use pgrx::{FromDatum, IntoDatum};
@@ -162,8 +162,8 @@ pub fn check_locks(resource_type: &str, spelling: Spelling) -> Result<(), Error>
 /// The spellings in the rows of a type in `resources`: at most one committed row, but perhaps several uncommitted.
 fn tracked(resource_type: &str, snapshot: SnapshotType::Type) -> Result<Vec<Spelling>, Error> {
     let resources = tables::table(c"resources")?;
-    let index = owner::relation(c"resources_pkey").unwrap_or(Oid::INVALID);
     let key = tables::column(resources, c"resource_type", pg_sys::TEXTOID)?;
+    let index = usable(c"resources_pkey", resources, &[key], Entries::All);
     let id_type = tables::column(resources, c"id_type", pg_sys::REGTYPEOID)?;
     let name = resource_type.into_datum().unwrap_or(Datum::null());
     // SAFETY: the columns are of these types, in a copy of the row.

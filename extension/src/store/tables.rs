@@ -1,13 +1,13 @@
 //! The oids of our own tables and their indexes, and the numbers of their columns, for access without a statement. They
 //! are kept for one generation of the catalog.
 
+use super::indexes::{Entries, usable};
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::pg::invalidation::generation;
-use crate::pg::{owner, syscache};
+use crate::pg::owner;
 use pgrx::pg_sys::{
-    self, FormData_pg_index, INT8OID, INTERVALOID, JSONBOID, NAMEOID, Oid, REGCLASSOID, REGROLEOID, SysCacheIdentifier,
-    TEXTOID, TIMESTAMPTZOID, UUIDOID,
+    self, INT8OID, INTERVALOID, JSONBOID, NAMEOID, Oid, REGCLASSOID, REGROLEOID, TEXTOID, TIMESTAMPTZOID, UUIDOID,
 };
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -100,59 +100,62 @@ impl Tables {
 
     fn look_up() -> Result<Self, Error> {
         let generation = generation();
-        // Without a usable index the table is searched.
-        let index = |name| usable(owner::relation(name)).unwrap_or(Oid::INVALID);
         let [services, workers, events] = [table(c"services")?, table(c"workers")?, table(c"events")?];
         let (resources, crash_rules) = (table(c"resources")?, table(c"crash_rules")?);
         let of_services = |name, type_oid| column(services, name, type_oid);
         let of_workers = |name, type_oid| column(workers, name, type_oid);
         let of_resources = |name, type_oid| column(resources, name, type_oid);
+        let service_columns = [
+            of_services(c"service_id", INT8OID)?,
+            of_services(c"fenced_at", TIMESTAMPTZOID)?,
+            of_services(c"heartbeat_at", TIMESTAMPTZOID)?,
+            of_services(c"lease", INTERVALOID)?,
+        ];
+        let columns = Columns {
+            key: [
+                of_workers(c"resource_id", TEXTOID)?,
+                of_workers(c"resource_type", TEXTOID)?,
+                of_workers(c"lock_name", TEXTOID)?,
+            ],
+            cluster: of_workers(c"cluster", TEXTOID)?,
+            token: of_workers(c"token", INT8OID)?,
+            service_id: of_workers(c"service_id", INT8OID)?,
+            status: of_workers(c"status", TEXTOID)?,
+            request_id: of_workers(c"request_id", UUIDOID)?,
+            acquired_at: of_workers(c"acquired_at", TIMESTAMPTZOID)?,
+            updated_at: of_workers(c"updated_at", TIMESTAMPTZOID)?,
+            details: of_workers(c"details", JSONBOID)?,
+            crashed_service_id: of_workers(c"crashed_service_id", INT8OID)?,
+        };
+        let resource_columns = [
+            of_resources(c"resource_type", TEXTOID)?,
+            of_resources(c"target", REGCLASSOID)?,
+            of_resources(c"id_column", NAMEOID)?,
+            of_resources(c"status_column", NAMEOID)?,
+            of_resources(c"registered_by", REGROLEOID)?,
+        ];
+        let event_id = column(events, c"event_id", INT8OID)?;
+        let rule_columns = [column(crash_rules, c"resource_type", TEXTOID)?, column(crash_rules, c"status", TEXTOID)?];
         Ok(Tables {
             generation,
             services,
-            services_key: index(c"services_pkey"),
-            service_columns: [
-                of_services(c"service_id", INT8OID)?,
-                of_services(c"fenced_at", TIMESTAMPTZOID)?,
-                of_services(c"heartbeat_at", TIMESTAMPTZOID)?,
-                of_services(c"lease", INTERVALOID)?,
-            ],
+            services_key: usable(c"services_pkey", services, &service_columns[..1], Entries::All),
+            service_columns,
             registration_columns: [of_services(c"cluster", TEXTOID)?, of_services(c"registered_by", REGROLEOID)?],
             workers,
-            workers_key: index(c"workers_pkey"),
-            work_key: index(c"workers_work_key"),
-            token_key: index(c"workers_token_key"),
-            columns: Columns {
-                key: [
-                    of_workers(c"resource_id", TEXTOID)?,
-                    of_workers(c"resource_type", TEXTOID)?,
-                    of_workers(c"lock_name", TEXTOID)?,
-                ],
-                cluster: of_workers(c"cluster", TEXTOID)?,
-                token: of_workers(c"token", INT8OID)?,
-                service_id: of_workers(c"service_id", INT8OID)?,
-                status: of_workers(c"status", TEXTOID)?,
-                request_id: of_workers(c"request_id", UUIDOID)?,
-                acquired_at: of_workers(c"acquired_at", TIMESTAMPTZOID)?,
-                updated_at: of_workers(c"updated_at", TIMESTAMPTZOID)?,
-                details: of_workers(c"details", JSONBOID)?,
-                crashed_service_id: of_workers(c"crashed_service_id", INT8OID)?,
-            },
+            workers_key: usable(c"workers_pkey", workers, &columns.key, Entries::All),
+            work_key: usable(c"workers_work_key", workers, &columns.key[..2], Entries::Some),
+            token_key: usable(c"workers_token_key", workers, &[columns.token], Entries::All),
+            columns,
             events,
-            events_key: index(c"events_pkey"),
-            event_id: column(events, c"event_id", INT8OID)?,
+            events_key: usable(c"events_pkey", events, &[event_id], Entries::All),
+            event_id,
             resources,
-            resources_key: index(c"resources_pkey"),
-            resource_columns: [
-                of_resources(c"resource_type", TEXTOID)?,
-                of_resources(c"target", REGCLASSOID)?,
-                of_resources(c"id_column", NAMEOID)?,
-                of_resources(c"status_column", NAMEOID)?,
-                of_resources(c"registered_by", REGROLEOID)?,
-            ],
+            resources_key: usable(c"resources_pkey", resources, &resource_columns[..1], Entries::All),
+            resource_columns,
             crash_rules,
-            crash_rules_key: index(c"crash_rules_pkey"),
-            rule_columns: [column(crash_rules, c"resource_type", TEXTOID)?, column(crash_rules, c"status", TEXTOID)?],
+            crash_rules_key: usable(c"crash_rules_pkey", crash_rules, &rule_columns, Entries::All),
+            rule_columns,
             clock: relation(c"clock", pg_sys::RELKIND_SEQUENCE)?,
         })
     }
@@ -165,8 +168,11 @@ pub fn table(name: &CStr) -> Result<Oid, Error> {
 
 fn relation(name: &CStr, kind: u8) -> Result<Oid, Error> {
     let relation = owner::relation(name).ok_or(Error::NotInstalled)?;
-    // SAFETY: a catalog lookup of a running transaction.
-    match unsafe { pg_sys::get_rel_relkind(relation) } as u8 == kind {
+    // SAFETY: catalog lookups of a running transaction.
+    let (found, persistence) =
+        unsafe { (pg_sys::get_rel_relkind(relation) as u8, pg_sys::get_rel_persistence(relation) as u8) };
+    // A table that is not logged is empty after a crash.
+    match found == kind && persistence == pg_sys::RELPERSISTENCE_PERMANENT {
         true => Ok(relation),
         false => Err(altered(format!("volguard.{} is something else than volguard made", name.to_string_lossy()))),
     }
@@ -202,12 +208,4 @@ fn lock(tables: [Oid; 2]) -> Result<(), Error> {
             }
         })
     }
-}
-
-/// The index, if it has an entry for every row. One that a failed CREATE INDEX or REINDEX left behind may not.
-fn usable(index: Option<Oid>) -> Option<Oid> {
-    let usable = |index: &FormData_pg_index| index.indisvalid && index.indisready && index.indislive;
-    // SAFETY: the cache of pg_index.
-    let usable = unsafe { syscache::row(SysCacheIdentifier::INDEXRELID, index?, usable) };
-    index.filter(|_| usable == Some(true))
 }
