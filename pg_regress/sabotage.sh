@@ -53,6 +53,7 @@ LockFirst update-meets-other-table
 LatestOnly update-meets-other-table
 KeyLock update-meets-foreign-key
 MovedRow update-meets-moved-row
+LookAgain update-meets-replaced-row
 Catalog update-meets-new-catalog
 WaitQueue start-work-meets-start-work
 RequestId start-work-meets-start-work

@@ -147,7 +147,7 @@ impl Error {
             | Error::Busy { hint, .. } => hint,
             Error::Document { hint, .. } | Error::Column { hint, .. } | Error::Undefined { hint, .. } => hint,
             Error::NoTable { .. } => "Pass a table by its name, or the OID of one that exists.",
-            Error::NotATable { .. } => "Pass a table or a partitioned table.",
+            Error::NotATable { .. } => "Pass a table or a partitioned table, one that no rule updates instead.",
             Error::RawSql { .. } => {
                 "Pass one SQL expression that closes every bracket, quote and comment, and nothing after it."
             }
