@@ -54,6 +54,7 @@ LatestOnly update-meets-other-table
 KeyLock update-meets-foreign-key
 MovedRow update-meets-moved-row
 LookAgain update-meets-replaced-row
+UndoneWithoutRow update-meets-sly-trigger
 Catalog update-meets-new-catalog
 WaitQueue start-work-meets-start-work
 RequestId start-work-meets-start-work

@@ -49,7 +49,7 @@ impl Table {
     fn if_table(self) -> Result<Self, Error> {
         match self.kind() {
             pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE if rules::replace_update(self.relation) => {
-                Err(Error::NotATable { name: self.name.clone(), kind: "a table with an ON UPDATE DO INSTEAD rule" })
+                Err(Error::Replaced { table: self.name.clone() })
             }
             pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => Ok(self),
             kind => Err(Error::NotATable { name: self.name.clone(), kind: describe(kind) }),
