@@ -133,7 +133,7 @@ impl Batch<'_> {
         let update = writer.finish();
         let side_effects = SideEffects::of(self.table, changes.iter().map(|(name, _)| name.as_str()));
         let locked = match update.reads_more.is_some() || side_effects.without_row {
-            true => self.lock()?,
+            true => self.lock(update.reads_more.is_some())?,
             false => Vec::new(),
         };
         let updated = self.run(&update, |rows| {
@@ -153,12 +153,16 @@ impl Batch<'_> {
         Ok(updated)
     }
 
-    /// Locks the rows. Returns for each id whether there was such a row.
-    fn lock(&self) -> Result<Vec<bool>, Error> {
+    /// Locks the rows, no stronger than the update itself does unless it reads more than them. Returns for each id
+    /// whether there was such a row.
+    fn lock(&self, reads_more: bool) -> Result<Vec<bool>, Error> {
         let mut writer = Writer::new(self.table, now());
         writer.push("SELECT work.number FROM ").push_target().push(", ");
         self.join(&mut writer)?;
-        writer.push_lock();
+        match reads_more {
+            true => writer.push_lock(),
+            false => writer.push(" FOR NO KEY UPDATE OF target"),
+        };
         self.run(&writer.finish(), |rows| self.ids.found(rows))
     }
 
