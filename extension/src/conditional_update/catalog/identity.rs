@@ -7,6 +7,7 @@ use super::table::{Column, Table};
 use super::{unique, view};
 use crate::input::document::Path;
 use crate::pg::spi::Rows;
+use crate::sabotage::{self, Guard};
 use pgrx::pg_sys::Datum;
 
 #[derive(Debug)]
@@ -31,7 +32,11 @@ impl Identity {
             let nullable = columns.iter().any(|column| column.nullable);
             (nullable, columns.iter().any(|column| changed.contains(&column.number)), !is_primary)
         };
-        let (_, columns) = keys.into_iter().min_by_key(rank)?;
+        let is_changed = |column: &Column| changed.contains(&column.number);
+        let columns = match sabotage::removed(Guard::Identity) {
+            false => keys.into_iter().min_by_key(rank)?.1,
+            true => target.columns().into_iter().filter(is_changed).collect(),
+        };
         let all: Vec<i16> = target.columns().iter().map(|column| column.number).collect();
         let place = |column: &Column| all.iter().position(|number| *number == column.number);
         let places = columns.iter().map(place).collect::<Option<_>>()?;
