@@ -53,6 +53,10 @@ LockFirst update-meets-other-table
 LatestOnly update-meets-other-table
 KeyLock update-meets-foreign-key
 MovedRow update-meets-moved-row
+LookAgain update-meets-replaced-row
+UndoneWithoutRow update-meets-sly-trigger
+Identity update-meets-moving-trigger
+AfterTriggers update-meets-moving-trigger
 Catalog update-meets-new-catalog
 WaitQueue start-work-meets-start-work
 RequestId start-work-meets-start-work

@@ -38,6 +38,12 @@ pub enum Guard {
     LatestOnly,
     /// The second look at a row that AFTER triggers may have changed.
     AfterTriggers,
+    /// The row is found again by what identifies it, not by what the update has set.
+    Identity,
+    /// An update that returns no row is undone.
+    UndoneWithoutRow,
+    /// The next look at a row that was lost while the look waited for it.
+    LookAgain,
     /// An update whose row was moved to another partition is run again.
     MovedRow,
     /// A cleanup repairs the resources whose rows it has deleted, not those that it has seen.

@@ -75,7 +75,7 @@ SELECT volguard.conditional_update('numbers', '{"last_value": 1}', '{"last_value
 SELECT volguard.conditional_update('volumes_pkey', '{"id": 1}', '{"size": 0}'); :code
 SELECT volguard.conditional_update(1::regclass, '{"id": 1}', '{"size": 0}'); :code
 SELECT volguard.conditional_update('nowhere', '{"id": 1}', '{"size": 0}'); :code
--- A table with a rule can't return what it updated; Postgres reports that.
+-- A table whose updates a rule replaces.
 CREATE TABLE ruled (id integer);
 CREATE RULE elsewhere AS ON UPDATE TO ruled DO INSTEAD NOTHING;
 \set VERBOSITY sqlstate

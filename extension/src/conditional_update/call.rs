@@ -2,9 +2,10 @@
 
 use super::cache::{self, cache_key::CacheKey};
 use super::grammar::{self, Columns, Scalar};
+use super::moved;
 use super::outcome::{Outcome, UpdatedRow};
-use super::update::{ParsedUpdate, only_row, require_columns};
-use super::{moved, present};
+use super::present::{self, Returned};
+use super::update::{ParsedUpdate, require_columns, undone_without_row};
 use crate::input::argument::required;
 use crate::input::document::Path;
 use crate::input::jsonb::Jsonb;
@@ -32,6 +33,8 @@ pub struct Call<'c> {
     pub filter: Option<Jsonb<'c>>,
     pub filter_sql: Option<String>,
     pub changes_sql: Option<Jsonb<'c>>,
+    /// Is the key the id of a tracked resource? Then the row is that of the id, also behind all triggers.
+    pub by_id: bool,
     /// The token that must be held.
     pub fence: Option<i64>,
     /// The time for each `{"now": true}`.
@@ -52,6 +55,7 @@ impl<'c> Call<'c> {
                 changes: required("changes", document(2))?,
                 expected: document(3).unwrap_or_else(Jsonb::empty),
                 filter: document(4),
+                by_id: false,
                 fence: pg_getarg::<i64>(fcinfo, 5),
                 filter_sql: pg_getarg::<String>(fcinfo, 6),
                 changes_sql: document(7),
@@ -60,13 +64,13 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// An update of the row with this key, without a fence.
-    pub fn new(target: Oid, key: Jsonb<'c>, documents: Documents<'c>) -> Self {
+    /// An update of the row with this id, without a fence.
+    pub fn of_id(target: Oid, key: Jsonb<'c>, documents: Documents<'c>) -> Self {
         let Documents { changes, expected, filter, filter_sql, changes_sql } = documents;
         let filter_sql = filter_sql.map(str::to_owned);
         // SAFETY: reads the clock.
         let now = unsafe { pg_sys::GetCurrentTimestamp() };
-        Call { target, key, changes, expected, filter, filter_sql, changes_sql, fence: None, now }
+        Call { target, key, changes, expected, filter, filter_sql, changes_sql, by_id: true, fence: None, now }
     }
 
     /// Is there a cached update for these documents? Then they have no mistakes.
@@ -105,16 +109,15 @@ impl<'c> Call<'c> {
                 return Ok(Outcome::Fenced);
             }
             if cached.is_current()? {
-                let row = |rows: &_| only_row(rows, self.target);
-                let updated = cached.run(&key.members, self.now, row)?;
-                return match updated.transpose()?.flatten() {
-                    Some(row) if cached.may_change_afterwards => {
-                        let row = present::after_triggers(self.target, &self.parse_key()?, row, self.now)?;
-                        Ok(Outcome::Updated(row))
-                    }
-                    Some(row) => Ok(Outcome::Updated(row)),
-                    None => self.parse()?.explain(cached.reads_more()),
+                let effects = &*cached.side_effects;
+                let row = |rows: &_| Returned::only(rows, self.target, effects);
+                let update = || Ok(cached.run(&key.members, self.now, row)?.transpose()?.flatten());
+                let Some(row) = undone_without_row(effects, update)? else {
+                    return self.parse()?.explain(cached.reads_more());
                 };
+                let id = if effects.afterwards && self.by_id { Some(self.parse_key()?) } else { None };
+                let row = row.after_triggers(self.target, effects, id.as_ref(), self.now)?;
+                return Ok(Outcome::Updated(row));
             }
             cache::forget(key);
         }
@@ -164,6 +167,7 @@ impl<'c> Call<'c> {
         Ok(ParsedUpdate {
             target: self.target,
             key,
+            by_id: self.by_id,
             changes,
             changes_sql,
             expected,

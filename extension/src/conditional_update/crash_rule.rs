@@ -5,6 +5,7 @@
 
 use super::cache::plan;
 use super::catalog::operators::{Operator, base_type};
+use super::catalog::side_effects::SideEffects;
 use super::catalog::table::{Column, Table};
 use super::grammar::{self, Columns, Expression, Literal, Scalar, Value};
 use super::ids::{Ids, is_refusal};
@@ -130,9 +131,11 @@ impl Batch<'_> {
         self.join(&mut writer)?;
         writer.push(" RETURNING work.number");
         let update = writer.finish();
-        if update.reads_more.is_some() {
-            self.lock()?;
-        }
+        let side_effects = SideEffects::of(self.table, changes.iter().map(|(name, _)| name.as_str()));
+        let locked = match update.reads_more.is_some() || side_effects.without_row {
+            true => self.lock(update.reads_more.is_some())?,
+            false => Vec::new(),
+        };
         let updated = self.run(&update, |rows| {
             let found = self.ids.found(rows);
             match found.iter().filter(|found| **found).count() < rows.len() {
@@ -140,20 +143,27 @@ impl Batch<'_> {
                 false => Ok(found),
             }
         })??;
-        // If a row was not updated and still has the status, a trigger suppressed the update.
+        // If a row was not updated and still has the status, a trigger suppressed the update. If it was locked before,
+        // it may be gone since, by that trigger or on its way to another partition.
         let missed = Batch { ids: self.ids.without(&updated), ..*self };
-        if !missed.ids.is_empty() && missed.look()?.contains(&true) {
+        let is_lost = locked.iter().zip(&updated).any(|(locked, updated)| *locked && !updated);
+        if is_lost || !missed.ids.is_empty() && missed.look()?.contains(&true) {
             return Err(Error::Suppressed { write: "update of", table: self.table.name.clone() });
         }
         Ok(updated)
     }
 
-    fn lock(&self) -> Result<(), Error> {
+    /// Locks the rows, no stronger than the update itself does unless it reads more than them. Returns for each id
+    /// whether there was such a row.
+    fn lock(&self, reads_more: bool) -> Result<Vec<bool>, Error> {
         let mut writer = Writer::new(self.table, now());
-        writer.push("SELECT FROM ").push_target().push(", ");
+        writer.push("SELECT work.number FROM ").push_target().push(", ");
         self.join(&mut writer)?;
-        writer.push_lock();
-        self.run(&writer.finish(), |_| ())
+        match reads_more {
+            true => writer.push_lock(),
+            false => writer.push(" FOR NO KEY UPDATE OF target"),
+        };
+        self.run(&writer.finish(), |rows| self.ids.found(rows))
     }
 
     fn look(&self) -> Result<Vec<bool>, Error> {

@@ -12,11 +12,13 @@ use pgrx::pg_sys::{self, Oid};
 /// How often an update is tried. Each time another transaction has moved the row meanwhile.
 const MOST_ATTEMPTS: usize = 8;
 
-/// Is it a partitioned table, or a view, behind which one may be?
+/// Is it a partitioned table, or a view, behind which one may be, or a partition, which a row may leave?
 pub fn may_move(target: Oid) -> bool {
     // SAFETY: a catalog look-up of a running transaction.
     let kind = unsafe { pg_sys::get_rel_relkind(target) } as u8;
-    matches!(kind, pg_sys::RELKIND_PARTITIONED_TABLE | pg_sys::RELKIND_VIEW)
+    // SAFETY: as above.
+    let is_partition = || unsafe { pg_sys::get_rel_relispartition(target) };
+    matches!(kind, pg_sys::RELKIND_PARTITIONED_TABLE | pg_sys::RELKIND_VIEW) || is_partition()
 }
 
 /// Runs `update`, each time in a subtransaction, until no row that it waits for is moved.

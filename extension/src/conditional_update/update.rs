@@ -4,22 +4,28 @@ use super::cache::cache_key::CacheKey;
 use super::cache::cached_update::{CachedUpdate, LockStatement, require_latest};
 use super::cache::{self, plan};
 use super::catalog::names::relation_name;
+use super::catalog::side_effects::SideEffects;
 use super::catalog::table::{Column, Table};
 use super::grammar::{Columns, Expectation, Expression, Filter, Scalar};
 use super::outcome::{Outcome, UpdatedRow};
-use super::present;
+use super::present::Returned;
 use super::sql::writer::{Writer, WrittenStatement};
 use crate::input::document::Path;
+use crate::pg::catch::attempt;
 use crate::pg::error::Error;
 use crate::pg::invalidation::generation;
 use crate::pg::spi::Rows;
+use crate::sabotage::{self, Guard};
 use pgrx::pg_sys::{Oid, TimestampTz};
+use std::rc::Rc;
 
 /// The arguments of a call, read from the documents.
 #[derive(Debug)]
 pub struct ParsedUpdate {
     pub target: Oid,
     pub key: Columns<Scalar>,
+    /// Is the key the id of a tracked resource?
+    pub by_id: bool,
     pub changes: Columns<Expression>,
     pub changes_sql: Columns<String>,
     pub expected: Columns<Expectation>,
@@ -29,8 +35,9 @@ pub struct ParsedUpdate {
     pub now: TimestampTz,
 }
 
-/// How often an update is tried that did nothing although all conditions hold when they are evaluated. A second
-/// attempt is enough for the row, which is locked by then, but other tables can change between two statements.
+/// How often an update is tried that did nothing although all conditions hold when they are evaluated, and how often a
+/// row is looked for that is lost again. A second attempt is mostly enough, but other tables, and the row of a key
+/// before it is locked, can change between two statements.
 const MOST_ATTEMPTS: usize = 8;
 
 impl ParsedUpdate {
@@ -40,6 +47,7 @@ impl ParsedUpdate {
         let generation = generation();
         let table = Table::open_or_view(self.target)?;
         let update = self.update(&table)?;
+        let side_effects = Rc::new(self.side_effects(&table));
         let lock = match &update.reads_more {
             Some(place) => Some(self.lock(&table, place)?),
             None => None,
@@ -47,28 +55,35 @@ impl ParsedUpdate {
         let lock = lock.as_ref();
         // What is behind a view may change without the view.
         if let Some(key) = cache_key.filter(|_| !table.is_view())
-            && let Some(cached) = CachedUpdate::new(generation, &table, lock, &update, &key.members)?
+            && let Some(cached) =
+                CachedUpdate::new(generation, &table, lock, &update, Rc::clone(&side_effects), &key.members)?
         {
             cache::keep(key, cached);
         }
         if let Some(lock) = lock {
             update.bind()?;
-            if !is_locked(&lock.statement)? {
+            if !self.is_locked(&table, &lock.statement)? {
                 return Ok(Outcome::NotFound);
             }
         }
-        match self.only_row(&update)? {
-            Some(row) => self.updated(&table, row),
+        match self.updated_row(&update, &side_effects)? {
+            Some(row) => Ok(Outcome::Updated(row)),
             None => self.explain_on(&table),
         }
     }
 
-    fn updated(&self, table: &Table, row: UpdatedRow) -> Result<Outcome, Error> {
-        match table.may_change_rows_afterwards() {
-            true => present::after_triggers(self.target, &self.key, row, self.now),
-            false => Ok(row),
-        }
-        .map(Outcome::Updated)
+    fn side_effects(&self, table: &Table) -> SideEffects {
+        let changes = self.changes.iter().map(|(name, _)| name.as_str());
+        let changes_sql = self.changes_sql.iter().map(|(name, _)| name.as_str());
+        SideEffects::of(table, changes.chain(changes_sql))
+    }
+
+    /// Runs the update. The row is as all triggers have left it.
+    fn updated_row(&self, update: &WrittenStatement, effects: &SideEffects) -> Result<Option<UpdatedRow>, Error> {
+        let run = || plan::run(update, |rows| Returned::only(rows, self.target, effects))?;
+        let id = self.by_id.then_some(&self.key);
+        let row = undone_without_row(effects, run)?;
+        row.map(|row| row.after_triggers(self.target, effects, id, self.now)).transpose()
     }
 
     /// Looks up and converts everything, without looking at a row.
@@ -84,7 +99,7 @@ impl ParsedUpdate {
     pub fn explain(&self, reads_more: Option<&str>) -> Result<Outcome, Error> {
         let table = Table::open_or_view(self.target)?;
         if let Some(place) = reads_more
-            && !is_locked(&self.lock(&table, place)?.statement)?
+            && !self.is_locked(&table, &self.lock(&table, place)?.statement)?
         {
             return Ok(Outcome::NotFound);
         }
@@ -93,14 +108,14 @@ impl ParsedUpdate {
 
     fn explain_on(&self, table: &Table) -> Result<Outcome, Error> {
         for _ in 1..MOST_ATTEMPTS {
-            match self.evaluate(table)? {
-                Evaluation::NotFound => return Ok(Outcome::NotFound),
-                Evaluation::Unmet(names) => return Ok(Outcome::Unmet(names)),
-                Evaluation::Met => {}
+            match self.locked(table, || self.evaluate(table))? {
+                None => return Ok(Outcome::NotFound),
+                Some(unmet) if !unmet.is_empty() => return Ok(Outcome::Unmet(unmet)),
+                Some(_) => {}
             }
             let update = self.update(table)?;
-            if let Some(row) = self.only_row(&update)? {
-                return self.updated(table, row);
+            if let Some(row) = self.updated_row(&update, &self.side_effects(table))? {
+                return Ok(Outcome::Updated(row));
             }
             if update.reads_more.is_none() {
                 // All conditions hold for the row, which is locked: only a trigger can have prevented the update.
@@ -110,8 +125,32 @@ impl ParsedUpdate {
         Err(Error::Suppressed { write: "update of", table: table.name.clone() })
     }
 
-    fn only_row(&self, statement: &WrittenStatement) -> Result<Option<UpdatedRow>, Error> {
-        plan::run(statement, |rows| only_row(rows, self.target))?
+    /// Looks at the row of the key by `look`, which locks it, until that finds it or there is none.
+    ///
+    /// While a look waits for a row, that row may be removed or get another key, and another row may get its key: then
+    /// the look has lost the row although there was one all the time.
+    fn locked<T>(&self, table: &Table, look: impl Fn() -> Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+        for _ in 1..MOST_ATTEMPTS {
+            let found = look()?;
+            if found.is_some() || sabotage::removed(Guard::LookAgain) || !self.is_there(table)? {
+                return Ok(found);
+            }
+        }
+        look()
+    }
+
+    fn is_locked(&self, table: &Table, lock: &WrittenStatement) -> Result<bool, Error> {
+        let look = || Ok((plan::run(lock, Rows::len)? > 0).then_some(()));
+        Ok(self.locked(table, look)?.is_some())
+    }
+
+    /// Is there a row with the key, locked or not?
+    fn is_there(&self, table: &Table) -> Result<bool, Error> {
+        let mut writer = Writer::new(table, self.now);
+        writer.push("SELECT FROM ");
+        self.where_key(&mut writer)?;
+        writer.push(" LIMIT 1");
+        Ok(plan::run(&writer.finish(), Rows::len)? > 0)
     }
 
     /// The lock on the row, for an update in which the part at `place` reads more than the row.
@@ -175,8 +214,9 @@ impl ParsedUpdate {
         Ok(columns)
     }
 
-    /// Evaluates each condition on the row as it is now, under its lock, so that the answer can't be stale.
-    fn evaluate(&self, table: &Table) -> Result<Evaluation, Error> {
+    /// The names of the conditions that fail on the row as it is now, under its lock, so that the answer can't be
+    /// stale. `None` if it finds no row.
+    fn evaluate(&self, table: &Table) -> Result<Option<Vec<String>>, Error> {
         let mut writer = Writer::new(table, self.now);
         let (names, conditions): (Vec<_>, Vec<_>) = self.conditions(&mut writer)?.into_iter().unzip();
         writer.push("SELECT ").push(&conditions.join(", "));
@@ -189,25 +229,22 @@ impl ParsedUpdate {
             (rows.len(), unmet)
         })?;
         match found {
-            0 => Ok(Evaluation::NotFound),
-            1 if unmet.is_empty() => Ok(Evaluation::Met),
-            1 => Ok(Evaluation::Unmet(unmet)),
+            0 => Ok(None),
+            1 => Ok(Some(unmet)),
             _ => Err(several_rows(self.target)),
         }
     }
 }
 
-enum Evaluation {
-    NotFound,
-    Unmet(Vec<String>),
-    Met,
-}
-
-/// Runs the lock. False if there is no such row.
-///
-/// It looks twice: while the statement waited for a row, that row may have got another key, and another row its key.
-fn is_locked(lock: &WrittenStatement) -> Result<bool, Error> {
-    Ok(plan::run(lock, Rows::len)? > 0 || plan::run(lock, Rows::len)? > 0)
+/// Runs an update. If it returns no row, and may have written something nevertheless, it is undone.
+pub fn undone_without_row<T>(
+    effects: &SideEffects,
+    update: impl FnOnce() -> Result<Option<T>, Error>,
+) -> Result<Option<T>, Error> {
+    match effects.without_row && !sabotage::removed(Guard::UndoneWithoutRow) {
+        true => attempt(update),
+        false => update(),
+    }
 }
 
 /// The row of a statement that must find one row or none. It can return more only if a unique index is damaged.

@@ -43,6 +43,8 @@ pub enum Error {
     NoOperator { path: String, problem: String, hint: &'static str },
     #[error("{path}: {problem}")]
     RawSql { path: String, problem: String },
+    #[error("a rule ON UPDATE DO INSTEAD replaces updates of {table}")]
+    Replaced { table: String },
     #[error("cannot update view {view}")]
     NotUpdatable { view: String },
     #[error("a trigger suppressed the {write} {table}")]
@@ -117,7 +119,7 @@ impl Error {
             Error::Ambiguous { .. } => b"21000",
             Error::Standby { .. } | Error::ReadOnly { .. } => b"25006",
             Error::NoTable { .. } => b"42P01",
-            Error::NotATable { .. } | Error::NotUpdatable { .. } => b"42809",
+            Error::NotATable { .. } | Error::Replaced { .. } | Error::NotUpdatable { .. } => b"42809",
             Error::NoOperator { .. } => b"42883",
             Error::RawSql { .. } => b"42601",
             Error::Suppressed { .. } => b"09000",
@@ -148,6 +150,7 @@ impl Error {
             Error::Document { hint, .. } | Error::Column { hint, .. } | Error::Undefined { hint, .. } => hint,
             Error::NoTable { .. } => "Pass a table by its name, or the OID of one that exists.",
             Error::NotATable { .. } => "Pass a table or a partitioned table.",
+            Error::Replaced { .. } => "Drop or disable the rule: it works on rows that are not locked.",
             Error::RawSql { .. } => {
                 "Pass one SQL expression that closes every bracket, quote and comment, and nothing after it."
             }

@@ -170,6 +170,17 @@ impl Rows {
         unsafe { Some((*(*self.table).vals, (*self.table).tupdesc)) }
     }
 
+    /// The value as it is, in the memory that was current before the statement.
+    pub fn kept(&self, row: usize, column: usize) -> Arg {
+        let (datum, type_oid) = self.datum(row, column)?;
+        let (mut length, mut by_value) = (0, false);
+        // SAFETY: a value of that type, while SPI is connected.
+        unsafe {
+            pg_sys::get_typlenbyval(type_oid, &mut length, &mut by_value);
+            Some(pg_sys::SPI_datumTransfer(datum, by_value, length.into()))
+        }
+    }
+
     fn datum(&self, row: usize, column: usize) -> Option<(Datum, Oid)> {
         if self.table.is_null() || row >= self.count {
             return None;

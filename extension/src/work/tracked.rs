@@ -46,7 +46,7 @@ impl<'a> Tracked<'a> {
         }
         // SAFETY: a jsonb that was made by this call of ours, whose memory context outlives it.
         let key = unsafe { Jsonb::new(self.key) };
-        Ok(Call::new(self.resource.target, key, documents))
+        Ok(Call::of_id(self.resource.target, key, documents))
     }
 
     /// Is this the table of the type, if the caller names one?

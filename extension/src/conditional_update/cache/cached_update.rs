@@ -4,6 +4,7 @@ use super::claims;
 use super::memory::Memory;
 use super::plan;
 use super::row_lock::RowLock;
+use crate::conditional_update::catalog::side_effects::SideEffects;
 use crate::conditional_update::catalog::table::{Column, Table};
 use crate::conditional_update::grammar::Literal;
 use crate::conditional_update::sql::bind::TypeInput;
@@ -27,8 +28,7 @@ pub struct CachedUpdate {
     tables: Vec<(Oid, u32)>,
     lock: Option<Lock>,
     update: Prepared,
-    /// May the row change again after the update has returned it?
-    pub may_change_afterwards: bool,
+    pub side_effects: Rc<SideEffects>,
     /// Holds the constant values.
     _memory: Memory,
 }
@@ -94,6 +94,7 @@ impl CachedUpdate {
         table: &Table,
         lock: Option<&LockStatement>,
         update: &WrittenStatement,
+        side_effects: Rc<SideEffects>,
         members: &[Stored],
     ) -> Result<Option<Self>, Error> {
         let key = lock.map(|lock| (&lock.statement, &members[..lock.members]));
@@ -120,7 +121,7 @@ impl CachedUpdate {
             tables: std::iter::once(target).chain(others).collect(),
             lock,
             update: Prepared::new(update, &memory)?,
-            may_change_afterwards: table.may_change_rows_afterwards(),
+            side_effects,
             _memory: memory,
         }))
     }

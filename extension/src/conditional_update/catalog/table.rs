@@ -1,7 +1,7 @@
 //! A table that an update changes or reads: its lock, its name and its columns.
 
 use super::names::{distance, owned, quoted, relation_name};
-use super::view;
+use super::{rules, view};
 use crate::input::document::{Path, clipped};
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
@@ -48,6 +48,9 @@ impl Table {
 
     fn if_table(self) -> Result<Self, Error> {
         match self.kind() {
+            pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE if rules::replace_update(self.relation) => {
+                Err(Error::Replaced { table: self.name.clone() })
+            }
             pg_sys::RELKIND_RELATION | pg_sys::RELKIND_PARTITIONED_TABLE => Ok(self),
             kind => Err(Error::NotATable { name: self.name.clone(), kind: describe(kind) }),
         }
@@ -114,8 +117,23 @@ impl Table {
         })
     }
 
+    /// All columns.
+    pub fn columns(&self) -> Vec<Column> {
+        (1..=self.form().relnatts).filter_map(|number| self.column_at(number)).collect()
+    }
+
+    /// The column with this number. `None` if it is dropped.
+    pub fn column_at(&self, number: i16) -> Option<Column> {
+        // SAFETY: get_attname returns a C string, or null for a number without a column.
+        let name = unsafe {
+            let name = pg_sys::get_attname(self.oid(), number, true);
+            (!name.is_null()).then(|| owned(name))
+        };
+        self.find(&name?)
+    }
+
     /// Does not find system columns and dropped columns.
-    fn find(&self, name: &str) -> Option<Column> {
+    pub fn find(&self, name: &str) -> Option<Column> {
         let name = CString::new(name).ok()?;
         // SAFETY: a C string; the tuple is released after the fields were copied.
         unsafe {
@@ -167,30 +185,6 @@ impl Table {
     /// A view whose definition has a sub-query: through it, an update reads more than the row.
     pub fn is_view_on_others(&self) -> bool {
         self.is_view() && view::has_sub_queries(self.relation)
-    }
-
-    /// May a row be changed once more behind an UPDATE's RETURNING, in the same statement, by an AFTER trigger or a
-    /// rule? Of rows that are in other tables (of a view, of children, of partitions) it is not known.
-    pub fn may_change_rows_afterwards(&self) -> bool {
-        // SAFETY: an open relation; its triggers are in an array of that length.
-        unsafe {
-            let triggers = (*self.relation).trigdesc;
-            let triggers = match triggers.is_null() {
-                true => &[],
-                false => std::slice::from_raw_parts((*triggers).triggers, (*triggers).numtriggers as usize),
-            };
-            let changes = |trigger| self.changes_rows_after_update(trigger);
-            !self.stands_alone() || !(*self.relation).rd_rules.is_null() || triggers.iter().any(changes)
-        }
-    }
-
-    fn changes_rows_after_update(&self, trigger: &pg_sys::Trigger) -> bool {
-        const ANOTHER_TIME: u32 = pg_sys::TRIGGER_TYPE_BEFORE | pg_sys::TRIGGER_TYPE_INSTEAD;
-        let kind = trigger.tgtype as u32;
-        let after_update = kind & pg_sys::TRIGGER_TYPE_UPDATE != 0 && kind & ANOTHER_TIME == 0;
-        // Of a foreign key only one to the table itself can change a row of it.
-        let of_others = trigger.tgisinternal && trigger.tgconstrrelid != self.oid();
-        after_update && !of_others
     }
 
     pub fn relation(&self) -> pg_sys::Relation {

@@ -23,6 +23,17 @@ impl Table {
     }
 }
 
+/// The columns of each unique index on columns alone, and whether it is that of the primary key.
+pub fn keys(table: &Table) -> Vec<(bool, Vec<Column>)> {
+    if table.has_children() {
+        return Vec::new();
+    }
+    let all = table.columns();
+    let column = |key: KeyColumn| table.column_at(key.number);
+    let columns = |index| key_columns(index, &all)?.into_iter().map(column).collect::<Option<_>>();
+    indexes(table).into_iter().filter_map(|index| Some((is_primary(index), columns(index)?))).collect()
+}
+
 /// A unique index on exactly these columns, and its columns in the order of `columns`.
 pub fn exactly(table: &Table, columns: &[Column]) -> Option<(Oid, Vec<KeyColumn>)> {
     indexes(table).into_iter().find_map(|index| {
@@ -76,6 +87,19 @@ fn key_columns(index: Oid, columns: &[Column]) -> Option<Vec<KeyColumn>> {
         });
         pg_sys::ReleaseSysCache(tuple);
         found
+    }
+}
+
+fn is_primary(index: Oid) -> bool {
+    // SAFETY: the tuple is released after the last use of its fields.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(CACHE, Datum::from(index));
+        if tuple.is_null() {
+            return false;
+        }
+        let is_primary = (*pg_sys::heap_tuple_get_struct::<pg_sys::FormData_pg_index>(tuple)).indisprimary;
+        pg_sys::ReleaseSysCache(tuple);
+        is_primary
     }
 }
 

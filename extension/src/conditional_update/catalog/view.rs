@@ -1,5 +1,6 @@
 //! Views through which Postgres updates a table, locks its rows and evaluates conditions on them.
 
+use super::rules;
 use pgrx::pg_sys::{self, Oid};
 
 /// Does Postgres itself turn an update of the view into an update of a table? A rule or an INSTEAD OF trigger works
@@ -29,6 +30,34 @@ pub fn has_sub_queries(view: pg_sys::Relation) -> bool {
     }
 }
 
+/// The table at the bottom of a view that Postgres can update, and the columns that the view has of it: the number
+/// in the view, and the number in the table.
+pub fn columns_behind(view: pg_sys::Relation) -> Option<(Oid, Vec<(i16, i16)>)> {
+    // SAFETY: an open view. Its query is made of one relation, which is closed again.
+    unsafe {
+        let query = pg_sys::get_view_query(view);
+        let behind = behind(query)?;
+        let own = (0..pg_sys::list_length((*query).targetList)).filter_map(|at| {
+            let entry = &*pg_sys::list_nth((*query).targetList, at).cast::<pg_sys::TargetEntry>();
+            let is_column = !entry.resjunk && (*entry.expr.cast::<pg_sys::Node>()).type_ == pg_sys::NodeTag::T_Var;
+            let number = is_column.then(|| (*entry.expr.cast::<pg_sys::Var>()).varattno);
+            number.filter(|number| *number > 0).map(|number| (entry.resno, number))
+        });
+        let own: Vec<_> = own.collect();
+        let relation = pg_sys::relation_open(behind, pg_sys::AccessShareLock as i32);
+        let is_view = (*(*relation).rd_rel).relkind as u8 == pg_sys::RELKIND_VIEW;
+        let further = if is_view { Some(columns_behind(relation)) } else { None };
+        pg_sys::relation_close(relation, pg_sys::NoLock as i32);
+        let Some(further) = further else {
+            return Some((behind, own));
+        };
+        let (table, further) = further?;
+        let in_table = |number| further.iter().find(|(own, _)| *own == number).map(|(_, number)| *number);
+        let columns = own.into_iter().filter_map(|(own, number)| Some((own, in_table(number)?)));
+        Some((table, columns.collect()))
+    }
+}
+
 /// # Safety
 /// An open view, made of one relation.
 unsafe fn goes_through(view: pg_sys::Relation) -> bool {
@@ -45,7 +74,10 @@ unsafe fn goes_through(view: pg_sys::Relation) -> bool {
         };
         let behind = pg_sys::relation_open(behind, pg_sys::AccessShareLock as i32);
         let is_view = (*(*behind).rd_rel).relkind as u8 == pg_sys::RELKIND_VIEW;
-        let through = !is_view || goes_through(behind);
+        let through = match is_view {
+            true => goes_through(behind),
+            false => !rules::replace_update(behind),
+        };
         pg_sys::relation_close(behind, pg_sys::NoLock as i32);
         through
     }
