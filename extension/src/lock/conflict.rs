@@ -12,7 +12,7 @@ use crate::store::tables::Tables;
 use crate::store::tracked;
 use crate::wait::{Deadline, WaitQueue, queue};
 use pgrx::datum::Uuid;
-use pgrx::pg_sys::ItemPointerData;
+use pgrx::pg_sys::{ItemPointerData, Oid};
 use std::time::Duration;
 
 pub enum Conflict {
@@ -35,7 +35,7 @@ pub struct Blocker {
     lease_left: Duration,
     tid: ItemPointerData,
     /// That of the catalog when the row was found.
-    generation: u64,
+    file: Oid,
     pub queue: WaitQueue,
 }
 
@@ -122,14 +122,14 @@ impl Blocker {
             cleanable,
             lease_left,
             tid: row.tid,
-            generation: tables.generation(),
+            file: tables.workers_file,
             queue: slot.unwrap_or_else(|| lock.queue()),
         })
     }
 
     /// Waits, as head of the queue, until the row may be gone. A lookup must follow.
     pub fn wait(&self, deadline: &Deadline) -> Result<(), Error> {
-        match lookup_locks::given_back(|| row_state::of(&self.tid, self.generation))? {
+        match lookup_locks::given_back(|| row_state::of(&self.tid, self.file))? {
             RowState::Unchanged => {}
             RowState::Gone => return Ok(()),
             // The delete may have come before this call became head, and then no wake-up comes.

@@ -26,9 +26,9 @@ pub struct Occupant {
 /// The row of a token.
 #[derive(Debug)]
 pub struct Held {
-    /// Its place in the table, in this generation of the catalog.
+    /// Its place in the table, while that has this file.
     tid: ItemPointerData,
-    generation: u64,
+    file: Oid,
     pub token: i64,
     pub resource_type: String,
     pub resource_id: String,
@@ -42,7 +42,7 @@ impl Held {
     /// The row's place, or that of a later version of it: it is looked up again if the table was rewritten since.
     /// `None` if no row has the token any more.
     pub fn place(&self, tables: &Tables) -> Result<Option<ItemPointerData>, Error> {
-        if self.generation == tables.generation() || sabotage::removed(Guard::Catalog) {
+        if self.file == tables.workers_file || sabotage::removed(Guard::Catalog) {
             return Ok(Some(self.tid));
         }
         Ok(tables.held(self.token)?.map(|held| held.tid))
@@ -104,7 +104,7 @@ impl Tables {
             let text = |at: usize| unsafe { String::from_datum(fields[at]?, false) };
             Some(Held {
                 tid,
-                generation: self.generation(),
+                file: self.workers_file,
                 token,
                 resource_type: text(0)?,
                 resource_id: text(1)?,

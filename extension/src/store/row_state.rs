@@ -2,7 +2,7 @@
 
 use super::tables::Tables;
 use crate::pg::error::Error;
-use pgrx::pg_sys::{self, ItemPointerData, TransactionId};
+use pgrx::pg_sys::{self, ItemPointerData, Oid, TransactionId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowState {
@@ -15,10 +15,10 @@ pub enum RowState {
 }
 
 /// The state of the row version at `tid`, seen through a dirty snapshot, as a unique index sees it. In another
-/// generation of the catalog than that in which it was found it may be anywhere.
-pub fn of(tid: &ItemPointerData, generation: u64) -> Result<RowState, Error> {
+/// file than that in which it was found it may be anywhere.
+pub fn of(tid: &ItemPointerData, file: Oid) -> Result<RowState, Error> {
     let tables = Tables::open()?;
-    if tables.generation() != generation {
+    if tables.workers_file != file {
         return Ok(RowState::Gone);
     }
     let workers = tables.workers;

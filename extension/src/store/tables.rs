@@ -5,9 +5,10 @@ use super::indexes::{Entries, usable};
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::pg::invalidation::generation;
-use crate::pg::owner;
+use crate::pg::{owner, syscache};
 use pgrx::pg_sys::{
-    self, INT8OID, INTERVALOID, JSONBOID, NAMEOID, Oid, REGCLASSOID, REGROLEOID, TEXTOID, TIMESTAMPTZOID, UUIDOID,
+    self, INT8OID, INTERVALOID, JSONBOID, NAMEOID, Oid, REGCLASSOID, REGROLEOID, SysCacheIdentifier, TEXTOID,
+    TIMESTAMPTZOID, UUIDOID,
 };
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -27,6 +28,9 @@ pub struct Tables {
     /// cluster, registered_by
     pub registration_columns: [i16; 2],
     pub workers: Oid,
+    /// A rewrite of the table, by VACUUM FULL or CLUSTER, begins a new one: then a row that was found before has another
+    /// place.
+    pub workers_file: Oid,
     pub workers_key: Oid,
     pub work_key: Oid,
     pub token_key: Oid,
@@ -92,12 +96,6 @@ impl Tables {
         }
     }
 
-    /// The catalog's generation. A rewrite of the table, by VACUUM FULL or CLUSTER, begins a new one: then a row that
-    /// was found before has another place.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
     fn look_up() -> Result<Self, Error> {
         let generation = generation();
         let [services, workers, events] = [table(c"services")?, table(c"workers")?, table(c"events")?];
@@ -134,6 +132,7 @@ impl Tables {
             of_resources(c"status_column", NAMEOID)?,
             of_resources(c"registered_by", REGROLEOID)?,
         ];
+        let file = |class: &pg_sys::FormData_pg_class| class.relfilenode;
         let event_id = column(events, c"event_id", INT8OID)?;
         let rule_columns = [column(crash_rules, c"resource_type", TEXTOID)?, column(crash_rules, c"status", TEXTOID)?];
         Ok(Tables {
@@ -143,6 +142,9 @@ impl Tables {
             service_columns,
             registration_columns: [of_services(c"cluster", TEXTOID)?, of_services(c"registered_by", REGROLEOID)?],
             workers,
+            // SAFETY: the cache of pg_class.
+            workers_file: unsafe { syscache::row(SysCacheIdentifier::RELOID, workers, file) }
+                .ok_or(Error::NotInstalled)?,
             workers_key: usable(c"workers_pkey", workers, &columns.key, Entries::All),
             work_key: usable(c"workers_work_key", workers, &columns.key[..2], Entries::Some),
             token_key: usable(c"workers_token_key", workers, &[columns.token], Entries::All),
