@@ -34,7 +34,7 @@ pub struct Blocker {
     /// The time until the lease of its service ends.
     lease_left: Duration,
     tid: ItemPointerData,
-    /// That of the catalog when the row was found.
+    /// That of the table when the row was found: the place is one in it.
     file: Oid,
     pub queue: WaitQueue,
 }
