@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# install.sh: puts target/pgrx-package/release into the Postgres that it was built for, below DESTDIR if that is set.
+# install.sh: puts the package `release` into the Postgres of PG_CONFIG, for which it was built, below DESTDIR if that is
+# set.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-package=${CARGO_TARGET_DIR:-target}/pgrx-package/release
+package=$(tests/package.sh where)/release
 as_root=()
 if ((EUID != 0)) && [[ -z ${DESTDIR:-} ]]; then
     as_root=(sudo)

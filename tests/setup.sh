@@ -1,23 +1,38 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the demo need, and nothing that is there already: `make setup`.
 # With the argument `bench`, also the servers that the benchmarks compare with; with `drill`, Patroni and its etcd; with
-# `assert`, what a Postgres with assertions is made of.
+# `languages`, Go and its driver; with `assert`, what a Postgres with assertions is made of; with `tooz`, what Python
+# packages need; with `packages`, what packages are checked with. With `build`, only what the extension is built with: a
+# database host needs no tools for tests.
 set -euo pipefail
 cd "$(dirname "$0")"
 
+PURPOSE=${1:-}
 CARGO_PGRX=0.18.1
 DEBIAN_PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config
 PG_CONFIG=${PG_CONFIG:-$DEBIAN_PG_CONFIG}
+TARGET=$(realpath -m "${CARGO_TARGET_DIR:-../target}")
 
 # pgrx: libclang-dev for bindgen. cargo-pgrx: libssl-dev, which it links. The tests: libfaketime, for a date that jumps.
 PACKAGES=(build-essential pkg-config libssl-dev libclang-dev pgbouncer libfaketime)
 if [[ $PG_CONFIG == "$DEBIAN_PG_CONFIG" ]]; then
     PACKAGES+=(postgresql-15 postgresql-server-dev-15)
 fi
-case ${1:-} in
-bench) PACKAGES+=(etcd-server redis-server) ;;
+case $PURPOSE in
+bench) PACKAGES+=(etcd-server redis-server rabbitmq-server) ;;
 drill) PACKAGES+=(etcd-server python3-venv) ;;
+tooz) PACKAGES+=(python3-venv) ;;
+languages)
+    PACKAGES+=(golang-go golang-github-jackc-pgx-v4-dev python3-venv)
+    # Node of another source brings its npm, which Debian's would not go with.
+    command -v npm >/dev/null || PACKAGES+=(nodejs npm)
+    ;;
 assert) PACKAGES+=(dpkg-dev libicu-dev libxml2-dev zlib1g-dev) ;;
+packages) PACKAGES+=(dpkg-dev debootstrap lintian zip unzip) ;;
+build)
+    PACKAGES=(build-essential pkg-config libssl-dev libclang-dev)
+    [[ $PG_CONFIG != "$DEBIAN_PG_CONFIG" ]] || PACKAGES+=(postgresql-server-dev-15)
+    ;;
 esac
 
 die() {
@@ -33,8 +48,10 @@ missing_packages() {
 }
 
 install_packages() {
-    command -v dpkg-query apt-get >/dev/null ||
+    command -v dpkg-query apt-get >/dev/null || [[ $PURPOSE == build ]] ||
         die "this is not Debian; install the equivalents of: ${PACKAGES[*]}"
+    # Elsewhere the checks below say what is missing.
+    command -v dpkg-query >/dev/null || return 0
     local missing as_root=()
     mapfile -t missing < <(missing_packages)
     ((${#missing[@]})) || return 0
@@ -63,6 +80,7 @@ check_rust() {
     found=$(cargo --version | cut -d ' ' -f 2)
     printf '%s\n' "$needed" "$found" | sort --check=quiet --version-sort ||
         die "Rust $found is too old, $needed is needed: rustup update stable"
+    [[ $PURPOSE != build ]] || return 0
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
         rustup component add rustfmt clippy ||
         die "rustfmt and clippy are missing: rustup component add rustfmt clippy"
@@ -76,7 +94,9 @@ install_cargo_pgrx() {
         die "cargo-pgrx could not be installed (see above); is the registry of crates reachable?"
 }
 
+# What postgres.sh has fetched belongs to this tree: package.sh names it to pgrx, whose configuration is the user's.
 register_postgres() {
+    [[ $PG_CONFIG != "$TARGET"/* ]] || return 0
     local major config
     major=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
     config=${PGRX_HOME:-$HOME/.pgrx}/config.toml
@@ -89,7 +109,7 @@ register_postgres() {
 # Debian's Python, which user postgres may run as well. Nothing is looked up where all is there.
 install_patroni() {
     local venv
-    venv=$(realpath -m "${CARGO_TARGET_DIR:-../target}")/patroni
+    venv=$TARGET/patroni
     cmp -s patroni.txt "$venv/installed" && return
     echo "setup: installing Patroni into $venv"
     rm -rf "$venv"
@@ -104,4 +124,4 @@ check_pg_config
 check_rust
 install_cargo_pgrx
 register_postgres
-[[ ${1:-} != drill ]] || install_patroni
+[[ $PURPOSE != drill ]] || install_patroni

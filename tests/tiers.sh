@@ -4,12 +4,14 @@
 TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 SUMMARY=() ENDS=() PASSED=0 FAILED=0
 LOG=$(mktemp)
+# What a test says counts. Where the end of the output is all there is to read, the harness' own frames would hide it.
+export RUST_BACKTRACE=0
 trap 'rm -f "$LOG"' EXIT
 # A command that cleans up before it obeys the signal exits by itself, and the next tier would follow.
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Adds up what `cargo test` and pg_regress say about themselves.
+# Adds up what `cargo test`, pg_regress and the conformance test say about themselves.
 count() {
     awk '
         /^test result:/ {
@@ -18,6 +20,7 @@ count() {
                 if ($i == "failed;") failed += $(i - 1)
             }
         }
+        /^[0-9]+ ok, [0-9]+ FAILED$/ { passed += $1; failed += $3 }
         match($0, /All [0-9]+ tests passed/) { passed += $(NF - 2) }
         match($0, /[0-9]+ of [0-9]+ tests failed/) {
             split(substr($0, RSTART, RLENGTH), n, " ")
@@ -26,6 +29,14 @@ count() {
         }
         END { print passed + 0, failed + 0 }
     ' "$LOG"
+}
+
+# The reasons of a failed tier: what failed with the lines that follow, and the last lines.
+end_of() {
+    printf '\n-- "%s"\n' "$1"
+    grep -E 'FAILED|^error' "$LOG" | head -n 20
+    grep -E -A 12 'panicked at|^Error' "$LOG" | cut -c 1-2000 | head -n 80
+    tail -n 25 "$LOG"
 }
 
 # tier NAME COMMAND...: a command that fails without having counted a failure (it did not compile, it was killed)
@@ -46,7 +57,7 @@ tier() {
     SUMMARY+=("$(printf '%-22s %7d %7d %6d s' "$name" "$passed" "$failed" $((SECONDS - start)))")
     # The end of the output has the reason too, for readers that have only the end.
     if ((failed > 0)); then
-        ENDS+=("$(printf '\n-- "%s"\n' "$name" && grep -E 'FAILED|panicked at|^Error' "$LOG" | head -n 20 && tail -n 15 "$LOG")")
+        ENDS+=("$(end_of "$name")")
     fi
 }
 

@@ -2,7 +2,6 @@
 
 mod cleaner;
 
-use std::slice;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -20,6 +19,10 @@ use crate::target::Goal;
 use crate::turn::{Piece, Seen, Turn};
 
 pub const NAME: &str = "cleanup";
+/// So many services have left the rows.
+const FEW: u32 = 100;
+/// So many at the most, with four rows each: what a service costs.
+const MANY: u32 = 3000;
 const TABLES: &str = "volguard.workers, volguard.services, volumes, snapshots";
 
 pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
@@ -29,19 +32,21 @@ pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
     let cleaners = Cleaner::ALL.into_iter();
     let contenders = cleaners.map(|cleaner| Contender::new(cleaner.name(), cleaner));
     let mut contenders: Vec<Contender<Cleaner>> = contenders.collect();
-    let cell = Cell::new(format!("{rows} rows"), 1);
-    play(&mut score, slice::from_ref(&cell), &mut contenders, async |cleaner, _, _| {
-        turn(&database, *cleaner, cleaner.share(rows)).await
+    let many = (rows / 4).min(MANY);
+    let cells = [Cell::new(format!("{rows} rows"), 1), Cell::new(format!("{} rows of {many} services", 4 * many), 1)];
+    play(&mut score, &cells, &mut contenders, async |cleaner, cell, _| match cell.what == cells[0].what {
+        true => turn(&database, *cleaner, cleaner.share(rows), FEW).await,
+        false => turn(&database, *cleaner, cleaner.share(4 * many), many).await,
     })
     .await?;
     let (ours, bare) = (Cleaner::Ours.name(), Cleaner::Bare.name());
-    score.aim(Goal::AtMost(1.6), &cell, ours, bare);
+    score.aim(Goal::AtMost(1.6), &cells[0], ours, bare);
     Ok(score)
 }
 
 /// Runs the cleanup over a new connection, as after a crash.
-async fn turn(database: &Database, cleaner: Cleaner, rows: u32) -> Result<Turn> {
-    fill(database, rows).await?;
+async fn turn(database: &Database, cleaner: Cleaner, rows: u32, services: u32) -> Result<Turn> {
+    fill(database, rows, services).await?;
     let client = cleaner.connect(database).await?;
     let backend = server_pid(&client).await?;
     let (start, before) = (Instant::now(), machine::processor_time(backend)?);
@@ -59,10 +64,10 @@ async fn turn(database: &Database, cleaner: Cleaner, rows: u32) -> Result<Turn> 
 }
 
 /// What the crashed services have left.
-async fn fill(database: &Database, rows: u32) -> Result<()> {
+async fn fill(database: &Database, rows: u32, services: u32) -> Result<()> {
     let superuser = &database.superuser;
     superuser.batch_execute(&format!("TRUNCATE {TABLES}")).await?;
-    let services = database.register_services(100).await?;
+    let services = database.register_services(services).await?;
     let fill = include_str!("../sql/cleanup/fill.sql");
     superuser.execute(fill, &[&i32::try_from(rows)?, &services]).await?;
     superuser.batch_execute(include_str!("../sql/cleanup/die.sql")).await?;

@@ -1,8 +1,12 @@
 //! A connection to Postgres with prepared statements; each client has one.
 
+use std::future::poll_fn;
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
+use tokio::sync::Notify;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
-use tokio_postgres::{Client, NoTls, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, NoTls, Row, Statement};
 
 pub type With<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -54,6 +58,22 @@ pub async fn connect(url: &str) -> Result<Client> {
     // Ends with the client; an error that breaks it is also reported by the next statement.
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// A connection that listens on this channel; each notification leaves a permit.
+pub async fn connect_listening(url: &str, channel: &str) -> Result<(Client, Arc<Notify>)> {
+    let (client, mut connection) = tokio_postgres::connect(url, NoTls).await?;
+    let heard = Arc::new(Notify::new());
+    let here = Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+            if let AsyncMessage::Notification(_) = message {
+                here.notify_one();
+            }
+        }
+    });
+    client.batch_execute(&format!("LISTEN {channel}")).await?;
+    Ok((client, heard))
 }
 
 /// The process that serves this client.

@@ -27,6 +27,11 @@ impl Database {
         Ok(Database { superuser, superuser_url, role_url })
     }
 
+    /// Where the role connects to.
+    pub fn role_url(&self) -> &str {
+        &self.role_url
+    }
+
     /// One more connection of the role.
     pub async fn connect(&self) -> Result<Client> {
         connect(&self.role_url).await

@@ -5,7 +5,6 @@ mod etcd;
 mod holder;
 mod locker;
 mod postgres;
-mod provider;
 mod redis;
 
 use anyhow::Result;
@@ -13,13 +12,13 @@ use anyhow::Result;
 use crate::database::Database;
 use crate::options::Options;
 use crate::play::{Contender, play};
+use crate::provider::Provider;
 use crate::score::{Cell, Score};
 use crate::stage::Stage;
 use crate::target::{Goal, Target};
 use crate::turn::turn;
 
 pub use self::holder::Holder;
-pub use self::provider::Provider;
 
 pub const NAME: &str = "locks";
 /// Each client has its own keys.
@@ -33,7 +32,7 @@ pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
     let clients = options.clients(&[1, 4, 16, 64]);
     let most = clients.iter().copied().max().unwrap_or(1);
     let mut contenders = Vec::new();
-    for provider in Provider::all(&options.against) {
+    for provider in Provider::locks(&options.against) {
         let team = Holder::team(provider, stage, &database, most).await?;
         contenders.push(Contender::new(provider.name(), team));
     }

@@ -14,6 +14,8 @@ mod options;
 mod part;
 mod play;
 mod plot;
+mod provider;
+mod queue;
 mod report;
 mod rounds;
 mod score;

@@ -6,17 +6,19 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use lexopt::prelude::*;
 
-use crate::locks::Provider;
 use crate::part::Part;
+use crate::provider::Provider;
 use crate::rounds::Pace;
 use crate::stage::MOST_CLIENTS;
 
 pub const HELP: &str = "\
-volguard-bench [updates] [locks] [work] [cleanup] [growth] [options]
+volguard-bench [updates] [locks] [work] [queue] [cleanup] [growth] [options]
 
   updates         conditional_update beside the same update by hand
   locks           acquire and release beside SQL by hand, advisory locks, etcd and Redis
   work            whole operations: start_work and finish_work beside the four separate calls and beside SQL by hand
+  queue           submit_work, next_work, finish_work beside queues by hand (SKIP LOCKED, pgmq) and RabbitMQ; how soon
+                  an idle manager has new work; with much waiting work, and with a transaction that stays open
   cleanup         what crashed services have left, cleaned up at once, by the bare SQL, and row by row
   growth          acquire and release with ever more rows, after many cycles, among many services
                   (all of them, if none is named)
@@ -27,9 +29,11 @@ volguard-bench [updates] [locks] [work] [cleanup] [growth] [options]
   --fsync on|off  whether Postgres' commits wait for the disk (on)
   --out DIR       where figures.json and locks.svg go (target/bench)
 
-  --against NAME  locks: only beside these: hand, advisory, etcd, redis; several times for several
+  --against NAME  locks, queue: only these of hand, advisory, etcd, redis (locks) and rabbitmq (queue); several times
+                  for several
   --crashed N     cleanup: rows of crashed services, a multiple of four (100000)
-  --most-rows N   growth: the largest number of rows (1000000); ten million take some minutes to fill in
+  --most-rows N   growth, queue: the largest number of rows (1000000); ten million take some minutes to fill in
+  --jobs N        queue: how many were done while a transaction was open (200000)
   --cycles N      growth: how many times a lock was taken and released before (100000)
 
 It starts servers of its own and ignores DATABASE_URL: their settings are part of what is compared, and the server's
@@ -48,6 +52,7 @@ pub struct Options {
     pub crashed: u32,
     pub most_rows: u32,
     pub cycles: u64,
+    pub jobs: u32,
 }
 
 impl Options {
@@ -64,6 +69,7 @@ impl Options {
             crashed: 100_000,
             most_rows: 1_000_000,
             cycles: 100_000,
+            jobs: 200_000,
         };
         let mut args = lexopt::Parser::from_env();
         while let Some(arg) = args.next()? {
@@ -78,6 +84,7 @@ impl Options {
                 Long("crashed") => options.crashed = args.value()?.parse()?,
                 Long("most-rows") => options.most_rows = args.value()?.parse()?,
                 Long("cycles") => options.cycles = args.value()?.parse()?,
+                Long("jobs") => options.jobs = args.value()?.parse()?,
                 Short('h') | Long("help") => return Ok(None),
                 _ => return Err(arg.unexpected().into()),
             }
@@ -106,6 +113,8 @@ impl Options {
         ensure!(clients, "from 1 to {MOST_CLIENTS} clients");
         let growth = self.most_rows >= 1000 && self.cycles > 0;
         ensure!(growth, "a thousand rows and one cycle at least");
+        let jobs = self.jobs > 0 && self.jobs.is_multiple_of(100);
+        ensure!(jobs, "a multiple of a hundred jobs");
         let crashed = self.crashed > 0 && self.crashed.is_multiple_of(4);
         ensure!(crashed, "a multiple of four rows of crashed services");
         Ok(())

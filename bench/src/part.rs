@@ -5,27 +5,29 @@ use anyhow::Result;
 use crate::options::Options;
 use crate::score::Score;
 use crate::stage::Stage;
-use crate::{cleanup, growth, locks, updates, work};
+use crate::{cleanup, growth, locks, queue, updates, work};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     Updates,
     Locks,
     Work,
+    Queue,
     Cleanup,
     Growth,
 }
 
-use Part::{Cleanup, Growth, Locks, Updates, Work};
+use Part::{Cleanup, Growth, Locks, Queue, Updates, Work};
 
 impl Part {
-    pub const ALL: [Part; 5] = [Updates, Locks, Work, Cleanup, Growth];
+    pub const ALL: [Part; 6] = [Updates, Locks, Work, Queue, Cleanup, Growth];
 
     pub fn name(self) -> &'static str {
         match self {
             Updates => updates::NAME,
             Locks => locks::NAME,
             Work => work::NAME,
+            Queue => queue::NAME,
             Cleanup => cleanup::NAME,
             Growth => growth::NAME,
         }
@@ -36,6 +38,7 @@ impl Part {
             Updates => updates::run(stage, options).await,
             Locks => locks::run(stage, options).await,
             Work => work::run(stage, options).await,
+            Queue => queue::run(stage, options).await,
             Cleanup => cleanup::run(stage, options).await,
             Growth => growth::run(stage, options).await,
         }

@@ -1,6 +1,7 @@
 //! All turns of one part.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::rounds::{Pace, Rounds};
 use crate::sheet::Sheet;
@@ -79,6 +80,15 @@ impl Line {
     /// In microseconds.
     pub fn server_time(&self) -> Rounds {
         Rounds(self.turns.iter().map(|turn| turn.server_time).collect())
+    }
+
+    /// The median of each round's times to wait, in seconds; not a number if nothing was done in time.
+    pub fn wait(&self) -> Rounds {
+        let medians = self.turns.iter().map(|turn| {
+            let times: Vec<f64> = turn.seen.wait.iter().map(Duration::as_secs_f64).collect();
+            if times.is_empty() { f64::NAN } else { Rounds(times).median() }
+        });
+        Rounds(medians.collect())
     }
 
     /// In all rounds together; the times in ascending order.

@@ -6,9 +6,9 @@ use volguard_tests::{PrivateServer, Profile};
 
 use crate::connection::connect;
 use crate::database::{Database, ROLE};
-use crate::locks::Provider;
 use crate::options::Options;
 use crate::part::Part;
+use crate::provider::Provider;
 use crate::server::Server;
 
 /// Postgres' connections are limited, and several contenders use them.
@@ -18,7 +18,7 @@ pub const MOST_CLIENTS: usize = 64;
 pub struct Stage {
     postgres: PrivateServer,
     superuser: Client,
-    /// The servers that some of the lock providers need.
+    /// The servers that some of the providers need.
     others: Vec<(Provider, Server)>,
 }
 
@@ -26,13 +26,16 @@ impl Stage {
     /// Starts the servers that the run needs; builds the extension unless `VOLGUARD_PACKAGE` names a build of it.
     pub async fn set(options: &Options) -> Result<Stage> {
         let mut others = Vec::new();
-        if options.parts.contains(&Part::Locks) {
-            for &provider in &options.against {
-                match provider {
-                    Provider::Etcd => others.push((provider, Server::etcd()?)),
-                    Provider::Redis => others.push((provider, Server::redis()?)),
-                    Provider::Volguard | Provider::Hand | Provider::Advisory => {}
-                }
+        for &provider in &options.against {
+            let part = if provider == Provider::RabbitMq { Part::Queue } else { Part::Locks };
+            if !options.parts.contains(&part) {
+                continue;
+            }
+            match provider {
+                Provider::Etcd => others.push((provider, Server::etcd()?)),
+                Provider::Redis => others.push((provider, Server::redis()?)),
+                Provider::RabbitMq => others.push((provider, Server::rabbitmq()?)),
+                Provider::Volguard | Provider::Hand | Provider::Advisory => {}
             }
         }
         let postgres = PrivateServer::builder()

@@ -14,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One client of a contender, with its own connection.
 pub trait Player: Send + 'static {
-    /// The process that serves it.
-    fn server_pid(&self) -> i32;
+    /// The processes that serve it.
+    fn server_pids(&self) -> impl IntoIterator<Item = i32>;
 
     /// Does one piece of work: takes and releases a lock, makes an update, runs an operation.
     fn work(&mut self) -> impl Future<Output = Result<Piece>> + Send;
@@ -63,7 +63,7 @@ impl Seen {
 
 /// Lets this many players of the team work at once, for this time. A piece of work counts if it is finished in time.
 pub async fn turn<P: Player>(team: &mut Vec<P>, clients: usize, time: Duration) -> Result<Turn> {
-    let processes: BTreeSet<i32> = team[..clients].iter().map(P::server_pid).collect();
+    let processes: BTreeSet<i32> = team[..clients].iter().flat_map(P::server_pids).collect();
     let before = server_time(&processes)?;
     let end = Instant::now() + time;
     let mut running = JoinSet::new();
@@ -106,7 +106,8 @@ async fn work_until<P: Player>(mut player: P, end: Instant) -> Result<(P, u32, S
     Ok((player, pieces, seen))
 }
 
-fn server_time(processes: &BTreeSet<i32>) -> Result<Duration> {
+/// The processor time that these processes have used.
+pub fn server_time(processes: &BTreeSet<i32>) -> Result<Duration> {
     let times = processes.iter().map(|&pid| machine::processor_time(pid));
     times.sum()
 }

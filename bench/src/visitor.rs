@@ -88,8 +88,8 @@ impl Visitor {
 }
 
 impl Player for Visitor {
-    fn server_pid(&self) -> i32 {
-        self.connection.server_pid()
+    fn server_pids(&self) -> impl IntoIterator<Item = i32> {
+        [self.connection.server_pid()]
     }
 
     async fn work(&mut self) -> Result<Piece> {

@@ -2,9 +2,11 @@
 
 use crate::lock::{Guard, dereferences, sets_status};
 use crate::reaper::{self, OnDrop};
-use crate::sql::{self, ClaimedRow};
+use crate::sql::{self, ClaimFilter, ClaimedRow};
 use crate::{Error, Loss, Session, flight::Flight, key::Name, queue::Places, session::finish};
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -27,7 +29,7 @@ use uuid::Uuid;
 #[must_use = "nothing happens before `next`"]
 pub struct Claims {
     session: Session,
-    resource_type: Option<String>,
+    filter: ClaimFilter,
     every: Duration,
     /// What was handed out since the last pause.
     seen: HashSet<Arc<Name>>,
@@ -38,14 +40,50 @@ impl Session {
     /// service takes before their lease is over. So a program that starts registers, calls
     /// [`Volguard::cleanup`](crate::Volguard::cleanup) for its host and binary name, then [`Claims::try_next`].
     pub fn claims(&self) -> Claims {
-        Claims { session: self.clone(), resource_type: None, every: Duration::from_secs(5), seen: HashSet::new() }
+        Claims {
+            session: self.clone(),
+            filter: ClaimFilter::default(),
+            every: Duration::from_secs(5),
+            seen: HashSet::new(),
+        }
     }
 }
 
 impl Claims {
     /// Only work on resources of this type.
-    pub fn resource_type(self, resource_type: &str) -> Self {
-        Self { resource_type: Some(resource_type.to_owned()), ..self }
+    pub fn resource_type(mut self, resource_type: &str) -> Self {
+        self.filter.resource_type = Some(resource_type.to_owned());
+        self
+    }
+
+    /// Only work on the resource with this id.
+    pub fn resource_id(mut self, resource_id: &str) -> Self {
+        self.filter.resource_id = Some(resource_id.to_owned());
+        self
+    }
+
+    /// Only work of dead services on this host.
+    pub fn host(mut self, host: &str) -> Self {
+        self.filter.host = Some(host.to_owned());
+        self
+    }
+
+    /// Only work of dead services with this binary name.
+    pub fn binary_name(mut self, binary_name: &str) -> Self {
+        self.filter.binary_name = Some(binary_name.to_owned());
+        self
+    }
+
+    /// Only work that this dead service has.
+    pub fn crashed_service(mut self, service_id: i64) -> Self {
+        self.filter.crashed_service_id = Some(service_id);
+        self
+    }
+
+    /// Only work that was acquired by this moment of the *database's* clock, as read from its views.
+    pub fn until(mut self, moment: SystemTime) -> Self {
+        self.filter.until = Some(moment);
+        self
     }
 
     /// The pause when there was no work, and before work that was given back is handed out again. Default: 5 seconds.
@@ -55,7 +93,7 @@ impl Claims {
 
     /// Claims the next piece of work that no other call is taking or repairing, or waits for one. `None` after the
     /// session was [stopped](Session::stop). What was claimed when the future is dropped is given back.
-    /// *Errors:* [`Error::SessionLost`]; [`Error::Database`] with 22023 for an empty type. Passing ones are logged.
+    /// *Errors:* [`Error::SessionLost`]; [`Error::Database`] with 22023 for an empty name. Passing ones are logged.
     pub async fn next(&mut self) -> Result<Option<Claimed>, Error> {
         loop {
             let claimed = match self.try_next().await {
@@ -88,9 +126,9 @@ impl Claims {
         let core = Arc::clone(&self.session.core);
         core.lease.check()?;
         let mut flight = Flight::new(&core, Uuid::new_v4(), OnDrop::Abandon, Places::default());
-        let (id, resource_type) = (flight.id, self.resource_type.as_deref());
+        let id = flight.id;
         let connection = flight.begin(Duration::ZERO).await?;
-        let answer = sql::claim_cleanup(connection, core.service_id, 1, resource_type, Some(id)).await;
+        let answer = sql::claim_cleanup(connection, core.service_id, 1, &self.filter, Some(id)).await;
         let claimed = flight.end(answer)?.pop().map(|row| {
             let (resource_type, resource_id) = (row.resource_type.clone(), row.resource_id.clone());
             let name = Name { resource_type, resource_id, lock_name: row.lock_name.clone() };

@@ -1,11 +1,14 @@
 //! What a request has got.
 
-/// The outcome of a request to start work. Only [`Started`](WorkOutcome::Started) has changed anything.
+use crate::{Error, UpdatedRow};
+use tokio_postgres::Row;
+
+/// The outcome of a request to start or to submit work. Only [`Started`](WorkOutcome::Started) has changed anything.
 #[derive(Debug)]
 #[must_use = "a refusal is an outcome, not an error"]
 #[non_exhaustive]
 pub enum WorkOutcome<W> {
-    /// The lock is held and the row changed.
+    /// The row is changed, and the lock held: by this service, or by work that waits for one.
     Started(W),
     /// The row is not as expected. Lists all columns whose condition fails, then `filter` if the filter doesn't hold.
     Unmet(Vec<String>),
@@ -31,5 +34,17 @@ impl<W> WorkOutcome<W> {
             WorkOutcome::NotFound => WorkOutcome::NotFound,
             WorkOutcome::Locked => WorkOutcome::Locked,
         }
+    }
+}
+
+impl WorkOutcome<(i64, UpdatedRow)> {
+    /// Reads a `work_result`.
+    pub(crate) fn read(row: &Row) -> Result<Self, Error> {
+        Ok(match (row.try_get("token")?, row.try_get("outcome")?) {
+            (Some(token), _) => WorkOutcome::Started((token, UpdatedRow::read(row)?)),
+            (None, "unmet") => WorkOutcome::Unmet(row.try_get("unmet")?),
+            (None, "not_found") => WorkOutcome::NotFound,
+            (None, _) => WorkOutcome::Locked,
+        })
     }
 }

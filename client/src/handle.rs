@@ -6,9 +6,11 @@ mod environment;
 mod hosts;
 mod wire;
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -19,12 +21,16 @@ use self::wire::{Pool, PoolError, Server};
 use crate::sql::{self, CleanedService, Cleanup};
 use crate::{Error, telemetry};
 
+/// What a rule has failed on is tried again after this time. A cleanup that takes longer ends with a round that did
+/// nothing.
+const RETRIED: Duration = Duration::from_secs(600);
+
 /// A handle on a database that has the extension: a pool of connections, cheap to clone.
 #[derive(Clone)]
 pub struct Volguard {
     pool: Pool,
     pub(crate) server: Arc<Server>,
-    /// Permits for acquires that wait in the database.
+    /// Permits for calls that wait in the database.
     pub(crate) waiters: Arc<Semaphore>,
 }
 
@@ -54,10 +60,32 @@ impl Volguard {
     }
 
     /// Cleans up after dead services: fences them for good, frees their plain locks, and applies crash rules to their
-    /// work. Once; sessions do it periodically ([`Registration::janitor`](crate::Registration::janitor)).
+    /// work, in as many rounds as it takes, each in its own transaction. The counts of a service are sums; `state` and
+    /// `awaiting` are those of its last round. Sessions do it periodically
+    /// ([`Registration::janitor`](crate::Registration::janitor)).
     /// *Errors:* [`Error::Database`] with 55000 if [`Cleanup::service_id`] names a service that lives.
     pub async fn cleanup(&self, which: &Cleanup) -> Result<Vec<CleanedService>, Error> {
-        sql::cleanup(self, which).await
+        let patience = Instant::now() + RETRIED;
+        let mut cleaned = BTreeMap::<i64, CleanedService>::new();
+        loop {
+            let round = sql::cleanup(self, which).await?;
+            let mut is_done = !round.more;
+            let done = |service: &CleanedService| {
+                service.locks_released + service.resources_cleaned + service.resources_stale > 0
+            };
+            is_done |= Instant::now() > patience && !round.services.iter().any(done);
+            for service in round.services {
+                match cleaned.entry(service.service_id) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(service);
+                    }
+                    Entry::Occupied(entry) => entry.into_mut().add(service),
+                }
+            }
+            if is_done {
+                return Ok(cleaned.into_values().collect());
+            }
+        }
     }
 
     /// Opens a connection beside the pool, so that what waits in the pool can't hold it up. All servers of the

@@ -1,7 +1,7 @@
 //! The background task that cleans up after dead services of a session's cluster.
 
 use crate::Error;
-use crate::sql::{self, CleanedService};
+use crate::sql;
 use crate::state::Core;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +22,9 @@ pub(crate) async fn clean_up(core: Arc<Core>, cluster: String, interval: Duratio
             _ = core.lease.lost() => return,
             () = core.unused.cancelled() => return,
         }
-        let cleaned = call(&core, &cluster).await;
+        let cleaned = clean(&core, &cluster).await;
         match &cleaned {
-            Ok(services) => services.iter().for_each(|service| {
-                tracing::info!(by = core.service_id, ?service, "cleaned up after a dead service");
-            }),
+            Ok(()) => {}
             Err(error) if !failing => tracing::warn!(%error, "the janitor's call failed, and is repeated"),
             Err(error) => tracing::debug!(%error, "the janitor's call failed again"),
         }
@@ -34,9 +32,17 @@ pub(crate) async fn clean_up(core: Arc<Core>, cluster: String, interval: Duratio
     }
 }
 
-/// On a connection of its own, because a cleaning may take long.
-async fn call(core: &Core, cluster: &str) -> Result<Vec<CleanedService>, Error> {
+/// As many rounds as there is something to do. On a connection of its own, because a cleaning may take long.
+async fn clean(core: &Core, cluster: &str) -> Result<(), Error> {
     let mut wire = core.volguard.open(core.volguard.server.time_limit).await?;
     wire.limit = LIMIT;
-    sql::auto_cleanup(&wire, Some(cluster)).await
+    loop {
+        let round = sql::auto_cleanup(&wire, Some(cluster)).await?;
+        for service in round.services.iter().filter(|service| service.state != "busy") {
+            tracing::info!(by = core.service_id, ?service, "cleaned up after a dead service");
+        }
+        if !round.more || core.unused.is_cancelled() {
+            return Ok(());
+        }
+    }
 }

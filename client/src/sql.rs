@@ -39,6 +39,7 @@ macro_rules! statement {
 }
 
 mod cleanup;
+mod distribution;
 mod locks;
 mod work;
 
@@ -47,10 +48,12 @@ use tokio_postgres::types::FromSqlOwned;
 use tokio_postgres::{GenericClient, Row};
 
 pub use self::cleanup::{
-    ClaimedRow, CleanedService, Cleanup, abandon_cleanup, auto_cleanup, claim_cleanup, cleanup, finish_cleanup,
+    ClaimFilter, ClaimedRow, CleanedService, Cleanup, CleanupRound, abandon_cleanup, auto_cleanup, claim_cleanup,
+    cleanup, finish_cleanup,
 };
 #[cfg(feature = "admin")]
-pub use self::cleanup::{on_crash, track_resource};
+pub use self::cleanup::{on_crash, track_resource, untrack_resource};
+pub use self::distribution::{Due, Passing, Submission, TakenRow, cancel_work, next_work, pass_work, submit_work};
 pub(crate) use self::locks::later_incarnation;
 pub use self::locks::{acquire, acquire_all, assert_held, release, release_all, release_requests, set_status};
 pub use self::locks::{deregister_service, extension_version, heartbeat, reconcile, register_service};

@@ -1,46 +1,112 @@
 //! Work: a lock and the status of its resource, which change together.
 
+mod finish;
+mod pass;
+mod serve;
+mod stream;
+
+pub use self::finish::FinishWork;
+pub use self::pass::PassWork;
+pub use self::serve::Serve;
+pub use self::stream::WorkStream;
 use crate::acquire::{Request, What};
-use crate::lock::{Guard, dereferences, sets_status, warn_of_unfinished};
+use crate::lock::{Guard, dereferences, sets_status};
 use crate::update::{self, Filter, IntoCondition, IntoExpr, change_methods};
 use crate::{
-    Error, Held, Key, Lock, Session, UpdateOutcome, UpdatedRow, WorkOutcome, awaitable::awaitable, backoff::pauses,
-    reaper::OnDrop, session::finish, sql, sql::Documents,
+    Error, Key, Lock, Session, UpdatedRow, WorkOutcome, awaitable::awaitable, reaper::OnDrop, sql::Documents,
+    sql::TakenRow,
 };
 use serde::Serialize;
-use serde_json::value::RawValue;
-use std::{sync::Arc, time::Duration};
-use tokio::time::sleep;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-/// Work under way: a lock, whose methods are those of [`Held`], and the row that was changed with it. Made by
-/// [`Session::start_work`]. [`finish`](Work::finish) it with the row's final state, which frees the lock.
+/// Work under way: a lock, whose methods are those of [`Held`](crate::Held). Made by [`Session::start_work`], which
+/// changes a row with it, or taken by [`Session::work`]. [`finish`](Work::finish) it with the row's final state, which
+/// frees the lock.
 ///
-/// A guard that is dropped before that logs a warning and leaves row and lock as they are. When the session ends, in
-/// whatever way, the work counts as crashed, and cleanup repairs it by its rule. Before that, a request with the same
-/// [`StartWork::request_id`] returns the work again.
+/// A guard that is dropped before that logs a warning and leaves row and lock as they are: only the program knows how
+/// far the work has come. When the session ends, in whatever way, the work counts as crashed, and cleanup repairs it by
+/// its rule; but submitted work goes back into the queue if the session is [stopped](Session::stop). Before that, a
+/// request with the same [`StartWork::request_id`] returns work that was started.
 #[must_use = "work that is dropped stays unfinished"]
 pub struct Work {
     guard: Guard,
     row: UpdatedRow,
+    /// The table that the caller has named.
+    target: Option<String>,
+    /// As the server has handed it out, if it was submitted.
+    taken: Option<TakenRow>,
+    /// Of the stream that has taken it, until the work has ended.
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 dereferences!(Work);
 sets_status!(Work);
 
 impl Work {
+    /// Work that is handed out from now on: if it is dropped, it is left.
+    fn taken(mut guard: Guard, taken: TakenRow, slot: Option<OwnedSemaphorePermit>) -> Work {
+        guard.on_drop = OnDrop::Leave;
+        Work { guard, row: UpdatedRow::NONE, target: None, taken: Some(taken), slot }
+    }
+
     /// The row as the start of the work left it. After a repeated request id, the row at that time, or `null` if it was
-    /// gone.
+    /// gone. `null` for submitted work, whose row was changed earlier.
     pub fn row(&self) -> &UpdatedRow {
         &self.row
     }
 
-    /// Prepares to write the final state and free the lock, both or neither. If it is refused, the work continues.
-    pub fn finish(&mut self) -> FinishWork<'_> {
-        FinishWork { work: self, change: update::Request::default() }
+    /// The number of the work, if it was submitted.
+    pub fn work_id(&self) -> Option<i64> {
+        self.taken.as_ref().map(|taken| taken.work_id)
     }
 
-    /// The lock alone, released when it is dropped: if the row is gone, or its final state was written otherwise.
+    /// What is to be done, as submitted; empty if nothing was said.
+    pub fn operation(&self) -> &str {
+        self.taken.as_ref().and_then(|taken| taken.operation.as_deref()).unwrap_or_default()
+    }
+
+    /// The status of submitted work when it was taken; empty for work that this session has started.
+    pub fn status(&self) -> &str {
+        self.taken.as_ref().map_or("", |taken| &taken.status)
+    }
+
+    /// 1 at first; one more each time that a service crashed in the middle of the work and its crash rule had it
+    /// retried.
+    pub fn attempt(&self) -> u32 {
+        self.taken.as_ref().map_or(1, |taken| taken.attempt)
+    }
+
+    /// The service that crashed in the middle of the last attempt.
+    pub fn crashed_service_id(&self) -> Option<i64> {
+        self.taken.as_ref()?.crashed_service_id
+    }
+
+    /// The details that the work was submitted with, or [`Error::Deserialize`] if they don't fit the type.
+    pub fn details<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        self.taken.as_ref().map_or(Ok(None), TakenRow::details)
+    }
+
+    /// The table that the resource must be in, for [`finish`](Self::finish) and [`pass`](Self::pass): as
+    /// [`StartWork::target`].
+    pub fn target(mut self, table: &str) -> Self {
+        self.target = Some(table.to_owned());
+        self
+    }
+
+    /// Puts submitted work back into the queue, for any service that may do it, as the same attempt. Bring the resource
+    /// to where it can be begun again first. Returns `false` if it was not held any more. After an error, or when the
+    /// future is dropped, the release is repeated in the background.
+    ///
+    /// Of work that this session has started only the lock is freed, as by [`into_lock`](Self::into_lock).
+    pub async fn release(self) -> Result<bool, Error> {
+        self.into_lock().release().await
+    }
+
+    /// The lock alone, released when it is dropped: if the row is gone, or its final state was written otherwise. The
+    /// release of submitted work puts it back into the queue.
     pub fn into_lock(mut self) -> Lock {
         self.guard.on_drop = OnDrop::Release;
         Lock { guard: self.guard }
@@ -89,7 +155,8 @@ impl StartWork {
     change_methods!(set "The new row must have a status in its status column: set it to what is being done.");
 
     /// The table that the resource must be in, a name as in SQL. The start is refused (22023) if the type is tracked in
-    /// another one. Default: whichever table the type is tracked in.
+    /// another one; so is its [finish](Work::finish). Default: whichever table the type is tracked in. A superuser must
+    /// name a table whose owner is none.
     pub fn target(self, table: &str) -> Self {
         Self { target: Some(table.to_owned()), ..self }
     }
@@ -115,79 +182,12 @@ impl StartWork {
     async fn send(self) -> Result<WorkOutcome<Work>, Error> {
         // The request is complete, with its id, before the first await.
         let id = self.request_id.unwrap_or_else(Uuid::new_v4);
+        let target = self.target.clone();
         let documents = Documents { target: self.target, ..self.change.documents()? };
         let request = Request { id, what: What::Work(self.key, documents) };
         let outcome = request.ask(self.session, self.wait).await?;
-        Ok(outcome.map(|(guard, row)| Work { guard, row }))
+        Ok(outcome.map(|(guard, row)| Work { guard, row, target, taken: None, slot: None }))
     }
 }
 
 awaitable!(StartWork -> Result<WorkOutcome<Work>, Error>);
-
-/// A request to finish work. Made by [`Work::finish`]; `.await` it. A broken connection is replaced and the request
-/// repeated, until the server has answered or the session is lost, also when the future is dropped.
-///
-/// [`UpdateOutcome::Updated`]: the work is finished. [`UpdateOutcome::Fenced`]: the lock is not held any more, and
-/// nothing was written. [`UpdateOutcome::NotFound`]: the row is gone, the lock held: see [`Work::into_lock`].
-/// *Errors:* If the server refuses the values: the work continues. The error of the connection, if it broke and the
-/// lock is not held any more when the request is repeated: the first request finished the work, or the lock had been
-/// taken away. Read the row.
-#[derive(Debug)]
-#[must_use = "nothing happens before it is awaited"]
-pub struct FinishWork<'w> {
-    work: &'w mut Work,
-    change: update::Request,
-}
-
-impl FinishWork<'_> {
-    change_methods!(set "Set the status to the final one.");
-
-    async fn send(self) -> Result<UpdateOutcome, Error> {
-        let FinishWork { work, change } = self;
-        let changes = change.documents()?.changes;
-        let held = work.guard.held.clone();
-        // While the end is under way, a dropped guard is no reason for a warning.
-        work.guard.on_drop = OnDrop::Nothing;
-        let here = Arc::new(());
-        let gone = Arc::downgrade(&here);
-        let outcome = finish(async move {
-            let outcome = ask_to_finish(&held, &changes).await;
-            let ended = matches!(outcome, Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced));
-            // The caller has dropped the future, and learns of the refusal by this warning only.
-            if !ended && gone.strong_count() == 0 {
-                warn_of_unfinished(&held);
-            }
-            outcome
-        })
-        .await;
-        drop(here);
-        match &outcome {
-            Ok(UpdateOutcome::Updated(_) | UpdateOutcome::Fenced) => work.guard.end(),
-            _ => work.guard.on_drop = OnDrop::Leave,
-        }
-        outcome
-    }
-}
-
-awaitable!(FinishWork<'w> -> Result<UpdateOutcome, Error>);
-
-async fn ask_to_finish(held: &Held, changes: &RawValue) -> Result<UpdateOutcome, Error> {
-    // The error of an earlier try that may have succeeded.
-    let mut doubt = None;
-    for pause in pauses() {
-        held.check()?;
-        match sql::finish_work(&held.core().volguard, held.token(), changes).await {
-            Ok(UpdateOutcome::Fenced) => {
-                held.note_gone();
-                return doubt.map_or(Ok(UpdateOutcome::Fenced), Err);
-            }
-            Ok(outcome) => return Ok(outcome),
-            Err(error) if error.leaves_doubt() => doubt = Some(error),
-            Err(error @ (Error::Connect { .. } | Error::PoolExhausted)) if error.is_retryable() => {}
-            Err(error) => return Err(held.note(error)),
-        }
-        tracing::debug!(token = held.token(), "finish_work is repeated");
-        sleep(pause).await;
-    }
-    unreachable!("the pauses have no end")
-}

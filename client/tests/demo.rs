@@ -15,7 +15,26 @@ fn play(options: &[&str]) -> Output {
     command.args(["run", "--quiet", "--locked", "-p", "volguard"]);
     command.args(["--example", "demo", "--", "--operations", "80"]);
     command.env("TMPDIR", directory.path());
-    command.args(options).output().expect("cargo")
+    let output = command.args(options).output().expect("cargo");
+    assert_eq!(left(), "", "the next demo would find it: {}", printed(&output));
+    output
+}
+
+/// What the database still has of a demo.
+fn left() -> String {
+    let sql = "SELECT 'cluster ' || cluster FROM volguard.cluster_status WHERE cluster = 'volguard_demo' \
+               UNION ALL SELECT 'type ' || resource_type FROM volguard.tracked_resources \
+               WHERE resource_type LIKE 'volguard%' \
+               UNION ALL SELECT concat('lock of ', resource_type, ' ', resource_id) FROM volguard.lock_status \
+               WHERE resource_type LIKE 'volguard%' \
+               UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname = 'volguard_demo'";
+    let url = std::env::var("DATABASE_URL").expect("a database");
+    let look = async {
+        let volguard = volguard::Volguard::builder().url(&url).connect().await?;
+        let rows = volguard.connection().await?.query(sql, &[]).await?;
+        rows.iter().map(|row| Ok(row.try_get::<_, String>(0)?)).collect::<anyhow::Result<Vec<_>>>()
+    };
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(look).expect("an answer").join("\n")
 }
 
 fn printed(output: &Output) -> String {
@@ -23,21 +42,27 @@ fn printed(output: &Output) -> String {
     streams.map(|text| String::from_utf8_lossy(text)).concat()
 }
 
-/// It fails, and for this reason.
+/// It fails, and for this reason: in one of a few plays, since without the guard it is a matter of chance.
 fn breaks(guard: &str, rule: &str) {
-    let output = play(&["--break", guard]);
-    let printed = printed(&output);
-    assert_eq!(output.status.code(), Some(1), "{printed}");
-    let mut violations = printed.lines().filter(|line| line.starts_with("VIOLATION"));
-    assert!(violations.any(|line| line.contains(rule)), "{printed}");
+    let mut last = String::new();
+    for _ in 0..5 {
+        let output = play(&["--break", guard]);
+        last = printed(&output);
+        let mut violations = last.lines().filter(|line| line.starts_with("VIOLATION"));
+        if output.status.code() == Some(1) && violations.any(|line| line.contains(rule)) {
+            return;
+        }
+    }
+    panic!("{last}");
 }
 
 #[test]
-fn a_killed_and_a_paused_manager_violate_nothing() {
+fn killed_and_paused_managers_violate_nothing() {
     let output = play(&[]);
     let printed = printed(&output);
     assert!(output.status.success(), "{printed}");
-    for shown in ["SIGKILL to", "SIGSTOP to", "storage refuses", "0 violations"] {
+    let shown = ["SIGKILL to", "SIGSTOP to", "storage refuses", "by its crash rule", "done in attempt 2"];
+    for shown in shown.into_iter().chain(["each has ended exactly once", "0 violations"]) {
         assert!(printed.contains(shown), "no `{shown}`: {printed}");
     }
 }
@@ -50,4 +75,5 @@ fn a_zombie_is_seen_where_the_storage_has_no_fence() {
 #[test]
 fn managers_are_seen_to_collide_without_locks() {
     breaks("lock", "two hold one key");
+    breaks("lock", "work that has not ended exactly once");
 }

@@ -27,7 +27,7 @@ mod update;
 pub use call::{Call, Documents};
 pub use catalog::names::{relation_name, type_name};
 pub use catalog::table::{Column, Table};
-pub use crash_rule::{RulePlan, changes_the_id, validate_changes};
+pub use crash_rule::{RulePlan, changes_the_id};
 pub use outcome::{Outcome, UpdatedRow, no_names};
 
 use crate::pg::export::{export, verb};

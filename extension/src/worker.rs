@@ -8,10 +8,9 @@
 mod launcher;
 mod tick;
 
+use crate::pg::process::described;
 use pgrx::PgAtomic;
-use pgrx::bgworkers::BackgroundWorkerBuilder;
-use pgrx::pg_sys::{self, pqsigfunc};
-use std::ffi::c_int;
+use pgrx::pg_sys;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -38,34 +37,4 @@ pub fn register() {
 fn share_memory() {
     use pgrx::pg_guard;
     pgrx::pg_shmem_init!(INSTALLED);
-}
-
-/// A process of ours, which starts when the server takes writes.
-fn described(name: &str, function: &str) -> BackgroundWorkerBuilder {
-    BackgroundWorkerBuilder::new(name).set_library("volguard").set_function(function).enable_spi_access()
-}
-
-/// Postgres' own signal handlers. pgrx's bindings are Rust functions around these, which a signal must not enter.
-mod signal {
-    use std::ffi::c_int;
-
-    unsafe extern "C-unwind" {
-        /// Has the running statement end the process.
-        pub fn die(signal: c_int);
-        pub fn SignalHandlerForConfigReload(signal: c_int);
-        pub fn SignalHandlerForShutdownRequest(signal: c_int);
-    }
-
-    pub use pgrx::pg_sys::{SIGHUP, SIGTERM};
-}
-
-/// Installs a signal handler. Signals are held back until `BackgroundWorkerUnblockSignals`.
-fn on_signal(number: u32, handler: pqsigfunc) {
-    // SAFETY: the handlers are Postgres' own.
-    unsafe {
-        #[cfg(not(feature = "pg18"))]
-        pg_sys::pqsignal(number as c_int, handler);
-        #[cfg(feature = "pg18")]
-        pg_sys::pqsignal_be(number as c_int, handler);
-    }
 }

@@ -1,7 +1,7 @@
 -- acquire: a lock, its token, and every way of not getting it. Waiting for other sessions is tested in specs/.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 SELECT volguard.register_service('node-1', 'volume', 'acq') AS one, volguard.register_service('node-2', 'volume', 'acq') AS two,
-       volguard.register_service('node-1', 'volume', 'acq-other') AS elsewhere \gset
+       volguard.register_service('node-6', 'volume', 'acq-other') AS elsewhere \gset
 
 SELECT volguard.acquire(:one, 'volume', 'a-1') AS token \gset
 SELECT cluster, resource_type, resource_id, lock_name, token = :token AS same_token, service_id = :one AS mine, status, request_id, details,
@@ -69,7 +69,16 @@ SELECT volguard.acquire(:one, 'volume', 'cached'); :code
 SELECT volguard.register_service('node-8', 'volume', 'acq'); :code
 ALTER SEQUENCE volguard.clock INCREMENT -1 CACHE 1;
 SELECT volguard.acquire(:one, 'volume', 'cached'); :code
-ALTER SEQUENCE volguard.clock INCREMENT 1;
+ALTER SEQUENCE volguard.clock INCREMENT 1 CYCLE;
+SELECT volguard.acquire(:one, 'volume', 'cached'); :code
+ALTER SEQUENCE volguard.clock NO CYCLE NO MAXVALUE;
+SELECT volguard.acquire(:one, 'volume', 'cached'); :code
+ALTER SEQUENCE volguard.clock MAXVALUE 9007199254740991;
+BEGIN;
+ALTER SEQUENCE volguard.clock RESTART 9007199254740991;
+SELECT nextval('volguard.clock');
+SELECT volguard.acquire(:one, 'volume', 'cached'); :code
+ROLLBACK;
 SELECT volguard.release(volguard.acquire(:one, 'volume', 'cached')) AS works_again;
 
 -- The same request again returns the same token, whatever its other arguments
@@ -114,7 +123,7 @@ SELECT volguard.acquire(:one, repeat('t', 256), 'n'); :code
 SELECT volguard.acquire(:one, 'volume', repeat('r', 1025)); :code
 SELECT volguard.acquire(:one, 'volume', 'n', repeat('l', 256)); :code
 SELECT volguard.acquire(:one, 'volume', 'n', status => repeat('s', 256)); :code
-SELECT volguard.register_service('node-1', 'volume', 'acq-' || repeat('c', 251)) AS long \gset
+SELECT volguard.register_service('node-7', 'volume', 'acq-' || repeat('c', 251)) AS long \gset
 SELECT volguard.acquire(:long, repeat('t', 255), (SELECT left(string_agg(md5(i::text), ''), 1024) FROM generate_series(1, 40) AS i), repeat('l', 255), repeat('s', 255)) IS NOT NULL AS got;
 
 -- A wait must be finite, and not negative.

@@ -2,7 +2,7 @@
 -- them. Conflicts with other sessions are tested in specs/.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 SELECT volguard.register_service('node-1', 'volume', 'all') AS one, volguard.register_service('node-2', 'volume', 'all') AS two,
-       volguard.register_service('node-1', 'volume', 'all-other') AS elsewhere \gset
+       volguard.register_service('node-6', 'volume', 'all-other') AS elsewhere \gset
 -- Plain locks of volumes, by their ids.
 CREATE FUNCTION pg_temp.volumes(VARIADIC ids text[]) RETURNS jsonb LANGUAGE sql AS $$
     SELECT jsonb_agg(jsonb_build_object('resource_type', 'all-volume', 'resource_id', id) ORDER BY position) FROM unnest(ids) WITH ORDINALITY AS v (id, position)
@@ -122,7 +122,7 @@ SELECT * FROM volguard.acquire_all(:one, jsonb_build_array(jsonb_build_object('r
 SELECT * FROM volguard.acquire_all(:one, pg_temp.volumes('n', repeat('r', 1025))); :code
 SELECT * FROM volguard.acquire_all(:one, jsonb_build_array(jsonb_build_object('resource_type', 'all-volume', 'resource_id', 'n', 'lock_name', repeat('l', 256)))); :code
 SELECT * FROM volguard.acquire_all(:one, jsonb_build_array(jsonb_build_object('resource_type', 'all-volume', 'resource_id', 'n', 'status', repeat('s', 256)))); :code
-SELECT count(*) FROM volguard.acquire_all(:one, jsonb_build_array(jsonb_build_object('resource_type', repeat('t', 255), 'resource_id', (SELECT left(string_agg(md5(i::text), ''), 1024) FROM generate_series(1, 40) AS i),
+SELECT count(*) FROM volguard.acquire_all(:one, jsonb_build_array(jsonb_build_object('resource_type', repeat('u', 255), 'resource_id', (SELECT left(string_agg(md5(i::text), ''), 1024) FROM generate_series(1, 40) AS i),
     'lock_name', repeat('l', 255), 'status', repeat('s', 255))));
 -- The same lock twice, or two locks that need one work slot, can never be got.
 SELECT * FROM volguard.acquire_all(:one, pg_temp.volumes('n', 'm', 'n')); :code

@@ -54,14 +54,18 @@ SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
 COMMIT;
 SELECT * FROM holders;
 
--- All holders are dead: they are cleaned up on the way, without a wait, and the work by its rule.
+-- All holders are dead: the locks are cleared on the way, and the work by its rule. Without a wait no rule is run.
+BEGIN;
 SELECT resource_id FROM volguard.acquire_all(:me, pg_temp.volumes('plain-2', 'ruled', 'free', 'plain-1'));
+SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
+COMMIT;
+SELECT resource_id FROM volguard.acquire_all(:me, pg_temp.volumes('plain-2', 'ruled', 'free', 'plain-1'), wait => '1 min');
 SELECT * FROM holders;
 SELECT * FROM alldead_volumes ORDER BY id;
 SELECT resource_id, lock_name, service_id = :me AS mine, status FROM volguard.workers WHERE cluster = 'alldead' ORDER BY 1;
 
 -- A rule that fails for one of two holders: no lock is taken, and
--- the cleanup of the other one is undone. A waiter tries it once.
+-- what was cleared of the other one is undone. A waiter tries it once.
 SELECT pg_temp.holders();
 SELECT service_id AS late FROM volguard.services WHERE cluster = 'alldead' AND host = 'late-2' AND fenced_at IS NULL \gset
 UPDATE volguard.services SET heartbeat_at = clock_timestamp() WHERE service_id = :late;

@@ -27,7 +27,8 @@ SELECT volguard.acquire(:alive, 'acqdead', 'plain') AS refused, volguard.acquire
 SELECT state, held_locks FROM volguard.service_status WHERE service_id = :dead;
 RESET volguard.auto_cleanup;
 
--- Its plain lock goes to the first caller, without a wait, and the same statement fences the holder.
+-- Its plain lock goes to the first caller, without a wait, and the same statement fences the holder. What else it had is
+-- left to a cleanup.
 SELECT volguard.acquire(:alive, 'acqdead', 'plain') AS token \gset
 SELECT :token > 0 AS got;
 SELECT state FROM volguard.service_status WHERE service_id = :dead;
@@ -43,23 +44,29 @@ COMMIT;
 SELECT count(*) FROM volguard.workers WHERE service_id = :dead;
 SELECT * FROM acqdead_volumes WHERE id = 'unruled';
 
--- Work with a rule is repaired on the way, and the call gets the lock.
+-- Work with a rule is repaired on the way, and the call gets the lock. A rule takes time: without a wait the call is
+-- refused, and writes nothing.
 SELECT pg_temp.dead() AS dead \gset
 UPDATE acqdead_volumes SET status = 'creating' WHERE id = 'ruled';
-SELECT volguard.acquire(:alive, 'acqdead', 'ruled', 'work') > :token AS got;
+BEGIN;
+SELECT volguard.acquire(:alive, 'acqdead', 'ruled', 'work') AS refused;
+SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
+COMMIT;
+SELECT volguard.acquire(:alive, 'acqdead', 'ruled', 'work', wait => '1 min') > :token AS got;
 SELECT status FROM acqdead_volumes WHERE id = 'ruled';
 SELECT state FROM volguard.service_status WHERE service_id = :dead;
 -- The same by its work slot.
 SELECT pg_temp.dead() AS dead \gset
 UPDATE acqdead_volumes SET status = 'creating' WHERE id = 'ruled';
-SELECT volguard.acquire(:alive, 'acqdead', 'ruled', status => 'deleting') > :token AS got;
+SELECT volguard.acquire(:alive, 'acqdead', 'ruled', status => 'deleting', wait => '1 min') > :token AS got;
 SELECT status FROM acqdead_volumes WHERE id = 'ruled';
 -- A resource whose status has changed is left alone, and its lock is free.
 SELECT pg_temp.dead() AS dead \gset
 SELECT volguard.acquire(:alive, 'acqdead', 'stale', 'work', wait => '1 min') > :token AS got;
 SELECT status FROM acqdead_volumes WHERE id = 'stale';
 
--- A rule that fails frees nothing, and the changes of the attempt are undone: the service isn't even fenced.
+-- A rule that fails frees nothing, and the changes of the attempt are undone: the service isn't even fenced. What has
+-- failed in a cleanup is not tried again before its time.
 CREATE FUNCTION acqdead_refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'not this one'; END$$;
 CREATE TRIGGER refuse BEFORE UPDATE ON acqdead_volumes FOR EACH ROW WHEN (OLD.id = 'broken') EXECUTE FUNCTION acqdead_refuse();
 SELECT volguard.on_crash('acqdead', 'extending', '{"status": "error"}');
@@ -71,6 +78,13 @@ SELECT volguard.acquire(:alive, 'acqdead', 'broken') AS refused;
 SELECT volguard.acquire(:alive, 'acqdead', 'broken', wait => '2500 ms') AS refused;
 SELECT state, held_locks FROM volguard.service_status WHERE service_id = :dead;
 SELECT status FROM acqdead_volumes WHERE id = 'broken';
+-- Its plain locks are not its hostages.
+UPDATE volguard.services SET fenced_at = clock_timestamp() WHERE service_id = :dead;
+INSERT INTO volguard.workers (cluster, resource_type, resource_id, lock_name, token, service_id, acquired_at, updated_at) VALUES ('acqdead', 'acqdead', 'beside', '', 1, :dead, now(), now());
+SELECT volguard.acquire(:alive, 'acqdead', 'beside') IS NOT NULL AS got;
+SELECT state, awaiting FROM volguard.cleanup(service_id => :dead);
+SELECT awaiting_reason, retry_at > clock_timestamp() AS put_off FROM volguard.workers WHERE service_id = :dead;
+SELECT volguard.acquire(:alive, 'acqdead', 'broken', wait => '20 ms') AS refused;
 
 -- The row of the holder is gone: its lock has no owner.
 SELECT pg_temp.dead() AS dead \gset

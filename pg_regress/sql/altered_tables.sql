@@ -26,7 +26,7 @@ $$;
 SELECT * FROM altered('ALTER TABLE volguard.workers RENAME COLUMN details TO notes', :one, :token);
 SELECT * FROM altered('ALTER TABLE volguard.services RENAME COLUMN lease TO term', :one, :token);
 SELECT * FROM altered('ALTER EXTENSION volguard DROP VIEW volguard.lock_status; DROP VIEW volguard.lock_status; ALTER TABLE volguard.workers DROP COLUMN request_id', :one, :token);
-SELECT * FROM altered('ALTER EXTENSION volguard DROP VIEW volguard.lock_status; ALTER EXTENSION volguard DROP VIEW volguard.cluster_status; ALTER EXTENSION volguard DROP VIEW volguard.service_status; DROP VIEW volguard.lock_status, volguard.cluster_status, volguard.service_status; ALTER TABLE volguard.workers ALTER COLUMN token TYPE text', :one, :token);
+SELECT * FROM altered('ALTER EXTENSION volguard DROP VIEW volguard.waiters; ALTER EXTENSION volguard DROP VIEW volguard.lock_status; ALTER EXTENSION volguard DROP VIEW volguard.cluster_status; ALTER EXTENSION volguard DROP VIEW volguard.service_status; ALTER EXTENSION volguard DROP VIEW volguard.crash_rule_status; DROP VIEW volguard.waiters, volguard.crash_rule_status, volguard.lock_status, volguard.cluster_status, volguard.service_status; ALTER TABLE volguard.workers ALTER COLUMN token TYPE text', :one, :token);
 SELECT * FROM altered('ALTER TABLE volguard.workers RENAME TO w; CREATE VIEW volguard.workers AS SELECT * FROM volguard.w', :one, :token);
 SELECT * FROM altered('ALTER TABLE volguard.resources RENAME TO r; CREATE VIEW volguard.resources AS SELECT * FROM volguard.r', :one, :token);
 SELECT * FROM altered('ALTER TABLE volguard.events RENAME TO e', :one, :token);

@@ -29,6 +29,7 @@ SELECT volguard.assert_held(:next);
 -- Fenced: by a cleanup, by a new incarnation, by hand. The rows all still exist.
 SELECT resource_id FROM volguard.workers WHERE cluster = 'assert' ORDER BY 1;
 SELECT service_id = :one AS one, state, locks_released, awaiting FROM volguard.cleanup(service_id => :one);
+SELECT service_id = :one AS one, state, locks_released, awaiting FROM volguard.cleanup(service_id => :one);
 SELECT volguard.assert_held(:work);
 SELECT volguard.register_service('node-2', 'volume', 'assert') AS three \gset
 SELECT volguard.assert_held(:next);

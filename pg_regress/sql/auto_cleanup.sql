@@ -30,6 +30,7 @@ COMMIT;
 -- Each dead service once, in this cluster alone.
 SELECT pg_temp.crashed('node-2', 'creating') AS second, pg_temp.crashed('node-3', 'creating') AS third, pg_temp.crashed('node-4', 'creating', 'auto elsewhere') AS elsewhere \gset
 SELECT service_id IN (:second, :third) AS dead, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.auto_cleanup(cluster => 'auto');
+SELECT service_id IN (:second, :third) AS dead, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.auto_cleanup(cluster => 'auto');
 SELECT count(*) FROM volguard.auto_cleanup(cluster => 'auto');
 SELECT * FROM left_over;
 SELECT * FROM auto_volumes ORDER BY id;
@@ -49,11 +50,13 @@ SET LOCAL client_min_messages = error;
 SELECT host, state FROM volguard.auto_cleanup() WHERE service_id = :elsewhere;
 ROLLBACK;
 SELECT host, state FROM volguard.auto_cleanup('auto elsewhere');
+SELECT host, state FROM volguard.auto_cleanup('auto elsewhere');
 
 -- Services fenced by a new incarnation or an orderly stop, before their lease is over: what they leave is due.
 SELECT pg_temp.crashed('node-5', 'creating', late => false) AS earlier, volguard.register_service('node-5', 'volume', 'auto') AS later \gset
 SELECT pg_temp.crashed('node-6', 'creating', late => false) AS stopped \gset
 SELECT volguard.deregister_service(:stopped);
+SELECT service_id IN (:earlier, :stopped) AS fenced, host, state, locks_released, resources_cleaned FROM volguard.auto_cleanup('auto');
 SELECT service_id IN (:earlier, :stopped) AS fenced, host, state, locks_released, resources_cleaned FROM volguard.auto_cleanup('auto');
 SELECT * FROM left_over;
 
@@ -63,12 +66,13 @@ SELECT * FROM left_over;
 SELECT volguard.on_crash('auto', 'deleting', '{"status": {"div": [1, 0]}}');
 SELECT pg_temp.crashed('node-7', 'deleting') AS waits \gset
 SELECT host, state, locks_released, resources_cleaned, awaiting FROM volguard.auto_cleanup('auto');
+SELECT host, state, locks_released, resources_cleaned, awaiting FROM volguard.auto_cleanup('auto');
 SELECT count(*) FROM volguard.auto_cleanup('auto');
-SELECT postponed_until BETWEEN clock_timestamp() + interval '9 min' AND clock_timestamp() + interval '10 min' AS put_off FROM volguard.services WHERE service_id = :waits;
+SELECT awaiting_reason, retry_at BETWEEN clock_timestamp() + interval '9 min' AND clock_timestamp() + interval '10 min' AS put_off FROM volguard.workers WHERE service_id = :waits;
 SELECT host, state, awaiting FROM volguard.cleanup(cluster => 'auto');
+-- A new rule is tried at once.
 SELECT volguard.on_crash('auto', 'deleting', '{"status": "error_deleting"}');
-SELECT count(*) FROM volguard.auto_cleanup('auto');
-UPDATE volguard.services SET postponed_until = clock_timestamp() WHERE service_id = :waits;
+SELECT awaiting_reason, retry_at FROM volguard.workers WHERE service_id = :waits;
 SELECT host, state, resources_cleaned, awaiting FROM volguard.auto_cleanup('auto');
 SELECT * FROM left_over;
 SELECT status FROM auto_volumes WHERE id = 'node-7';
@@ -87,6 +91,7 @@ SELECT host, state, locks_released, resources_cleaned FROM volguard.auto_cleanup
 \set VERBOSITY default
 SELECT * FROM left_over;
 DROP TRIGGER refuse ON volguard.services;
+SELECT host, state, locks_released, resources_cleaned FROM volguard.auto_cleanup('auto');
 SELECT host, state, locks_released, resources_cleaned FROM volguard.auto_cleanup('auto');
 
 -- Everything commits with the transaction, or nothing does.

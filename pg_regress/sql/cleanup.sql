@@ -24,8 +24,9 @@ END
 $$;
 CREATE TEMP VIEW left_over AS SELECT resource_type, resource_id, lock_name, status FROM volguard.workers WHERE cluster = 'clean' ORDER BY 1, 2, 3;
 
--- One dead service, all at once.
+-- One dead service: the first round fences it and frees its plain locks, the second one repairs its work.
 SELECT pg_temp.crashed('node-2') AS dead \gset
+SELECT service_id = :dead AS dead, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'clean');
 SELECT service_id = :dead AS dead, cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'clean');
 SELECT * FROM left_over;
 SELECT * FROM cleanup_volumes ORDER BY id;
@@ -57,6 +58,7 @@ SELECT state FROM volguard.service_status WHERE cluster = 'clean' AND fenced_at 
 
 -- Services fenced by a new incarnation or an orderly stop, before their lease is over.
 SELECT volguard.register_service('node-2', 'volume', 'clean') AS successor \gset
+SELECT service_id = :living AS predecessor, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :living);
 SELECT service_id = :living AS predecessor, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :living);
 SELECT volguard.heartbeat(:successor);
 SELECT pg_temp.crashed('node-2', late => false) AS living \gset
@@ -114,7 +116,15 @@ SELECT state, locks_released, resources_cleaned, resources_stale, awaiting FROM 
 ROLLBACK;
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :dead);
+SELECT state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :dead);
 COMMIT;
+-- What a transaction has fenced itself it does not repair: the fence is not committed, and another call would do nothing.
+SELECT pg_temp.crashed('node-2') AS dead \gset
+BEGIN;
+SELECT state, locks_released, awaiting FROM volguard.cleanup(service_id => :dead);
+SELECT state, awaiting FROM volguard.cleanup(service_id => :dead);
+COMMIT;
+SELECT state, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :dead);
 -- A cleanup with nothing to do writes nothing.
 DELETE FROM volguard.workers WHERE service_id = :dead;
 SELECT count(*) FROM volguard.cleanup(cluster => 'clean');

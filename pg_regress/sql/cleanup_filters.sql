@@ -8,7 +8,7 @@ BEGIN
     RETURN service;
 END
 $$;
-SELECT pg_temp.dead('node-1', 'volume', 'filter-1') AS a, pg_temp.dead('node-1', 'backup', 'filter-1') AS b, pg_temp.dead('node-2', 'volume', 'filter-1') AS c, pg_temp.dead('node-1', 'volume', 'filter-2') AS d \gset
+SELECT pg_temp.dead('node-1', 'volume', 'filter-1') AS a, pg_temp.dead('node-1', 'backup', 'filter-1') AS b, pg_temp.dead('node-2', 'volume', 'filter-1') AS c, pg_temp.dead('node-4', 'volume', 'filter-2') AS d \gset
 UPDATE volguard.workers SET resource_id = left(resource_id, 1), lock_name = service_id::text WHERE service_id IN (:a, :d);
 UPDATE volguard.workers SET acquired_at = acquired_at - interval '1 day' WHERE service_id IN (:a, :c) AND resource_type = 'filter-a';
 SELECT volguard.set_cluster_disabled('filter-2', true);

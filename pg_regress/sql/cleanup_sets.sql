@@ -4,10 +4,11 @@ SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_sets_owner;
 RESET client_min_messages;
 CREATE ROLE regress_sets_owner;
-SELECT volguard.grant_usage('regress_sets_owner');
+SELECT volguard.grant_operator('regress_sets_owner');
 CREATE TABLE set_volumes (id integer PRIMARY KEY, status text, repairs integer NOT NULL DEFAULT 0);
 CREATE TABLE set_snapshots (id uuid PRIMARY KEY, status text, repairs integer NOT NULL DEFAULT 0);
-GRANT SELECT, UPDATE ON set_volumes, set_snapshots TO regress_sets_owner;
+ALTER TABLE set_volumes OWNER TO regress_sets_owner;
+ALTER TABLE set_snapshots OWNER TO regress_sets_owner;
 -- One row for each statement, with the number of rows that it changed.
 CREATE TABLE set_log (number serial, what text, rows bigint);
 CREATE FUNCTION set_note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
@@ -48,6 +49,7 @@ CREATE TEMP VIEW left_over AS SELECT resource_type, resource_id, status FROM vol
 -- Three rules, three statements.
 SELECT pg_temp.crashed(4, 40);
 SET client_min_messages = error;
+SELECT FROM volguard.cleanup(binary_name => 'volume') \g /dev/null
 SELECT cluster, host, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(binary_name => 'volume') WHERE cluster LIKE 'set-%' ORDER BY cluster, host;
 RESET client_min_messages;
 SELECT what, rows FROM set_log ORDER BY number;
@@ -57,7 +59,9 @@ SELECT count(*) FROM left_over;
 -- Filters select work as they select locks, and combine; the rest stays for the next cleanup.
 SELECT pg_temp.crashed(2, 8);
 UPDATE volguard.workers SET acquired_at = acquired_at - interval '1 day' WHERE cluster = 'set-0' AND resource_id IN ('2', '4');
+SELECT FROM volguard.cleanup(cluster => 'set-0', resource_type => 'set-volume', until => now() - interval '1 hour') \g /dev/null
 SELECT host, state, locks_released, resources_cleaned, awaiting FROM volguard.cleanup(cluster => 'set-0', resource_type => 'set-volume', until => now() - interval '1 hour');
+SELECT FROM volguard.cleanup(cluster => 'set-0', host => 'node-0', binary_name => 'volume', disabled => false, resource_type => 'set-volume', resource_id => '6', until => now()) \g /dev/null
 SELECT host, state, locks_released, resources_cleaned, awaiting FROM volguard.cleanup(cluster => 'set-0', host => 'node-0', binary_name => 'volume', disabled => false, resource_type => 'set-volume', resource_id => '6', until => now());
 SELECT host, state, locks_released, resources_cleaned, awaiting FROM volguard.cleanup(cluster => 'set-0', disabled => true, resource_type => 'set-snapshot');
 SELECT host, state, locks_released, resources_cleaned, awaiting FROM volguard.cleanup(host => 'node-0', resource_type => 'set-snapshot', until => 'infinity');
@@ -70,7 +74,9 @@ UPDATE volguard.workers SET resource_id = CASE resource_id WHEN '2' THEN 'x' WHE
 UPDATE set_volumes SET status = 'available' WHERE id = 10;
 DELETE FROM set_volumes WHERE id = 5;
 UPDATE volguard.workers SET resource_id = upper(resource_id) WHERE resource_type = 'set-snapshot' AND resource_id = md5('1')::uuid::text;
+SELECT FROM volguard.cleanup(cluster => 'set-0') \g /dev/null
 SELECT cluster, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'set-0');
+SELECT FROM volguard.cleanup(cluster => 'set-1') \g /dev/null
 SELECT cluster, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'set-1');
 SELECT id, status, repairs FROM set_volumes ORDER BY id;
 SELECT repairs, count(*) FROM set_snapshots GROUP BY 1;
@@ -86,6 +92,7 @@ END
 $$;
 CREATE TRIGGER refuse BEFORE UPDATE ON set_volumes FOR EACH ROW EXECUTE FUNCTION set_refuse();
 SELECT pg_temp.crashed(1, 40);
+SELECT FROM volguard.cleanup(cluster => 'set-0') \g /dev/null
 SELECT state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'set-0');
 SELECT * FROM left_over;
 SELECT id, status, repairs FROM set_volumes WHERE status IN ('creating', 'deleting') OR repairs <> 1 ORDER BY id;
@@ -99,6 +106,7 @@ DROP FUNCTION set_refuse;
 -- A constraint has the same effect as a trigger. The number of warnings is limited.
 ALTER TABLE set_volumes ADD CONSTRAINT set_even CHECK (status <> 'error' OR id % 4 <> 0) NOT VALID;
 SELECT pg_temp.crashed(1, 100);
+SELECT FROM volguard.cleanup(cluster => 'set-0') \g /dev/null
 SELECT state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'set-0');
 SELECT status, repairs, count(*) FROM set_volumes GROUP BY 1, 2 ORDER BY 1;
 ALTER TABLE set_volumes DROP CONSTRAINT set_even;
@@ -106,6 +114,7 @@ ALTER TABLE set_volumes DROP CONSTRAINT set_even;
 -- A failure of every resource is reported once.
 REVOKE UPDATE ON set_volumes FROM regress_sets_owner;
 SELECT pg_temp.crashed(2, 40);
+SELECT FROM volguard.cleanup(cluster => 'set-0') \g /dev/null
 SELECT state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'set-0');
 SELECT count(*), min(status) FROM left_over WHERE resource_type = 'set-volume';
 GRANT UPDATE ON set_volumes TO regress_sets_owner;
@@ -114,14 +123,17 @@ SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(cluster => 'set-
 ALTER TABLE set_volumes RENAME state TO status;
 -- Row-level security may hide rows that aren't found; rows that are found are repaired.
 ALTER TABLE set_volumes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE set_volumes FORCE ROW LEVEL SECURITY;
 CREATE POLICY most ON set_volumes USING (id <> 20);
 SELECT state, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'set-0');
 SELECT * FROM left_over WHERE resource_type = 'set-volume' AND resource_id = '20';
 ALTER TABLE set_volumes DISABLE ROW LEVEL SECURITY;
+ALTER TABLE set_volumes NO FORCE ROW LEVEL SECURITY;
 -- Work without a rule waits, unless its resource has moved on.
 SELECT volguard.on_crash('set-volume', 'deleting', NULL);
 UPDATE set_volumes SET status = 'available' WHERE id IN (1, 3);
 DELETE FROM set_volumes WHERE id = 5;
+SELECT FROM volguard.cleanup(cluster => 'set-1') \g /dev/null
 SELECT state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'set-1');
 SELECT count(*) FROM left_over WHERE status = 'deleting';
 

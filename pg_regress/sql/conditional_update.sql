@@ -155,8 +155,9 @@ INSERT INTO changing VALUES ('one', '1', 1.0);
 EXECUTE change;
 
 -- More forms than the number of plans that are kept.
-SELECT count(*), sum(updated) FROM generate_series(1, 600) AS n, LATERAL volguard.conditional_update('truth', '{"id": "b"}',
-    '{"touched": 1}', jsonb_build_object('c', array_to_json(array_fill('b'::text, ARRAY[n])))) AS answer;
+SELECT count(*), sum(updated) FROM generate_series(1, 25) AS n, generate_series(1, 24) AS m,
+    LATERAL (SELECT array_fill('b'::text, ARRAY[n]), array_fill('b'::text, ARRAY[m])) AS lists (c, id),
+    LATERAL volguard.conditional_update('truth', '{"id": "b"}', '{"touched": 1}', to_jsonb(lists)) AS answer;
 
 SELECT count(*) < 300 AS bounded FROM pg_backend_memory_contexts WHERE name = 'CachedPlanSource';
 

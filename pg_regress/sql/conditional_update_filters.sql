@@ -30,7 +30,7 @@ ORDER BY n;
 -- Types compare as Postgres compares them, without any operator of the search_path.
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
 CREATE TABLE mixed (id integer PRIMARY KEY, small smallint, big bigint, n numeric, v varchar(10), t text, c char(5), at timestamptz, day date,
-    wall timestamp, m mood, u uuid, tags text[], ip inet, span interval, j json);
+    wall timestamp, m mood, u uuid, tags text[], ip inet, span interval, j json, p point);
 INSERT INTO mixed VALUES (1, 5, 50, 5.5, 'abc', 'abd', 'abc', '2026-01-02 00:00+00', '2026-01-01', '2026-01-01 10:00', 'ok',
     '00000000-0000-0000-0000-000000000002', '{b,c}', '10.0.0.1', '1 day', '{}');
 SET timezone = 'UTC';
@@ -47,8 +47,8 @@ SELECT volguard.conditional_update('mixed', '{"id": 1}', '{"id": 1}', '{"u": {"g
 SELECT volguard.conditional_update('mixed', '{"id": 1}', '{"id": 1}', '{"m": {"gt": {"column": "t"}}}'); :code
 SELECT volguard.conditional_update('mixed', '{"id": 1}', '{"id": 1}', '{"small": {"gt": "many"}}'); :code
 SELECT volguard.conditional_update('mixed', '{"id": 1}', '{"id": 1}', '{"small": {"gt": {"add": [{"column": "u"}, 1]}}}'); :code
-SELECT volguard.conditional_update('mixed', '{"id": 1}', '{"id": 1}', filter => '{"where": {"j": {"lt": {"value": {}}}}}'); :code
-SELECT volguard.conditional_update('mixed', '{"id": 1}', '{"id": 1}', filter => '{"where": {"j": {"eq": {"value": {}}}}}'); :code
+SELECT volguard.conditional_update('mixed', '{"id": 1}', '{"id": 1}', filter => '{"where": {"p": {"lt": "(1,2)"}}}'); :code
+SELECT volguard.conditional_update('mixed', '{"id": 1}', '{"id": 1}', filter => '{"where": {"p": {"eq": "(1,2)"}}}'); :code
 SELECT volguard.conditional_update('mixed', '{"id": 1}', '{"id": 1}', '{"small": {"eq": {"value": [1]}}}'); :code
 SELECT volguard.conditional_update('mixed', '{"id": 1}', '{"id": 1}', '{"small": {"eq": {"value": {"a": 1}}}}'); :code
 \set VERBOSITY default

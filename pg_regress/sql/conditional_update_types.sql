@@ -98,7 +98,12 @@ INSERT INTO opaque VALUES (1);
 SELECT new_row FROM volguard.conditional_update('opaque', '{"id": 1}', '{"j": "text", "p": "(1,2)", "x": "<a/>"}', '{"j": null, "p": {"not": []}, "x": [null]}');
 SELECT new_row FROM volguard.conditional_update('opaque', '{"id": 1}', '{"j": false}', '{"j": "text", "p": "(1,2)", "x": "<a/>"}', '{"where": {"j": {"not": null}}}');
 SELECT unmet FROM volguard.conditional_update('opaque', '{"id": 1}', '{"j": false}', '{"j": true, "p": "(1,3)", "x": "<b/>"}');
-SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 2}', filter => '{"where": {"j": "text"}}'); :code
+SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 2}', filter => '{"where": {"p": "(1,2)"}}'); :code
+-- Postgres 18 names json without its schema.
+\set VERBOSITY sqlstate
+SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 2}', filter => '{"where": {"j": "text"}}');
+SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 2}', filter => '{"where": {"j": {"lt": {"value": {}}}}}');
+\set VERBOSITY default
 SELECT outcome FROM volguard.conditional_update('opaque', '{"id": 1}', '{"id": 2}', '{"p": {"not": [null, "(1,2)"]}}'); :code
 SELECT outcome FROM volguard.conditional_update('opaque', '{"p": "(1,2)"}', '{"id": 2}'); :code
 -- A composite value whose fields are NULL isn't NULL.

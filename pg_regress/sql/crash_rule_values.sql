@@ -21,6 +21,7 @@ SELECT n, (ARRAY['creating', 'deleting', 'extending'])[1 + n % 3]::rule_state, C
 INSERT INTO rule_children VALUES (1, 2, 'busy'), (2, 5, NULL), (3, 8, 'idle');
 SELECT count(volguard.acquire(CASE WHEN id % 2 = 0 THEN :one ELSE :other END, 'rule-value', id::text, status => state::text)) FROM rule_values;
 UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE cluster = 'rule-values';
+SELECT FROM volguard.cleanup(cluster => 'rule-values') \g /dev/null
 SELECT host, state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(cluster => 'rule-values') ORDER BY host;
 SELECT id, state, before, note, size, price, tags, extra, done FROM rule_values WHERE id % 3 <> 1 ORDER BY id % 3, id;
 SELECT id, state, tags, extra, due > now() + interval '23 hours' AS tomorrow, spent >= interval '1 hour' AS an_hour FROM rule_values WHERE id % 3 = 1 ORDER BY id;
@@ -39,6 +40,7 @@ SELECT resource_id FROM volguard.workers WHERE cluster = 'rule-values';
 -- A status that the type of the column doesn't accept is the status of no row.
 UPDATE volguard.workers SET status = 'no such state' WHERE cluster = 'rule-values';
 SELECT volguard.on_crash('rule-value', 'no such state', '{"state": "error"}');
+UPDATE volguard.crash_rules SET status = 'no such state' WHERE resource_type = 'rule-value' AND status = 'creating';
 SELECT state, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :one);
 
 DELETE FROM volguard.workers WHERE cluster = 'rule-values';

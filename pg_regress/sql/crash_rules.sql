@@ -6,7 +6,7 @@ DROP ROLE IF EXISTS regress_rule_owner, regress_rule_cleaner;
 RESET client_min_messages;
 CREATE ROLE regress_rule_owner;
 CREATE ROLE regress_rule_cleaner;
-SELECT volguard.grant_usage('regress_rule_owner'), volguard.grant_usage('regress_rule_cleaner');
+SELECT volguard.grant_operator('regress_rule_owner'), volguard.grant_usage('regress_rule_cleaner'), volguard.set_cluster_owner('rule', 'regress_rule_cleaner');
 -- Each role has its own search_path, with a function and a view of the same name.
 CREATE SCHEMA rule_owner AUTHORIZATION regress_rule_owner
     CREATE VIEW whose AS SELECT 'owner' AS name;
@@ -38,7 +38,7 @@ BEGIN
 END
 $$;
 CREATE TRIGGER note BEFORE UPDATE ON rule_volumes FOR EACH ROW EXECUTE FUNCTION rule_note();
-GRANT SELECT, UPDATE ON rule_volumes TO regress_rule_owner;
+ALTER TABLE rule_volumes OWNER TO regress_rule_owner;
 GRANT regress_rule_cleaner TO regress_rule_owner;
 
 SET search_path = rule_owner, public;
@@ -48,7 +48,7 @@ SELECT volguard.on_crash('rule', 'creating', '{"status": "error"}');
 RESET ROLE;
 RESET search_path;
 
--- A dead service of the cleaner's role, with work on some volumes.
+-- A fenced service of the cleaner's role, with work on some volumes.
 CREATE FUNCTION pg_temp.crashed(ids text[], work_status text DEFAULT 'creating') RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     service bigint := volguard.register_service('node-1', 'volume', 'rule');
@@ -57,14 +57,14 @@ BEGIN
     TRUNCATE public.rule_volumes;
     INSERT INTO public.rule_volumes SELECT id, work_status FROM unnest(ids) AS id;
     PERFORM volguard.acquire(service, 'rule', id, status => work_status) FROM unnest(ids) AS id;
-    UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE service_id = service;
+    UPDATE volguard.services SET fenced_at = clock_timestamp() WHERE service_id = service;
     RETURN service;
 END
 $$;
 CREATE TEMP VIEW left_over AS SELECT resource_id FROM volguard.workers WHERE cluster = 'rule' ORDER BY 1;
 
--- The cleaner has no privilege on the table; the owner of the rule has, and
--- runs the rule, under its own search_path and in a restricted context.
+-- The cleaner has no privilege on the table; the rule runs as the owner of
+-- the table, under the rule's search_path and in a restricted context.
 SELECT pg_temp.crashed('{v-1}') AS dead \gset
 SET search_path = rule_cleaner, public;
 SET ROLE regress_rule_cleaner;
@@ -95,7 +95,7 @@ SELECT * FROM rule_volumes;
 -- The same result through the acquire of another service.
 SELECT pg_temp.crashed('{v-1}') AS dead \gset
 SET ROLE regress_rule_cleaner;
-SELECT volguard.acquire(volguard.register_service('node-2', 'volume', 'rule'), 'rule', 'v-1') IS NOT NULL AS got;
+SELECT volguard.acquire(volguard.register_service('node-2', 'volume', 'rule'), 'rule', 'v-1', wait => '1 min') IS NOT NULL AS got;
 RESET ROLE;
 SELECT ran_as, path FROM rule_volumes;
 
@@ -114,8 +114,9 @@ SELECT current_setting('search_path') = :'before_search_path' AS same_path, curr
 RESET ALL;
 DROP TRIGGER set ON rule_volumes;
 
--- A deferred trigger would run at the commit, as the cleaner: it makes the rule fail.
-CREATE CONSTRAINT TRIGGER deferred AFTER UPDATE ON rule_volumes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rule_set();
+-- A deferred trigger runs at once, with the rights of the table's owner: at the commit it would have those of the process.
+CREATE FUNCTION rule_deferred() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'as %', current_user; END$$;
+CREATE CONSTRAINT TRIGGER deferred AFTER UPDATE ON rule_volumes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION rule_deferred();
 SELECT pg_temp.crashed('{v-1}') AS dead \gset
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
 SELECT current_setting('work_mem') = :'before_work_mem' AS same_memory;
@@ -152,20 +153,30 @@ SET statement_timeout = '100 ms';
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
 \set VERBOSITY default
 RESET statement_timeout;
+-- The process of the rule goes on until the rule's time is over.
+DO $$BEGIN
+    WHILE EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'volguard repair worker') LOOP
+        PERFORM pg_sleep(0.05), pg_stat_clear_snapshot();
+    END LOOP;
+END$$;
 DROP TRIGGER slow ON rule_volumes;
 SELECT status, count(*) FROM rule_volumes GROUP BY 1;
 SELECT state, held_locks FROM volguard.service_status WHERE service_id = :dead;
 
--- The owner of the rule has lost its privilege on the table.
+-- The owner has taken its own privilege on the table away.
+SET ROLE regress_rule_owner;
 REVOKE UPDATE ON rule_volumes FROM regress_rule_owner;
+RESET ROLE;
 SELECT pg_temp.crashed('{v-1}') AS dead \gset
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
 SELECT status FROM rule_volumes;
 GRANT UPDATE ON rule_volumes TO regress_rule_owner;
--- A row that a policy hides from the rule's role is not treated as gone.
+-- A row that a policy hides even from the table's owner is not treated as gone.
 ALTER TABLE rule_volumes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE rule_volumes FORCE ROW LEVEL SECURITY;
 SELECT state, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :dead);
 ALTER TABLE rule_volumes DISABLE ROW LEVEL SECURITY;
+ALTER TABLE rule_volumes NO FORCE ROW LEVEL SECURITY;
 -- Two rows with one id: a rule repairs exactly one row or none.
 ALTER TABLE rule_volumes DROP CONSTRAINT rule_volumes_pkey;
 INSERT INTO rule_volumes SELECT * FROM rule_volumes;
@@ -182,12 +193,32 @@ ALTER TABLE rule_volumes RENAME status TO state;
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
 ALTER TABLE rule_volumes RENAME state TO status;
 SELECT status FROM rule_volumes;
--- The role of the rule is dropped.
+-- The table has another owner: the rule is suspended, never run as another role, until it is confirmed.
 SELECT pg_temp.crashed('{v-1}') AS dead \gset
+REASSIGN OWNED BY regress_rule_owner TO regress_rule_cleaner;
 DROP OWNED BY regress_rule_owner CASCADE;
 DROP ROLE regress_rule_owner;
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+SELECT status, made_for, owner, suspended FROM volguard.crash_rule_status WHERE resource_type = 'rule';
 SELECT status FROM rule_volumes;
+SELECT volguard.grant_operator('regress_rule_cleaner');
+SET ROLE regress_rule_cleaner;
+SET search_path = rule_cleaner, public;
+SELECT volguard.on_crash('rule', 'creating', '{"status": "error"}');
+RESET search_path;
+RESET ROLE;
+SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+SELECT status, ran_as, path FROM rule_volumes;
+-- The type is tracked in another table: the rule stays with the one that it was made for.
+SELECT pg_temp.crashed('{v-1}') AS dead \gset
+CREATE TABLE rule_others (id text PRIMARY KEY, status text);
+INSERT INTO rule_others VALUES ('v-1', 'creating');
+SELECT volguard.track_resource('rule', 'rule_others');
+SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
+SELECT status, made_for, owner, suspended FROM volguard.crash_rule_status WHERE resource_type = 'rule';
+SELECT status FROM rule_others;
+SELECT volguard.track_resource('rule', 'rule_volumes');
+DROP TABLE rule_others;
 -- The table is dropped. (The warning names its oid.)
 DROP TABLE rule_volumes;
 \set VERBOSITY sqlstate

@@ -15,7 +15,7 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 CREATE ROLE regress_errors_stranger;
-SELECT volguard.grant_usage('regress_errors_stranger');
+SELECT volguard.grant_operator('regress_errors_stranger');
 CREATE TABLE errors_volumes (id text, status text);
 SELECT volguard.track_resource('errors', 'errors_volumes');
 SELECT volguard.register_service('node-1', 'volume', 'errors') AS alive, volguard.register_service('node-2', 'volume', 'errors') AS late, volguard.register_service('node-3', 'volume', 'errors') AS fenced \gset
@@ -48,19 +48,24 @@ RESET lock_timeout;
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 :ask(format('SELECT volguard.acquire(%s, ''errors'', ''e-3'', wait => ''1 min'')', :alive));
 ROLLBACK;
--- The messages that a stranger gets.
+-- The messages that a stranger gets, though it is an operator.
 SET ROLE regress_errors_stranger;
 :ask(format('SELECT volguard.heartbeat(%s)', :alive));
 :ask(format('SELECT volguard.release(%s)', :plain));
 :ask(format('SELECT volguard.release_all(ARRAY[%s])', :plain));
 :ask(format('SELECT volguard.assert_held(%s)', :plain));
-:ask(format('SELECT volguard.force_release(%s, ''because'')', :plain));
-:ask('SELECT volguard.reset_resource(''errors'', ''e-1'')');
 :ask('SELECT volguard.register_service(''node-1'', ''volume'', ''errors'')');
 :ask('SELECT volguard.track_resource(''errors-2'', ''errors_volumes'')');
 :ask('SELECT volguard.on_crash(''errors'', ''creating'', NULL)');
+:ask('SELECT volguard.untrack_resource(''errors'')');
+:ask(format('SELECT volguard.start_work(%s, ''errors'', ''e-5'', ''{"status": "creating"}'')', volguard.register_service('node-4', 'volume', 'errors of a stranger')));
+:ask(format('SELECT volguard.acquire(%s, ''errors'', ''e-5'', status => ''creating'')', volguard.register_service('node-4', 'volume', 'errors of a stranger')));
 :ask('SELECT volguard.grant_usage(''regress_errors_stranger'')');
 RESET ROLE;
+-- A superuser, where the table belongs to another role.
+ALTER TABLE errors_volumes OWNER TO regress_errors_stranger;
+:ask(format('SELECT volguard.start_work(%s, ''errors'', ''e-5'', ''{"status": "creating"}'')', :alive));
+:ask(format('SELECT volguard.finish_work(%s, ''{"status": "creating"}'')', :plain));
 \t off
 \x off
 DELETE FROM volguard.resources WHERE resource_type = 'errors';

@@ -61,7 +61,7 @@ SET ROLE regress_finish_stranger;
 SELECT volguard.finish_work(:token, '{"status": "mine"}');
 \set VERBOSITY default
 -- The role of the service may finish it, but may not change a table without the privilege.
-SELECT volguard.register_service('node-2', 'finish', 'finish') AS two \gset
+SELECT volguard.register_service('node-2', 'finish', 'finish of others') AS two \gset
 SELECT volguard.acquire(:two, 'finish', 'v-4') AS other \gset
 SELECT volguard.finish_work(:other, '{"status": "mine"}'); :code
 RESET ROLE;

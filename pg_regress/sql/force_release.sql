@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_force_operator;
 RESET client_min_messages;
 CREATE ROLE regress_force_operator;
-SELECT volguard.grant_usage('regress_force_operator');
+SELECT volguard.grant_operator('regress_force_operator');
 SELECT volguard.register_service('node-1', 'volume', 'force') AS one, volguard.register_service('node-2', 'volume', 'force') AS two \gset
 SELECT volguard.acquire(:one, 'volume', 'f-1') AS plain, volguard.acquire(:one, 'volume', 'f-2', status => 'creating') AS work, volguard.acquire(:one, 'volume', 'f-3') AS kept \gset
 
@@ -54,5 +54,25 @@ SELECT volguard.force_release(:of_two, 'serializable');
 COMMIT;
 SELECT resource_id FROM volguard.workers WHERE cluster = 'force';
 
+-- By the key, where the token is not at hand. Named or not, the two are never confused.
+SELECT volguard.acquire(:two, 'volume', 'f-5') IS NOT NULL AS plain, volguard.acquire(:two, 'volume', 'f-5', 'attach', 'busy') IS NOT NULL AS work;
+SELECT volguard.force_release('volume', 'f-5', 'attach', 'node-2 hangs') AS by_place, volguard.force_release('volume', 'f-5', 'attach', 'again') AS gone, volguard.force_release('volume', 'f-6', '', 'never there') AS never;
+SELECT volguard.force_release(resource_type => 'volume', resource_id => 'f-5', lock_name => NULL, reason => 'node-2 hangs');
+SELECT lock_name, details FROM volguard.event_log WHERE resource_id = 'f-5' ORDER BY event_id;
+SELECT volguard.force_release(NULL, 'f-5', '', 'reason'); :code
+SELECT volguard.force_release('volume', NULL, '', 'reason'); :code
+SELECT volguard.force_release('volume', 'f-5', '', NULL); :code
+SELECT volguard.acquire(:two, 'volume', 'f-5') IS NOT NULL AS kept;
+CREATE TABLE force_numbers (id integer PRIMARY KEY, status text);
+SELECT volguard.track_resource('force_number', 'force_numbers');
+SELECT volguard.acquire(:two, 'force_number', '7') IS NOT NULL AS got;
+SELECT volguard.force_release('force_number', ' 07', '', 'one spelling');
+SET ROLE regress_force_operator;
+\set VERBOSITY sqlstate
+SELECT volguard.force_release('volume', 'f-5', '', 'an operator');
+\set VERBOSITY default
+RESET ROLE;
+
+DROP TABLE force_numbers;
 DROP OWNED BY regress_force_operator;
 DROP ROLE regress_force_operator;

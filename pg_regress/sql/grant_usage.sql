@@ -1,8 +1,8 @@
--- grant_usage: what a role can do with it, and that it can do nothing without it.
+-- grant_usage, grant_operator, grant_monitoring: what a role can do with each, and that it can do nothing without.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
 -- Roles outlive their database: an interrupted run may have left some.
 SET client_min_messages = warning;
-DROP ROLE IF EXISTS regress_usage_member, "regress_usage Odd ""name""", regress_usage_nobody;
+DROP ROLE IF EXISTS regress_usage_member, "regress_usage Odd ""name""", regress_usage_nobody, regress_usage_operator, regress_usage_monitor;
 RESET client_min_messages;
 CREATE ROLE regress_usage_nobody;
 CREATE ROLE "regress_usage Odd ""name""";
@@ -27,7 +27,7 @@ SELECT volguard.grant_usage('regress_usage_nobody'); :code
 RESET ROLE;
 REVOKE USAGE ON SCHEMA volguard FROM regress_usage_nobody;
 
--- Granted: every function, the three views, and no table or sequence.
+-- Granted: every function but an operator's and the grants, the views, and no table or sequence.
 SELECT volguard.grant_usage(role => 'regress_usage Odd "name"');
 SELECT volguard.grant_usage('regress_usage Odd "name"') AS twice;
 SELECT p.proname FROM pg_proc AS p WHERE p.pronamespace = 'volguard'::regnamespace AND NOT has_function_privilege('regress_usage_member', p.oid, 'EXECUTE') ORDER BY 1;
@@ -35,6 +35,26 @@ SELECT relname, relkind, has_table_privilege('regress_usage_member', oid, 'SELEC
 FROM pg_class WHERE relnamespace = 'volguard'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f') ORDER BY 2, 1;
 SELECT relname FROM pg_class WHERE relnamespace = 'volguard'::regnamespace AND CASE relkind WHEN 'S' THEN has_sequence_privilege('regress_usage_member', oid, 'USAGE, SELECT, UPDATE') END;
 SELECT has_schema_privilege('regress_usage_member', 'volguard', 'CREATE') AS "create";
+
+-- Each function is for users, for operators or for monitoring, or is a grant.
+CREATE ROLE regress_usage_operator;
+CREATE ROLE regress_usage_monitor;
+SELECT volguard.grant_operator('regress_usage_operator'), volguard.grant_monitoring('regress_usage_monitor');
+SELECT string_agg(p.proname, ' ' ORDER BY p.proname) AS operators_only FROM pg_proc AS p WHERE p.pronamespace = 'volguard'::regnamespace
+AND has_function_privilege('regress_usage_operator', p.oid, 'EXECUTE') AND NOT has_function_privilege('regress_usage_member', p.oid, 'EXECUTE');
+SELECT string_agg(p.proname, ' ' ORDER BY p.proname) AS no_operators FROM pg_proc AS p WHERE p.pronamespace = 'volguard'::regnamespace AND NOT has_function_privilege('regress_usage_operator', p.oid, 'EXECUTE');
+SELECT string_agg(p.proname, ' ' ORDER BY p.proname) AS monitors FROM pg_proc AS p WHERE p.pronamespace = 'volguard'::regnamespace AND has_function_privilege('regress_usage_monitor', p.oid, 'EXECUTE');
+SELECT count(*) > 0 AS views, bool_and(has_table_privilege('regress_usage_monitor', oid, 'SELECT') AND has_table_privilege('regress_usage_operator', oid, 'SELECT')) AS readable
+FROM pg_class WHERE relnamespace = 'volguard'::regnamespace AND relkind = 'v';
+SELECT relname FROM pg_class, unnest('{regress_usage_operator, regress_usage_monitor}'::name[]) AS role WHERE relnamespace = 'volguard'::regnamespace
+AND relkind = 'r' AND (has_table_privilege(role, oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER') OR has_any_column_privilege(role, oid, 'SELECT, INSERT, UPDATE, REFERENCES'));
+SELECT has_schema_privilege('regress_usage_operator', 'volguard', 'CREATE') AS "create";
+SET ROLE regress_usage_operator;
+SELECT volguard.grant_operator('regress_usage_nobody'); :code
+SET ROLE regress_usage_monitor;
+SELECT count(*) >= 0 AS readable FROM volguard.crash_rule_status;
+SELECT volguard.heartbeat(1); :code
+RESET ROLE;
 
 -- The grant is enough for everything, and the tables are still out of reach.
 SET ROLE regress_usage_member;
@@ -59,7 +79,10 @@ UPDATE volguard.lock_status SET status = NULL; :code
 SELECT nextval('volguard.clock'); :code
 SELECT setval('volguard.clock', 1); :code
 CREATE TABLE volguard.mine (); :code
--- A role with the grant can't pass it on, and gets an error.
+-- A role with the grant can't pass it on, not even if it may call the function.
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION volguard.grant_usage TO regress_usage_member;
+SET ROLE regress_usage_member;
 SELECT volguard.grant_usage('regress_usage_nobody'); :code
 RESET ROLE;
 SELECT has_schema_privilege('regress_usage_nobody', 'volguard', 'USAGE') AS usage;
@@ -92,5 +115,5 @@ SET LOCAL ROLE regress_usage_member;
 UPDATE volguard.services SET fenced_at = NULL WHERE false;
 ROLLBACK;
 
-DROP OWNED BY "regress_usage Odd ""name""";
-DROP ROLE regress_usage_member, "regress_usage Odd ""name""", regress_usage_nobody;
+DROP OWNED BY regress_usage_member, "regress_usage Odd ""name""", regress_usage_operator, regress_usage_monitor;
+DROP ROLE regress_usage_member, "regress_usage Odd ""name""", regress_usage_nobody, regress_usage_operator, regress_usage_monitor;

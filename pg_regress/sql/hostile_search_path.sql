@@ -4,10 +4,10 @@ SET client_min_messages = warning;
 DROP ROLE IF EXISTS regress_hostile;
 RESET client_min_messages;
 CREATE ROLE regress_hostile;
-SELECT volguard.grant_usage('regress_hostile');
+SELECT volguard.grant_operator('regress_hostile');
 CREATE TABLE public.hostile_volumes (id text PRIMARY KEY, status text);
 INSERT INTO hostile_volumes VALUES ('v-1', 'creating');
-GRANT SELECT, UPDATE ON hostile_volumes TO regress_hostile;
+ALTER TABLE hostile_volumes OWNER TO regress_hostile;
 CREATE SCHEMA hostile AUTHORIZATION regress_hostile;
 SET ROLE regress_hostile;
 -- Every function of pg_catalog that our SQL could use, and every
@@ -93,7 +93,9 @@ SELECT resource_id FROM volguard.acquire_all(:service, '[{"resource_type": "host
 SELECT resource_id FROM volguard.acquire_all(:service, '[{"resource_type": "hostile", "resource_id": "h-3"}, {"resource_type": "hostile", "resource_id": "h-5"}]', '1 ms', '00000000-0000-0000-0000-000000000001');
 SELECT volguard.reconcile(:service, ARRAY[:token, :work]), volguard.release(:token), volguard.release_all(ARRAY[:work]), volguard.release(:work), volguard.force_release(:work, 'none'), volguard.reset_resource('hostile', 'h-2');
 SELECT volguard.acquire(:service, 'hostile', 'h-7', request_id => '00000000-0000-0000-0000-000000000007') IS NOT NULL AS got, volguard.release_requests(:service, ARRAY['00000000-0000-0000-0000-000000000007']::pg_catalog.uuid[]);
-SELECT volguard.force_release(volguard.acquire(:service, 'hostile', 'h-6'), 'test'), volguard.set_cluster_disabled('hostile', true, 'test'), volguard.set_cluster_disabled('hostile', false);
+SELECT volguard.force_release(volguard.acquire(:service, 'hostile', 'h-6'), 'test'), volguard.set_cluster_disabled('hostile', true, 'test'), volguard.set_cluster_disabled('hostile', true, 'another reason'), volguard.set_cluster_disabled('hostile', false), volguard.update_service(:service, disabled => true, disabled_reason => 'a'), volguard.update_service(:service, disabled => true, disabled_reason => 'b'), volguard.update_service(:service, disabled => false);
+SELECT volguard.register_service('node-2', 'volume', 'hostile too') AS second, volguard.set_cluster_owner('hostile too', 'regress_hostile') \gset
+SELECT volguard.fence_service(:second, 'test'), volguard.remove_cluster('hostile too');
 SELECT volguard.track_resource('hostile', 'public.hostile_volumes'), volguard.on_crash('hostile', 'creating', '{"status": "error"}'), volguard.on_crash('hostile', 'deleting', NULL);
 SELECT token AS work, outcome FROM volguard.start_work(:service, 'hostile', 'v-1', '{"status": "creating"}', '{"status": {"ne": "gone"}}', '{"where": {"id": "v-1"}}', '', '1 ms', '00000000-0000-0000-0000-000000000002') \gset
 SELECT outcome, new_row FROM volguard.start_work(:service, 'hostile', 'v-1', '{"status": "creating"}', request_id => '00000000-0000-0000-0000-000000000002');
@@ -103,6 +105,7 @@ SELECT resource_id, alive FROM volguard.lock_status WHERE cluster OPERATOR(pg_ca
 SELECT state, held_locks FROM volguard.service_status WHERE service_id OPERATOR(pg_catalog.=) :service;
 SELECT state, services, held_locks FROM volguard.cluster_status WHERE cluster OPERATOR(pg_catalog.=) 'hostile';
 SELECT state, locks_released, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :service, cluster => 'hostile', host => 'node-1', binary_name => 'volume', disabled => false, until => 'infinity');
+CALL volguard.run_cleanup(service_id => :service, cluster => 'hostile', until => 'infinity');
 SELECT kind FROM volguard.event_log WHERE cluster OPERATOR(pg_catalog.=) 'hostile' ORDER BY event_id USING OPERATOR(pg_catalog.<);
 SELECT * FROM public.hostile_volumes;
 SELECT volguard.register_service('node-3', 'volume', 'hostile') AS crashed \gset
@@ -131,7 +134,7 @@ SELECT volguard.acquire(:service, 'hostile', 'v-1', status => 'creating', wait =
 SELECT volguard.heartbeat(:service), volguard.assert_held(:token), volguard.deregister_service(:service);
 SELECT state, resources_cleaned, resources_stale, awaiting FROM volguard.cleanup(service_id => :service);
 SELECT * FROM public.hostile_volumes;
-SELECT volguard.grant_usage('regress_hostile');
+SELECT volguard.grant_operator('regress_hostile');
 
 \c -
 SET client_min_messages = warning;

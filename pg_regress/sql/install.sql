@@ -5,9 +5,10 @@
 SET client_min_messages = warning;
 DROP DATABASE IF EXISTS regress_volguard_install;
 DROP DATABASE IF EXISTS regress_volguard_latin;
-DROP ROLE IF EXISTS regress_install_stranger;
+DROP ROLE IF EXISTS regress_install_stranger, regress_install_admin;
 RESET client_min_messages;
 CREATE ROLE regress_install_stranger;
+CREATE ROLE regress_install_admin SUPERUSER;
 CREATE DATABASE regress_volguard_install OWNER regress_install_stranger;
 \c regress_volguard_install
 
@@ -32,12 +33,45 @@ CREATE EXTENSION volguard; :code
 SELECT count(*) FROM pg_extension WHERE extname = 'volguard';
 SELECT count(*) FROM pg_class WHERE relnamespace = 'volguard'::regnamespace;
 DROP SCHEMA volguard CASCADE;
+-- So is one of a superuser, in which others may create functions.
+CREATE SCHEMA volguard;
+\set VERBOSITY terse
+CREATE EXTENSION volguard; :code
+\set VERBOSITY default
+DROP SCHEMA volguard;
+-- Default privileges give no role a right to what the extension brings.
+ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO regress_install_stranger, PUBLIC;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO regress_install_stranger, PUBLIC;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO regress_install_stranger WITH GRANT OPTION;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON ROUTINES TO regress_install_stranger;
+CREATE EXTENSION volguard;
+SELECT DISTINCT kind, grantee, privilege_type
+FROM (SELECT 'schema', nspowner, nspacl FROM pg_namespace WHERE nspname = 'volguard'
+      UNION ALL SELECT 'relation', relowner, coalesce(relacl, acldefault('r', relowner)) FROM pg_class WHERE relnamespace = 'volguard'::regnamespace AND relkind <> 'i'
+      UNION ALL SELECT 'function', proowner, coalesce(proacl, acldefault('f', proowner)) FROM pg_proc WHERE pronamespace = 'volguard'::regnamespace) AS objects (kind, owner, acl), aclexplode(acl)
+WHERE grantee <> owner;
+-- What is granted, is.
+SELECT volguard.grant_usage('regress_install_stranger');
+SET ROLE regress_install_stranger;
+SELECT volguard.heartbeat(volguard.register_service('node-1', 'volume'));
+SELECT count(*) FROM volguard.workers;
+RESET ROLE;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON SCHEMAS FROM regress_install_stranger, PUBLIC;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM regress_install_stranger, PUBLIC;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON SEQUENCES FROM regress_install_stranger;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON ROUTINES FROM regress_install_stranger;
+-- What was granted goes with the schema.
+DROP EXTENSION volguard;
+CREATE EXTENSION volguard;
+SELECT has_schema_privilege('regress_install_stranger', 'volguard', 'USAGE');
+DROP EXTENSION volguard;
 -- The owner of the database is no superuser, and may not create the extension.
 SET ROLE regress_install_stranger;
 CREATE EXTENSION volguard; :code
 RESET ROLE;
 -- It can't live in another schema either.
 CREATE EXTENSION volguard SCHEMA public; :code
+CREATE EXTENSION volguard SCHEMA volguard; :code
 CREATE EXTENSION volguard;
 ALTER EXTENSION volguard SET SCHEMA public; :code
 SELECT extname, extrelocatable, extnamespace::regnamespace FROM pg_extension WHERE extname = 'volguard';
@@ -65,7 +99,7 @@ SELECT c.oid::regclass FROM pg_class AS c, pg_extension AS e WHERE e.extname = '
 -- called on NULL, except any_of and none_of; each has a comment.
 SELECT proname, provolatile, proparallel, proisstrict, prosecdef, obj_description(oid, 'pg_proc') <> '' AS comment FROM pg_proc WHERE pronamespace = 'volguard'::regnamespace ORDER BY proname;
 -- The names of the arguments are a contract.
-SELECT proname || '(' || pg_get_function_arguments(oid) || ') -> ' || pg_get_function_result(oid) AS signature FROM pg_proc WHERE pronamespace = 'volguard'::regnamespace ORDER BY proname;
+SELECT proname || '(' || pg_get_function_arguments(oid) || ')' || coalesce(' -> ' || pg_get_function_result(oid), '') AS signature FROM pg_proc WHERE pronamespace = 'volguard'::regnamespace ORDER BY proname, pronargs;
 
 -- Dropped and created again in one session: the backend's caches
 -- of the old tables and services are not used for the new ones.
@@ -82,13 +116,15 @@ DECLARE
     token bigint;
     round integer;
 BEGIN
+    -- The owner of the database can create objects in public, which is no path for a superuser's rule.
+    PERFORM set_config('search_path', 'pg_catalog', true);
     FOR round IN 1..3 LOOP
         service := volguard.register_service('node-1', 'volume', CASE round WHEN 2 THEN 'two' END);
         token := volguard.acquire(service, 'volume', 'v-1', status => 'creating', request_id => '00000000-0000-0000-0000-000000000001');
         PERFORM volguard.heartbeat(service), volguard.assert_held(token), volguard.set_status(token, 'deleting'), volguard.reconcile(service, ARRAY[token]), volguard.release_requests(service, '{}');
-        PERFORM volguard.track_resource('volume', 'volumes'), volguard.on_crash('volume', 'deleting', '{"status": "error"}');
+        PERFORM volguard.track_resource('volume', 'public.volumes'), volguard.on_crash('volume', 'deleting', '{"status": "error"}');
         RAISE NOTICE 'round %: % in cluster %, cleaned: %', round, (SELECT count(*) FROM volguard.lock_status), (SELECT cluster FROM volguard.lock_status),
-            volguard.deregister_service(service) + (SELECT resources_stale FROM volguard.cleanup(service_id => service));
+            volguard.deregister_service(service) + (SELECT count(*) FROM volguard.cleanup(service_id => service));
         PERFORM volguard.release_all(ARRAY[token]), volguard.release(token), volguard.force_release(token, 'none'), volguard.reset_resource('volume', 'v-1');
         DROP EXTENSION volguard;
         CREATE EXTENSION volguard;
@@ -102,10 +138,15 @@ SELECT volguard.register_service('node-1', 'volume') AS service \gset
 EXECUTE beat(:service);
 -- A service of the dropped extension is unknown to the new one.
 SELECT volguard.acquire(:service, 'volume', 'v-1') IS NOT NULL AS got;
+-- The schema alone can't be dropped, nor can the extension while there is something of others in the schema.
+DROP SCHEMA volguard CASCADE; :code
+CREATE TABLE volguard.of_a_user ();
+DROP EXTENSION volguard; :code
+DROP TABLE volguard.of_a_user;
+-- A DROP with a lock held warns; without a lock it doesn't, as above. The schema goes, too.
 DROP EXTENSION volguard;
 EXECUTE beat(0); :code
--- The schema stays, as usual in Postgres, and is empty.
-SELECT count(*) FROM pg_depend WHERE refclassid = 'pg_namespace'::regclass AND refobjid = 'volguard'::regnamespace;
+SELECT count(*) FROM pg_namespace WHERE nspname = 'volguard';
 CREATE EXTENSION volguard;
 \set VERBOSITY sqlstate
 EXECUTE beat(:service);
@@ -115,4 +156,4 @@ SELECT count(*) FROM volguard.services;
 
 \c :here
 DROP DATABASE regress_volguard_install;
-DROP ROLE regress_install_stranger;
+DROP ROLE regress_install_stranger, regress_install_admin;

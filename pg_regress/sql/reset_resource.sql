@@ -1,6 +1,6 @@
 -- reset_resource: removes every lock and all work of a resource.
 \set code '\\echo :LAST_ERROR_SQLSTATE'
-SELECT volguard.register_service('node-1', 'volume', 'reset') AS one, volguard.register_service('node-2', 'volume', 'reset') AS two, volguard.register_service('node-1', 'volume', 'reset-other') AS elsewhere \gset
+SELECT volguard.register_service('node-1', 'volume', 'reset') AS one, volguard.register_service('node-2', 'volume', 'reset') AS two, volguard.register_service('node-3', 'volume', 'reset-other') AS elsewhere \gset
 SELECT volguard.acquire(:one, 'reset', 'r-1') AS plain, volguard.acquire(:two, 'reset', 'r-1', 'b', status => 'creating') AS work, volguard.acquire(:elsewhere, 'reset', 'r-1', 'c') AS elsewhere_token,
        volguard.acquire(:one, 'reset', 'r-2') AS other_id, volguard.acquire(:one, 'reset-too', 'r-1') AS other_type \gset
 

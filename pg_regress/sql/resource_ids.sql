@@ -36,7 +36,6 @@ SELECT volguard.reset_resource('ids', 'V '), volguard.reset_resource('ids', 'v')
 
 -- Types whose equal values have several texts, or whose texts depend on a setting.
 SELECT format('SELECT volguard.track_resource(''ids'', ''ids'', %L, ''status'')', c) FROM unnest('{amount,half,at,day,took,doc,flag}'::text[]) AS c \gexec
-:code
 CREATE COLLATION ids_nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 CREATE TABLE ids_nocase (id text COLLATE ids_nocase PRIMARY KEY, status text);
 SELECT volguard.track_resource('nocase', 'ids_nocase', 'id', 'status'); :code
@@ -83,6 +82,7 @@ SELECT volguard.set_status(volguard.acquire(:two, 'ids', '0007', 'other'), 'busy
 \set VERBOSITY default
 SELECT resource_id, status FROM volguard.lock_status WHERE resource_type = 'ids';
 UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 hour' WHERE service_id = :one;
+SELECT FROM volguard.cleanup(resource_type => 'ids', resource_id => '+07') \g /dev/null
 SELECT resources_cleaned FROM volguard.cleanup(resource_type => 'ids', resource_id => '+07');
 SELECT status FROM ids WHERE number = 7;
 

@@ -87,3 +87,37 @@ SELECT volguard.set_status(:token, NULL);
 SELECT volguard.set_status(:plain, 'deleting');
 COMMIT;
 SELECT lock_name, status FROM volguard.workers WHERE resource_id = 's-2' ORDER BY 1;
+
+-- With expected: only if the status is what the caller has read. A refusal writes nothing.
+SELECT volguard.register_service('node-9', 'volume', 'expected') AS service \gset
+SELECT volguard.acquire(:service, 'expected', 'e-1', status => 'copying') AS token, volguard.acquire(:service, 'expected', 'e-2') AS plain \gset
+SELECT volguard.set_status(:token, 'wiping', expected => 'copying');
+SELECT volguard.set_status(:token, 'wiping', expected => NULL);
+BEGIN;
+\set ON_ERROR_ROLLBACK on
+\set VERBOSITY sqlstate
+SELECT volguard.set_status(:token, 'syncing', expected => 'copying');
+SELECT volguard.set_status(:token, NULL, 'copying');
+SELECT volguard.set_status(:plain, 'syncing', 'copying');
+SELECT volguard.set_status(-1, 'syncing', 'copying');
+\set VERBOSITY default
+\set ON_ERROR_ROLLBACK off
+SELECT pg_current_xact_id_if_assigned() IS NULL AS no_xid;
+COMMIT;
+SELECT resource_id, status FROM volguard.workers WHERE service_id = :service ORDER BY 1;
+-- What it says.
+CREATE FUNCTION pg_temp.refusal(token bigint, expected text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    hint text;
+BEGIN
+    PERFORM volguard.set_status(token, 'syncing', expected);
+EXCEPTION WHEN object_not_in_prerequisite_state THEN
+    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+    RETURN replace(SQLERRM, token::text, 'N') || ' / ' || hint;
+END
+$$;
+SELECT pg_temp.refusal(:token, 'copying');
+SELECT pg_temp.refusal(:plain, 'copying');
+SELECT volguard.set_status(:token, 'syncing', ''); \echo :LAST_ERROR_SQLSTATE
+SELECT volguard.set_status(:token, NULL, 'wiping');
+SELECT resource_id, status FROM volguard.workers WHERE service_id = :service ORDER BY 1;

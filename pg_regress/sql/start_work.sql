@@ -106,11 +106,13 @@ SELECT (SELECT status FROM volguard.lock_status WHERE token = :token), volguard.
 SELECT volguard.track_resource('typed', 'work_typed', 'number', 'list');
 SELECT volguard.start_work(:one, 'typed', '17', '{"list": {"value": ["busy"]}}'); :code
 
--- A dead holder is cleaned up on the way; the conditions see the row as its rule has left it.
+-- The work of a dead holder is repaired on the way, if the call may wait; the conditions see the row as its rule has left
+-- it.
 SELECT volguard.register_service('node-3', 'work', 'work') AS dead \gset
 SELECT outcome FROM volguard.start_work(:dead, 'work', 'v-8', '{"status": "extending"}');
 UPDATE volguard.services SET heartbeat_at = heartbeat_at - interval '1 day' WHERE service_id = :dead;
 SELECT outcome, unmet FROM volguard.start_work(:one, 'work', 'v-8', '{"status": "extending"}', '{"status": "available"}');
+SELECT outcome, unmet FROM volguard.start_work(:one, 'work', 'v-8', '{"status": "extending"}', '{"status": "available"}', wait => '1 min');
 SELECT status FROM work_volumes WHERE id = 'v-8';
 SELECT * FROM work_held;
 SELECT outcome, new_row ->> 'status' AS status FROM volguard.start_work(:one, 'work', 'v-8', '{"status": "extending"}', '{"status": "error_extending"}');
@@ -128,7 +130,7 @@ SELECT status FROM work_volumes WHERE id = 'v-9';
 
 -- For the table, the caller's privileges and policies apply.
 SET ROLE regress_work_member;
-SELECT volguard.register_service('node-4', 'work', 'work') AS four \gset
+SELECT volguard.register_service('node-4', 'work', 'work of others') AS four \gset
 SELECT volguard.start_work(:four, 'work', 'v-9', '{"status": "extending"}'); :code
 RESET ROLE;
 GRANT SELECT, UPDATE ON work_volumes TO regress_work_member;

@@ -10,7 +10,7 @@ CREATE TABLE track_backups (backup_uuid uuid PRIMARY KEY, state varchar(20));
 
 SELECT volguard.track_resource('track-volume', 'track_volumes');
 SELECT volguard.track_resource(resource_type => 'track-backup', target => 'public.track_backups', id_column => 'backup_uuid', status_column => 'state');
-SELECT resource_type, target, id_column, status_column, registered_by = CURRENT_USER::regrole AS mine FROM volguard.resources WHERE resource_type LIKE 'track-%' ORDER BY 1;
+SELECT resource_type, target, id_column, status_column, id_type FROM volguard.resources WHERE resource_type LIKE 'track-%' ORDER BY 1;
 -- A second call: the same table, or another one for the same type, which keeps its rules.
 SELECT volguard.on_crash('track-volume', 'creating', '{"status": "error"}');
 SELECT volguard.track_resource('track-volume', 'track_volumes', 'id', 'odd "name');
@@ -68,37 +68,73 @@ SELECT volguard.track_resource('track-parted', 'track_parted');
 
 SELECT count(*) FROM volguard.resources WHERE resource_type NOT IN ('track-volume', 'track-backup', 'track-parted') AND (resource_type LIKE 'track%' OR resource_type = '');
 
--- Privileges: the caller needs SELECT and UPDATE, and a type
--- belongs to the first role that tracked it, and its members.
+-- Privileges: a type belongs to the owner of its table. All privileges on a table are not enough.
 CREATE ROLE regress_track_alice;
 CREATE ROLE regress_track_bob;
-SELECT volguard.grant_usage('regress_track_alice'), volguard.grant_usage('regress_track_bob');
-GRANT SELECT ON track_volumes TO regress_track_alice;
+SELECT volguard.grant_operator('regress_track_alice'), volguard.grant_operator('regress_track_bob');
+CREATE TABLE track_alice (id text PRIMARY KEY, status text, "odd ""name" text);
+CREATE TABLE track_bob (id text PRIMARY KEY, status text);
+ALTER TABLE track_alice OWNER TO regress_track_alice;
+ALTER TABLE track_bob OWNER TO regress_track_bob;
+GRANT ALL ON track_volumes, track_alice TO regress_track_alice, regress_track_bob;
 SET ROLE regress_track_alice;
 SELECT volguard.track_resource('track-alice', 'track_volumes'); :code
-RESET ROLE;
-GRANT UPDATE (status) ON track_volumes TO regress_track_alice;
-SET ROLE regress_track_alice;
-SELECT volguard.track_resource('track-alice', 'track_volumes'); :code
-RESET ROLE;
-GRANT UPDATE ON track_volumes TO regress_track_alice, regress_track_bob;
-GRANT SELECT ON track_volumes TO regress_track_bob;
-SET ROLE regress_track_alice;
-SELECT volguard.track_resource('track-alice', 'track_volumes');
-SELECT volguard.track_resource('track-volume', 'track_volumes'); :code
+SELECT volguard.track_resource('track-volume', 'track_alice'); :code
+SELECT volguard.track_resource('track-alice', 'track_alice');
+SELECT volguard.on_crash('track-alice', 'creating', '{"status": "error"}');
+-- Another role can't point the type to a table of its own, nor untrack it.
 SET ROLE regress_track_bob;
-SELECT volguard.track_resource('track-alice', 'track_volumes', 'odd "name'); :code
+SELECT volguard.track_resource('track-alice', 'track_bob'); :code
+SELECT volguard.track_resource('track-alice', 'track_alice', 'odd "name'); :code
+SELECT volguard.untrack_resource('track-alice'); :code
 RESET ROLE;
-SELECT resource_type, id_column, registered_by FROM volguard.resources WHERE resource_type = 'track-alice';
+SELECT resource_type, target, id_column FROM volguard.resources WHERE resource_type = 'track-alice';
+-- A type that moves needs the privileges of both owners.
 GRANT regress_track_alice TO regress_track_bob;
 SET ROLE regress_track_bob;
-SELECT volguard.track_resource('track-alice', 'track_volumes', 'odd "name');
+SELECT volguard.track_resource('track-alice', 'track_alice', 'odd "name');
+SELECT volguard.track_resource('track-alice', 'track_bob');
+SET ROLE regress_track_alice;
+SELECT volguard.track_resource('track-alice', 'track_alice'); :code
 RESET ROLE;
--- The type still belongs to Alice, the first role.
-SELECT resource_type, id_column, registered_by FROM volguard.resources WHERE resource_type = 'track-alice';
+-- The type belongs to Bob now, because its table does. Alice's rule stays with her table.
+SELECT resource_type, target, target_exists, owner, id_column, status_column, id_type, crash_rules FROM volguard.tracked_resources WHERE resource_type = 'track-alice';
+SELECT resource_type, status, made_for, owner, suspended, awaiting FROM volguard.crash_rule_status WHERE resource_type = 'track-alice';
+-- Once the table is dropped, each operator may untrack the type, or track it in a table of its own.
+REVOKE regress_track_alice FROM regress_track_bob;
+DROP TABLE track_bob;
+SELECT target_exists, owner, crash_rules FROM volguard.tracked_resources WHERE resource_type = 'track-alice';
+SET ROLE regress_track_alice;
+SELECT volguard.untrack_resource(resource_type => 'track-alice');
+SELECT volguard.untrack_resource('track-alice'); :code
+SELECT volguard.untrack_resource(NULL); :code
+SELECT volguard.untrack_resource(''); :code
+RESET ROLE;
+SELECT count(*) FROM volguard.crash_rules WHERE resource_type = 'track-alice';
+
+-- A type that services of other roles have work in progress of can't be tracked: in a table of one's own that work
+-- would count as stale. Neither can one whose table was dropped.
+SELECT volguard.register_service('node-1', 'volume', 'track') AS one \gset
+SELECT volguard.acquire(:one, 'track-used', 'u-1') IS NOT NULL AS plain, volguard.acquire(:one, 'track-work', 'u-1', status => 'creating') IS NOT NULL AS work;
+SET ROLE regress_track_alice;
+SELECT volguard.track_resource('track-used', 'track_alice');
+SELECT volguard.track_resource('track-work', 'track_alice'); :code
+RESET ROLE;
+CREATE TABLE track_dropped (id text PRIMARY KEY, status text);
+SELECT volguard.track_resource('track-work', 'track_dropped');
+DROP TABLE track_dropped;
+SET ROLE regress_track_alice;
+SELECT volguard.track_resource('track-work', 'track_alice'); :code
+RESET ROLE;
+DELETE FROM volguard.workers WHERE cluster = 'track';
+SET ROLE regress_track_alice;
+SELECT volguard.track_resource('track-work', 'track_alice');
+RESET ROLE;
+DELETE FROM volguard.services WHERE cluster = 'track';
+DELETE FROM volguard.clusters WHERE name = 'track';
 
 DELETE FROM volguard.resources WHERE resource_type LIKE 'track-%';
-DROP TABLE track_volumes, track_backups, track_parted CASCADE;
+DROP TABLE track_volumes, track_backups, track_parted, track_alice CASCADE;
 DROP SEQUENCE track_sequence;
 DROP OWNED BY regress_track_alice, regress_track_bob;
 DROP ROLE regress_track_alice, regress_track_bob;

@@ -8,13 +8,16 @@ BEGIN
 END
 $$;
 
--- A schema of another role could hold functions that are called in place of ours.
+-- What a role owns in a schema that is there could be called in place of ours.
 DO $$
 BEGIN
-    IF (SELECT nspowner FROM pg_catalog.pg_namespace WHERE nspname = 'volguard')
-       <> (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER) THEN
-        RAISE EXCEPTION 'schema volguard exists and belongs to another role'
-            USING ERRCODE = 'insufficient_privilege', HINT = 'Drop the schema; CREATE EXTENSION creates it.';
+    IF EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'volguard') THEN
+        RAISE EXCEPTION 'schema volguard exists already'
+            USING ERRCODE = 'duplicate_schema', HINT = 'Drop the schema; CREATE EXTENSION creates it.';
     END IF;
 END
 $$;
+
+-- By this it belongs to the extension: DROP EXTENSION takes it along, with all that was granted on it, and a dump
+-- leaves it out. A schema that the control file names would not.
+CREATE SCHEMA volguard;

@@ -11,4 +11,12 @@ COMMENT ON FUNCTION volguard.heartbeat IS 'Renews the lease and returns its leng
 
 CREATE FUNCTION volguard.deregister_service(service_id bigint)
 RETURNS bigint VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_deregister_service';
-COMMENT ON FUNCTION volguard.deregister_service IS 'Stops a service in order: releases its plain locks and returns how many rows of work are left for a cleanup.';
+COMMENT ON FUNCTION volguard.deregister_service IS 'Stops a service in order: releases its plain locks, puts submitted work back and returns how many rows of other work are left for a cleanup.';
+
+CREATE FUNCTION volguard.fence_service(service_id bigint, reason text)
+RETURNS boolean VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_fence_service';
+COMMENT ON FUNCTION volguard.fence_service IS 'Declares a service dead for ever, alive or not; leaves an event with the reason. False if it is fenced or unknown.';
+
+CREATE FUNCTION volguard.update_service(service_id bigint, details jsonb DEFAULT NULL, disabled boolean DEFAULT NULL, disabled_reason text DEFAULT NULL)
+RETURNS void VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_update_service';
+COMMENT ON FUNCTION volguard.update_service IS 'Sets the details of a service, or marks it as one that takes no new work. What is NULL stays. VG001 if the service is fenced or unknown.';

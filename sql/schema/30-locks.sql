@@ -8,9 +8,9 @@ RETURNS TABLE (resource_type text, resource_id text, lock_name text, token bigin
 VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_acquire_all';
 COMMENT ON FUNCTION volguard.acquire_all IS 'Takes all locks of a list and returns their tokens, or no row if they were not all free within wait.';
 
-CREATE FUNCTION volguard.set_status(token bigint, status text)
+CREATE FUNCTION volguard.set_status(token bigint, status text, expected text DEFAULT NULL)
 RETURNS void VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_set_status';
-COMMENT ON FUNCTION volguard.set_status IS 'Sets the status of the work under a lock; NULL makes it a plain lock. VG002 if the token is not held.';
+COMMENT ON FUNCTION volguard.set_status IS 'Sets the status of the work under a lock; NULL makes it a plain lock. VG002 if the token is not held, 55000 if the status is not as expected.';
 
 CREATE FUNCTION volguard.release(token bigint)
 RETURNS boolean VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_release';
@@ -34,7 +34,11 @@ COMMENT ON FUNCTION volguard.release_requests IS 'Gives back what these requests
 
 CREATE FUNCTION volguard.force_release(token bigint, reason text)
 RETURNS boolean VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_force_release';
-COMMENT ON FUNCTION volguard.force_release IS 'Takes one lock away from its holder, with or without work; leaves an event with the reason.';
+COMMENT ON FUNCTION volguard.force_release(bigint, text) IS 'Takes one lock away from its holder, with or without work; leaves an event with the reason.';
+
+CREATE FUNCTION volguard.force_release(resource_type text, resource_id text, lock_name text, reason text)
+RETURNS boolean VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_force_release__by_key';
+COMMENT ON FUNCTION volguard.force_release(text, text, text, text) IS 'The same by the key of the lock; lock_name may be empty or NULL.';
 
 CREATE FUNCTION volguard.reset_resource(resource_type text, resource_id text)
 RETURNS bigint VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_reset_resource';

@@ -8,6 +8,6 @@ CREATE FUNCTION volguard.start_work(service_id bigint, resource_type text, resou
 RETURNS volguard.work_result VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_start_work';
 COMMENT ON FUNCTION volguard.start_work IS 'Takes a lock and updates the row of a tracked resource if all conditions hold, both or neither. The lock gets the status of the row.';
 
-CREATE FUNCTION volguard.finish_work(token bigint, changes jsonb)
+CREATE FUNCTION volguard.finish_work(token bigint, changes jsonb, target regclass DEFAULT NULL)
 RETURNS volguard.update_result VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT LANGUAGE c AS 'MODULE_PATHNAME', 'volguard_finish_work';
 COMMENT ON FUNCTION volguard.finish_work IS 'Updates the row of the resource that a token locks and releases the lock, both or neither. Runs with the caller''s privileges.';

@@ -5,11 +5,13 @@ keep_log=yes
 # The environment that shows another time to the server.
 clock=
 
-# link FROM TO TEST...: links to what is in a directory and passes find's tests.
+# link FROM TO TEST...: links to what is in a directory and passes find's tests. A link to the directory itself, under
+# another name, leads to the copy.
 link() {
     from=$1 to=$dir/installation$2
     shift 2
-    mkdir -p "$to" && find "$from" -mindepth 1 -maxdepth 1 "$@" -exec ln -s -t "$to" {} +
+    mkdir -p "$to" && find "$from" -mindepth 1 -maxdepth 1 "$@" ! -lname . -exec ln -s -t "$to" {} + &&
+        find "$from" -mindepth 1 -maxdepth 1 "$@" -lname . -exec cp -P -t "$to" {} +
 }
 
 # The server runs from a copy of the installation, so that it sees only the volguard of the
@@ -26,8 +28,11 @@ lay_out() {
     if [ -n "$1" ]; then
         link "$1$lib" "$lib" && link "$1$share/extension" "$share/extension" || return
     fi
-    # Builds that are not the system's may search libraries, too, from their own place.
-    LD_LIBRARY_PATH=$(ldd "$bin/postgres" "$bin/initdb" | sed -n 's|.* => \(/.*\)/[^/]* .*|\1|p' | sort -u | tr '\n' ':')
+    # Builds that are not the system's may search libraries, too, from their own place. The loader searches the system's
+    # by itself, after these: they may have an older libpq.
+    libraries=$(ldd "$bin/postgres" "$bin/initdb" | sed -n 's|.* => \(/.*/[^/]*\) .*|\1|p')
+    system=$(echo "$libraries" | sed -n 's|/libc\.so\.[0-9]*$||p' | head -n 1)
+    LD_LIBRARY_PATH=$(echo "$libraries" | sed 's|/[^/]*$||' | sort -u | grep -Fvx "$system" | paste -sd :)
     export LD_LIBRARY_PATH
     bin=$dir/installation$bin
 }

@@ -13,10 +13,10 @@ mod log;
 mod offence;
 pub mod replicated;
 
-pub use call::{Act, Answer, Call};
+pub use call::{Act, Answer, Call, Finish};
 pub use check::{check, check_journal, check_numbers};
 pub use ending::Ending;
-pub use entry::{Change, Entry};
+pub use entry::{Change, Entry, Piece};
 pub use log::{Log, Question, calls};
 pub use offence::{Offence, Rule};
 

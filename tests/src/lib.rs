@@ -6,6 +6,7 @@
 //! [`scenario`] has the parts of fault tests, [`history`] judges long runs, [`soak`] plays them, and [`drill`] plays
 //! fail-over.
 
+pub mod conformance;
 mod daemon;
 pub mod drill;
 mod error;
@@ -40,4 +41,5 @@ pub use users_server::require_extension;
 #[doc = include_str!("../../README.md")]
 #[doc = include_str!("../../docs/claim-cleanup.md")]
 #[doc = include_str!("../../docs/high-availability.md")]
+#[doc = include_str!("../../docs/rust.md")]
 struct Documents;

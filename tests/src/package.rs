@@ -64,8 +64,8 @@ impl Package {
     pub fn build(install: &PostgresInstall, profile: Profile) -> Result<Self, Error> {
         eprintln!("building the extension ({})", profile.name());
         let script = workspace::root().join("tests/package.sh");
-        run(Command::new(script).arg(profile.name()).env("PG_CONFIG", install.pg_config()))?;
-        Ok(Self { root: workspace::target().join("pgrx-package").join(profile.name()), profile })
+        let root = run(Command::new(script).arg(profile.name()).env("PG_CONFIG", install.pg_config()))?;
+        Ok(Self { root: root.into(), profile })
     }
 
     /// The path of the package.

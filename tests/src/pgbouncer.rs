@@ -1,6 +1,7 @@
 //! Debian's PgBouncer in front of a server.
 
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::fs;
 
 use tokio_postgres::config::{Config, Host};
@@ -29,6 +30,14 @@ impl PgBouncer {
     /// [`Error::Url`] if the URL names no host, user, password or database.
     /// [`Error::Server`] if PgBouncer does not start.
     pub fn in_front_of(url: &str) -> Result<Self, Error> {
+        Self::with_pools(url, &[])
+    }
+
+    /// The same, with other names for the database of `url`, each with a pool of so many connections for each role.
+    ///
+    /// # Errors
+    /// As [`PgBouncer::in_front_of`].
+    pub fn with_pools(url: &str, pools: &[(&str, usize)]) -> Result<Self, Error> {
         let server: Config = url.parse().map_err(|error| Error::Url(format!("{error}")))?;
         let install = PostgresInstall::find()?;
         let user = OsUser::for_servers()?;
@@ -45,7 +54,7 @@ impl PgBouncer {
             database: part("database", server.get_dbname())?.to_owned(),
         };
         pooler.write("userlist.txt", &format!("\"{}\" \"{}\"\n", pooler.user, pooler.password))?;
-        pooler.write("pgbouncer.ini", &pooler.ini(&server)?)?;
+        pooler.write("pgbouncer.ini", &pooler.ini(&server, pools)?)?;
         pooler.guardian.ask(&format!("start {port}"))?;
         Ok(pooler)
     }
@@ -73,12 +82,18 @@ impl PgBouncer {
         self.port
     }
 
-    fn ini(&self, server: &Config) -> Result<String, Error> {
+    fn ini(&self, server: &Config, pools: &[(&str, usize)]) -> Result<String, Error> {
         let host = host(server)?;
+        let mut aliases = String::new();
         let server_port = server.get_ports().first().copied().unwrap_or(5432);
-        let Self { user, port, .. } = self;
+        let Self { user, port, database, .. } = self;
+        for (alias, size) in pools {
+            let to = format!("host={host} port={server_port} dbname={database}");
+            writeln!(aliases, "{alias} = {to} pool_size={size}").expect("writing to a String");
+        }
         Ok(format!(
             "[databases]\n\
+             {aliases}\
              * = host={host} port={server_port}\n\
              [pgbouncer]\n\
              listen_addr = 127.0.0.1\n\

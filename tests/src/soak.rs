@@ -3,6 +3,7 @@
 //! [`play`] starts a server, proxies and clients (`src/bin/soak_client.rs`), runs the storm, waits
 //! for the calm, and lets [`history`](crate::history) judge the records of clients and database.
 
+mod caller;
 mod client;
 mod deck;
 mod fairness;
@@ -14,6 +15,8 @@ mod play;
 mod stage;
 mod storm;
 mod visit;
+mod work_tally;
+mod worker;
 
 pub use client::run_client;
 pub use deck::Fault;
@@ -21,6 +24,7 @@ pub use fairness::{Order, Turns, take_turns};
 pub use options::{ClientOptions, Habits, Options};
 pub use outcome::{Outcome, Tally};
 pub use play::play;
+pub use work_tally::WorkTally;
 
 pub(crate) use fleet::Fleet;
 pub(crate) use stage::{KEYS, calm_down};

@@ -90,31 +90,97 @@ async fn keys_and_sub_queries_use_indexes() -> anyhow::Result<()> {
 
 /// Also by a plan that was made, and kept, while the table was empty.
 #[tokio::test]
-async fn what_requests_have_taken_is_found_by_the_service() -> anyhow::Result<()> {
+async fn what_a_request_has_claimed_is_found_by_the_service() -> anyhow::Result<()> {
     let server = PrivateServer::builder().durable(false).start()?;
     let (client, notices) = connect(&server).await?;
     let row = client.query_one("SELECT volguard.register_service('node-1', 'volume')", &[]).await?;
     let service: i64 = row.get(0);
-    // The calls, and how many of their statements look for a request.
-    let calls = [
-        (format!("SELECT volguard.release_requests({service}, ARRAY[gen_random_uuid()])"), 2),
-        (format!("SELECT volguard.claim_cleanup({service}, request_id => gen_random_uuid())"), 1),
-    ];
-    for (call, _) in &calls {
-        client.batch_execute(call).await?;
-    }
+    let call = format!("SELECT volguard.claim_cleanup({service}, request_id => gen_random_uuid())");
+    client.batch_execute(&call).await?;
     client.batch_execute(OTHER_LOCKS).await?;
     client.batch_execute(EXPLAIN).await?;
-    for (call, statements) in &calls {
-        notices.try_iter().for_each(drop);
-        client.batch_execute(call).await?;
-        let mut plans: Vec<String> = notices.try_iter().collect();
-        plans.retain(|plan| plan.contains("w.request_id OPERATOR"));
-        assert_eq!(plans.len(), *statements, "{call}: {plans:?}");
-        for plan in plans {
-            assert!(plan.contains("workers_service_id_idx") && !plan.contains("Seq Scan"), "{plan}");
-        }
+    notices.try_iter().for_each(drop);
+    client.batch_execute(&call).await?;
+    let mut plans: Vec<String> = notices.try_iter().collect();
+    plans.retain(|plan| plan.contains("w.request_id OPERATOR"));
+    assert_eq!(plans.len(), 1, "{plans:?}");
+    assert!(plans[0].contains("workers_service_id_idx") && !plans[0].contains("Seq Scan"), "{}", plans[0]);
+    Ok(())
+}
+
+/// Waiting work of two operations, most of which is not due; a service.
+const QUEUE: &str = r#"
+    CREATE TABLE queued (id text PRIMARY KEY, status text);
+    INSERT INTO queued SELECT n, 'free' FROM generate_series(1, 2000) AS n;
+    SELECT volguard.track_resource('queued', 'queued');
+    SELECT count(volguard.submit_work('queue', 'queued', n::text, '{"status": "busy"}', operation => 'op-' || n % 2, target => 'queued',
+        not_before => CASE WHEN n % 100 > 1 THEN now() + interval '1 h' END)) FROM generate_series(1, 2000) AS n"#;
+
+/// How a transaction has read the table so far.
+const READS: &str =
+    "SELECT seq_scan, idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'volguard.workers'::regclass";
+
+/// A look for work reads a few rows by the index of the queue, however much waits.
+#[tokio::test]
+async fn work_is_found_by_the_index_of_its_queue() -> anyhow::Result<()> {
+    let server = PrivateServer::builder().durable(false).start()?;
+    let (mut client, _notices) = connect(&server).await?;
+    let row = client.query_one("SELECT volguard.register_service('node-1', 'queue', 'queue', '1 hour')", &[]).await?;
+    let service: i64 = row.get(0);
+    client.batch_execute(QUEUE).await?;
+    let call = format!("SELECT work_id FROM volguard.next_work({service}, operations => '{{op-0,op-1}}')");
+    for _ in 0..2 {
+        // Counts from here on.
+        client.batch_execute("SELECT pg_stat_force_next_flush()").await?;
+        let transaction = client.transaction().await?;
+        assert_eq!(transaction.query(&call, &[]).await?.len(), 1);
+        let reads = transaction.query_one(READS, &[]).await?;
+        let (seq_scan, fetched): (i64, i64) = (reads.get(0), reads.get(1));
+        // The first row of each lane, the row that is taken, and the row again for its update.
+        assert!(
+            seq_scan == 0 && (1..=8).contains(&fetched),
+            "{seq_scan} scans of the table, {fetched} rows by an index"
+        );
+        transaction.commit().await?;
     }
+    // Callers ask by the number what has become of a piece of work.
+    client.batch_execute("ANALYZE volguard.workers").await?;
+    let plan = client.simple_query("EXPLAIN SELECT status FROM volguard.lock_status WHERE work_id = 1").await?;
+    assert!(format!("{plan:?}").contains("workers_work_id_key"), "{plan:?}");
+    Ok(())
+}
+
+/// A claim of the work on one resource finds it by its key, however much the dead service has, also by a plan that was
+/// made while the table was empty.
+#[tokio::test]
+async fn claimed_work_on_one_resource_is_found_by_its_key() -> anyhow::Result<()> {
+    let server = PrivateServer::builder().durable(false).start()?;
+    let (client, notices) = connect(&server).await?;
+    let services = "SELECT volguard.register_service('node-1', 'volume'),
+                           volguard.register_service('node-2', 'volume', lease => '1 h')";
+    let row = client.query_one(services, &[]).await?;
+    let (claimer, dead): (i64, i64) = (row.get(0), row.get(1));
+    let call = format!("SELECT resource_id FROM volguard.claim_cleanup({claimer}, 1, resource_id => '19999')");
+    client.batch_execute(&call).await?;
+    client.batch_execute(OTHER_LOCKS).await?;
+    client
+        .batch_execute(&format!(
+            "UPDATE volguard.workers SET service_id = {dead}, status = 'copying';
+             UPDATE volguard.services SET heartbeat_at = now() - interval '2 h' WHERE service_id = {dead}"
+        ))
+        .await?;
+    client.batch_execute(EXPLAIN).await?;
+    notices.try_iter().for_each(drop);
+    assert_eq!(client.query_one(&call, &[]).await?.get::<_, &str>(0), "19999");
+    let plans: Vec<String> = notices.try_iter().collect();
+    for (statement, one) in [("SELECT w.service_id FROM", 1), ("o.resource_id OPERATOR", 1)] {
+        let plans: Vec<_> = plans.iter().filter(|plan| plan.contains(statement)).collect();
+        assert_eq!(plans.len(), one, "{statement}: {plans:?}");
+        let by_key = plans[0].contains("workers_pkey") || plans[0].contains("workers_work_key");
+        assert!(by_key && !plans[0].contains("workers_service_id_idx"), "{}", plans[0]);
+    }
+    let whose = plans.iter().find(|plan| plan.contains("CROSS JOIN")).context("the look for dead services")?;
+    assert!(!whose.contains("Seq Scan on workers"), "{whose}");
     Ok(())
 }
 

@@ -3,8 +3,13 @@
 use std::path::{Path, PathBuf};
 
 /// The pages, and how many tests each names at least.
-const PAGES: [(&str, usize); 3] =
-    [("docs/guarantees.md", 70), ("docs/crash-recovery.md", 25), ("docs/high-availability.md", 2)];
+const PAGES: [(&str, usize); 5] = [
+    ("docs/guarantees.md", 70),
+    ("docs/crash-recovery.md", 25),
+    ("docs/high-availability.md", 2),
+    ("docs/security.md", 20),
+    ("docs/transactions-and-poolers.md", 3),
+];
 
 /// A test, or several of one file, as `[name, name](path)`; or a file, as `[anything else](path)`.
 #[derive(Debug, PartialEq)]

@@ -1,1 +1,1 @@
-SELECT service_id FROM volguard.cleanup(cluster => 'bench') WHERE awaiting = 0
+CALL volguard.run_cleanup(cluster => 'bench')

@@ -15,3 +15,5 @@ CREATE TABLE snapshots (
 SELECT volguard.track_resource('volume', 'volumes'), volguard.track_resource('snapshot', 'snapshots');
 SELECT volguard.on_crash('volume', 'creating', '{"status": "error", "previous_status": {"column": "status"}, "repairs": {"add": [{"column": "repairs"}, 1]}}'),
        volguard.on_crash('snapshot', 'deleting', '{"status": "error_deleting", "repairs": {"add": [{"column": "repairs"}, 1]}}');
+-- The services belong to this role: without the privilege their work would wait.
+GRANT SELECT, UPDATE ON volumes, snapshots TO bench;

@@ -42,8 +42,8 @@ impl Heart {
 }
 
 impl Player for Heart {
-    fn server_pid(&self) -> i32 {
-        self.connection.server_pid()
+    fn server_pids(&self) -> impl IntoIterator<Item = i32> {
+        [self.connection.server_pid()]
     }
 
     async fn work(&mut self) -> Result<Piece> {

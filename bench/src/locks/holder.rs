@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::baton::Baton;
 use super::locker::Locker;
-use super::provider::Provider;
 use crate::database::Database;
+use crate::provider::Provider;
 use crate::stage::Stage;
 use crate::turn::{Piece, Player};
 
@@ -68,8 +68,8 @@ impl Holder {
 }
 
 impl Player for Holder {
-    fn server_pid(&self) -> i32 {
-        self.locker.server_pid()
+    fn server_pids(&self) -> impl IntoIterator<Item = i32> {
+        [self.locker.server_pid()]
     }
 
     async fn work(&mut self) -> Result<Piece> {

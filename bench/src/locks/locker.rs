@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::etcd::Etcd;
 use super::postgres::Postgres;
-use super::provider::Provider;
 use super::redis::Redis;
 use crate::database::Database;
+use crate::provider::Provider;
 use crate::stage::Stage;
 
 /// The polling interval of a contender that can't wait for a lock.
@@ -30,6 +30,7 @@ impl Locker {
             }
             Provider::Etcd => Locker::Etcd(Etcd::connect(stage.server(provider)?).await?),
             Provider::Redis => Locker::Redis(Redis::connect(stage.server(provider)?).await?),
+            Provider::RabbitMq => bail!("RabbitMQ has no locks"),
         })
     }
 

@@ -8,9 +8,9 @@ use tokio_postgres::types::{IsNull, ToSql, Type, accepts, to_sql_checked};
 use uuid::Uuid;
 
 use super::locker::POLL;
-use super::provider::Provider;
 use crate::connection::Connection;
 use crate::database::Database;
+use crate::provider::Provider;
 
 const WAIT: Interval = Interval { microseconds: 10_000_000 };
 
@@ -35,7 +35,7 @@ impl Postgres {
                 "SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended($1, 0))",
                 "SELECT pg_catalog.pg_advisory_unlock(pg_catalog.hashtextextended($1, 0))",
             ],
-            Provider::Etcd | Provider::Redis => bail!("not in Postgres"),
+            Provider::Etcd | Provider::Redis | Provider::RabbitMq => bail!("not in Postgres"),
         };
         let host = format!("{}-{number}", provider.name());
         let (client, service_id) = database.connect_service(&host).await?;

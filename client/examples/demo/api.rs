@@ -1,9 +1,9 @@
 //! The users of the API: each looks, thinks, asks for something, and waits until it is over. Two requests often
-//! exclude each other.
+//! exclude each other. The API submits work; it is no service, and has no lock.
 
 mod request;
+mod tally;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,38 +14,25 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use volguard::Volguard;
 
-use self::request::Request;
+use self::request::{Answer, GRACE, Request};
+pub use self::tally::{Ending, Tally};
 use crate::notice::{Notice, Notices};
 use crate::operation::Operation;
 use crate::options::Plan;
+use crate::schema::DAMAGED;
 use crate::volume::Volume;
 
 const USERS: usize = 12;
 /// Milliseconds between a look and the request. Others ask for something meanwhile.
 const THOUGHT: std::ops::Range<u64> = 150..850;
+/// How many of the deletes their users would rather take back.
+const REGRETS: f64 = 0.4;
 
 #[derive(Clone, Debug)]
 pub struct Api {
     volguard: Volguard,
     notices: Notices,
     tally: Arc<Mutex<Tally>>,
-}
-
-/// What was asked for, and what became of it.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    /// In the order of [`Count`].
-    pub counts: BTreeMap<Operation, [u64; 4]>,
-    /// The columns that refusals were for.
-    pub unmet: BTreeMap<String, u64>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Count {
-    Asked,
-    Refused,
-    Done,
-    RolledBack,
 }
 
 impl Api {
@@ -76,40 +63,46 @@ impl Api {
             let volumes = Volume::all(&self.volguard).await?;
             // The pace of the load, not a wait for anything.
             sleep(Duration::from_millis(dice.u64(THOUGHT))).await;
-            if *enough.borrow() && self.tally().asked() >= operations {
+            if *enough.borrow() && self.tally().submitted() >= operations {
                 return Ok(());
             }
-            let request = Request::choose(&volumes, &mut dice);
-            self.tally().count(request.operation, Count::Asked);
-            let unmet = request.send(&self.volguard).await?;
-            let outcome = if !unmet.is_empty() {
-                self.tally().note_unmet(unmet);
-                Count::Refused
-            } else {
-                let is_end = |notice: &Notice| notice.request == request.id && notice.is_end();
-                match self.notices.first(0, is_end).await?.is_rolled_back() {
-                    true => Count::RolledBack,
-                    false => Count::Done,
-                }
-            };
-            self.tally().count(request.operation, outcome);
+            let mut request = Request::choose(&volumes, &mut dice);
+            while let Some(damaged) = self.ask(&request, &mut dice).await? {
+                request = Request::repair(damaged, &mut dice);
+            }
         }
     }
-}
 
-impl Tally {
-    fn count(&mut self, operation: Operation, what: Count) {
-        self.counts.entry(operation).or_default()[what as usize] += 1;
-    }
-
-    fn asked(&self) -> u64 {
-        let asked = self.counts.values();
-        asked.map(|counts| counts[Count::Asked as usize]).sum()
-    }
-
-    fn note_unmet(&mut self, columns: Vec<String>) {
-        for column in columns {
-            *self.unmet.entry(column).or_default() += 1;
+    /// Asks for it, and waits until it is over. Returns the volume if it is to be repaired.
+    async fn ask(&self, request: &Request, dice: &mut Rng) -> Result<Option<Volume>> {
+        self.tally().submit(request);
+        let work_id = match request.send(&self.volguard).await? {
+            Answer::Accepted(work_id) => work_id,
+            Answer::Refused(reasons) => {
+                self.tally().refuse(request, reasons);
+                let Some(damaged) = request.to_repair() else { return Ok(None) };
+                // Another request had the volume at that moment, if only to be refused itself. It is asked for again:
+                // a volume must not stay damaged.
+                sleep(Duration::from_millis(dice.u64(THOUGHT))).await;
+                let volume = Volume::named(&self.volguard, &damaged.name).await?;
+                return Ok((volume.status == DAMAGED).then_some(volume));
+            }
+        };
+        if request.operation == Operation::Delete && dice.f64() < REGRETS {
+            // Sometimes too late.
+            sleep(GRACE.mul_f64(dice.f64() * 1.2)).await;
+            if request.cancel(&self.volguard, work_id).await? {
+                self.tally().end(request, Ending::Cancelled);
+                return Ok(None);
+            }
         }
+        let is_end = |notice: &Notice| notice.request == request.id && notice.is_end();
+        let end = self.notices.first(0, is_end).await?;
+        if !end.crashed {
+            self.tally().end(request, Ending::Done);
+            return Ok(None);
+        }
+        self.tally().end(request, Ending::RolledBack);
+        Volume::named(&self.volguard, &end.volume).await.map(Some)
     }
 }

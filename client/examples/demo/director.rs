@@ -24,12 +24,13 @@ use crate::{database, evidence, report, schema};
 pub async fn run(plan: Plan) -> Result<usize> {
     let directory = tempfile::Builder::new().prefix("volguard-demo-").tempdir()?;
     let volguard = database::connect("director").await?;
-    schema::create(&volguard).await?;
+    let session = schema::create(&volguard).await?;
     let played = tokio::select! {
         played = play(&plan, &volguard, directory.path()) => played,
         interrupted = interruption() => interrupted,
     };
     // However it ended: a database of the user's own is left as it was.
+    session.stop().await?;
     schema::drop(&volguard).await?;
     let violations = played?;
     if violations > 0 {
@@ -58,9 +59,12 @@ async fn play(plan: &Plan, volguard: &Volguard, directory: &Path) -> Result<usiz
     let history = evidence::read(volguard, directory, faults.as_deref()).await?;
     let offences = check(&history);
     let faults = faults.unwrap_or_default();
-    report::print(&api.tally(), &faults, &notices.after(0), &history);
+    let (tally, notices) = (api.tally().clone(), notices.after(0));
+    let mistakes = tally.mistakes(&notices);
+    report::print(&tally, &faults, &notices, &history);
+    report::print_mistakes(&tally, &mistakes);
     report::print_offences(&offences);
-    let (violations, seconds) = (offences.len(), timeline.seconds());
+    let (violations, seconds) = (offences.len() + mistakes.len(), timeline.seconds());
     println!("{violations} violations, in {seconds:.1} s (seed {seed}).");
     Ok(violations)
 }
@@ -87,13 +91,14 @@ async fn disturb(plan: &Plan, faults: &Faults<'_>) -> Result<Vec<Fault>> {
     let mut victims = MANAGERS;
     fastrand::Rng::with_seed(plan.seed).shuffle(&mut victims);
     let ended = |heard: &[Notice]| heard.iter().filter(|notice| notice.is_end()).count() as u64;
-    let is_first = |heard: &[Notice]| ended(heard) >= plan.operations / 8;
-    faults.notices.wait_until(is_first).await?;
-    let killed = faults.kill(victims[0]).await?;
-    let is_second = |heard: &[Notice]| ended(heard) >= plan.operations / 3;
-    faults.notices.wait_until(is_second).await?;
-    let paused = faults.pause(victims[1]).await?;
-    Ok(vec![killed, paused])
+    let after = async |part: u64| faults.notices.wait_until(|heard| ended(heard) >= plan.operations * part / 8).await;
+    after(1).await?;
+    let retried = faults.kill(victims[0], |volume| volume.task.is_repeatable()).await?;
+    after(2).await?;
+    let rolled_back = faults.kill(victims[1], |volume| !volume.task.is_repeatable()).await?;
+    after(3).await?;
+    let paused = faults.pause(victims[2]).await?;
+    Ok(vec![retried, rolled_back, paused])
 }
 
 /// Tells what crash rules do, how far it is, and with `--verbose` every change of a status.
@@ -108,7 +113,7 @@ async fn follow(plan: &Plan, mut notices: Notices, timeline: &Timeline) -> Resul
             }
             ended += u64::from(notice.is_end());
             if notice.is_end() && ended % 50 == 0 {
-                timeline.say(&format!("{ended} operations have come to their end"));
+                timeline.say(&format!("{ended} pieces of work have come to their end"));
             }
         }
     }

@@ -1,13 +1,15 @@
 //! Three volume managers, each a process, work active-active on one shared directory, in which volumes are sparse
-//! files. They coordinate by volguard alone. One is killed, another one is paused beyond its lease. In the end the
-//! checker of the tests (`volguard_tests::history`) judges what the storage has recorded.
+//! files. An API submits their work; there is no broker, and they coordinate by volguard alone. Two are killed, in the
+//! middle of work that is retried and of work that is rolled back; the third one is paused beyond its lease. In the end
+//! the checker of the tests (`volguard_tests::history`) judges what the storage has recorded, and each piece of work
+//! must have ended exactly once.
 //!
-//! Run it by `make demo`, or against a database of yours that has the extension:
+//! Run it by `make demo`, or as an operator of volguard against a database of yours, which is left as it was:
 //!
 //!     DATABASE_URL=postgresql://... cargo run -p volguard --example demo -- --help
 //!
-//! Where to begin: `schema` has the table, its statuses and the crash rules; `manager` takes up work and finishes it;
-//! `storage` refuses what comes too late; `director` is the plot.
+//! Where to begin: `schema` has the table, its statuses and the crash rules; `api` submits work; `manager` takes it and
+//! finishes it; `storage` refuses what comes too late; `director` is the plot.
 
 mod api;
 mod database;

@@ -1,4 +1,4 @@
-//! A volume manager: a process that carries out what the API has accepted, with others like it over the same storage.
+//! A volume manager: a process that takes the work that the API submits, with others like it over the same storage.
 
 mod job;
 mod zombie;
@@ -10,12 +10,12 @@ use anyhow::{Result, ensure};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::task::JoinSet;
-use tokio::time::interval;
-use volguard::{Error, Session, Volguard, sql};
+use tokio::time::sleep;
+use volguard::{Error, Session, Volguard, Work, WorkStream, sql};
 
-use self::job::Job;
+use self::job::{Job, is_loss};
 use crate::database;
-use crate::notice::Notices;
+use crate::operation::Operation;
 use crate::options::{Guard, Post};
 use crate::schema::{CLUSTER, VOLUME, VOLUMES};
 use crate::storage::Storage;
@@ -24,7 +24,7 @@ use crate::volume::Volume;
 
 /// After so long without a heartbeat a manager counts as dead.
 const LEASE: Duration = Duration::from_millis(2500);
-/// How often a manager looks whether another one has died, and for work that no notification tells of.
+/// How often a manager looks whether another one has died.
 const ROUND: Duration = Duration::from_secs(1);
 /// Operations at a time.
 const HANDS: usize = 4;
@@ -42,7 +42,6 @@ pub async fn run(post: Post) -> Result<()> {
     die_with(post.director)?;
     let mut stop = signal(SignalKind::terminate())?;
     let timeline = Timeline::new(&post.name, post.began);
-    let mut notices = Notices::listen(timeline.clone()).await?;
     let manager = Arc::new(Manager {
         timeline,
         volguard: database::connect(&post.name).await?,
@@ -59,7 +58,7 @@ pub async fn run(post: Post) -> Result<()> {
     while let Some(session) = incarnations.next().await? {
         let service = session.service_id();
         manager.timeline.say(&format!("is service {service}"));
-        let is_stopped = manager.serve(&session, &mut notices, &mut stop).await?;
+        let is_stopped = manager.serve(&session, &mut stop).await?;
         if is_stopped {
             return match session.stop().await {
                 Ok(_) | Err(Error::SessionLost(_)) => Ok(()),
@@ -71,38 +70,50 @@ pub async fn run(post: Post) -> Result<()> {
 }
 
 impl Manager {
-    /// Takes up work until told to stop (`true`), or until the session is lost (`false`). Waits for the jobs that
-    /// were begun; if the session is lost, they stop where they are.
-    async fn serve(self: &Arc<Self>, session: &Session, notices: &mut Notices, stop: &mut Signals) -> Result<bool> {
+    /// Takes work until told to stop (`true`), or until the session is lost (`false`). Waits for the jobs that were
+    /// begun; if the session is lost, they stop where they are.
+    async fn serve(self: &Arc<Self>, session: &Session, stop: &mut Signals) -> Result<bool> {
+        let operations = Operation::ALL.map(Operation::name);
+        let mut stream = session.work(&operations).resource_type(VOLUME).concurrency(HANDS);
         let mut jobs = JoinSet::new();
-        let mut round = interval(ROUND);
         let is_stopped = loop {
             tokio::select! {
                 _ = stop.recv() => break true,
-                _ = session.lost() => break false,
-                news = notices.changed() => news?,
+                next = self.next(session, &mut stream) => match next {
+                    Ok(Some(work)) => drop(jobs.spawn(Job::new(self, session, work).run())),
+                    Ok(None) => break true,
+                    Err(error) if is_loss(&error) => break false,
+                    Err(error) => return Err(error.into()),
+                },
                 Some(ended) = jobs.join_next() => ended??,
-                _ = round.tick() => {}
             }
-            self.take_up(session, &mut jobs).await?;
         };
+        // Work that it has got meanwhile goes back into the queue.
+        drop(stream);
         while let Some(ended) = jobs.join_next().await {
             ended??;
         }
         Ok(is_stopped)
     }
 
-    /// Takes up what waits, as much as there are hands free.
-    async fn take_up(self: &Arc<Self>, session: &Session, jobs: &mut JoinSet<Result<()>>) -> Result<()> {
-        for volume in Volume::waiting(&self.volguard).await? {
-            if jobs.len() >= HANDS {
-                break;
-            }
-            if let Some(job) = Job::begin(self, session, &volume).await? {
-                jobs.spawn(job.run());
+    async fn next(&self, session: &Session, stream: &mut WorkStream) -> Result<Option<Work>, Error> {
+        match self.is_without(Guard::Lock) {
+            true => self.help_oneself(session).await.map(Some),
+            false => stream.next().await,
+        }
+    }
+
+    /// For `--break lock`: takes up what the table says is to be done, under a lock that no other manager asks for.
+    async fn help_oneself(&self, session: &Session) -> Result<Work, Error> {
+        loop {
+            sleep(ROUND / 10).await;
+            for volume in Volume::busy(&self.volguard).await.unwrap_or_default() {
+                let start = session.start_work(&self.own_type(), &volume.name).set("status", &volume.status);
+                if let Some(work) = start.await?.started() {
+                    return Ok(work);
+                }
             }
         }
-        Ok(())
     }
 
     /// For `--break lock`: of resources that this manager locks for itself alone.

@@ -10,19 +10,20 @@ use tokio::sync::watch;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 use crate::database;
-use crate::operation::Operation;
-use crate::schema::{QUEUED, REPAIRING};
 use crate::timeline::Timeline;
 
 /// See `schema.sql`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Notice {
     pub volume: String,
-    pub task: Operation,
     pub request: i64,
     /// The status before; none if the row is new.
     pub before: Option<String>,
     pub status: String,
+    /// Whether a manager has taken up the work.
+    pub begun: bool,
+    /// Which attempt that is.
+    pub attempt: u32,
     /// Whether it was a crash rule.
     pub crashed: bool,
     pub by: String,
@@ -32,19 +33,13 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// Whether the operation has come to its end.
+    /// Whether the piece of work has come to its end: its resource is at rest, or its crash rule was applied.
     pub fn is_end(&self) -> bool {
+        self.crashed || self.is_at_rest()
+    }
+
+    pub fn is_at_rest(&self) -> bool {
         matches!(&*self.status, "available" | "error" | "deleted")
-    }
-
-    /// Whether a manager begins to work on the volume.
-    pub fn is_begin(&self) -> bool {
-        !self.is_end() && !self.crashed && self.status != QUEUED
-    }
-
-    /// Whether the end undoes what a crash has left of the operation.
-    pub fn is_rolled_back(&self) -> bool {
-        self.before.as_deref() == Some(REPAIRING)
     }
 }
 
@@ -108,7 +103,11 @@ impl Notices {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let before = self.before.as_deref().unwrap_or("new");
-        let rule = if self.crashed { " by crash rule" } else { "" };
-        write!(f, "{} {before} -> {}{rule}, by {}", self.volume, self.status, self.by)
+        let Notice { volume, status, attempt, by, .. } = self;
+        match self.begun {
+            true => write!(f, "{volume} {status}: attempt {attempt}, by {by}"),
+            false if self.crashed => write!(f, "{volume} {before} -> {status}, by its crash rule"),
+            false => write!(f, "{volume} {before} -> {status}, by {by}"),
+        }
     }
 }

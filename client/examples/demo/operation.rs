@@ -11,24 +11,43 @@ pub enum Operation {
     Extend,
     Snapshot,
     Delete,
+    /// Makes the files what the row says, whatever a crash has left of another operation.
+    Repair,
 }
 
 impl Operation {
-    pub const ALL: [Operation; 4] = [Operation::Create, Operation::Extend, Operation::Snapshot, Operation::Delete];
+    pub const ALL: [Operation; 5] =
+        [Operation::Create, Operation::Extend, Operation::Snapshot, Operation::Delete, Operation::Repair];
 
-    /// The status of a volume while a manager works on it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Operation::Create => "create",
+            Operation::Extend => "extend",
+            Operation::Snapshot => "snapshot",
+            Operation::Delete => "delete",
+            Operation::Repair => "repair",
+        }
+    }
+
+    /// The status of a volume from the request to the end of the work.
     pub fn status(self) -> &'static str {
         match self {
             Operation::Create => "creating",
             Operation::Extend => "extending",
             Operation::Snapshot => "snapshotting",
             Operation::Delete => "deleting",
+            Operation::Repair => "repairing",
         }
+    }
+
+    /// Whether it can be done again from its beginning, however far it has come: then a crash has it retried.
+    pub fn is_repeatable(self) -> bool {
+        matches!(self, Operation::Delete | Operation::Repair)
     }
 }
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", format!("{self:?}").to_lowercase())
+        f.write_str(self.name())
     }
 }

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 pub const USAGE: &str = "\
 usage: demo [options]
 
-Runs three volume managers as processes over one shared directory, and an API whose users keep them busy. Kills one
-manager, pauses another one beyond its lease, and has the outcome checked. DATABASE_URL names the database, which must
-have the extension volguard. Connect directly: a pooler in transaction mode passes no notifications on.
+Runs three volume managers as processes over one shared directory, and an API whose users keep them busy. Kills two
+managers, pauses the third one beyond its lease, and has the outcome checked. DATABASE_URL names the database, which
+must have the extension volguard. Connect directly: a pooler in transaction mode passes no notifications on.
 
   --operations N     how many operations the users ask for (400)
   --seed N           of what they ask for

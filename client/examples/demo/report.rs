@@ -10,14 +10,22 @@ use crate::fault::Fault;
 use crate::notice::Notice;
 
 pub fn print(tally: &Tally, faults: &[Fault], notices: &[Notice], history: &History) {
-    println!("\nWhat users asked for\n{}", operations(tally));
-    let unmet = tally.unmet.iter();
-    let unmet: Vec<String> = unmet.map(|(column, times)| format!("{column} {times}")).collect();
-    println!("Conditions that refusals were for: {}", unmet.join(", "));
+    println!("\nWhat became of the work\n{}", operations(tally));
+    let reasons = tally.reasons.iter();
+    let reasons: Vec<String> = reasons.map(|(reason, times)| format!("{reason} {times}")).collect();
+    println!("What refusals were for: {}", reasons.join(", "));
     for fault in faults {
         println!("\n{}\n{}", fault.headline(), repairs(fault, notices));
     }
     println!("\n{}", checked(history));
+}
+
+/// What contradicts the sum over the table.
+pub fn print_mistakes(tally: &Tally, mistakes: &[String]) {
+    match mistakes {
+        [] => println!("{} pieces of work were submitted, and each has ended exactly once.", tally.submitted()),
+        [first, ..] => println!("VIOLATION, {} times: work that has not ended exactly once: {first}", mistakes.len()),
+    }
 }
 
 /// Each rule that is broken, how often, and how the first time.
@@ -32,9 +40,9 @@ pub fn print_offences(offences: &[Offence]) {
 }
 
 fn operations(tally: &Tally) -> Table {
-    let mut table = table(&["operation", "asked", "refused", "done", "rolled back"]);
-    let mut sum = [0; 4];
-    for (operation, counts) in &tally.counts {
+    let mut table = table(&["operation", "submitted", "= done", "+ refused", "+ rolled back", "+ cancelled"]);
+    let mut sum = [0; 5];
+    for (operation, counts) in &tally.table() {
         sum = std::array::from_fn(|place| sum[place] + counts[place]);
         table.add_row(row(&operation.to_string(), counts));
     }
@@ -46,14 +54,17 @@ fn operations(tally: &Tally) -> Table {
 }
 
 fn repairs(fault: &Fault, notices: &[Notice]) -> Table {
-    let mut table = table(&["volume", "operation", "crash rule by", "ended by", "as"]);
-    let moment = |notice: &Notice| format!("{}, {:.2} s", notice.by, notice.at - fault.at);
-    for opened in &fault.opened {
-        let volume = &opened.volume;
-        if let Some((rule, end)) = fault.repair(volume, notices) {
-            let outcome = ["done again", "rolled back"][usize::from(end.is_rolled_back())];
-            let task = end.task.to_string();
-            table.add_row([volume, &task, &moment(rule), &moment(end), outcome]);
+    let mut table = table(&["volume", "in the middle of", "crash rule", "ended by", "as"]);
+    let since = |notice: &Notice| format!("{:.2} s", notice.at - fault.at);
+    for (opened, row) in &fault.opened {
+        if let Some((rule, end)) = fault.repair(&row.name, notices) {
+            let outcome = match &rule {
+                Some(_) => "rolled back, repaired".to_owned(),
+                None => format!("done in attempt {}", end.attempt),
+            };
+            let rule = rule.map_or("retry".to_owned(), since);
+            let progress = format!("{}, {} writes", row.task, opened.writes);
+            table.add_row([&row.name, &progress, &rule, &format!("{}, {}", end.by, since(end)), &outcome]);
         }
     }
     table
@@ -72,8 +83,8 @@ fn checked(history: &History) -> String {
     let refused = calls.filter(|call| call.answer == Answer::Refused);
     let (refused, ends) = (refused.count(), history.endings.len());
     format!(
-        "Checked: {opened} times a volume was opened, {written} writes, {refused} refused writes, {dead} dead services \
-         shut out, {ends} ends compared with what is on record."
+        "Checked: {opened} times a volume was opened, {written} writes, {refused} refused writes,\n\
+         {dead} dead services shut out, {ends} ends compared with what is on record."
     )
 }
 

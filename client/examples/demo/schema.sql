@@ -10,20 +10,22 @@ CREATE TABLE volguard_demo.volumes (
     size      integer NOT NULL DEFAULT 0,  -- MiB; 0 as long as there is no file
     new_size  integer,                     -- what create and extend make of it
     snapshots integer NOT NULL DEFAULT 0,
-    token     bigint,                      -- of the lock under which it was changed last
+    token     bigint,                      -- of the lock under which work on it was begun last
+    attempt   integer NOT NULL DEFAULT 0,  -- which attempt that was
     crashes   integer NOT NULL DEFAULT 0   -- how often a crash rule has been applied
 );
 
--- Tells all processes of every change of a status: managers find work by it, users and director learn what became of
--- it. A crash rule is applied by the connection that cleans up, so `by` tells which manager did that.
+-- Tells director and API of every change of a status, and of every manager that takes up work. A crash rule is applied
+-- by a process of the server.
 CREATE FUNCTION volguard_demo.announce() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify('volguard_demo', json_build_object(
-        'volume', NEW.name, 'task', NEW.task, 'request', NEW.request, 'before', OLD.status, 'status', NEW.status,
+        'volume', NEW.name, 'request', NEW.request, 'before', OLD.status, 'status', NEW.status,
+        'begun', TG_OP = 'UPDATE' AND NEW.token IS DISTINCT FROM OLD.token, 'attempt', NEW.attempt,
         'crashed', TG_OP = 'UPDATE' AND NEW.crashes > OLD.crashes,
         'by', current_setting('application_name'))::text);
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER announce AFTER INSERT OR UPDATE OF status ON volguard_demo.volumes
+CREATE TRIGGER announce AFTER INSERT OR UPDATE OF status, token ON volguard_demo.volumes
     FOR EACH ROW EXECUTE FUNCTION volguard_demo.announce();

@@ -49,6 +49,8 @@ impl Storage {
     pub fn make(directory: &Path) -> Result<()> {
         fs::create_dir(directory.join("volumes"))?;
         fs::create_dir(directory.join("logs"))?;
+        // There is a journal even if nothing ever takes effect.
+        fs::File::create(directory.join("journal"))?;
         Ok(())
     }
 

@@ -2,6 +2,9 @@
 
 use volguard_tests::time::now;
 
+/// Of a terminal.
+const WIDTH: usize = 100;
+
 #[derive(Clone, Debug)]
 pub struct Timeline {
     pub name: String,
@@ -15,7 +18,19 @@ impl Timeline {
     }
 
     pub fn say(&self, text: &str) {
-        println!("{:7.2} s  {:<10} {text}", self.seconds(), self.name);
+        let mut said = format!("{:7.2} s  {:<10}", self.seconds(), self.name);
+        let indent = said.len();
+        let mut room = WIDTH - indent;
+        for word in text.split(' ') {
+            if room <= word.len() {
+                said += &format!("\n{:indent$}  ", "");
+                room = WIDTH - indent - 2;
+            }
+            said += &format!(" {word}");
+            room -= (word.len() + 1).min(room);
+        }
+        // At once, so that no other process prints into it.
+        println!("{said}");
     }
 
     /// Since the demo began.

@@ -1,11 +1,11 @@
 //! A volume's row.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use volguard::Volguard;
 
 use crate::operation::Operation;
-use crate::schema::{DAMAGED, QUEUED};
+use crate::schema::DAMAGED;
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Volume {
@@ -23,10 +23,14 @@ impl Volume {
         Volume::select(volguard, "true").await
     }
 
-    /// Those that wait for a manager, in any order, so that managers seldom try the same one.
-    pub async fn waiting(volguard: &Volguard) -> Result<Vec<Volume>> {
-        let waiting = format!("status IN ('{QUEUED}', '{DAMAGED}') ORDER BY random()");
-        Volume::select(volguard, &waiting).await
+    pub async fn named(volguard: &Volguard, name: &str) -> Result<Volume> {
+        let mut found = Volume::select(volguard, &format!("name = '{name}'")).await?;
+        found.pop().with_context(|| format!("no volume {name}"))
+    }
+
+    /// Those that something is to be done to.
+    pub async fn busy(volguard: &Volguard) -> Result<Vec<Volume>> {
+        Volume::select(volguard, &format!("status NOT IN ('available', 'error', 'deleted', '{DAMAGED}')")).await
     }
 
     async fn select(volguard: &Volguard, condition: &str) -> Result<Vec<Volume>> {

@@ -91,8 +91,8 @@ impl Builder {
         Builder { pool_size: connections, ..self }
     }
 
-    /// How many connections may be occupied by acquires that wait in the database. Default: half of the pool. Others
-    /// ask every few seconds whether their lock is free.
+    /// How many connections may be occupied by acquires and [streams of work](crate::WorkStream) that wait in the
+    /// database. Default: half of the pool. Others ask every few seconds whether their lock is free, or work is there.
     pub fn max_waiters(self, connections: usize) -> Self {
         Builder { max_waiters: Some(connections), ..self }
     }
@@ -159,14 +159,13 @@ impl Builder {
 
     /// The configuration, with the timeouts that detect a half-open connection.
     fn server(&self) -> Result<Config, Error> {
-        let variable = |name: &str| std::env::var(name).ok();
         let mut config = match (&self.config, &self.url) {
             (Some(config), _) => config.clone(),
             (None, Some(url)) => {
                 let config = url.parse().map_err(|error| unusable(url, &Error::from(error)))?;
-                environment::complete(config, variable)?
+                environment::complete(config, environment::variable)?
             }
-            (None, None) => environment::config(variable)?,
+            (None, None) => environment::config(environment::variable)?,
         };
         if config.get_application_name().is_none() {
             config.application_name("volguard");

@@ -1,6 +1,7 @@
 //! The `PG*` variables of libpq.
 
 use crate::error::Error;
+use std::env::VarError;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
@@ -18,11 +19,21 @@ const VARIABLES: [(&str, &str); 10] = [
     ("PGTARGETSESSIONATTRS", "target_session_attrs"),
 ];
 
+/// A variable of the environment. One that is no text is not taken for one that is missing: it may be meant to lead to
+/// another database.
+pub(super) fn variable(name: &str) -> Result<Option<String>, Error> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(Error::Configuration(format!("the variable {name} is not valid UTF-8"))),
+    }
+}
+
 /// The configuration that the environment asks for. Without a host, libpq's default on Debian: the local socket.
-pub(super) fn config(variable: impl Fn(&str) -> Option<String>) -> Result<Config, Error> {
+pub(super) fn config(variable: impl Fn(&str) -> Result<Option<String>, Error>) -> Result<Config, Error> {
     let mut text = String::new();
     for (name, option) in VARIABLES {
-        if let Some(value) = variable(name).filter(|value| !value.is_empty()) {
+        if let Some(value) = variable(name)?.filter(|value| !value.is_empty()) {
             text += &format!("{option}='{}' ", value.replace('\\', "\\\\").replace('\'', "\\'"));
         }
     }
@@ -35,7 +46,10 @@ pub(super) fn config(variable: impl Fn(&str) -> Option<String>) -> Result<Config
 }
 
 /// Fills in what a connection string lacks.
-pub(super) fn complete(mut config: Config, variable: impl Fn(&str) -> Option<String>) -> Result<Config, Error> {
+pub(super) fn complete(
+    mut config: Config,
+    variable: impl Fn(&str) -> Result<Option<String>, Error>,
+) -> Result<Config, Error> {
     let no_host = config.get_hosts().is_empty() && config.get_hostaddrs().is_empty();
     let lacks_tls_mode = config.get_ssl_mode() == SslMode::Prefer;
     let lacks = |name: &str| match name {
@@ -50,7 +64,7 @@ pub(super) fn complete(mut config: Config, variable: impl Fn(&str) -> Option<Str
         _ => false,
     };
     // The others are not even read: one that can't be used is no reason to fail.
-    let other = self::config(|name| variable(name).filter(|_| lacks(name)))?;
+    let other = self::config(|name| if lacks(name) { variable(name) } else { Ok(None) })?;
     if no_host {
         for host in other.get_hosts() {
             match host {
@@ -79,7 +93,7 @@ mod tests {
     fn a_connection_string_goes_first() {
         let variables = |name: &str| {
             let known = [("PGHOST", "db-1,db-2"), ("PGPORT", "6432"), ("PGUSER", "it's \\ me"), ("PGDATABASE", "")];
-            known.iter().find(|known| known.0 == name).map(|known| known.1.to_owned())
+            Ok(known.iter().find(|known| known.0 == name).map(|known| known.1.to_owned()))
         };
         let config = complete("password=secret".parse().unwrap(), variables).unwrap();
         assert_eq!(config.get_hosts(), ["db-1", "db-2"].map(|host| Host::Tcp(host.to_owned())));
@@ -88,12 +102,12 @@ mod tests {
         let config = complete("host=other user=me".parse().unwrap(), variables).unwrap();
         assert_eq!((config.get_hosts(), config.get_user()), (&[Host::Tcp("other".to_owned())][..], Some("me")));
         assert_eq!(config.get_ports(), [6432]);
-        let tls = |name: &str| (name == "PGSSLMODE").then(|| "require".to_owned());
+        let tls = |name: &str| Ok((name == "PGSSLMODE").then(|| "require".to_owned()));
         assert_eq!(complete("host=h".parse().unwrap(), tls).unwrap().get_ssl_mode(), SslMode::Require);
         // What isn't used isn't read.
         let url = "host=other port=1 user=me password=p dbname=d sslmode=require";
         for broken in ["PGSSLMODE", "PGTARGETSESSIONATTRS", "PGPORT", "PGHOSTADDR"] {
-            let variable = |name: &str| (name == broken).then(|| "verify-full".to_owned());
+            let variable = |name: &str| Ok((name == broken).then(|| "verify-full".to_owned()));
             complete(url.parse().unwrap(), variable).unwrap();
             assert!(super::config(variable).unwrap_err().to_string().contains("invalid value for option"));
         }

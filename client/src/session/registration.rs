@@ -23,13 +23,16 @@ pub struct Registration {
 }
 
 impl Volguard {
-    /// Prepares to register one incarnation of a process, which `host` and `binary_name` identify.
+    /// Prepares to register one incarnation of a process, which `host` and `binary_name` identify among those of the
+    /// cluster's owner.
     ///
-    /// Registering the same host and binary name in the same cluster again fences the earlier incarnation at once. A
-    /// dropped future may leave a service without heartbeats, which ends with its lease.
-    /// *Errors:* [`Error::Database`] with 22023 for an empty name or a lease out of range, with 42501 without the
-    /// privilege; [`Error::InvalidDocument`] for details that are no JSON; [`Error::SessionLost`] if the answer came so
-    /// late that the lease may have expired.
+    /// Registering the same host and binary name again, in whatever cluster of that owner, fences the earlier
+    /// incarnation at once. A dropped future may leave a service without heartbeats, which ends with its lease.
+    /// *Errors:* [`Error::Database`] with 22023 for an empty name, one with control characters or a lease out of range,
+    /// with 42501 without the privilege or in a cluster of another role, with 55P03 if a transaction that relies on the
+    /// earlier incarnation was left open for 5 seconds (its DETAIL names the processes; [`Error::is_retryable`]);
+    /// [`Error::InvalidDocument`] for details that are no JSON; [`Error::SessionLost`] if the answer came so late that
+    /// the lease may have expired.
     pub fn register(&self, host: &str, binary_name: &str) -> Registration {
         let (volguard, host, binary_name) = (self.clone(), host.to_owned(), binary_name.to_owned());
         let (cluster, janitor) = ("default".to_owned(), Some(Duration::from_secs(10)));
@@ -38,8 +41,9 @@ impl Volguard {
 }
 
 impl Registration {
-    /// The cluster of the service, a label: claims and the janitor stay within a cluster, and
-    /// [`Cleanup`](crate::Cleanup) can select by it; locks are common to all. Default: `default`.
+    /// The cluster of the service, a label, which belongs to the first role that registered in it: claims and the
+    /// janitor stay within a cluster, and [`Cleanup`](crate::Cleanup) can select by it; locks are common to all.
+    /// Default: `default`, which belongs to no role.
     pub fn cluster(self, cluster: &str) -> Self {
         Self { cluster: cluster.to_owned(), ..self }
     }

@@ -44,7 +44,8 @@ pub struct CleanedService {
     pub cluster: String,
     /// Its host.
     pub host: String,
-    /// `cleaned` if nothing is left; `unavailable` if work waits that no rule covers, or whose rule failed.
+    /// `cleaned` if nothing is left; `fenced` if its work is yet to be tried; `unavailable` if work waits that no rule
+    /// covers, or whose rule failed; `busy` if nothing was done because a transaction has its lock.
     pub state: String,
     /// Plain locks that were dropped.
     pub locks_released: u64,
@@ -72,23 +73,58 @@ impl CleanedService {
     }
 }
 
-/// Cleans up after dead services: fences them for good, frees their plain locks, and applies crash rules to their work.
-pub async fn cleanup(client: &impl Executor, which: &Cleanup) -> Result<Vec<CleanedService>, Error> {
+impl CleanedService {
+    /// Takes what a later round did.
+    pub(crate) fn add(&mut self, later: CleanedService) {
+        self.locks_released += later.locks_released;
+        self.resources_cleaned += later.resources_cleaned;
+        self.resources_stale += later.resources_stale;
+        self.state = later.state;
+        self.awaiting = later.awaiting;
+    }
+}
+
+/// What one round of a cleanup did, in its own transaction: it fences services and frees their plain locks, or applies
+/// crash rules to their work.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CleanupRound {
+    /// The services that it did something for, or that are busy.
+    pub services: Vec<CleanedService>,
+    /// Another round, in another transaction, would do more at once.
+    pub more: bool,
+}
+
+impl CleanupRound {
+    fn read(rows: &[Row]) -> Result<CleanupRound, Error> {
+        let mut round = CleanupRound::default();
+        for row in rows {
+            match row.try_get::<_, Option<i64>>("service_id")? {
+                Some(_) => round.services.push(CleanedService::read(row)?),
+                None => round.more = true,
+            }
+        }
+        Ok(round)
+    }
+}
+
+/// One round of a cleanup after dead services. [`Volguard::cleanup`](crate::Volguard::cleanup) does all of them.
+pub async fn cleanup(client: &impl Executor, which: &Cleanup) -> Result<CleanupRound, Error> {
     let sql = statement!(cleanup: "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, \
         resources_stale, awaiting FROM volguard.cleanup(service_id => $1, cluster => $2, host => $3, \
         binary_name => $4, disabled => $5, resource_type => $6, resource_id => $7, until => $8)"
         => INT8, TEXT, TEXT, TEXT, BOOL, TEXT, TEXT, TIMESTAMPTZ);
     let Cleanup { service_id, cluster, host, binary_name, disabled, resource_type, resource_id, until } = which;
     let params: Params<'_> = &[service_id, cluster, host, binary_name, disabled, resource_type, resource_id, until];
-    client.rows(sql, params, Duration::ZERO).await?.iter().map(CleanedService::read).collect()
+    CleanupRound::read(&client.rows(sql, params, Duration::ZERO).await?)
 }
 
-/// For a periodic task: cleans up after services that have died since the last call, in one cluster or in all, without
-/// waiting for other calls. Where `volguard.auto_cleanup` is off it does nothing.
-pub async fn auto_cleanup(client: &impl Executor, cluster: Option<&str>) -> Result<Vec<CleanedService>, Error> {
+/// For a periodic task: one round of a cleanup in one cluster or in all. What has failed is tried again after a while.
+/// Where `volguard.auto_cleanup` is off it does nothing.
+pub async fn auto_cleanup(client: &impl Executor, cluster: Option<&str>) -> Result<CleanupRound, Error> {
     let sql = statement!(auto_cleanup: "SELECT service_id, cluster, host, state, locks_released, resources_cleaned, \
         resources_stale, awaiting FROM volguard.auto_cleanup(cluster => $1)" => TEXT);
-    client.rows(sql, &[&cluster], Duration::ZERO).await?.iter().map(CleanedService::read).collect()
+    CleanupRound::read(&client.rows(sql, &[&cluster], Duration::ZERO).await?)
 }
 
 /// A piece of work that was claimed.
@@ -129,18 +165,49 @@ impl ClaimedRow {
     }
 }
 
+/// Which work of the cluster's dead services to claim: what matches every criterion set. Begin with
+/// `ClaimFilter::default()`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClaimFilter {
+    /// Only work on resources of this type.
+    pub resource_type: Option<String>,
+    /// Only work on the resource with this id.
+    pub resource_id: Option<String>,
+    /// Only work of dead services on this host.
+    pub host: Option<String>,
+    /// Only work of dead services with this binary name.
+    pub binary_name: Option<String>,
+    /// Only work that this dead service has.
+    pub crashed_service_id: Option<i64>,
+    /// Only work that was acquired by this moment of the *database's* clock, as read from its views.
+    pub until: Option<SystemTime>,
+}
+
 /// Takes over work of crashed services that no other call is taking or repairing, without waiting.
 pub async fn claim_cleanup(
     client: &impl Executor,
     service_id: i64,
     max_rows: i32,
-    resource_type: Option<&str>,
+    filter: &ClaimFilter,
     request_id: Option<Uuid>,
 ) -> Result<Vec<ClaimedRow>, Error> {
     let sql = statement!(claim_cleanup: "SELECT token, resource_type, resource_id, lock_name, status, \
         crashed_service_id, details FROM volguard.claim_cleanup(service_id => $1, max_rows => $2, \
-        resource_type => $3, request_id => $4)" => INT8, INT4, TEXT, UUID);
-    let params: Params<'_> = &[&service_id, &max_rows, &resource_type, &request_id];
+        resource_type => $3, request_id => $4, resource_id => $5, host => $6, binary_name => $7, \
+        crashed_service_id => $8, until => $9)" => INT8, INT4, TEXT, UUID, TEXT, TEXT, TEXT, INT8, TIMESTAMPTZ);
+    let ClaimFilter { resource_type, resource_id, host, binary_name, crashed_service_id, until } = filter;
+    let params: Params<'_> = &[
+        &service_id,
+        &max_rows,
+        resource_type,
+        &request_id,
+        resource_id,
+        host,
+        binary_name,
+        crashed_service_id,
+        until,
+    ];
     let rows = client.rows(sql, params, Duration::ZERO).await?;
     rows.iter().map(ClaimedRow::read).collect()
 }
@@ -159,7 +226,7 @@ pub async fn abandon_cleanup(client: &impl Executor, tokens: &[i64]) -> Result<u
 }
 
 /// Says which table, a name as in SQL, holds the resources of a type, so that crash cleanup can repair its rows. A
-/// later call for the same type replaces it.
+/// later call for the same type replaces it. The caller needs the privileges of the table's owner.
 #[cfg(feature = "admin")]
 pub async fn track_resource(
     client: &impl Executor,
@@ -173,16 +240,25 @@ pub async fn track_resource(
     row(client, sql, &[&resource_type, &table, &id_column, &status_column]).await.map(drop)
 }
 
+/// Forgets a type and its crash rules.
+#[cfg(feature = "admin")]
+pub async fn untrack_resource(client: &impl Executor, resource_type: &str) -> Result<(), Error> {
+    let sql = statement!(untrack_resource: "SELECT true FROM volguard.untrack_resource(resource_type => $1)" => TEXT);
+    row(client, sql, &[&resource_type]).await.map(drop)
+}
+
 /// Sets a crash rule: what cleanup writes to a tracked resource whose service died while the lock had this status, as a
 /// document like the changes of an update. `None` removes the rule: work that crashes in this status then waits.
+/// Submitted work goes back into its queue first, after a pause, as often as `retry` says: from 0 to 1000.
 #[cfg(feature = "admin")]
 pub async fn on_crash(
     client: &impl Executor,
     resource_type: &str,
     status: &str,
     changes: Option<&RawValue>,
+    retry: i32,
 ) -> Result<(), Error> {
     let sql = statement!(on_crash: "SELECT true FROM volguard.on_crash(resource_type => $1, status => $2, \
-        changes => $3)" => TEXT, TEXT, JSONB);
-    row(client, sql, &[&resource_type, &status, &changes.map(Json)]).await.map(drop)
+        changes => $3, retry => $4)" => TEXT, TEXT, JSONB, INT4);
+    row(client, sql, &[&resource_type, &status, &changes.map(Json), &retry]).await.map(drop)
 }

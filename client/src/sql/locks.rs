@@ -64,7 +64,8 @@ pub(crate) async fn later_incarnation(
 ) -> Result<Option<i64>, Error> {
     let sql = statement!(later_incarnation: "SELECT pg_catalog.max(service_id) FROM volguard.service_status \
         WHERE service_id OPERATOR(pg_catalog.>) $1 AND host OPERATOR(pg_catalog.=) $2 \
-        AND binary_name OPERATOR(pg_catalog.=) $3 AND cluster OPERATOR(pg_catalog.=) $4 \
+        AND binary_name OPERATOR(pg_catalog.=) $3 AND (cluster OPERATOR(pg_catalog.=) $4 \
+            OR owner OPERATOR(pg_catalog.=) (SELECT s.owner FROM volguard.service_status AS s WHERE s.service_id OPERATOR(pg_catalog.=) $1)) \
         AND state OPERATOR(pg_catalog.=) 'up' AND heartbeat_at OPERATOR(pg_catalog.>) registered_at"
         => INT8, TEXT, TEXT, TEXT);
     value(client, sql, &[&service_id, &host, &binary_name, &cluster]).await

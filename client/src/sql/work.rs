@@ -95,19 +95,20 @@ pub async fn start_work(
         filter_sql,
         &changes_sql,
     ];
-    let row = only(client.rows(sql, params, wait).await?);
-    Ok(match (row.try_get("token")?, row.try_get("outcome")?) {
-        (Some(token), _) => WorkOutcome::Started((token, UpdatedRow::read(&row)?)),
-        (None, "unmet") => WorkOutcome::Unmet(row.try_get("unmet")?),
-        (None, "not_found") => WorkOutcome::NotFound,
-        (None, _) => WorkOutcome::Locked,
-    })
+    WorkOutcome::read(&only(client.rows(sql, params, wait).await?))
 }
 
-/// Writes the final state of a resource and frees its lock, both or neither.
-pub async fn finish_work(client: &impl Executor, token: i64, changes: &RawValue) -> Result<UpdateOutcome, Error> {
+/// Writes the final state of a resource and frees its lock, both or neither. `target` is the table that the resource
+/// must be tracked in, a name as in SQL; a superuser must name one whose owner is none.
+pub async fn finish_work(
+    client: &impl Executor,
+    token: i64,
+    changes: &RawValue,
+    target: Option<&str>,
+) -> Result<UpdateOutcome, Error> {
     let sql = statement!(finish_work: "SELECT (once.result).outcome, (once.result).new_row, \
-        (once.result).unmet FROM (SELECT volguard.finish_work(token => $1, changes => $2) AS result) AS once"
-        => INT8, JSONB);
-    UpdateOutcome::read(&row(client, sql, &[&token, &Json(changes)]).await?)
+        (once.result).unmet FROM (SELECT volguard.finish_work(token => $1, changes => $2, \
+        target => $3::pg_catalog.regclass) AS result) AS once"
+        => INT8, JSONB, TEXT);
+    UpdateOutcome::read(&row(client, sql, &[&token, &Json(changes), &target]).await?)
 }

@@ -46,7 +46,7 @@ async fn rules_repair_and_the_rest_waits() {
     // The changes of an update are those of a rule.
     let repair = volguard.update(&table).set("state", "error").set("tries", column("tries") + 1);
     let repair = repair.documents().unwrap().changes;
-    sql::on_crash(&connection, &resource_type, "creating", Some(&repair)).await.unwrap();
+    sql::on_crash(&connection, &resource_type, "creating", Some(&repair), 0).await.unwrap();
     let service_id = crashed(
         &observer,
         &cluster,
@@ -71,10 +71,12 @@ async fn rules_repair_and_the_rest_waits() {
     assert_eq!(observer.number(&repaired, &[]).await, 1);
 
     let repair = to_raw_value(&serde_json::json!({"state": "error"})).unwrap();
-    sql::on_crash(&connection, &resource_type, "odd", Some(&repair)).await.unwrap();
+    sql::on_crash(&connection, &resource_type, "odd", Some(&repair), 0).await.unwrap();
     let cleaned = volguard.cleanup(&of_service(service_id)).await.unwrap();
     assert_eq!(cleaned[0].state, "cleaned");
-    sql::on_crash(&connection, &resource_type, "odd", None).await.unwrap();
+    sql::on_crash(&connection, &resource_type, "odd", None, 0).await.unwrap();
+    sql::untrack_resource(&connection, &resource_type).await.unwrap();
+    assert!(sql::untrack_resource(&connection, &resource_type).await.is_err(), "it is not tracked any more");
 }
 
 #[tokio::test]

@@ -45,12 +45,14 @@ async fn a_first_host_that_never_answers_is_passed_by() {
     lock.assert_held().await.unwrap();
 }
 
-/// With the usual limit a try at the first host would take as long as the lease.
+/// A try at the first host may take as long as the lease. That is long, so that on a busy machine what is left after a
+/// try is enough.
 #[tokio::test]
 async fn heartbeats_get_to_the_second_host_before_the_lease_ends() {
     let ((_listener, silent), proxy) = (silent().await, Proxy::start().await);
-    let volguard = behind(silent, &proxy).lazy().unwrap();
-    let registration = volguard.register(&unique("host"), "test").lease(LEASE);
+    let lease = 3 * LEASE;
+    let volguard = behind(silent, &proxy).connect_timeout(lease).lazy().unwrap();
+    let registration = volguard.register(&unique("host"), "test").lease(lease);
     let session = timeout(LONG, registration.into_future()).await.unwrap().unwrap();
     for _ in 0..2 {
         lose_connection(&proxy);

@@ -4,9 +4,10 @@ use std::future::pending;
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tokio_postgres::NoTls;
 use volguard::{Error, Loss};
 
-use crate::support::{Fault, LEASE, LONG, MOMENT, Observer, Proxy, connect, key, unique};
+use crate::support::{Fault, LEASE, LONG, MOMENT, Observer, Proxy, code, connect, direct, key, unique};
 
 #[tokio::test]
 async fn a_lost_session_is_followed_by_a_new_one() {
@@ -40,6 +41,30 @@ async fn a_lost_session_is_followed_by_a_new_one() {
     assert!(again.token() > lock.token());
     let refused = first.acquire(key("2")).await.unwrap_err();
     assert!(matches!(refused, Error::SessionLost(_)), "{refused}");
+}
+
+/// A transaction that has checked a token, and was left open, can't be fenced. The error says whose it is.
+#[tokio::test]
+async fn a_registration_says_which_process_is_in_its_way() {
+    let volguard = connect().await;
+    let registration = volguard.register(&unique("host"), "test");
+    let first = registration.clone().await.unwrap();
+    let lock = first.acquire(key("1")).await.unwrap().unwrap();
+    let (left_open, connection) = direct().connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    left_open.batch_execute(&format!("BEGIN; SELECT volguard.assert_held({})", lock.token())).await.unwrap();
+    let pid: i32 = left_open.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+
+    let refused = timeout(LONG, registration.clone()).await.unwrap().unwrap_err();
+    assert_eq!((code(&refused), refused.is_retryable()), (Some("55P03"), true), "{refused}");
+    let Error::Database(error) = &refused else {
+        panic!("{refused}");
+    };
+    let detail = error.as_db_error().and_then(|error| error.detail());
+    assert_eq!(detail, Some(&*format!("It is held by process {pid}.")));
+    left_open.batch_execute("COMMIT").await.unwrap();
+    let second = timeout(LONG, registration).await.unwrap().unwrap();
+    assert!(second.service_id() > first.service_id());
 }
 
 /// Registering fences the old service, which frees its locks.
@@ -85,7 +110,7 @@ async fn a_replaced_process_stays_away() {
     let registration = volguard.register(&unique("host"), "test").lease(LEASE);
     let mut incarnations = registration.clone().incarnations();
     let first = incarnations.next().await.unwrap().unwrap();
-    let other = registration.await.unwrap();
+    let other = registration.clone().await.unwrap();
     let refused = timeout(LONG, incarnations.next()).await.unwrap().unwrap_err();
     let replaced_by = other.service_id();
     assert!(matches!(refused, Error::Superseded { service_id } if service_id == replaced_by), "{refused}");
@@ -93,8 +118,14 @@ async fn a_replaced_process_stays_away() {
     assert!(other.loss().is_none());
     assert_eq!(observer.up(replaced_by).await, 1);
 
+    // In another cluster, too, it is the process of that name.
+    let elsewhere = registration.clone().cluster(&unique("cluster")).await.unwrap();
+    assert_eq!(other.lost().await, Loss::Fenced);
+    let refused = timeout(LONG, incarnations.next()).await.unwrap().unwrap_err();
+    assert!(matches!(refused, Error::Superseded { service_id } if service_id == elsewhere.service_id()), "{refused}");
+
     // The other one leaves, so the name is free again.
-    other.stop().await.unwrap();
+    elsewhere.stop().await.unwrap();
     let next = incarnations.next().await.unwrap().unwrap();
     assert!(next.service_id() > replaced_by);
 }

@@ -4,6 +4,7 @@ mod database;
 mod log;
 mod observer;
 mod proxy;
+mod stage;
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -20,6 +21,7 @@ pub(crate) use database::Database;
 pub(crate) use log::Log;
 pub(crate) use observer::Observer;
 pub(crate) use proxy::{Fault, Proxy};
+pub(crate) use stage::{Stage, next, nothing};
 
 /// Longer than any call takes that succeeds.
 pub(crate) const LONG: Duration = Duration::from_secs(20);

@@ -30,7 +30,7 @@ impl Stage {
         let connection = volguard.connection().await.unwrap();
         sql::track_resource(&connection, &kind, &table, "id", "status").await.unwrap();
         let repair = volguard.update(&table).set("status", "error_extending").documents().unwrap().changes;
-        sql::on_crash(&connection, &kind, "extending", Some(&repair)).await.unwrap();
+        sql::on_crash(&connection, &kind, "extending", Some(&repair), 0).await.unwrap();
         Stage { observer, table, kind }
     }
 

@@ -1,65 +1,70 @@
 //! The work of a cluster's crashed services, and claiming some of it.
 
-use super::kind::{WorkItem, WorkKind};
-use super::repair::{Found, Repair, WorkOutcome};
+use super::ask::{self, Asked};
+use super::claim_filter::ClaimFilter;
+use super::fences::fence_late;
+use super::kind::{self, Work, WorkItem};
+use super::order::State;
 use crate::pg::error::Error;
-use crate::pg::owner;
 use crate::pg::spi::{Arg, Rows, arg};
+use crate::pg::{lookup_locks, owner};
 use crate::sabotage::{self, Guard};
-use crate::service::fence::{self, FenceReason};
 use crate::service::service_lock::ServiceLock;
-use crate::store::events::{self, Event, EventKind};
+use crate::store::liveness::Liveness;
 use crate::store::tables::Tables;
 use crate::store::{sql, token};
 use pgrx::datum::{AnyElement, Uuid};
 use pgrx::{FromDatum, pg_sys};
-use serde_json::json;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::time::{Duration, Instant};
 
 /// A call ends after so many work items that were not to be handed out, however many more there are: it must be short.
 const MOST_NOT_CLAIMED: usize = 1000;
+
+/// How long a call has work repaired.
+const MOST_TIME: Duration = Duration::from_secs(10);
 
 /// Work that the claimer has now: token, resource_type, resource_id, lock_name, status, crashed_service_id, details.
 pub type ClaimedRow = (i64, String, String, String, String, i64, Option<AnyElement>);
 
 /// What one claimer takes from.
-#[derive(Default)]
-struct Pool<'a> {
+struct Pool {
     claimer: i64,
-    cluster: &'a str,
     request_id: Arg,
-    resource_type: Arg,
+    filter: ClaimFilter,
     max_rows: usize,
-    repairs: BTreeMap<WorkKind, Repair>,
+    until: Instant,
     claimed: Vec<ClaimedRow>,
+    /// The tokens of work that a rule will probably repair later.
+    left: Vec<i64>,
     /// Repaired by their crash rules after all.
     cleaned: usize,
     /// Dropped, because the resource is gone or has another status.
     stale: usize,
 }
 
-/// A service that is fenced, or whose lease is over.
-struct Crashed {
-    service_id: i64,
-    fenced: bool,
-}
-
 /// Takes as much as is wanted, and there.
 pub fn claim(
     claimer: i64,
-    cluster: &str,
     request_id: Option<Uuid>,
-    resource_type: Option<&str>,
+    filter: ClaimFilter,
     max_rows: usize,
 ) -> Result<Vec<ClaimedRow>, Error> {
-    let (request_id, resource_type) = (request_id.and_then(arg), resource_type.and_then(arg));
-    let mut pool = Pool { claimer, cluster, request_id, resource_type, max_rows, ..Pool::default() };
+    let mut pool = Pool {
+        claimer,
+        request_id: request_id.and_then(arg),
+        filter,
+        max_rows,
+        until: Instant::now() + MOST_TIME,
+        claimed: Vec::new(),
+        left: Vec::new(),
+        cleaned: 0,
+        stale: 0,
+    };
     for service in pool.crashed_services()? {
         if pool.is_done() {
             break;
         }
-        pool.claim_from(&service)?;
+        pool.take(service)?;
     }
     let (cleaned, stale) = (pool.cleaned, pool.stale);
     if cleaned + stale > 0 {
@@ -70,142 +75,104 @@ pub fn claim(
     Ok(pool.claimed)
 }
 
-impl Pool<'_> {
+impl Pool {
     fn is_done(&self) -> bool {
-        self.missing() == 0 || self.cleaned + self.stale >= MOST_NOT_CLAIMED
+        self.missing() == 0
+            || self.cleaned + self.stale + self.left.len() >= MOST_NOT_CLAIMED
+            || Instant::now() >= self.until
     }
 
     fn missing(&self) -> usize {
         self.max_rows.saturating_sub(self.claimed.len())
     }
 
-    fn crashed_services(&self) -> Result<Vec<Crashed>, Error> {
+    fn crashed_services(&self) -> Result<Vec<i64>, Error> {
         let of_all_roles = owner::caller_is(owner::role()?);
-        let parameters = [arg(self.claimer), arg(owner::caller()), arg(of_all_roles), self.resource_type];
-        sql::CRASHED_SERVICES.run(&parameters, |rows| {
-            rows.each(|row| {
-                let (service_id, fenced) = (rows.get(row, 0)?, rows.get(row, 1)?);
-                Some(Crashed { service_id, fenced })
-            })
-        })
+        let [of_type, until, host, binary_name, services] = self.filter.of_services()?;
+        let (claimer, caller, of_all_roles) = (arg(self.claimer), arg(owner::caller()), arg(of_all_roles));
+        let parameters = [claimer, caller, of_all_roles, of_type, until, host, binary_name, services];
+        lookup_locks::given_back(|| sql::CRASHED_SERVICES.run(&parameters, Rows::numbers))
     }
 
-    fn claim_from(&mut self, service: &Crashed) -> Result<(), Error> {
-        let guard = ServiceLock::of(service.service_id);
-        let entered = match service.fenced {
-            // Shared with other claims; a cleanup takes it exclusively.
-            true => guard.try_lock_shared()?,
-            false => fence_late(&guard, service.service_id)?,
-        };
-        if entered && !self.take(service.service_id)? && service.fenced {
-            guard.unlock_shared();
+    /// Crash rules have precedence, and stale work is dropped: both by processes. What they leave for good is handed
+    /// out, and what has been left so by an earlier one.
+    fn take(&mut self, crashed: i64) -> Result<(), Error> {
+        // What was not handed out was repaired: then there may be much of that.
+        let mut most = self.missing();
+        while !self.is_done() {
+            let work = self.claimable(crashed, most)?;
+            if work.is_empty() {
+                break;
+            }
+            let mut for_claimer = Vec::new();
+            let mut undecided = Work::new();
+            for (kind, items) in work {
+                let (waiting, others) = items.into_iter().partition(|item| item.failed_before && !item.due);
+                let waiting: Vec<WorkItem> = waiting;
+                for_claimer.extend(waiting.into_iter().map(|item| item.token));
+                undecided.push((kind, others));
+            }
+            let answer = ask::repair(&Asked::all(&undecided), self.until)?;
+            for item in undecided.into_iter().flat_map(|(_, items)| items) {
+                match answer.state(item.token) {
+                    State::Cleaned | State::Retried => self.cleaned += 1,
+                    State::Stale => self.stale += 1,
+                    State::AwaitingSoon | State::Untried => self.left.push(item.token),
+                    State::AwaitingLater | State::Failed | State::Trying => for_claimer.push(item.token),
+                }
+            }
+            for_claimer.sort_unstable();
+            for_claimer.truncate(self.missing());
+            self.hand_out(crashed, for_claimer)?;
+            most *= 2;
         }
         Ok(())
     }
 
-    /// False if there was nothing to take, or to drop.
-    fn take(&mut self, crashed: i64) -> Result<bool, Error> {
-        let (cleaned, stale) = (self.cleaned, self.stale);
-        let mut any = false;
-        while !self.is_done() {
-            let kinds = self.claimable(crashed)?;
-            if kinds.is_empty() {
-                break;
-            }
-            any = true;
-            let awaiting = self.repair(kinds)?;
-            if !awaiting.is_empty() {
-                self.hand_out(awaiting)?;
-            }
-        }
-        let (cleaned, stale) = (self.cleaned - cleaned, self.stale - stale);
-        if cleaned + stale > 0 {
-            events::record(&Event {
-                cluster: Some(self.cluster),
-                service_id: Some(crashed),
-                details: json!({
-                    "claimer": self.claimer,
-                    "resources_cleaned": cleaned,
-                    "resources_stale": stale,
-                }),
-                ..Event::of(EventKind::Cleaned)
-            })?;
-        }
-        Ok(any)
-    }
-
-    /// The next work of a crashed service, whose rows are locked from now on. In the order of a cleanup, so that the
-    /// two change rows of one table in the same order.
-    fn claimable(&self, crashed: i64) -> Result<BTreeMap<WorkKind, Vec<WorkItem>>, Error> {
-        let statement = match sabotage::removed(Guard::ClaimLock) {
-            false => &sql::CLAIMABLE,
-            true => &sql::CLAIMABLE_UNLOCKED,
-        };
-        let most = self.missing().min(MOST_NOT_CLAIMED) as i64;
-        statement.run(&[arg(crashed), self.resource_type, arg(most)], |rows| {
-            let mut kinds = BTreeMap::<_, Vec<_>>::new();
-            for row in 0..rows.len() {
-                let name = |column| rows.get::<String>(row, column).unwrap_or_default();
-                let kind = WorkKind { resource_type: name(1), status: name(3) };
-                kinds.entry(kind).or_default().push(WorkItem {
-                    token: rows.get(row, 0).unwrap_or_default(),
-                    service_id: crashed,
-                    resource_id: name(2),
-                });
-            }
-            kinds
+    /// The next work of a crashed service.
+    fn claimable(&self, crashed: i64, most: usize) -> Result<Work, Error> {
+        let most = most.min(MOST_NOT_CLAIMED) as i64;
+        let ClaimFilter { resource_type, resource_id, until, .. } = self.filter;
+        let parameters = [arg(crashed), resource_type, arg(most), arg(self.left.clone()), until, resource_id];
+        lookup_locks::given_back(|| match resource_id {
+            None => sql::CLAIMABLE.run(&parameters[..5], kind::read),
+            Some(_) => sql::CLAIMABLE_ON.run(&parameters, kind::read),
         })
     }
 
-    /// Crash rules have precedence, and stale work is dropped. Returns the tokens of what is to be handed out.
-    fn repair(&mut self, kinds: BTreeMap<WorkKind, Vec<WorkItem>>) -> Result<Vec<i64>, Error> {
-        let mut awaiting = Vec::new();
-        for (kind, items) in kinds {
-            let repair = match self.repairs.entry(kind) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => {
-                    let repair = Repair::of(new.key().clone())?;
-                    new.insert(repair)
-                }
-            };
-            for (item, outcome) in repair.run(Found::Locked(items))? {
-                match outcome {
-                    WorkOutcome::Cleaned => self.cleaned += 1,
-                    WorkOutcome::Stale => self.stale += 1,
-                    WorkOutcome::Awaiting => awaiting.push(item.token),
-                }
-            }
+    /// Work that another call has taken meanwhile is left to it. The lock of the service is needed for a fence alone:
+    /// nothing is added to what a fenced service has, and the rows of a claim are locked.
+    fn hand_out(&mut self, crashed: i64, tokens: Vec<i64>) -> Result<(), Error> {
+        if tokens.is_empty() {
+            return Ok(());
         }
-        Ok(awaiting)
-    }
-
-    fn hand_out(&mut self, tokens: Vec<i64>) -> Result<(), Error> {
+        let liveness = lookup_locks::given_back(|| Tables::open()?.liveness(crashed))?;
+        if liveness == Liveness::Expired && ServiceLock::of(crashed).try_lock_exclusive()? {
+            fence_late(&[crashed])?;
+        }
+        let locked = sql::LOCK_WORK_TOKENS.run(&[arg(tokens.clone()), arg(false)], Rows::numbers)?;
+        self.left.extend(tokens.into_iter().filter(|token| !locked.contains(token)));
         let new = match sabotage::removed(Guard::ClaimToken) {
-            false => token::draw_for(&Tables::open()?, &tokens)?,
-            true => tokens.clone(),
+            false => token::draw_for(&Tables::open()?, &locked)?,
+            true => locked.clone(),
         };
-        let parameters = [arg(self.claimer), arg(tokens), arg(new), self.request_id];
+        let parameters = [arg(self.claimer), arg(locked), arg(new), self.request_id];
         let claimed = sql::CLAIM.run(&parameters, |rows| rows.each(|row| claimed_row(rows, row)))?;
         self.claimed.extend(claimed);
         Ok(())
     }
 }
 
-/// Fences a service whose lease is over. False, and nothing done, if its lock is taken, or a heartbeat has come.
-fn fence_late(guard: &ServiceLock, service_id: i64) -> Result<bool, Error> {
-    if !guard.try_lock_exclusive()? {
-        return Ok(false);
+/// A row of the statements that read claims.
+/// What the service has claimed under a request id and still holds. Only under the service lock.
+pub fn held_by_request(service_id: i64, id: Uuid) -> Result<Vec<ClaimedRow>, Error> {
+    if sabotage::removed(Guard::RequestId) {
+        return Ok(Vec::new());
     }
-    let late = sql::LOCK_LATE_SERVICE.count(&[arg(service_id)])? == 1;
-    if late && fence::fence(service_id, FenceReason::Dead)? {
-        return Ok(true);
-    }
-    guard.unlock_exclusive();
-    Ok(false)
+    sql::CLAIMED_BY_REQUEST.run(&[arg(service_id), arg(id)], |rows| rows.each(|row| claimed_row(rows, row)))
 }
 
-/// A row of the statements that read claims.
-pub fn claimed_row(rows: &Rows, row: usize) -> Option<ClaimedRow> {
+fn claimed_row(rows: &Rows, row: usize) -> Option<ClaimedRow> {
     let (token, crashed_service_id) = (rows.get(row, 0)?, rows.get(row, 5)?);
     let [of_type, id, name, status] = [1, 2, 3, 4].map(|column| rows.get(row, column));
     let details = rows.get(row, 6).and_then(copied);

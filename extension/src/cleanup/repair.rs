@@ -1,185 +1,200 @@
-//! Repairing the work of one kind by its crash rule, for cleanups and claims.
+//! Repairing the work of one kind by its crash rule, in the process for that: see [`super::process`].
 //!
-//! The rule runs on all resources at once, in the subtransaction that removes their rows from `workers`: both happen or
-//! neither. If it fails, that is undone and the halves are tried by themselves, down to single resources, whose work
-//! waits. Bisection finds one failing resource of n in O(log n) statements.
+//! The rule runs on many resources at once. If it fails, that is undone and the halves are tried by themselves, down to
+//! single resources, whose work waits: bisection finds one failing resource of n in O(log n) transactions. A rule has a
+//! time limit. After a time-out the portions are smaller, since it may only take its time; after a second one in a
+//! process it is not tried any more.
 
-use super::failures::Failures;
-use super::kind::{Scope, WorkItem, WorkKind};
-use super::rules::CrashRule;
-use crate::pg::catch::attempt;
+use super::attempt::{Attempt, Outcomes, WorkOutcome};
+use super::awaiting::Awaiting;
+use super::kind::{WorkItem, WorkKind};
+use super::order::{Order, State};
 use crate::pg::error::Error;
+use crate::pg::transaction::{Failure, transaction};
+use std::collections::BTreeSet;
+use std::mem::take;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-/// What became of one work item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkOutcome {
-    /// The rule changed the resource; the row of `workers` is removed.
-    Cleaned,
-    /// The resource has another status than the work, or is gone; the row of `workers` is removed.
-    Stale,
-    /// There is no rule, or it failed, and a warning has told why: the work waits.
-    Awaiting,
+/// How many rows the first transaction changes, and how many a later one at the most: each may change twice as many as
+/// the one before that was quick, whose time was this part of the rule's at the most.
+const FIRST: usize = 100;
+const MOST_AT_ONCE: usize = 2000;
+const QUICK: u32 = 8;
+
+/// By how much a portion is smaller after a time-out.
+const SMALLER: usize = 16;
+
+/// After so many the rest of the work is left to another call.
+const MOST_TIME_OUTS: usize = 2;
+
+/// The repair of one kind of work.
+pub struct KindRepair<'o> {
+    attempt: Attempt<'o>,
+    order: &'o Order,
+    until: Instant,
+    /// How many rows the next transaction tries: of those that are new, and of those that have waited, each of which
+    /// may hang or end the process.
+    most: usize,
+    most_waited: usize,
+    /// Of the rule.
+    time_outs: usize,
+    /// What is to be noted in the end, each with the failure that is to be recorded.
+    left: Vec<(WorkItem, Awaiting, Option<Rc<Failure>>)>,
 }
 
-type Outcomes = Vec<(WorkItem, WorkOutcome)>;
-
-/// The work to repair.
-#[derive(Debug)]
-pub enum Found<'s> {
-    /// All that is in the scope of a cleanup. Which items these are is known when they are removed.
-    InScope(&'s Scope),
-    /// Items whose rows a claim has locked.
-    Locked(Vec<WorkItem>),
-}
-
-/// How the work of one kind is repaired.
-pub struct Repair {
-    kind: WorkKind,
-    /// `None` for a type that isn't tracked. An error is told where there is work.
-    rule: Result<Option<CrashRule>, Error>,
-}
-
-impl Repair {
-    pub fn of(kind: WorkKind) -> Result<Self, Error> {
-        let rule = unless_interrupted(attempt(|| CrashRule::find(&kind)))?;
-        Ok(Repair { kind, rule })
-    }
-
-    pub fn run(&self, found: Found) -> Result<Outcomes, Error> {
-        match &self.rule {
-            Ok(Some(rule)) if rule.has_changes => self.apply(rule, found),
-            Ok(Some(rule)) => self.drop_stale(rule, found),
-            Ok(None) => Ok(awaiting(self.see(found)?)),
-            Err(error) => self.leave_all(self.see(found)?, error),
+impl<'o> KindRepair<'o> {
+    pub fn of(kind: &'o WorkKind, order: &'o Order, until: Instant) -> Self {
+        KindRepair {
+            attempt: Attempt { kind, order },
+            order,
+            until,
+            most: FIRST,
+            most_waited: 1,
+            time_outs: 0,
+            left: Vec::new(),
         }
     }
 
-    fn apply(&self, rule: &CrashRule, found: Found) -> Result<Outcomes, Error> {
-        let all = || match found {
-            Found::InScope(scope) => self.kind.remove_all(scope),
-            Found::Locked(items) => self.kind.remove(&items),
-        };
-        let failed = match try_on(rule, all)? {
-            Ok(outcomes) => return Ok(outcomes),
-            Err(failed) => failed,
-        };
-        // A rule that fails even without resources fails on each: no use in bisecting.
-        if failed.items.len() > 1
-            && let Err(error) = unless_interrupted(attempt(|| rule.run(&[]).map(|_| None::<()>)))?
-        {
-            return self.leave_all(failed.items, &error);
-        }
-        let mut failures = Failures::of(&self.kind);
-        let mut outcomes = Vec::new();
-        let mut stack = vec![failed];
-        while let Some(Failed { mut items, error }) = stack.pop() {
-            if items.len() == 1 {
-                failures.report(&items, &error)?;
-                outcomes.extend(awaiting(items));
+    /// An error means that not even the reason could be noted why work waits.
+    pub fn run(mut self, items: Vec<WorkItem>) -> Result<(), Failure> {
+        let mut may_fail_on_nothing = items.len() > 1;
+        // Work that has failed before does not take the rest along once more; first what is due.
+        let (failed, others): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| item.failed_before);
+        let (due, failed) = failed.into_iter().partition(|item| item.due);
+        let (waited, fresh) = others.into_iter().partition(|item| item.waited);
+        let mut stack: Vec<Vec<WorkItem>> = vec![failed, due, waited, fresh];
+        while let Some(mut items) = stack.pop() {
+            let Some(first) = items.first() else { continue };
+            if self.has_taken_too_long() {
+                let why = |item: WorkItem| (Awaiting::not_tried(&item), item);
+                self.left.extend(items.into_iter().map(why).map(|(why, item)| (item, why, None)));
                 continue;
             }
-            let later = items.split_off(items.len() / 2);
-            // The later half goes first, so that of two that fail the earlier is on top.
-            for half in [later, items] {
-                match try_on(rule, || self.kind.remove(&half))? {
-                    Ok(done) => outcomes.extend(done),
-                    Err(failed) => stack.push(failed),
+            if Instant::now() >= self.until {
+                self.order.set_unfinished();
+                break;
+            }
+            let most = self.most_of(first);
+            if items.len() > *most {
+                stack.push(items.split_off(*most));
+            }
+            self.report(items.iter().map(|item| (item, State::Trying)));
+            let began = Instant::now();
+            let failure = match self.step(|attempt| attempt.on(&items)) {
+                Ok(outcomes) => {
+                    self.report(items.iter().map(|item| (item, State::Untried)));
+                    self.report(outcomes.iter().map(|(item, outcome)| (item, outcome.state())));
+                    self.grow(&items, began.elapsed());
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            // A rule that fails even without resources fails on each: no use in bisecting.
+            if take(&mut may_fail_on_nothing)
+                && !self.is_over()
+                && let Err(failure) = self.step(Attempt::on_nothing)
+            {
+                items.extend(stack.drain(..).flatten());
+                self.fail(items, failure);
+                break;
+            }
+            if items.len() == 1 || self.is_over() {
+                self.fail(items, failure);
+                continue;
+            }
+            self.report(items.iter().map(|item| (item, State::Untried)));
+            match failure.out_of_time {
+                // Perhaps it only takes its time: then the next portions are as small.
+                true => {
+                    let most = (items.len() / SMALLER).max(1);
+                    (self.most, self.most_waited) = (most, most.min(self.most_waited));
+                    stack.push(items);
+                }
+                false => {
+                    let later = items.split_off(items.len() / 2);
+                    // The later half goes first, so that of two that fail the earlier is on top.
+                    stack.extend([later, items]);
                 }
             }
         }
-        failures.finish();
-        Ok(outcomes)
+        self.note_left()
     }
 
-    /// Without a rule work waits, unless its resource has moved on.
-    fn drop_stale(&self, look: &CrashRule, found: Found) -> Result<Outcomes, Error> {
-        let items = self.see(found)?;
-        let in_status = match unless_interrupted(attempt(|| look.run(&ids(&items)).map(Some)))? {
-            Ok(in_status) => in_status.unwrap_or_default(),
-            Err(error) => return self.leave_all(items, &error),
-        };
-        let (mut outcomes, mut stale) = (Vec::new(), Vec::new());
-        for (item, in_status) in items.into_iter().zip(in_status) {
-            match in_status {
-                true => outcomes.push((item, WorkOutcome::Awaiting)),
-                false => stale.push(item),
+    fn most_of(&mut self, item: &WorkItem) -> &mut usize {
+        match item.waited {
+            true => &mut self.most_waited,
+            false => &mut self.most,
+        }
+    }
+
+    /// The next portion is larger if this one was quick.
+    fn grow(&mut self, items: &[WorkItem], took: Duration) {
+        let limit = self.order.limit();
+        let Some(first) = items.first() else { return };
+        let most = self.most_of(first);
+        if items.len() >= *most && took * QUICK < limit {
+            *most = (*most * 2).min(MOST_AT_ONCE);
+        }
+    }
+
+    /// A transaction. Whatever it raises, also at its commit, is the rule's failure.
+    fn step<T>(&mut self, body: impl FnOnce(&Attempt<'o>) -> Result<T, Error>) -> Result<T, Failure> {
+        let tried = transaction(|| body(&self.attempt));
+        if let Err(failure) = &tried
+            && failure.out_of_time
+        {
+            self.time_outs += 1;
+        }
+        tried
+    }
+
+    fn has_taken_too_long(&self) -> bool {
+        self.time_outs >= MOST_TIME_OUTS
+    }
+
+    /// Nothing more is tried.
+    fn is_over(&self) -> bool {
+        self.has_taken_too_long() || Instant::now() >= self.until
+    }
+
+    /// The rule failed on these, for one reason.
+    fn fail(&mut self, items: Vec<WorkItem>, failure: Failure) {
+        self.report(items.iter().map(|item| (item, State::Untried)));
+        let why = Awaiting::failed(&failure);
+        let failure = Rc::new(failure);
+        for (number, item) in items.into_iter().enumerate() {
+            let recorded = (number == 0).then(|| failure.clone());
+            self.left.push((item, why.clone(), recorded));
+        }
+    }
+
+    /// Notes why work waits, in a transaction of its own, which runs no code of the user.
+    fn note_left(&mut self) -> Result<(), Failure> {
+        let left = take(&mut self.left);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let tokens: Vec<i64> = left.iter().map(|(item, ..)| item.token).collect();
+        let noted = transaction(|| {
+            let locked = self.attempt.lock(tokens)?;
+            let locked: BTreeSet<i64> = locked.into_iter().map(|item| item.token).collect();
+            let mut outcomes = Outcomes::new();
+            for (item, why, failure) in left.into_iter().filter(|(item, ..)| locked.contains(&item.token)) {
+                if let Some(failure) = failure {
+                    self.attempt.record_failure(&item, &failure)?;
+                }
+                outcomes.push((item, WorkOutcome::Awaiting(why)));
             }
-        }
-        if !stale.is_empty() {
-            let removed = self.kind.remove(&stale)?;
-            outcomes.extend(removed.into_iter().map(|item| (item, WorkOutcome::Stale)));
-        }
-        Ok(outcomes)
+            self.attempt.note(&outcomes)?;
+            Ok(outcomes)
+        })?;
+        self.report(noted.iter().map(|(item, outcome)| (item, outcome.state())));
+        Ok(())
     }
 
-    /// For a failure that isn't about one resource: one warning for all.
-    fn leave_all(&self, items: Vec<WorkItem>, error: &Error) -> Result<Outcomes, Error> {
-        Failures::of(&self.kind).report(&items, error)?;
-        Ok(awaiting(items))
+    /// Tells the session that waits.
+    fn report<'i>(&self, states: impl Iterator<Item = (&'i WorkItem, State)>) {
+        states.for_each(|(item, state)| self.order.set(item.token, state));
     }
-
-    fn see(&self, found: Found) -> Result<Vec<WorkItem>, Error> {
-        match found {
-            Found::InScope(scope) => self.kind.see(scope),
-            Found::Locked(items) => Ok(items),
-        }
-    }
-}
-
-/// Items that the rule failed on.
-struct Failed {
-    items: Vec<WorkItem>,
-    error: Error,
-}
-
-/// Removes items and runs the rule on their resources, in a subtransaction: the rows stay away only if the rule
-/// succeeds.
-fn try_on(
-    rule: &CrashRule,
-    remove: impl FnOnce() -> Result<Vec<WorkItem>, Error>,
-) -> Result<Result<Outcomes, Failed>, Error> {
-    let mut items = Vec::new();
-    let mut failure = None;
-    let changed = attempt(|| {
-        items = remove()?;
-        if items.is_empty() {
-            return Ok(Some(Vec::new()));
-        }
-        match unless_interrupted(rule.run(&ids(&items)))? {
-            Ok(changed) => Ok(Some(changed)),
-            Err(error) => {
-                failure = Some(error);
-                Ok(None)
-            }
-        }
-    })?;
-    if let Some(error) = failure {
-        // A removal returns its rows in no order, and the warnings need one.
-        items.sort_unstable_by_key(|item| item.token);
-        return Ok(Err(Failed { items, error }));
-    }
-    let outcome = |changed| match changed {
-        true => WorkOutcome::Cleaned,
-        false => WorkOutcome::Stale,
-    };
-    let changed = changed.unwrap_or_default().into_iter().map(outcome);
-    Ok(Ok(items.into_iter().zip(changed).collect()))
-}
-
-/// Parts the failure of a rule from what ends the whole call: a cancel, a time-out, a deadlock.
-fn unless_interrupted<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
-    let interrupts = |code: [u8; 5]| code.starts_with(b"57") || code.starts_with(b"40") || code == *b"55P03";
-    match result {
-        Err(error) if interrupts(error.sqlstate()) => Err(error),
-        result => Ok(result),
-    }
-}
-
-fn awaiting(items: Vec<WorkItem>) -> Outcomes {
-    let awaiting = |item| (item, WorkOutcome::Awaiting);
-    items.into_iter().map(awaiting).collect()
-}
-
-fn ids(items: &[WorkItem]) -> Vec<&str> {
-    items.iter().map(|item| item.resource_id.as_str()).collect()
 }

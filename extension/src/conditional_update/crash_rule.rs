@@ -19,7 +19,6 @@ use crate::input::jsonb::Jsonb;
 use crate::pg::catch::attempt;
 use crate::pg::error::Error;
 use crate::pg::spi::{Plan, Rows, View};
-use crate::sabotage::{self, Guard};
 use pgrx::pg_sys::{self, Datum, Oid, TimestampTz};
 use std::rc::Rc;
 
@@ -37,21 +36,31 @@ pub struct RulePlan {
     status: Columns<Scalar>,
 }
 
-/// Checks a `jsonb` of changes without looking at a row: grammar, columns, literals.
-///
-/// # Safety
-/// `changes` is a jsonb.
-pub unsafe fn validate_changes(target: Oid, changes: Datum, id_column: &str) -> Result<(), Error> {
-    // SAFETY: the caller's promise.
-    let changes = read(unsafe { Jsonb::new(changes) }.members(CHANGES)?, id_column)?;
-    let table = Table::open(target)?;
-    let mut writer = Writer::new(&table, now());
-    writer.update(&changes, &[])?;
-    writer.finish().bind()?;
-    Ok(())
-}
-
 impl RulePlan {
+    /// Reads and checks a rule that is being made, without looking at a row: grammar, columns, literals, and whether a
+    /// row can have the status.
+    ///
+    /// # Safety
+    /// `changes` is a jsonb.
+    pub unsafe fn validate(
+        target: Oid,
+        changes: Datum,
+        id_column: &str,
+        status_column: &str,
+        status: &str,
+    ) -> Result<(), Error> {
+        // SAFETY: the caller's promise.
+        let changes = read(unsafe { Jsonb::new(changes) }.members(CHANGES)?, id_column)?;
+        let table = Table::open(target)?;
+        let mut writer = Writer::new(&table, now());
+        writer.update(&changes, &[])?;
+        let update = writer.finish();
+        update.bind()?;
+        // Refuses what may not be set at all: generated columns.
+        Plan::prepare_for_each(&update.shape.sql, &update.shape.types)?;
+        check_status(&table, status_column, status)
+    }
+
     /// Reads a rule. Its table is read when the rule runs, apart from the two columns.
     pub fn prepare(
         target: Oid,
@@ -65,13 +74,12 @@ impl RulePlan {
         let table = Table::open(target)?;
         table.column(id_column, &"id_column")?;
         table.column(status_column, &"status_column")?;
-        let status = Literal::new(Value::Text(status.to_owned()), None);
-        Ok(RulePlan {
-            target,
-            changes,
-            id_column: id_column.to_owned(),
-            status: vec![(status_column.to_owned(), Some(status))],
-        })
+        Ok(RulePlan { target, changes, id_column: id_column.to_owned(), status: status_of(status_column, status) })
+    }
+
+    /// The columns that the rule sets.
+    pub fn changed(&self) -> Vec<&str> {
+        self.changes.iter().flatten().map(|(name, _)| name.as_str()).collect()
     }
 
     /// Updates the rows with these ids that still have the status, or only looks them up. Returns for each id whether
@@ -85,17 +93,33 @@ impl RulePlan {
         }
     }
 
+    /// Locks the rows with these ids that still have the status, as [`RulePlan::run`] will, but for rows that another
+    /// transaction has locked. Returns for each id whether there is such a row that could not be locked.
+    pub fn lock(&self, ids: &[&str]) -> Result<Vec<bool>, Error> {
+        self.on_batch(ids, |batch| match &self.changes {
+            Some(changes) => batch.find_locked(changes),
+            None => Ok(vec![false; ids.len()]),
+        })
+    }
+
     fn run_once(&self, ids: &[&str]) -> Result<Vec<bool>, Error> {
+        self.on_batch(ids, |batch| match &self.changes {
+            Some(changes) => batch.update(changes),
+            None => batch.look(),
+        })
+    }
+
+    fn on_batch(
+        &self,
+        ids: &[&str],
+        body: impl FnOnce(&Batch) -> Result<Vec<bool>, Error>,
+    ) -> Result<Vec<bool>, Error> {
         let table = Table::open(self.target)?;
         let column = table.column(&self.id_column, &"id_column")?;
         if !self.is_possible(&table)? {
             return Ok(vec![false; ids.len()]);
         }
-        let batch = Batch { status: &self.status, table: &table, column: &column, ids: Ids::read(ids, &column)? };
-        match &self.changes {
-            Some(changes) => batch.update(changes),
-            None => batch.look(),
-        }
+        body(&Batch { status: &self.status, table: &table, column: &column, ids: Ids::read(ids, &column)? })
     }
 
     /// Does the status column's type take the status? A refusal is an error of Postgres, so it needs a subtransaction.
@@ -133,7 +157,7 @@ impl Batch<'_> {
         let update = writer.finish();
         let side_effects = SideEffects::of(self.table, changes.iter().map(|(name, _)| name.as_str()));
         let locked = match update.reads_more.is_some() || side_effects.without_row {
-            true => self.lock(update.reads_more.is_some())?,
+            true => self.lock(update.reads_more.is_some(), "")?,
             false => Vec::new(),
         };
         let updated = self.run(&update, |rows| {
@@ -153,9 +177,22 @@ impl Batch<'_> {
         Ok(updated)
     }
 
+    /// Of the rows that have the ids and the status, those that another transaction has locked.
+    fn find_locked(&self, changes: &Columns<Expression>) -> Result<Vec<bool>, Error> {
+        let mut writer = Writer::new(self.table, now());
+        writer.update(changes, &[])?;
+        let reads_more = writer.finish().reads_more.is_some();
+        let locked = self.lock(reads_more, " SKIP LOCKED")?;
+        let missed = Batch { ids: self.ids.without(&locked), ..*self };
+        match missed.ids.is_empty() {
+            true => Ok(vec![false; locked.len()]),
+            false => missed.look(),
+        }
+    }
+
     /// Locks the rows, no stronger than the update itself does unless it reads more than them. Returns for each id
     /// whether there was such a row.
-    fn lock(&self, reads_more: bool) -> Result<Vec<bool>, Error> {
+    fn lock(&self, reads_more: bool, waiting: &str) -> Result<Vec<bool>, Error> {
         let mut writer = Writer::new(self.table, now());
         writer.push("SELECT work.number FROM ").push_target().push(", ");
         self.join(&mut writer)?;
@@ -163,6 +200,7 @@ impl Batch<'_> {
             true => writer.push_lock(),
             false => writer.push(" FOR NO KEY UPDATE OF target"),
         };
+        writer.push(waiting);
         self.run(&writer.finish(), |rows| self.ids.found(rows))
     }
 
@@ -206,11 +244,7 @@ impl Batch<'_> {
             Some(_) => plan::plan(shape)?,
             None => Rc::new(Plan::prepare_for_each(&shape.sql, &shape.types)?),
         };
-        let view = match sabotage::removed(Guard::RuleView) {
-            false => View::Latest,
-            true => View::Transaction,
-        };
-        plan.run(view, &args, read)
+        plan.run(View::Latest, &args, read)
     }
 }
 
@@ -225,6 +259,39 @@ fn read(members: Members, id_column: &str) -> Result<Columns<Expression>, Error>
         return Err(changes_the_id(CHANGES, id_column));
     }
     Ok(changes)
+}
+
+/// Refuses a status that no row can have. It is read as if the column were set to it: by the type of the column, with
+/// its length and the constraints of a domain.
+fn check_status(table: &Table, status_column: &str, status: &str) -> Result<(), Error> {
+    table.column(status_column, &"status_column")?;
+    let value = Expression::Literal(Literal::new(Value::Text(status.to_owned()), None));
+    let row = vec![(status_column.to_owned(), value)];
+    let mut writer = Writer::new(table, now());
+    writer.update(&row, &[])?;
+    let statement = writer.finish();
+    if statement.parameters.iter().map(TypeInput::of).all(|input| input.takes_all()) {
+        return Ok(());
+    }
+    let refusal = match attempt(|| statement.bind().map(Some)) {
+        Ok(_) => return Ok(()),
+        Err(error @ Error::Postgres(_)) => error.to_string(),
+        Err(other) => return Err(other),
+    };
+    let path = format!("{}: ", Path::root(CHANGES).member(status_column));
+    Err(Error::Invalid {
+        argument: "status",
+        problem: format!(
+            "is none that column \"{status_column}\" of {} can have: {}",
+            table.name,
+            refusal.strip_prefix(&path).unwrap_or(&refusal)
+        ),
+        hint: "Pass a status that the rows of the table have.",
+    })
+}
+
+fn status_of(status_column: &str, status: &str) -> Columns<Scalar> {
+    vec![(status_column.to_owned(), Some(Literal::new(Value::Text(status.to_owned()), None)))]
 }
 
 /// The work of a resource is found by the resource's id, so work must not change it.

@@ -1,8 +1,11 @@
 //! Checks of a verb's plain arguments: present, not too long, within their limits.
 
 use crate::pg::error::Error;
+use crate::pg::log::is_control;
 use crate::pg::settings;
+use crate::sabotage::{self, Guard};
 use pgrx::datum::Interval;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The longest name, in bytes. The names of a key must fit into one index entry (2,704 bytes).
@@ -29,25 +32,57 @@ pub fn list<T>(argument: &'static str, values: Option<Vec<Option<T>>>) -> Result
 
 /// A name, which must not be empty.
 pub fn name<'a>(argument: &'static str, value: Option<&'a str>) -> Result<&'a str, Error> {
-    let name = at_most(argument, required(argument, value)?, LONGEST_NAME)?;
+    let name = text(argument, required(argument, value)?, LONGEST_NAME)?;
     not_empty(argument, name)
 }
 
 /// A resource's id.
 pub fn resource_id(value: Option<&str>) -> Result<&str, Error> {
     const ARGUMENT: &str = "resource_id";
-    let id = at_most(ARGUMENT, required(ARGUMENT, value)?, LONGEST_RESOURCE_ID)?;
+    let id = text(ARGUMENT, required(ARGUMENT, value)?, LONGEST_RESOURCE_ID)?;
     not_empty(ARGUMENT, id)
 }
 
 /// The name of one of several locks of a resource; empty, or NULL, if the resource has one lock only.
 pub fn lock_name(value: Option<&str>) -> Result<&str, Error> {
-    at_most("lock_name", value.unwrap_or_default(), LONGEST_NAME)
+    text("lock_name", value.unwrap_or_default(), LONGEST_NAME)
+}
+
+/// A name that may be missing: then it is empty.
+pub fn optional_name(argument: &'static str, value: Option<String>) -> Result<String, Error> {
+    match value {
+        None => Ok(String::new()),
+        Some(value) => name(argument, Some(&value)).map(|_| value.clone()),
+    }
+}
+
+/// How many rows at the most.
+pub fn at_least_one(max_rows: i32) -> Result<usize, Error> {
+    let rows = usize::try_from(max_rows).ok().filter(|rows| *rows > 0);
+    rows.ok_or_else(|| {
+        let hint = "Pass how many pieces of work the service wants at most.";
+        Error::invalid("max_rows", "must be positive", hint)
+    })
 }
 
 /// A status; `None` for a plain lock.
 pub fn status(value: Option<&str>) -> Result<Option<&str>, Error> {
-    value.map(|status| not_empty("status", at_most("status", status, LONGEST_NAME)?)).transpose()
+    value.map(|status| not_empty("status", text("status", status, LONGEST_NAME)?)).transpose()
+}
+
+/// The longest wait for work. Each waiting statement holds back vacuum, so callers repeat.
+const LONGEST_WAIT_FOR_WORK: Duration = Duration::from_secs(30);
+
+/// How long to wait for work; as [`wait`].
+pub fn wait_for_work(value: Option<Interval>) -> Result<Duration, Error> {
+    let wait = wait(value)?;
+    match wait <= LONGEST_WAIT_FOR_WORK {
+        true => Ok(wait),
+        false => {
+            let problem = format!("is {} seconds; 30 are allowed", wait.as_secs_f64());
+            Err(Error::invalid("wait", problem, "Call again if there was no work."))
+        }
+    }
 }
 
 /// How long to wait, not longer than `volguard.max_wait`; not at all if it is NULL.
@@ -74,12 +109,9 @@ pub fn wait(value: Option<Interval>) -> Result<Duration, Error> {
     Ok(wait)
 }
 
-/// The shortest lease, in microseconds. A shorter one ends before a heartbeat can come.
-const SHORTEST_LEASE: i64 = 100_000;
-
-/// The longest lease, a year in microseconds. A longer one would only hide that the service is dead, and could
-/// overflow the clock.
-const LONGEST_LEASE: i64 = 366 * 24 * 60 * 60 * 1_000_000;
+/// The lengths of a lease, in microseconds: 100 ms to a year. A shorter one ends before a heartbeat can come. A longer
+/// one would only hide that the service is dead, and could overflow the clock.
+pub const LEASES: RangeInclusive<i64> = 100_000..=366 * 24 * 60 * 60 * 1_000_000;
 
 /// How long a service counts as alive after a heartbeat.
 pub fn lease(lease: Interval) -> Result<Interval, Error> {
@@ -94,8 +126,8 @@ pub fn lease(lease: Interval) -> Result<Interval, Error> {
     }
     let hint = "Pass the time after which a silent service is down, such as '60 s'.";
     match lease.micros() {
-        SHORTEST_LEASE..=LONGEST_LEASE => Ok(lease),
-        ..SHORTEST_LEASE => Err(Error::invalid(ARGUMENT, "must not be shorter than 100 ms", hint)),
+        length if LEASES.contains(&length) => Ok(lease),
+        length if length < *LEASES.start() => Err(Error::invalid(ARGUMENT, "must not be shorter than 100 ms", hint)),
         _ => Err(Error::invalid(ARGUMENT, "must not be longer than a year of 366 days", hint)),
     }
 }
@@ -106,8 +138,8 @@ fn is_infinite(interval: &Interval) -> bool {
     fields == (i32::MAX, i32::MAX, i64::MAX) || fields == (i32::MIN, i32::MIN, i64::MIN)
 }
 
-fn at_most<'a>(argument: &'static str, text: &'a str, longest: usize) -> Result<&'a str, Error> {
-    without(argument, too_long(text, longest), text)
+fn text<'a>(argument: &'static str, text: &'a str, longest: usize) -> Result<&'a str, Error> {
+    without(argument, too_long(text, longest).or_else(|| control_character(text)), text)
 }
 
 fn not_empty<'a>(argument: &'static str, text: &'a str) -> Result<&'a str, Error> {
@@ -124,6 +156,17 @@ fn without<'a>(argument: &'static str, flaw: Option<Flaw>, text: &'a str) -> Res
 pub fn too_long(text: &str, longest: usize) -> Option<Flaw> {
     let problem = || format!("is {} bytes long; {longest} are allowed", text.len());
     (text.len() > longest).then(|| (problem(), "Use a shorter name, or a hash of it."))
+}
+
+/// Names stand in lines of the server's log, and on the screens of those who look for them: a line break, or an escape
+/// sequence, in one of them would forge what is read there.
+pub fn control_character(text: &str) -> Option<Flaw> {
+    if sabotage::removed(Guard::ControlCharacters) {
+        return None;
+    }
+    let found = text.chars().find(|character| is_control(*character))?;
+    let problem = format!("has the control character U+{:04X}", u32::from(found));
+    Some((problem, "Use printable characters, or a hash of the name."))
 }
 
 pub fn empty(text: &str) -> Option<Flaw> {

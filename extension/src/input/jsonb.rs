@@ -1,14 +1,15 @@
 //! A document as it came, a `jsonb`: its text, or its members in place.
 //!
-//! The members are read in place because that is done at each call. The format is the one that Postgres stores
-//! (`utils/jsonb.h`), which can't change as long as pg_upgrade is to work. A container is a header (its kind and the
-//! number of its members), an entry for each name, an entry for each value, and then what the entries refer to, end
-//! to end. An entry has the type of its data, and either their length or their end.
+//! The members are read in place because that is done at each call, and the smallest documents are made in the same
+//! form. The format is the one that Postgres stores (`utils/jsonb.h`), which can't change as long as pg_upgrade is to
+//! work. A container is a header (its kind and the number of its members), an entry for each name, an entry for each
+//! value, and then what the entries refer to, end to end. An entry has the type of its data, and either their length or
+//! their end.
 
 use super::document::{Members, Path};
 use crate::pg::error::Error;
+use pgrx::IntoDatum;
 use pgrx::pg_sys::{self, Datum};
-use pgrx::{IntoDatum, JsonB};
 use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::ptr;
@@ -24,6 +25,12 @@ const NUMERIC: u32 = 0x1000_0000;
 const FALSE: u32 = 0x2000_0000;
 const TRUE: u32 = 0x3000_0000;
 const CONTAINER: u32 = 0x5000_0000;
+
+/// How many scalars, lists and objects a document may hold.
+const MOST_VALUES: usize = 10_000;
+
+/// Deeper lists and objects are not counted: the parser refuses them.
+const DEEPEST: usize = 128;
 
 /// A `jsonb` that is wholly in memory.
 #[derive(Clone, Copy, Debug)]
@@ -86,9 +93,23 @@ impl<'c> Jsonb<'c> {
 
     /// An object without members, in the current memory context.
     pub fn empty() -> Self {
-        let empty = JsonB(serde_json::json!({})).into_datum();
-        // SAFETY: a jsonb that was just made.
-        unsafe { Jsonb::new(empty.expect("a document is no NULL")) }
+        Jsonb::made(&[IS_OBJECT], "", "")
+    }
+
+    /// An object with one member, a text, in the current memory context.
+    pub fn of_text(name: &str, text: &str) -> Self {
+        // The end of the first entry is its length.
+        let entries = [STRING | ENDS_AT | name.len() as u32, STRING | text.len() as u32];
+        Jsonb::made(&[IS_OBJECT | 1, entries[0], entries[1]], name, text)
+    }
+
+    /// Of a header with its entries, and what these refer to.
+    fn made(words: &[u32], name: &str, text: &str) -> Self {
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+        // SAFETY: a varlena that was just made, in the form of a jsonb.
+        unsafe { Jsonb::new(bytes.into_datum().expect("bytes are no NULL")) }
     }
 
     /// Its bytes without the header. Equal bytes are equal documents.
@@ -100,8 +121,14 @@ impl<'c> Jsonb<'c> {
         }
     }
 
-    /// Its text. pgrx's `JsonB` would panic if a document is nested too deep.
-    pub fn text(self, path: &Path) -> Result<&'c str, Error> {
+    /// Its text, to be read as a whole. An error if it holds more values than `most`. pgrx's `JsonB` would panic if a
+    /// document is nested too deep.
+    pub fn text(self, path: &Path, most: usize) -> Result<&'c str, Error> {
+        let mut left = most;
+        if !holds_at_most(self.bytes(), &mut left, 0) {
+            let problem = format!("the document holds more than {most} values");
+            return Err(path.fault(problem, "Pass a smaller document.").into());
+        }
         // SAFETY: in memory as a whole; its text is a C string in the current memory context.
         let text = unsafe {
             let length = pgrx::varsize(self.jsonb.cast()) as i32;
@@ -121,7 +148,7 @@ impl<'c> Jsonb<'c> {
     /// Reads a document that must be an object.
     pub fn members(self, argument: &str) -> Result<Members, Error> {
         let path = Path::root(argument);
-        Ok(Members::parse(self.text(&path)?, &path)?)
+        Ok(Members::parse(self.text(&path, MOST_VALUES)?, &path)?)
     }
 
     /// Calls `each` with the name and the value of each member, in the order of the document's text. False if the
@@ -133,26 +160,10 @@ impl<'c> Jsonb<'c> {
             return false;
         }
         let count = (header & COUNT) as usize;
-        let entry = |at: usize| word(bytes, 1 + at);
-        let data = &bytes[4 + 8 * count..];
-        let mut start = 0;
-        let mut next = |entry: u32| {
-            let end = match entry & ENDS_AT {
-                0 => start + (entry & LENGTH) as usize,
-                _ => (entry & LENGTH) as usize,
-            };
-            std::mem::replace(&mut start, end)..end
-        };
-        let names: Vec<_> = (0..count).map(|at| next(entry(at))).collect();
-        for (at, name) in names.into_iter().enumerate() {
-            let entry = entry(count + at);
-            let mut range = next(entry);
-            // Numbers and containers are aligned to four bytes; the padding before them counts as theirs.
-            if matches!(entry & TYPE, NUMERIC | CONTAINER) {
-                range.start = range.start.next_multiple_of(4);
-            }
-            let value = &data[range];
-            let stored = match entry & TYPE {
+        let mut items = items(bytes);
+        let names: Vec<_> = items.by_ref().take(count).map(|(_, name)| name).collect();
+        for (name, (kind, value)) in names.into_iter().zip(items) {
+            let stored = match kind {
                 STRING => Stored::Text(value),
                 NUMERIC => Stored::Number(value),
                 FALSE => Stored::Boolean(false),
@@ -160,10 +171,45 @@ impl<'c> Jsonb<'c> {
                 CONTAINER => Stored::Composed(value),
                 _ => Stored::Null,
             };
-            each(&data[name], stored);
+            each(name, stored);
         }
         true
     }
+}
+
+/// What a container holds, each with its type: the items of a list, or the names and then the values of an object.
+fn items(container: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let header = word(container, 0);
+    let entries = match header & IS_OBJECT {
+        0 => (header & COUNT) as usize,
+        _ => 2 * (header & COUNT) as usize,
+    };
+    let data = &container[4 + 4 * entries..];
+    let mut start = 0;
+    (0..entries).map(move |at| {
+        let entry = word(container, 1 + at);
+        let end = match entry & ENDS_AT {
+            0 => start + (entry & LENGTH) as usize,
+            _ => (entry & LENGTH) as usize,
+        };
+        let mut range = std::mem::replace(&mut start, end)..end;
+        // Numbers and containers are aligned to four bytes; the padding before them counts as theirs.
+        if matches!(entry & TYPE, NUMERIC | CONTAINER) {
+            range.start = range.start.next_multiple_of(4);
+        }
+        (entry & TYPE, &data[range])
+    })
+}
+
+/// Takes the values in a container off those that are left. False if there are more; then it ends at once.
+fn holds_at_most(container: &[u8], left: &mut usize, depth: usize) -> bool {
+    let count = (word(container, 0) & COUNT) as usize;
+    if count > *left {
+        return false;
+    }
+    *left -= count;
+    let mut containers = items(container).filter(|(kind, _)| *kind == CONTAINER);
+    depth == DEEPEST || containers.all(|(_, inner)| holds_at_most(inner, left, depth + 1))
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {

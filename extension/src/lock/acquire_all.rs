@@ -13,11 +13,17 @@ use pgrx::datum::{AnyElement, Interval, Uuid};
 use pgrx::iter::TableIterator;
 use pgrx::{pg_extern, pg_sys};
 
+/// The most locks of one call, however large the server's lock table is.
+const MOST_LOCKS: usize = 10_000;
+
+/// How many values of JSON the list may hold for each lock: its members and their details.
+const VALUES_OF_A_LOCK: usize = 20;
+
 /// How many wait queues a call may head: half of the nominal size of the server's lock table.
 fn most_queues() -> usize {
     // SAFETY: plain variables of the backend, set when the server starts.
     let entries = unsafe { i64::from(pg_sys::max_locks_per_xact).saturating_mul(i64::from(pg_sys::MaxConnections)) };
-    usize::try_from(entries / 2).unwrap_or(1).max(1)
+    usize::try_from(entries / 2).unwrap_or(1).clamp(1, MOST_LOCKS)
 }
 
 #[pg_extern(sql = false)]
@@ -41,17 +47,20 @@ fn acquire_all(
         let service_id = argument::required("service_id", service_id)?;
         let list = argument::required("locks", locks)?.datum();
         // SAFETY: the function is declared with a jsonb there, which lives while the function runs.
-        let text = unsafe { Jsonb::new(list) }.text(&Path::root("locks"))?;
-        let mut locks = list::parse(text, most_queues())?;
-        list::spell(&mut locks)?;
+        let (list, most) = (unsafe { Jsonb::new(list) }, most_queues());
+        let text = list.text(&Path::root("locks"), most * VALUES_OF_A_LOCK)?;
+        let mut locks = list::parse(text, most)?;
+        let identity = identity::acting_for(service_id)?;
+        list::spell(&mut locks, identity.role())?;
         let wanted = locks.iter().map(Listed::wanted);
         let deadline = deadline("acquire_all", wait)?;
         let request = Request {
-            service_id,
-            cluster: &identity::acting_for(service_id)?.cluster,
+            service_id: Some(service_id),
+            cluster: &identity.cluster,
             locks: wanted.collect::<Result<_, Error>>()?,
             request_id,
             deadline,
+            submitted: None,
         };
         let tokens = attempts::take(&request)?;
         drop(request);

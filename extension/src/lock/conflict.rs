@@ -1,6 +1,8 @@
 //! What is in the way of the locks that a call requests.
 
 use super::request::{Request, Wanted};
+use crate::cleanup::ask::Asked;
+use crate::cleanup::on_the_way::Obstacle;
 use crate::pg::error::Error;
 use crate::pg::lookup_locks;
 use crate::pg::scratch::scratch;
@@ -12,7 +14,8 @@ use crate::store::tables::Tables;
 use crate::store::tracked;
 use crate::wait::{Deadline, WaitQueue, queue};
 use pgrx::datum::Uuid;
-use pgrx::pg_sys::{ItemPointerData, Oid};
+use pgrx::pg_sys::{self, ItemPointerData, Oid};
+use std::rc::Rc;
 use std::time::Duration;
 
 pub enum Conflict {
@@ -27,9 +30,15 @@ pub enum Conflict {
 /// A row in the way, and the queue in which to wait for it.
 pub struct Blocker {
     pub token: i64,
-    pub service_id: i64,
+    /// `None`: work that waits for a service. It lasts until one takes it, and ends it.
+    pub service_id: Option<i64>,
     pub dead: bool,
-    /// The holder is dead, and a cleanup frees the row: it is a plain lock, or work for which there is a crash rule.
+    /// The holder is fenced, and not only late.
+    fenced: bool,
+    /// Of work: the type of its resource.
+    work_of: Option<Rc<str>>,
+    /// The holder is dead, and this call may free the row: it is a plain lock, or work for which there is a crash rule
+    /// that was not tried in vain lately. A rule takes time, so a call with a wait of zero leaves work alone.
     pub cleanable: bool,
     /// The time until the lease of its service ends.
     lease_left: Duration,
@@ -53,9 +62,9 @@ impl Conflict {
     }
 
     fn look(tables: &Tables, request: &Request) -> Result<Self, Error> {
-        let own_service = tables.liveness(request.service_id)?;
-        if own_service == Liveness::Fenced {
-            return Err(Error::ServiceFenced(request.service_id));
+        let own_service = request.service_id.map(|id| Ok::<_, Error>((id, tables.liveness(id)?))).transpose()?;
+        if let Some((service_id, Liveness::Fenced)) = own_service {
+            return Err(Error::ServiceFenced(service_id));
         }
         let mut own = Vec::new();
         let mut others = Vec::new();
@@ -63,15 +72,15 @@ impl Conflict {
             match tables.occupant(&lock.key, lock.working)? {
                 None => {}
                 Some(row) if is_of_request(&row, request) => own.push((at, row.token)),
-                Some(row) => others.push(Blocker::new(tables, lock, &row)?),
+                Some(row) => others.push(Blocker::new(tables, lock, &row, &request.deadline)?),
             }
         }
         if own.len() == request.locks.len() {
             let tokens = own.into_iter().map(|(_, token)| token);
             return Ok(Conflict::HeldByRequest(tokens.collect()));
         }
-        if own_service == Liveness::Expired {
-            return Err(Error::LeaseExpired(request.service_id));
+        if let Some((service_id, Liveness::Expired | Liveness::Broken)) = own_service {
+            return Err(Error::LeaseExpired(service_id));
         }
         if let Some((at, _)) = own.first() {
             return Err(used_before(*at));
@@ -101,15 +110,21 @@ fn used_before(at: usize) -> Error {
 }
 
 impl Blocker {
-    fn new(tables: &Tables, lock: &Wanted, row: &Occupant) -> Result<Self, Error> {
-        let (dead, lease_left) = match tables.liveness(row.service_id)? {
-            Liveness::Alive(left) => (false, left),
-            Liveness::Expired | Liveness::Fenced => (true, Duration::ZERO),
+    fn new(tables: &Tables, lock: &Wanted, row: &Occupant, deadline: &Deadline) -> Result<Self, Error> {
+        let liveness = row.service_id.map(|id| tables.liveness(id)).transpose()?;
+        let (dead, lease_left) = match liveness {
+            None => (false, Duration::MAX),
+            Some(Liveness::Alive(left)) => (false, left),
+            // No cleanup frees what it has: wait for its holder.
+            Some(Liveness::Broken) => (false, Duration::MAX),
+            Some(Liveness::Expired | Liveness::Fenced) => (true, Duration::ZERO),
         };
+        // SAFETY: reads the clock.
+        let is_due = || row.retry_at.is_none_or(|at| at <= unsafe { pg_sys::GetCurrentTimestamp() });
         let cleanable = dead
             && match &row.status {
                 None => true,
-                Some(status) => tracked::has_rule(lock.key.resource_type, status)?,
+                Some(status) => deadline.may_wait() && is_due() && tracked::has_rule(lock.key.resource_type, status)?,
             };
         let slot = match row.has_key {
             true => None,
@@ -119,12 +134,32 @@ impl Blocker {
             token: row.token,
             service_id: row.service_id,
             dead,
+            fenced: liveness == Some(Liveness::Fenced),
+            work_of: row.status.as_ref().map(|_| lock.key.resource_type.into()),
             cleanable,
             lease_left,
             tid: row.tid,
             file: tables.workers_file,
             queue: slot.unwrap_or_else(|| lock.queue()),
         })
+    }
+
+    /// As a cleanup on the way sees a plain lock; `None` if no service has it.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        let Blocker { token, service_id, fenced: is_fenced, .. } = *self;
+        Some(Obstacle { token, service_id: service_id?, is_fenced })
+    }
+
+    /// As a repair sees work; `None` for a plain lock.
+    pub fn work(&self) -> Option<Asked> {
+        let resource_type = self.work_of.clone()?;
+        Some(Asked { token: self.token, resource_type })
+    }
+
+    /// Whether another transaction is removing or changing the row. A cleanup would write before it finds out.
+    pub fn is_changing(&self) -> Result<bool, Error> {
+        let state = lookup_locks::given_back(|| row_state::of(&self.tid, self.file))?;
+        Ok(matches!(state, RowState::Changing(_)))
     }
 
     /// Waits, as head of the queue, until the row may be gone. A lookup must follow.

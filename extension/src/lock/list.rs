@@ -1,6 +1,7 @@
 //! Reads the argument `locks` of `acquire_all`: a JSON list of objects.
 
 use super::request::Wanted;
+use crate::cleanup::permission;
 use crate::input::argument::{self, Flaw, LONGEST_NAME, LONGEST_RESOURCE_ID};
 use crate::input::document::{Fault, Path};
 use crate::pg::catch::{catching, raw};
@@ -8,6 +9,7 @@ use crate::pg::error::Error;
 use crate::pg::spi::arg;
 use crate::store::key::Key;
 use crate::store::spelling;
+use crate::store::tracked::Resource;
 use pgrx::pg_sys::{self, Datum, Oid};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -22,6 +24,8 @@ pub struct Listed {
     pub status: Option<String>,
     /// JSON text.
     details: Option<String>,
+    /// The table that the type is tracked in.
+    tracked_in: Option<Oid>,
 }
 
 impl Listed {
@@ -31,6 +35,7 @@ impl Listed {
         Ok(Wanted {
             key: Key::new(&self.resource_type, &self.resource_id, &self.lock_name),
             working: self.status.is_some(),
+            tracked_in: self.tracked_in,
             status: self.status.as_deref().and_then(arg),
             details,
         })
@@ -82,13 +87,24 @@ pub fn parse(text: &str, most: usize) -> Result<Vec<Listed>, Fault> {
     Ok(locks)
 }
 
-/// Gives each id its one spelling. Two that were different may be the same then.
-pub fn spell(locks: &mut [Listed]) -> Result<(), Error> {
+/// Gives each id its one spelling. Two that were different may be the same then. `role` must be allowed to work on the
+/// resources of the locks that have a status.
+pub fn spell(locks: &mut [Listed], role: Oid) -> Result<(), Error> {
     let path = Path::root("locks");
     let mut changed = false;
+    let mut types: HashMap<String, (Option<Resource>, bool)> = HashMap::new();
     for (at, lock) in locks.iter_mut().enumerate() {
         let place = path.item(at).member("resource_id").to_string();
-        let spelled = spelling::spell(&lock.resource_type, &lock.resource_id, &place)?;
+        if !types.contains_key(&lock.resource_type) {
+            types.insert(lock.resource_type.clone(), (Resource::look_up(&lock.resource_type)?, false));
+        }
+        let Some((tracked, permitted)) = types.get_mut(&lock.resource_type) else { continue };
+        if lock.status.is_some() && !*permitted {
+            permission::by_id(tracked.as_ref(), &lock.resource_type, role)?;
+            *permitted = true;
+        }
+        lock.tracked_in = tracked.as_ref().map(|tracked| tracked.target);
+        let spelled = spelling::spelled(tracked.as_ref(), &lock.resource_id, &place)?;
         if spelled != lock.resource_id {
             (lock.resource_id, changed) = (spelled.into_owned(), true);
         }
@@ -118,7 +134,14 @@ fn lock(item: Value, path: &Path) -> Result<Listed, Fault> {
     if let Some(other) = members.keys().next() {
         return Err(path.member(other).fault("unknown member", MEMBERS));
     }
-    Ok(Listed { resource_type, resource_id, lock_name, status, details: details.map(|details| details.to_string()) })
+    Ok(Listed {
+        resource_type,
+        resource_id,
+        lock_name,
+        status,
+        details: details.map(|details| details.to_string()),
+        tracked_in: None,
+    })
 }
 
 fn required_member(
@@ -146,6 +169,7 @@ fn string(value: Value, path: &Path, longest: usize) -> Result<String, Fault> {
         return Err(path.fault("must be a string", "Pass a JSON string."));
     };
     refuse(argument::too_long(&text, longest), path)?;
+    refuse(argument::control_character(&text), path)?;
     Ok(text)
 }
 

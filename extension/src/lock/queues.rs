@@ -77,25 +77,24 @@ impl Queues {
         }
     }
 
-    /// Waits until head of the queue; false if the time ran out first.
-    pub fn wait_in(&mut self, queue: WaitQueue, deadline: &Deadline) -> Result<bool, Error> {
+    /// Waits until head of the queue; false if the time ran out first. `before_wait` is called before each wait.
+    pub fn wait_in(
+        &mut self,
+        queue: WaitQueue,
+        deadline: &Deadline,
+        mut before_wait: impl FnMut(WaitQueue) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
         let at = self.position(queue);
         self.overtaken += u32::from(self.entries[at].waited);
         self.insisting |= self.overtaken >= MOST_OVERTAKEN && !sabotage::removed(Guard::Insist);
         self.leave();
-        if self.insisting {
-            return self.wait_in_all(deadline);
+        if !self.insisting {
+            let entry = &mut self.entries[at];
+            entry.waited = true;
+            return entry.wait(deadline, &mut before_wait);
         }
-        let entry = &mut self.entries[at];
-        entry.waited = true;
-        entry.headed = queue.become_head(deadline)?;
-        Ok(entry.headed)
-    }
-
-    fn wait_in_all(&mut self, deadline: &Deadline) -> Result<bool, Error> {
         for entry in &mut self.entries {
-            entry.headed = entry.queue.try_head()? || entry.queue.become_head(deadline)?;
-            if !entry.headed {
+            if !entry.wait(deadline, &mut before_wait)? {
                 return Ok(false);
             }
         }
@@ -114,6 +113,19 @@ impl Queues {
 }
 
 impl Entry {
+    fn wait(
+        &mut self,
+        deadline: &Deadline,
+        before_wait: &mut impl FnMut(WaitQueue) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        self.headed = self.queue.try_head()?;
+        if !self.headed {
+            before_wait(self.queue)?;
+            self.headed = self.queue.become_head(deadline)?;
+        }
+        Ok(self.headed)
+    }
+
     fn leave(&mut self) {
         if std::mem::take(&mut self.headed) {
             self.queue.leave();

@@ -1,19 +1,17 @@
 //! Gives back what requests have taken, as after a lost reply.
 //!
-//! The model is [`reconcile`](super::reconcile), which needs the tokens that the caller knows. Here the caller names
-//! what it wants to be rid of. The work of `start_work` needs a final state instead, but its rows look like those of
-//! `acquire`.
+//! The model is [`reconcile`], which needs the tokens that the caller knows. Here the caller names what it wants to be
+//! rid of. The work of `start_work` needs a final state instead, but its rows look like those of `acquire`.
 
-use crate::cleanup::claim;
+use super::reconcile;
 use crate::input::argument;
 use crate::pg::export::{export, verb};
-use crate::pg::spi::arg;
 use crate::service::identity;
 use crate::service::service_lock::ServiceLock;
-use crate::store::removal::remove;
-use crate::store::sql;
+use crate::store::lookup::ServiceRow;
 use pgrx::datum::Uuid;
 use pgrx::pg_extern;
+use std::collections::HashSet;
 
 #[pg_extern(sql = false)]
 fn release_requests(service_id: Option<i64>, request_ids: Option<Vec<Option<Uuid>>>) -> Option<i64> {
@@ -21,11 +19,16 @@ fn release_requests(service_id: Option<i64>, request_ids: Option<Vec<Option<Uuid
         let service_id = argument::required("service_id", service_id)?;
         let request_ids = argument::list_or_none("request_ids", request_ids)?;
         identity::acting_for(service_id)?;
-        ServiceLock::of(service_id).lock_shared()?;
+        let guard = ServiceLock::of(service_id);
+        guard.lock_shared()?;
         identity::require_unfenced(service_id)?;
-        let claimed = claim::abandon_requests(service_id, &request_ids)?;
-        let released = remove(&sql::RELEASE_REQUESTS, &[arg(service_id), arg(request_ids)])?;
-        Ok(Some((released + claimed) as i64))
+        let wanted = HashSet::<Uuid>::from_iter(request_ids);
+        let is_wanted = |row: &ServiceRow| row.request_id.is_some_and(|id| wanted.contains(&id));
+        let given_back = reconcile::give_back(service_id, "release_requests", is_wanted)?;
+        if given_back == 0 {
+            guard.unlock_shared();
+        }
+        Ok(Some(given_back))
     })
 }
 

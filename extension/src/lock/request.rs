@@ -4,20 +4,23 @@ use crate::input::argument;
 use crate::pg::error::Error;
 use crate::pg::spi::{Arg, arg, transaction_snapshot_only};
 use crate::store::key::Key;
-use crate::store::spelling;
+use crate::store::spelling::{self, Inserted};
 use crate::store::tables::Tables;
 use crate::store::token;
-use crate::store::write::{self, NewRow};
+use crate::store::write::{self, NewRow, Submitted};
 use crate::wait::{Deadline, WaitQueue};
 use pgrx::datum::{Interval, Uuid};
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Oid};
+use std::time::Duration;
 
 pub struct Request<'a> {
-    pub service_id: i64,
+    /// `None` if no service takes it: submitted work waits for one.
+    pub service_id: Option<i64>,
     pub cluster: &'a str,
     pub locks: Vec<Wanted<'a>>,
     pub request_id: Option<Uuid>,
     pub deadline: Deadline,
+    pub submitted: Option<&'a Submitted<'a>>,
 }
 
 /// One lock of a request.
@@ -25,6 +28,8 @@ pub struct Wanted<'a> {
     pub key: Key<'a>,
     /// It gets a status, and with it the work slot of its resource.
     pub working: bool,
+    /// The table that its type is tracked in, if it is work.
+    pub tracked_in: Option<Oid>,
     pub status: Arg,
     pub details: Arg,
 }
@@ -49,12 +54,16 @@ impl Request<'_> {
                     request_id,
                     details: lock.details,
                     acquired_at,
+                    submitted: self.submitted,
                 },
             )?;
             Ok(token)
         };
         let tokens = self.locks.iter().map(insert).collect::<Result<_, Error>>()?;
-        spelling::check_inserted(self.locks.iter().map(|lock| &lock.key))?;
+        spelling::check_inserted(self.locks.iter().map(|Wanted { key, working, tracked_in, .. }| {
+            let work_on = working.then_some(*tracked_in);
+            Inserted { key, work_on }
+        }))?;
         Ok(tokens)
     }
 }
@@ -73,7 +82,12 @@ impl Wanted<'_> {
 
 /// The end of the wait. An error if the transaction's isolation level doesn't allow a wait.
 pub fn deadline(verb: &str, wait: Option<Interval>) -> Result<Deadline, Error> {
-    let deadline = Deadline::after(argument::wait(wait)?);
+    deadline_of(verb, argument::wait(wait)?)
+}
+
+/// The same for a wait that was read.
+pub fn deadline_of(verb: &str, wait: Duration) -> Result<Deadline, Error> {
+    let deadline = Deadline::after(wait);
     if deadline.may_wait() && transaction_snapshot_only() {
         return Err(Error::Unsupported {
             what: format!("{verb} can wait only under READ COMMITTED"),

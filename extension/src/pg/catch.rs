@@ -14,9 +14,10 @@ use std::ptr::NonNull;
 /// Postgres functions that raise errors which belong to the user. Call them only inside [`catching`].
 pub mod raw {
     use pgrx::pg_sys::{
-        CommandId, Datum, EPQState, EState, FmgrInfo, HeapTuple, LOCKTAG, List, LockAcquireResult, Oid, RawParseMode,
-        Relation, ResultRelInfo, SPIPlanPtr, ScanDirection, ScanKey, Snapshot, SysScanDesc, TransactionId, TupleDesc,
-        TupleTableSlot, TupleTableSlotOps, XLTW_Oper,
+        CommandId, Datum, EPQState, EState, FmgrInfo, HeapTuple, IndexScanDesc, LOCKTAG, List, LockAcquireResult,
+        LockData, Oid, RawParseMode, Relation, ResultRelInfo, SPIPlanPtr, ScanDirection, ScanKey, Snapshot,
+        SysScanDesc, TransactionId, TupleDesc, TupleTableSlot, TupleTableSlotOps, Tuplestorestate, XLTW_Oper,
+        dsm_segment,
     };
     use std::ffi::{c_char, c_int, c_long, c_void};
 
@@ -50,6 +51,8 @@ pub mod raw {
             ctid: *mut pgrx::pg_sys::ItemPointerData,
             oper: XLTW_Oper::Type,
         );
+        pub fn GetLockStatusData() -> *mut LockData;
+        pub fn dsm_create(size: usize, flags: c_int) -> *mut dsm_segment;
         pub fn ProcessInterrupts();
         /// `libpq/libpq.h`, which pgrx doesn't bind.
         pub fn pq_check_connection() -> bool;
@@ -67,8 +70,16 @@ pub mod raw {
         pub fn ExecOpenIndices(target: *mut ResultRelInfo, speculative: bool);
         pub fn ExecCloseIndices(target: *mut ResultRelInfo);
         pub fn MakeSingleTupleTableSlot(descriptor: TupleDesc, kind: *const TupleTableSlotOps) -> *mut TupleTableSlot;
+        pub fn ExecStoreHeapTuple(row: HeapTuple, slot: *mut TupleTableSlot, should_free: bool) -> *mut TupleTableSlot;
         pub fn ExecStoreVirtualTuple(slot: *mut TupleTableSlot) -> *mut TupleTableSlot;
         pub fn ExecSimpleRelationInsert(target: *mut ResultRelInfo, state: *mut EState, slot: *mut TupleTableSlot);
+        pub fn ExecSimpleRelationUpdate(
+            target: *mut ResultRelInfo,
+            state: *mut EState,
+            recheck: *mut EPQState,
+            old: *mut TupleTableSlot,
+            new: *mut TupleTableSlot,
+        );
         pub fn ExecSimpleRelationDelete(
             target: *mut ResultRelInfo,
             state: *mut EState,
@@ -99,6 +110,7 @@ pub mod raw {
         pub fn GetActiveSnapshot() -> Snapshot;
         pub fn PushActiveSnapshot(snapshot: Snapshot);
         pub fn PopActiveSnapshot();
+        pub fn CommitTransactionCommand();
         pub fn table_open(relation: Oid, mode: c_int) -> Relation;
         pub fn relation_close(relation: Relation, mode: c_int);
         pub fn ScanKeyEntryInitialize(
@@ -122,6 +134,13 @@ pub mod raw {
         pub fn systable_getnext(scan: SysScanDesc) -> HeapTuple;
         pub fn systable_endscan(scan: SysScanDesc);
         pub fn index_open(relation: Oid, mode: c_int) -> Relation;
+        pub fn index_rescan(scan: IndexScanDesc, keys: ScanKey, nkeys: c_int, orderbys: ScanKey, norderbys: c_int);
+        pub fn index_getnext_slot(
+            scan: IndexScanDesc,
+            direction: ScanDirection::Type,
+            slot: *mut TupleTableSlot,
+        ) -> bool;
+        pub fn index_endscan(scan: IndexScanDesc);
         pub fn systable_beginscan_ordered(
             heap: Relation,
             index: Relation,
@@ -136,9 +155,53 @@ pub mod raw {
         pub fn try_relation_open(relation: Oid, mode: c_int) -> Relation;
         pub fn OidInputFunctionCall(function: Oid, text: *mut c_char, typioparam: Oid, typmod: i32) -> Datum;
         pub fn OidOutputFunctionCall(function: Oid, value: Datum) -> *mut c_char;
+        pub fn tuplestore_begin_heap(
+            random_access: bool,
+            inter_transaction: bool,
+            max_kilobytes: c_int,
+        ) -> *mut Tuplestorestate;
+        pub fn tuplestore_putvalues(
+            store: *mut Tuplestorestate,
+            descriptor: TupleDesc,
+            values: *mut Datum,
+            nulls: *mut bool,
+        );
         pub fn raw_parser(sql: *const c_char, mode: RawParseMode::Type) -> *mut List;
         pub fn ThrowErrorData(edata: *mut pgrx::pg_sys::ErrorData);
         pub fn ReThrowError(edata: *mut pgrx::pg_sys::ErrorData) -> !;
+    }
+
+    /// `index_beginscan`, which counts for EXPLAIN since 18.
+    ///
+    /// # Safety
+    /// As the function.
+    pub unsafe fn begin_index_scan(heap: Relation, index: Relation, snapshot: Snapshot, nkeys: c_int) -> IndexScanDesc {
+        unsafe extern "C-unwind" {
+            #[cfg(not(feature = "pg18"))]
+            fn index_beginscan(
+                heap: Relation,
+                index: Relation,
+                snapshot: Snapshot,
+                nkeys: c_int,
+                norderbys: c_int,
+            ) -> IndexScanDesc;
+            #[cfg(feature = "pg18")]
+            fn index_beginscan(
+                heap: Relation,
+                index: Relation,
+                snapshot: Snapshot,
+                instrument: *mut c_void,
+                nkeys: c_int,
+                norderbys: c_int,
+            ) -> IndexScanDesc;
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            #[cfg(not(feature = "pg18"))]
+            return index_beginscan(heap, index, snapshot, nkeys, 0);
+            #[cfg(feature = "pg18")]
+            return index_beginscan(heap, index, snapshot, std::ptr::null_mut(), nkeys, 0);
+        }
     }
 }
 

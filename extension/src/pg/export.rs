@@ -103,16 +103,28 @@ pub unsafe fn refuse_read_only(verb: &'static str) {
 /// them write or decide, so none runs in a transaction that can't write.
 macro_rules! export {
     ($($symbol:ident, $info:ident => $wrapper:path;)*) => {$(
+        $crate::pg::export::exported!($symbol, $info, $wrapper, $crate::pg::export::refuse_read_only(stringify!($symbol)));
+    )*};
+}
+
+/// As `export`, for functions that only show what there is: they run in every transaction.
+macro_rules! export_readers {
+    ($($symbol:ident, $info:ident => $wrapper:path;)*) => {$(
+        $crate::pg::export::exported!($symbol, $info, $wrapper, ());
+    )*};
+}
+
+macro_rules! exported {
+    ($symbol:ident, $info:ident, $wrapper:path, $before:expr) => {
         /// # Safety
         /// Called by Postgres' function manager only.
         #[unsafe(no_mangle)]
-        pub unsafe extern "C-unwind" fn $symbol(
-            fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
-        ) -> ::pgrx::pg_sys::Datum {
+        pub unsafe extern "C-unwind" fn $symbol(fcinfo: ::pgrx::pg_sys::FunctionCallInfo) -> ::pgrx::pg_sys::Datum {
             // SAFETY: the arguments are those that Postgres called with; when the wrapper has returned, nothing with
             // a destructor is left in this frame.
             unsafe {
-                $crate::pg::export::refuse_read_only(stringify!($symbol));
+                $before;
+                $crate::pg::argument_size::refuse_large(fcinfo);
                 let result = $wrapper(fcinfo);
                 $crate::pg::export::raise_pending();
                 result
@@ -121,10 +133,9 @@ macro_rules! export {
 
         #[unsafe(no_mangle)]
         pub extern "C" fn $info() -> &'static ::pgrx::pg_sys::Pg_finfo_record {
-            const RECORD: ::pgrx::pg_sys::Pg_finfo_record =
-                ::pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
+            const RECORD: ::pgrx::pg_sys::Pg_finfo_record = ::pgrx::pg_sys::Pg_finfo_record { api_version: 1 };
             &RECORD
         }
-    )*};
+    };
 }
-pub(crate) use export;
+pub(crate) use {export, export_readers, exported};

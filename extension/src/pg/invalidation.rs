@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counts the changes of relations and of the catalogs in [`WATCHED`].
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
+/// Counts the changes of roles and memberships.
+static ROLES: AtomicU64 = AtomicU64::new(0);
+
 /// What a generated statement depends on, beside relations: names of schemas, types with their input functions,
 /// operators, operator classes and families, casts, collations.
 const WATCHED: [SysCacheIdentifier::Type; 8] = [
@@ -28,6 +31,9 @@ pub fn register() {
         for cache in WATCHED {
             pg_sys::CacheRegisterSyscacheCallback(cache as i32, Some(changed), Datum::from(0));
         }
+        for cache in [SysCacheIdentifier::AUTHOID, SysCacheIdentifier::AUTHMEMROLEMEM] {
+            pg_sys::CacheRegisterSyscacheCallback(cache as i32, Some(roles_changed), Datum::from(0));
+        }
     }
 }
 
@@ -35,6 +41,11 @@ pub fn register() {
 /// backend takes a lock that it didn't hold before: lock first, then compare.
 pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
+}
+
+/// As [`generation`], of roles and their memberships.
+pub fn roles_generation() -> u64 {
+    ROLES.load(Ordering::Relaxed)
 }
 
 /// # Safety
@@ -50,4 +61,11 @@ unsafe extern "C-unwind" fn relation_changed(_arg: Datum, relation: Oid) {
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn changed(_arg: Datum, _cache: i32, _hash: u32) {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+/// # Safety
+/// As [`relation_changed`].
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn roles_changed(_arg: Datum, _cache: i32, _hash: u32) {
+    ROLES.fetch_add(1, Ordering::Relaxed);
 }

@@ -31,6 +31,10 @@ impl Overrides {
 
     /// The name is that of a setting of Postgres which any role may set, and the value one that it takes.
     pub fn set(self, name: &CStr, value: &CStr) -> Self {
+        self.set_as(pg_sys::GucContext::PGC_USERSET, name, value, 0)
+    }
+
+    fn set_as(self, context: pg_sys::GucContext::Type, name: &CStr, value: &CStr, failure: i32) -> Self {
         // SAFETY: C strings that outlive the call. The setting is local to the level.
         unsafe {
             let action = match sabotage::removed(Guard::Overrides) {
@@ -40,11 +44,11 @@ impl Overrides {
             pg_sys::set_config_option(
                 name.as_ptr(),
                 value.as_ptr(),
-                pg_sys::GucContext::PGC_USERSET,
+                context,
                 pg_sys::GucSource::PGC_S_SESSION,
                 action,
                 true,
-                0,
+                failure,
                 false,
             );
         }

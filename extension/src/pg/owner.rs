@@ -54,10 +54,7 @@ pub fn role() -> Result<Oid, Error> {
 fn look_up() -> Option<Table> {
     let generation = tables_generation();
     let relation = relation(c"services")?;
-    let owner = |class: &pg_sys::FormData_pg_class| class.relowner;
-    // SAFETY: the cache of pg_class.
-    let owner = unsafe { syscache::row(pg_sys::SysCacheIdentifier::RELOID, relation, owner) };
-    Some(Table { relation, owner: owner?, generation })
+    Some(Table { relation, owner: of_relation(relation)?, generation })
 }
 
 /// One of our tables by its name; `None` if the extension isn't installed.
@@ -68,6 +65,13 @@ pub fn relation(name: &CStr) -> Option<Oid> {
         pg_sys::get_relname_relid(name.as_ptr(), schema)
     };
     (relation != Oid::INVALID).then_some(relation)
+}
+
+/// The role that owns a relation; `None` if there is no such relation.
+pub fn of_relation(relation: Oid) -> Option<Oid> {
+    let owner = |class: &pg_sys::FormData_pg_class| class.relowner;
+    // SAFETY: the cache of pg_class.
+    unsafe { syscache::row(pg_sys::SysCacheIdentifier::RELOID, relation, owner) }
 }
 
 /// The role that calls the verb.
@@ -93,6 +97,57 @@ pub fn caller_is(role: Oid) -> bool {
     let caller = caller();
     // SAFETY: a catalog lookup of a running transaction.
     caller == role || unsafe { pg_sys::has_privs_of_role(caller, role) }
+}
+
+pub fn is_superuser(role: Oid) -> bool {
+    // SAFETY: a catalog lookup of a running transaction, which says no for a role that is gone.
+    unsafe { pg_sys::superuser_arg(role) }
+}
+
+/// By what right a caller acts for a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// It is that role, or a member of it.
+    Member,
+    /// It is a superuser, and nothing else.
+    Superuser,
+}
+
+/// The right of the caller to act for a role by its name; `None` if it has none. Our tables have names, not oids: a
+/// dump can be restored where the role is missing. For a role that is missing, or has another name by now, only a
+/// superuser acts.
+pub fn right_to(role: &str) -> Option<Right> {
+    let (caller, oid) = (caller(), by_name(role));
+    if oid == Some(caller) {
+        return Some(Right::Member);
+    }
+    // SAFETY: catalog lookups of a running transaction.
+    unsafe {
+        let has_privileges = |oid| pg_sys::has_privs_of_role(caller, oid);
+        match pg_sys::superuser_arg(caller) {
+            false => oid.is_some_and(has_privileges).then_some(Right::Member),
+            true if oid.is_some_and(|oid| pg_sys::is_member_of_role_nosuper(caller, oid)) => Some(Right::Member),
+            true => Some(Right::Superuser),
+        }
+    }
+}
+
+/// Is the caller a member of the role with this name, or a superuser?
+pub fn caller_is_named(role: &str) -> bool {
+    right_to(role).is_some()
+}
+
+/// `None` if there is no role with this name.
+pub fn by_name(role: &str) -> Option<Oid> {
+    let mut name = [0; pg_sys::NAMEDATALEN as usize];
+    // One byte stays zero, as the end of the C string.
+    if role.len() >= name.len() || role.contains('\0') {
+        return None;
+    }
+    name[..role.len()].copy_from_slice(role.as_bytes());
+    // SAFETY: a catalog lookup of a running transaction, with a C string that outlives it.
+    let oid = unsafe { pg_sys::get_role_oid(name.as_ptr().cast(), true) };
+    (oid != Oid::INVALID).then_some(oid)
 }
 
 /// The current role is another one while this lives. An abort restores the role as well.

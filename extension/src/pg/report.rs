@@ -3,6 +3,7 @@
 //! pgrx's own error path is not used because it knows only the SQLSTATEs of Postgres' list: a `VG001`, or a code that a
 //! user's trigger raised, would arrive as `XX000`. It also drops the names of constraint, table and column.
 
+use super::clip;
 use super::error::Error;
 use pgrx::pg_sys::{self, ErrorData};
 use std::ffi::{CStr, c_char};
@@ -32,6 +33,27 @@ impl PgError {
         unsafe { self.0.as_mut().message = copy(message) };
     }
 
+    /// The function of Postgres that raised it.
+    pub fn function(&self) -> String {
+        text(self.data().funcname)
+    }
+
+    /// Clips its texts, which a trigger may have made of any size, and frees what was longer.
+    pub fn clip(&mut self) {
+        // SAFETY: as in `set_message`.
+        let data = unsafe { self.0.as_mut() };
+        for field in [
+            &mut data.message,
+            &mut data.detail,
+            &mut data.detail_log,
+            &mut data.hint,
+            &mut data.context,
+            &mut data.internalquery,
+        ] {
+            clip_field(field);
+        }
+    }
+
     fn data(&self) -> &ErrorData {
         // SAFETY: made by CopyErrorData in a context that lives as long as the transaction, as this value does.
         unsafe { self.0.as_ref() }
@@ -41,7 +63,7 @@ impl PgError {
 /// Makes the report of an error, in the transaction's memory, where it outlives every Rust value.
 pub fn report(error: &Error) -> NonNull<ErrorData> {
     let message = error.to_string();
-    let hint = error.hint();
+    let (detail, hint) = (error.detail(), error.hint());
     // SAFETY: a verb runs in a transaction, whose context exists; the allocator never returns null, and a zeroed
     // ErrorData is valid for every field that stays unset.
     unsafe {
@@ -51,6 +73,9 @@ pub fn report(error: &Error) -> NonNull<ErrorData> {
         (*data).elevel = pgrx::PgLogLevel::ERROR as i32;
         (*data).sqlerrcode = encode(error.sqlstate());
         (*data).message = copy(&message);
+        if let Some(detail) = detail {
+            (*data).detail = copy(&detail);
+        }
         if let Some(hint) = hint {
             (*data).hint = copy(&hint);
         }
@@ -66,6 +91,22 @@ fn text(field: *const c_char) -> String {
     }
     // SAFETY: a field that is set is a C string in the report's memory.
     unsafe { CStr::from_ptr(field) }.to_string_lossy().into_owned()
+}
+
+fn clip_field(field: &mut *mut c_char) {
+    if field.is_null() {
+        return;
+    }
+    // SAFETY: a C string of its own in the report's memory; no reference to it is left when it is freed.
+    unsafe {
+        let bytes = CStr::from_ptr(*field).to_bytes();
+        if bytes.len() <= clip::LONGEST {
+            return;
+        }
+        let start = String::from_utf8_lossy(&bytes[..=clip::LONGEST]).into_owned();
+        pg_sys::pfree(field.cast());
+        *field = copy(&clip::clipped(&start));
+    }
 }
 
 /// Copies text into the transaction's memory; a NUL byte can't be in a report and ends it.

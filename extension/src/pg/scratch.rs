@@ -5,6 +5,11 @@ use pgrx::pg_sys;
 /// Runs `body` in a memory context of its own, which is deleted afterwards. No allocation of Postgres may be part of
 /// the result.
 pub fn scratch<R>(body: impl FnOnce() -> R) -> R {
+    kept_if(body, |_| false)
+}
+
+/// As [`scratch`]. The context stays, as long as that around it, if `keep` says of the result that it has a part in it.
+pub fn kept_if<R>(body: impl FnOnce() -> R, keep: impl FnOnce(&R) -> bool) -> R {
     // SAFETY: the sizes are those of ALLOCSET_SMALL_SIZES, and the parent outlives the call. A panic unwinds to an
     // abort, which sets the current context and frees the parent with all that is in it.
     unsafe {
@@ -19,7 +24,9 @@ pub fn scratch<R>(body: impl FnOnce() -> R) -> R {
         pg_sys::CurrentMemoryContext = context;
         let result = body();
         pg_sys::CurrentMemoryContext = before;
-        pg_sys::MemoryContextDelete(context);
+        if !keep(&result) {
+            pg_sys::MemoryContextDelete(context);
+        }
         result
     }
 }

@@ -6,9 +6,11 @@
 use super::catch::{catching, raw};
 use super::error::Error;
 use super::invalidation;
+use crate::sabotage::{self, Guard};
 use pgrx::FromDatum;
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const LIBRARY: &str = env!("CARGO_PKG_VERSION");
 
@@ -17,22 +19,44 @@ thread_local! {
     static COMPARED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
+/// Whether the server has loaded this library when it started: all its processes have it then, until it starts again.
+static PRELOADED: AtomicBool = AtomicBool::new(false);
+
+/// Notes how the library is loaded.
+pub fn register() {
+    // SAFETY: a plain variable of the server.
+    PRELOADED.store(unsafe { pg_sys::process_shared_preload_libraries_in_progress }, Ordering::Relaxed);
+}
+
 /// Refuses objects of another version. Looks once a backend, and again when the catalog has changed: an update of the
 /// extension may change any object.
+///
+/// The script of an update asks each time, by a call that does nothing: objects that are newer than the library are
+/// refused before they are committed. There an older version is one on the way.
 pub fn check() -> Result<(), Error> {
     let generation = invalidation::generation();
-    if COMPARED.get() == Some(generation) {
+    // SAFETY: a plain variable of the backend.
+    let is_script = unsafe { pg_sys::creating_extension };
+    if COMPARED.get() == Some(generation) && !is_script || sabotage::removed(Guard::SameVersion) {
         return Ok(());
     }
     // Without the extension each verb says so by itself.
     let Some(objects) = of_the_objects()? else {
         return Ok(());
     };
+    let is_older = numbers(&objects) < numbers(LIBRARY);
+    if is_script && is_older {
+        return Ok(());
+    }
     if objects != LIBRARY {
         return Err(Error::Unsupported {
             what: format!("the library is volguard {LIBRARY}, the extension in this database is {objects}"),
-            hint: match numbers(&objects) < numbers(LIBRARY) {
+            hint: match is_older {
                 true => "Run ALTER EXTENSION volguard UPDATE in this database.",
+                false if PRELOADED.load(Ordering::Relaxed) => {
+                    "Install the library of that version on the server, and restart it: shared_preload_libraries loads \
+                     volguard when the server starts."
+                }
                 false => "Install the library of that version on the server, and connect again.",
             },
         });

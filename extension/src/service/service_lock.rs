@@ -6,17 +6,18 @@
 //!
 //! Order of locks, the same everywhere: wait queue, service lock, rows.
 
+use super::in_time;
 use crate::pg::error::Error;
 use crate::wait::Deadline;
 use crate::wait::tag::{Mode, Tag, TagKind};
 
 /// The lock of one service.
-pub struct ServiceLock(Tag);
+pub struct ServiceLock(Tag, i64);
 
 impl ServiceLock {
     pub fn of(service_id: i64) -> Self {
         let number = service_id.cast_unsigned();
-        ServiceLock(Tag::of_number(TagKind::ServiceLock, number))
+        ServiceLock(Tag::of_number(TagKind::ServiceLock, number), service_id)
     }
 
     /// Waits for a fence. Held until the transaction ends, or [`ServiceLock::unlock_shared`].
@@ -24,11 +25,23 @@ impl ServiceLock {
         self.0.lock(Mode::Shared)
     }
 
-    /// False if a fence still holds the lock at the deadline.
-    pub fn lock_shared_within(&self, deadline: &Deadline) -> Result<bool, Error> {
+    pub fn tag(&self) -> &Tag {
+        &self.0
+    }
+
+    /// False if a fence still holds the lock at the deadline. `before_wait` is called if the call has to wait.
+    pub fn lock_shared_within(
+        &self,
+        deadline: &Deadline,
+        before_wait: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<bool, Error> {
         if self.try_lock_shared()? {
             return Ok(true);
         }
+        if deadline.left().is_zero() {
+            return Ok(false);
+        }
+        before_wait()?;
         let locked = deadline.bound(|| self.lock_shared())?;
         Ok(locked.is_some())
     }
@@ -41,9 +54,12 @@ impl ServiceLock {
         self.0.unlock(Mode::Shared);
     }
 
-    /// Held until the transaction ends. Waits for every transaction that has it shared.
-    pub fn lock_exclusive(&self) -> Result<(), Error> {
-        self.0.lock(Mode::Exclusive)
+    /// Held until the transaction ends. Waits for every transaction that has it shared, for some seconds at most.
+    pub fn lock_exclusive_in_time(&self, deadline: &Deadline) -> Result<(), Error> {
+        let service_id = self.1;
+        let in_use =
+            || format!("a transaction that relies on service {service_id} has not ended, so it can't be fenced");
+        in_time::lock(&self.0, deadline, in_use)
     }
 
     pub fn try_lock_exclusive(&self) -> Result<bool, Error> {

@@ -1,6 +1,7 @@
 //! Messages for the server's log about what a transaction has done, written when it commits. What was rolled back,
 //! such as a cleanup that did not clear the way for an acquire, has not happened.
 
+use crate::pg::log::one_line;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -50,7 +51,7 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     let messages = MESSAGES.try_with(RefCell::take).unwrap_or_default();
     if event == XACT_EVENT_PRE_COMMIT {
         for message in messages {
-            pgrx::log!("{}", message.text);
+            pgrx::log!("{}", one_line(&message.text));
         }
     }
 }

@@ -1,13 +1,17 @@
 //! The record of what happened to services and locks without their holders: a row of `events`, in the transaction of
 //! the act, and a line in the server's log.
 //!
-//! It is bounded in age and number: some calls that record an event trim a little, without waiting for each other.
+//! It is bounded in age and, but for what operators and superusers did, in number: some calls that record an event trim
+//! a little, without waiting for each other.
 
 use super::{commit_log, sql, token};
 use crate::pg::error::Error;
 use crate::pg::spi::{arg, transaction_snapshot_only};
+use crate::pg::transaction::Failure;
 use crate::pg::{owner, settings};
+use crate::sabotage::{self, Guard};
 use pgrx::JsonB;
+use pgrx::pg_sys::Oid;
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -28,23 +32,45 @@ pub enum EventKind {
     RuleFailed,
     Disabled,
     Enabled,
+    /// A superuser released a lock of others, by the verb of its holder.
+    Released,
+    OwnerChanged,
+    ClusterRemoved,
+    /// By an operator. Otherwise as `Fenced`.
+    FencedByOperator,
+    SessionEnded,
+    /// An operator had one piece of work repaired.
+    Repaired,
 }
 
 impl EventKind {
     fn name(self) -> &'static str {
         match self {
-            EventKind::Fenced => "fenced",
+            EventKind::Fenced | EventKind::FencedByOperator => "fenced",
             EventKind::Cleaned => "cleaned",
             EventKind::Forced => "forced",
             EventKind::Reset => "reset",
             EventKind::RuleFailed => "rule_failed",
             EventKind::Disabled => "disabled",
             EventKind::Enabled => "enabled",
+            EventKind::Released => "released",
+            EventKind::OwnerChanged => "owner_changed",
+            EventKind::ClusterRemoved => "cluster_removed",
+            EventKind::SessionEnded => "session_ended",
+            EventKind::Repaired => "repaired",
         }
+    }
+
+    /// Whether the event is kept for its age, however many others come: it tells what was done with a privilege. Those
+    /// who have none can cause any number of the others.
+    fn by_age(self) -> bool {
+        use EventKind::{ClusterRemoved, FencedByOperator, Forced, OwnerChanged, Released, Repaired, Reset};
+        matches!(self, Forced | Reset | Repaired | FencedByOperator | Released | OwnerChanged | ClusterRemoved)
+            && !sabotage::removed(Guard::KeptByAge)
     }
 }
 
-/// What it happened to. The time is that of the record, the role is the caller's.
+/// What it happened to. The time is that of the record.
 #[derive(Debug)]
 pub struct Event<'a> {
     pub kind: EventKind,
@@ -55,11 +81,13 @@ pub struct Event<'a> {
     /// Its name and its token.
     pub lock: Option<(&'a str, i64)>,
     pub details: Value,
+    /// `None`: the caller.
+    pub role: Option<Oid>,
 }
 
 impl Event<'_> {
     pub fn of(kind: EventKind) -> Self {
-        Event { kind, cluster: None, service_id: None, resource: None, lock: None, details: json!({}) }
+        Event { kind, cluster: None, service_id: None, resource: None, lock: None, details: json!({}), role: None }
     }
 }
 
@@ -85,12 +113,14 @@ impl fmt::Display for Event<'_> {
 
 /// Records an event, in the current transaction.
 pub fn record(event: &Event) -> Result<(), Error> {
-    // Of a rule that failed there is a warning already.
-    if event.kind != EventKind::RuleFailed {
-        let role = owner::name(owner::caller());
+    let role = event.role.unwrap_or_else(owner::caller);
+    // Of a rule that failed there is a warning already, and of a session that was ended a message.
+    if !matches!(event.kind, EventKind::RuleFailed | EventKind::SessionEnded) {
+        let role = owner::name(role);
         commit_log::at_commit(format!("volguard: {event} by {role}: {}", event.details));
     }
-    if settings::event_retention_s() == 0 || settings::max_events() == 0 {
+    let by_age = event.kind.by_age();
+    if settings::event_retention_s() == 0 || settings::max_events() == 0 && !by_age {
         return Ok(());
     }
     let (resource_type, resource_id) = event.resource.unzip();
@@ -104,9 +134,10 @@ pub fn record(event: &Event) -> Result<(), Error> {
         resource_id.and_then(arg),
         lock_name.and_then(arg),
         token.and_then(arg),
-        arg(owner::caller()),
+        arg(role),
         arg(JsonB(event.details.clone())),
         arg(id),
+        arg(by_age),
     ])?;
     match trims(id) {
         true => remove_oldest(TRIM_AT_ONCE),
@@ -123,18 +154,17 @@ fn trims(id: i64) -> bool {
 
 /// Records that a crash rule failed on a resource: once an hour, however often it is tried again, and not for each of
 /// the thousands of resources that one broken rule may concern.
-pub fn record_failure(resource_type: &str, resource_id: &str, status: &str, error: &Error) -> Result<(), Error> {
+pub fn record_failure(resource_type: &str, resource_id: &str, status: &str, failure: &Failure) -> Result<(), Error> {
     let is_news = [arg(resource_type), arg(resource_id), arg(status)];
     if !sql::FAILURE_IS_NEWS.run(&is_news, |rows| rows.get(0, 0).unwrap_or(true))? {
         return Ok(());
     }
-    let code = error.sqlstate();
     record(&Event {
         resource: Some((resource_type, resource_id)),
         details: json!({
             "status": status,
-            "error": error.to_string(),
-            "sqlstate": String::from_utf8_lossy(&code),
+            "error": failure.message,
+            "sqlstate": String::from_utf8_lossy(&failure.sqlstate),
         }),
         ..Event::of(EventKind::RuleFailed)
     })

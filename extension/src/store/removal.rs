@@ -1,14 +1,29 @@
 //! Removes rows of `workers`, and wakes the calls that wait for them.
 
-use super::sql::Statement;
+use super::sql::{self, Statement};
 use crate::pg::error::Error;
-use crate::pg::spi::{Arg, Rows};
+use crate::pg::spi::{Arg, Rows, arg};
 use crate::wait::WaitQueue;
+use crate::wait::bell::Ring;
 
 /// Runs a statement that deletes rows of `workers` or takes them from their holders. After the commit the heads of
 /// their wait queues are woken. Returns the number of rows.
 pub fn remove(statement: &Statement, args: &[Arg]) -> Result<usize, Error> {
     remove_reading(statement, args, Rows::len)
+}
+
+/// Puts submitted work back into its queue, where any service may take it: the rows of these tokens, as far as they are
+/// of submitted work that a service has.
+///
+/// Calls that wait for the lock sleep on: the lock stays taken.
+pub fn put_back(tokens: &[i64]) -> Result<usize, Error> {
+    sql::PUT_BACK.run(&[arg(tokens.to_vec())], |rows| {
+        for row in 0..rows.len() {
+            let name = |column| rows.get::<String>(row, column).unwrap_or_default();
+            Ring::of(&name(0), &name(1), &name(2), &name(3)).after_commit();
+        }
+        rows.len()
+    })
 }
 
 /// As [`remove`], but hands the removed rows to `read`.

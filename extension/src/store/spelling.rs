@@ -5,17 +5,17 @@
 //! written then, committed or not: of two at the same time at least one finds the other, and gives up.
 
 use super::index_scan;
-use super::indexes::{Entries, usable};
 use super::key::Key;
-use super::lookup::fields;
-use super::tables::{self, Tables};
+use super::tables::Tables;
+use super::tracked::Resource;
 use crate::input::argument;
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::sabotage::{self, Guard};
-use pgrx::pg_sys::{self, Datum, Oid, Relation, SnapshotType};
+use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{FromDatum, IntoDatum};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 
 /// The types of ids: equal values have equal texts, and no setting or clock plays a part in reading or writing them.
@@ -49,7 +49,7 @@ impl Spelling {
         (deterministic && ID_TYPES.contains(&base)).then_some(Spelling(base))
     }
 
-    fn spell<'a>(self, id: &'a str, path: &str) -> Result<Cow<'a, str>, Error> {
+    pub fn spell<'a>(self, id: &'a str, path: &str) -> Result<Cow<'a, str>, Error> {
         if sabotage::removed(Guard::Spelling) {
             return Ok(Cow::Borrowed(id));
         }
@@ -71,13 +71,18 @@ impl Spelling {
     }
 }
 
-/// The one spelling of an id; as it is passed if the type isn't tracked. `path` names the argument in an error.
-pub fn spell<'a>(resource_type: &str, id: &'a str, path: &str) -> Result<Cow<'a, str>, Error> {
-    // As committed, without a snapshot: a look takes no predicate lock.
-    match tracked(resource_type, SnapshotType::SNAPSHOT_SELF)?.last() {
-        Some(spelling) => spelling.spell(id, path),
+/// The one spelling of an id of a type; as it is passed if the type isn't tracked. `path` names the argument in an
+/// error.
+pub fn spelled<'a>(tracked: Option<&Resource>, id: &'a str, path: &str) -> Result<Cow<'a, str>, Error> {
+    match tracked {
+        Some(tracked) => tracked.spelling.spell(id, path),
         None => Ok(Cow::Borrowed(id)),
     }
+}
+
+/// The one spelling of an id, of whatever type.
+pub fn spell<'a>(resource_type: &str, id: &'a str, path: &str) -> Result<Cow<'a, str>, Error> {
+    spelled(Resource::look_up(resource_type)?.as_ref(), id, path)
 }
 
 fn read(type_oid: Oid, id: &str) -> Result<Datum, Error> {
@@ -107,26 +112,35 @@ fn written(type_oid: Oid, value: Datum) -> Result<String, Error> {
     }
 }
 
-/// For locks whose rows were inserted just now: is each key still spelled as when it was looked up?
-pub fn check_inserted<'k>(keys: impl Iterator<Item = &'k Key<'k>>) -> Result<(), Error> {
+/// A lock whose row was written just now.
+pub struct Inserted<'k> {
+    pub key: &'k Key<'k>,
+    /// For work: the table that the type was tracked in when the privilege to work on it was checked.
+    pub work_on: Option<Option<Oid>>,
+}
+
+/// For locks whose rows were written just now: is each key still spelled as when it was looked up, and is work still on
+/// the same table?
+pub fn check_inserted<'k>(locks: impl Iterator<Item = Inserted<'k>>) -> Result<(), Error> {
     if sabotage::removed(Guard::SpellingCheck) {
         return Ok(());
     }
-    let mut known: Option<(&str, Vec<Spelling>)> = None;
-    for key in keys {
-        let spellings = match known.take() {
-            Some((resource_type, spellings)) if resource_type == key.resource_type => spellings,
-            _ => tracked(key.resource_type, SnapshotType::SNAPSHOT_DIRTY)?,
+    let mut known: Option<(&str, Vec<Resource>)> = None;
+    for Inserted { key, work_on } in locks {
+        let found = match known.take() {
+            Some((resource_type, found)) if resource_type == key.resource_type => found,
+            _ => Resource::versions(key.resource_type)?,
         };
-        for spelling in &spellings {
-            if spelling.spell(key.resource_id, "resource_id")? != key.resource_id {
+        for tracked in &found {
+            let is_moved = work_on.is_some_and(|target| target != Some(tracked.target));
+            if is_moved || tracked.spelling.spell(key.resource_id, "resource_id")? != key.resource_id {
                 return Err(Error::Busy {
                     what: format!("resource type {} is being tracked at this moment", key.resource_type),
-                    hint: "Repeat the call: then it is known how ids of that type are spelled.",
+                    hint: "Repeat the call: then it is known how ids of that type are spelled, and which privilege work on them needs.",
                 });
             }
         }
-        known = Some((key.resource_type, spellings));
+        known = Some((key.resource_type, found));
     }
     Ok(())
 }
@@ -138,10 +152,7 @@ pub fn check_locks(resource_type: &str, spelling: Spelling) -> Result<(), Error>
     let [resource_id, type_column, _] = tables.columns.key;
     let name = resource_type.into_datum().unwrap_or(Datum::null());
     // SAFETY: the table is locked, and the columns are texts.
-    let ids = unsafe {
-        let mut keys = [index_scan::equals_text(type_column, name)];
-        seen(tables.workers, Oid::INVALID, &mut keys, [resource_id], SnapshotType::SNAPSHOT_DIRTY)?
-    };
+    let ids = unsafe { index_scan::dirty(tables.workers, Oid::INVALID, (type_column, name), [resource_id])? };
     for [id] in ids {
         // SAFETY: a text, in a copy of the row.
         let Some(id) = id.and_then(|id| unsafe { String::from_datum(id, false) }) else {
@@ -159,55 +170,27 @@ pub fn check_locks(resource_type: &str, spelling: Spelling) -> Result<(), Error>
     Ok(())
 }
 
-/// The spellings in the rows of a type in `resources`: at most one committed row, but perhaps several uncommitted.
-fn tracked(resource_type: &str, snapshot: SnapshotType::Type) -> Result<Vec<Spelling>, Error> {
-    let resources = tables::table(c"resources")?;
-    let key = tables::column(resources, c"resource_type", pg_sys::TEXTOID)?;
-    let index = usable(c"resources_pkey", resources, &[key], Entries::All);
-    let id_type = tables::column(resources, c"id_type", pg_sys::REGTYPEOID)?;
+/// Who has work on resources of a type, committed or not: services, and the roles that have submitted what waits for
+/// one.
+pub fn at_work(resource_type: &str) -> Result<(BTreeSet<i64>, BTreeSet<String>), Error> {
+    let tables = Tables::open()?;
+    let [_, type_column, _] = tables.columns.key;
+    let columns = [tables.columns.service_id, tables.columns.status, tables.columns.submitted_by];
     let name = resource_type.into_datum().unwrap_or(Datum::null());
-    // SAFETY: the columns are of these types, in a copy of the row.
-    unsafe {
-        let mut keys = [index_scan::equals_text(key, name)];
-        let rows = seen(resources, index, &mut keys, [id_type], snapshot)?;
-        Ok(rows.into_iter().filter_map(|[id_type]| Oid::from_datum(id_type?, false)).map(Spelling).collect())
-    }
-}
-
-/// Columns of the rows that meet the conditions, seen as they are at this moment and not by a snapshot.
-///
-/// # Safety
-/// The index, if it is valid, is one of the table, and the conditions are on its first columns; the numbers are those
-/// of columns.
-unsafe fn seen<const N: usize>(
-    table: Oid,
-    index: Oid,
-    keys: &mut [pg_sys::ScanKeyData],
-    columns: [i16; N],
-    snapshot_type: SnapshotType::Type,
-) -> Result<Vec<[Option<Datum>; N]>, Error> {
-    let share = pg_sys::AccessShareLock as i32;
-    let mut rows = Vec::new();
-    let mut snapshot = pg_sys::SnapshotData { snapshot_type, ..Default::default() };
-    // SAFETY: the caller's promise. What is opened is closed, or by the abort when an error jumps out; the list is
-    // outside of the closure.
-    unsafe {
-        catching(|| {
-            // So that what this transaction has written is seen.
-            raw::CommandCounterIncrement();
-            let relation: Relation = raw::table_open(table, share);
-            let (count, keys) = (keys.len() as i32, keys.as_mut_ptr());
-            let scan = raw::systable_beginscan(relation, index, index != Oid::INVALID, &mut snapshot, count, keys);
-            loop {
-                let row = raw::systable_getnext(scan);
-                if row.is_null() {
-                    break;
-                }
-                rows.push(fields(relation, raw::heap_copytuple(row), columns));
+    // SAFETY: the table is locked, and the columns are a text, a bigint and a text.
+    let work = unsafe { index_scan::dirty(tables.workers, Oid::INVALID, (type_column, name), columns)? };
+    let (mut services, mut submitters) = (BTreeSet::new(), BTreeSet::new());
+    for [service, status, submitted_by] in work {
+        match (status, service, submitted_by) {
+            // SAFETY: a bigint, in a copy of the row.
+            (Some(_), Some(service), _) => services.extend(unsafe { i64::from_datum(service, false) }),
+            (Some(_), None, Some(role)) => {
+                // SAFETY: a name, in a copy of the row.
+                let role = unsafe { <&CStr>::from_datum(role, false) };
+                submitters.extend(role.map(|role| role.to_string_lossy().into_owned()));
             }
-            raw::systable_endscan(scan);
-            raw::relation_close(relation, share);
-        })?;
+            _ => {}
+        }
     }
-    Ok(rows)
+    Ok((services, submitters))
 }

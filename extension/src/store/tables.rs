@@ -1,43 +1,47 @@
 //! The oids of our own tables and their indexes, and the numbers of their columns, for access without a statement. They
 //! are kept for one generation of the catalog.
 
+use super::columns::Columns;
 use super::indexes::{Entries, usable};
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::pg::invalidation::generation;
-use crate::pg::{owner, syscache};
+use crate::pg::{owner, syscache, version};
 use pgrx::pg_sys::{
-    self, INT8OID, INTERVALOID, JSONBOID, NAMEOID, Oid, REGCLASSOID, REGROLEOID, SysCacheIdentifier, TEXTOID,
-    TIMESTAMPTZOID, UUIDOID,
+    self, INT8OID, INTERVALOID, NAMEOID, Oid, REGCLASSOID, REGTYPEOID, SysCacheIdentifier, TEXTOID, TIMESTAMPTZOID,
 };
 use std::cell::Cell;
 use std::ffi::CStr;
+use std::thread::LocalKey;
 
 thread_local! {
-    static TABLES: Cell<Option<Tables>> = const { Cell::new(None) };
+    static TABLES: Cell<Kept<Tables>> = const { Cell::new(None) };
 }
 
-/// volguard's tables in one generation of the catalog, two of them locked for a read.
+/// What was found, in one generation of the catalog.
+pub type Kept<T> = Option<(u64, T)>;
+
+/// volguard's tables in one generation of the catalog, some of them locked for a read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tables {
-    generation: u64,
     pub services: Oid,
     pub services_key: Oid,
     /// service_id, fenced_at, heartbeat_at, lease
     pub service_columns: [i16; 4],
-    /// cluster, registered_by
-    pub registration_columns: [i16; 2],
+    /// cluster, registered_by, host
+    pub registration_columns: [i16; 3],
     pub workers: Oid,
-    /// A rewrite of the table, by VACUUM FULL or CLUSTER, begins a new one: then a row that was found before has another
-    /// place.
+    /// A rewrite of the table, by VACUUM FULL or CLUSTER, begins a new one: then a row that was found before has
+    /// another place.
     pub workers_file: Oid,
     pub workers_key: Oid,
     pub work_key: Oid,
     pub token_key: Oid,
+    pub workers_of_service: Oid,
     pub columns: Columns,
     pub resources: Oid,
     pub resources_key: Oid,
-    /// resource_type, target, id_column, status_column, registered_by
+    /// resource_type, target, id_column, status_column, id_type
     pub resource_columns: [i16; 5],
     pub crash_rules: Oid,
     pub crash_rules_key: Oid,
@@ -51,26 +55,15 @@ pub struct Tables {
     pub clock: Oid,
 }
 
-/// The numbers of the columns of `workers`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Columns {
-    /// resource_id, resource_type, lock_name
-    pub key: [i16; 3],
-    pub cluster: i16,
-    pub token: i16,
-    pub service_id: i16,
-    pub status: i16,
-    pub request_id: i16,
-    pub acquired_at: i16,
-    pub updated_at: i16,
-    pub details: i16,
-    pub crashed_service_id: i16,
-}
-
 impl Tables {
     /// Locks the two tables, as a statement that reads them does.
     pub fn open() -> Result<Self, Error> {
         Self::open_locking(|tables| [tables.services, tables.workers])
+    }
+
+    /// Locks the table of tracked resources alone.
+    pub fn open_resources() -> Result<Self, Error> {
+        Self::open_locking(|tables| [tables.resources])
     }
 
     /// Locks the tables of tracked resources and their crash rules instead.
@@ -78,30 +71,16 @@ impl Tables {
         Self::open_locking(|tables| [tables.resources, tables.crash_rules])
     }
 
-    fn open_locking(which: impl Fn(&Self) -> [Oid; 2]) -> Result<Self, Error> {
-        let mut tables = TABLES.get().map_or_else(Tables::look_up, Ok)?;
-        loop {
-            lock(which(&tables))?;
-            if tables.generation == generation() {
-                TABLES.set(Some(tables));
-                return Ok(tables);
-            }
-            // What was found before the lock is found again after it, or has changed meanwhile.
-            let found = Tables::look_up()?;
-            if found == (Tables { generation: found.generation, ..tables }) {
-                TABLES.set(Some(found));
-                return Ok(found);
-            }
-            tables = found;
-        }
+    fn open_locking<const N: usize>(which: impl Fn(&Self) -> [Oid; N]) -> Result<Self, Error> {
+        kept(&TABLES, Tables::look_up, which)
     }
 
     fn look_up() -> Result<Self, Error> {
-        let generation = generation();
+        // A call that has slept through an update of the extension must not go on with the new objects.
+        version::check()?;
         let [services, workers, events] = [table(c"services")?, table(c"workers")?, table(c"events")?];
         let (resources, crash_rules) = (table(c"resources")?, table(c"crash_rules")?);
         let of_services = |name, type_oid| column(services, name, type_oid);
-        let of_workers = |name, type_oid| column(workers, name, type_oid);
         let of_resources = |name, type_oid| column(resources, name, type_oid);
         let service_columns = [
             of_services(c"service_id", INT8OID)?,
@@ -109,38 +88,26 @@ impl Tables {
             of_services(c"heartbeat_at", TIMESTAMPTZOID)?,
             of_services(c"lease", INTERVALOID)?,
         ];
-        let columns = Columns {
-            key: [
-                of_workers(c"resource_id", TEXTOID)?,
-                of_workers(c"resource_type", TEXTOID)?,
-                of_workers(c"lock_name", TEXTOID)?,
-            ],
-            cluster: of_workers(c"cluster", TEXTOID)?,
-            token: of_workers(c"token", INT8OID)?,
-            service_id: of_workers(c"service_id", INT8OID)?,
-            status: of_workers(c"status", TEXTOID)?,
-            request_id: of_workers(c"request_id", UUIDOID)?,
-            acquired_at: of_workers(c"acquired_at", TIMESTAMPTZOID)?,
-            updated_at: of_workers(c"updated_at", TIMESTAMPTZOID)?,
-            details: of_workers(c"details", JSONBOID)?,
-            crashed_service_id: of_workers(c"crashed_service_id", INT8OID)?,
-        };
+        let columns = Columns::of(workers)?;
         let resource_columns = [
             of_resources(c"resource_type", TEXTOID)?,
             of_resources(c"target", REGCLASSOID)?,
             of_resources(c"id_column", NAMEOID)?,
             of_resources(c"status_column", NAMEOID)?,
-            of_resources(c"registered_by", REGROLEOID)?,
+            of_resources(c"id_type", REGTYPEOID)?,
         ];
         let file = |class: &pg_sys::FormData_pg_class| class.relfilenode;
         let event_id = column(events, c"event_id", INT8OID)?;
         let rule_columns = [column(crash_rules, c"resource_type", TEXTOID)?, column(crash_rules, c"status", TEXTOID)?];
         Ok(Tables {
-            generation,
             services,
             services_key: usable(c"services_pkey", services, &service_columns[..1], Entries::All),
             service_columns,
-            registration_columns: [of_services(c"cluster", TEXTOID)?, of_services(c"registered_by", REGROLEOID)?],
+            registration_columns: [
+                of_services(c"cluster", TEXTOID)?,
+                of_services(c"registered_by", NAMEOID)?,
+                of_services(c"host", TEXTOID)?,
+            ],
             workers,
             // SAFETY: the cache of pg_class.
             workers_file: unsafe { syscache::row(SysCacheIdentifier::RELOID, workers, file) }
@@ -148,6 +115,7 @@ impl Tables {
             workers_key: usable(c"workers_pkey", workers, &columns.key, Entries::All),
             work_key: usable(c"workers_work_key", workers, &columns.key[..2], Entries::Some),
             token_key: usable(c"workers_token_key", workers, &[columns.token], Entries::All),
+            workers_of_service: usable(c"workers_service_id_idx", workers, &[columns.service_id], Entries::Some),
             columns,
             events,
             events_key: usable(c"events_pkey", events, &[event_id], Entries::All),
@@ -160,6 +128,34 @@ impl Tables {
             rule_columns,
             clock: relation(c"clock", pg_sys::RELKIND_SEQUENCE)?,
         })
+    }
+}
+
+/// What was looked up in this generation of the catalog, or is now. Its tables are locked, as by a statement that reads
+/// them.
+pub fn kept<T: Copy + PartialEq, const N: usize>(
+    kept: &'static LocalKey<Cell<Kept<T>>>,
+    look_up: impl Fn() -> Result<T, Error>,
+    tables: impl Fn(&T) -> [Oid; N],
+) -> Result<T, Error> {
+    let look_up = || {
+        let generation = generation();
+        Ok::<_, Error>((generation, look_up()?))
+    };
+    let (mut of_generation, mut found) = kept.get().map_or_else(look_up, Ok)?;
+    loop {
+        lock(tables(&found))?;
+        if of_generation == generation() {
+            kept.set(Some((of_generation, found)));
+            return Ok(found);
+        }
+        // What was found before the lock is found again after it, or has changed meanwhile.
+        let again = look_up()?;
+        if again.1 == found {
+            kept.set(Some(again));
+            return Ok(found);
+        }
+        (of_generation, found) = again;
     }
 }
 
@@ -200,7 +196,7 @@ fn altered(what: String) -> Error {
     Error::Unsupported { what, hint: "Undo what was altered in the schema volguard: its tables are volguard's alone." }
 }
 
-fn lock(tables: [Oid; 2]) -> Result<(), Error> {
+fn lock<const N: usize>(tables: [Oid; N]) -> Result<(), Error> {
     let share = pg_sys::AccessShareLock as i32;
     // SAFETY: locks by the tables' oids; the closure owns nothing.
     unsafe {

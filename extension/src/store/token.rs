@@ -23,6 +23,12 @@ use place::Place;
 /// sequence had a larger CACHE, or if the process stood still between the move and the draw.
 const MOST_REDRAWS: usize = 3;
 
+/// The largest number that a JavaScript number holds exactly, as are all before it.
+const MOST: i64 = (1 << 53) - 1;
+
+/// The SQLSTATE of a sequence that is at its end.
+const LIMIT_EXCEEDED: [u8; 5] = *b"2200H";
+
 /// A new number, larger than all before. For a token only with a free key, as head of its queue: a refusal writes
 /// nothing.
 pub fn draw(tables: &Tables) -> Result<i64, Error> {
@@ -56,7 +62,10 @@ fn next(sequence: Oid) -> Result<i64, Error> {
         pg_sys::TopTransactionResourceOwner = pg_sys::CurrentResourceOwner;
         let drawn = catching(|| raw::nextval_internal(sequence, false));
         pg_sys::TopTransactionResourceOwner = top;
-        drawn
+        match drawn {
+            Err(Error::Postgres(error)) if error.sqlstate() == LIMIT_EXCEEDED => Err(Error::SequenceExhausted),
+            drawn => drawn,
+        }
     }
 }
 
@@ -71,15 +80,16 @@ pub fn draw_for<T>(tables: &Tables, items: &[T]) -> Result<Vec<i64>, Error> {
 }
 
 /// Locks the sequence as a draw does, and refuses one from which a backend would take values in advance: those would be
-/// smaller than what other backends draw meanwhile.
+/// smaller than what other backends draw meanwhile. Or one that begins anew at its end.
 fn lock(sequence: Oid) -> Result<(), Error> {
     // SAFETY: locks by the oid; the closure owns nothing.
     unsafe {
         catching(|| raw::LockRelationOid(sequence, pg_sys::RowExclusiveLock as i32))?;
     }
-    let one_by_one = |options: &Options| options.cache == 1 && options.increment == 1;
+    let as_made =
+        |options: &Options| options.cache == 1 && options.increment == 1 && options.most == MOST && !options.cycles;
     // SAFETY: the cache of pg_sequence.
-    match unsafe { syscache::row(SysCacheIdentifier::SEQRELID, sequence, one_by_one) } {
+    match unsafe { syscache::row(SysCacheIdentifier::SEQRELID, sequence, as_made) } {
         Some(true) => Ok(()),
         Some(false) => Err(Error::SequenceAltered),
         None => Err(Error::NotInstalled),

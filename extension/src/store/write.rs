@@ -13,6 +13,7 @@ use pgrx::pg_sys::{
     self, CommandId, Datum, EState, ItemPointerData, LockTupleMode, LockWaitPolicy, Relation, ResultRelInfo, Snapshot,
     TM_Result, TimestampTz, TupleTableSlot,
 };
+use std::ffi::CStr;
 use std::ptr;
 
 /// The unique index on the token.
@@ -22,12 +23,28 @@ const TOKEN_KEY: &str = "workers_token_key";
 pub struct NewRow<'a> {
     pub key: &'a Key<'a>,
     pub token: i64,
-    pub service_id: i64,
+    /// `None` for work that waits for one.
+    pub service_id: Option<i64>,
     pub cluster: Arg,
     pub status: Arg,
     pub request_id: Arg,
     pub details: Arg,
     pub acquired_at: TimestampTz,
+    pub submitted: Option<&'a Submitted<'a>>,
+}
+
+/// What the row of submitted work has beyond that of a lock.
+#[derive(Debug)]
+pub struct Submitted<'a> {
+    /// Empty for none.
+    pub operation: &'a str,
+    /// Empty for any.
+    pub host: &'a str,
+    pub priority: i32,
+    /// `None`: at once.
+    pub not_before: Option<TimestampTz>,
+    pub submitted_by: &'a CStr,
+    pub request_id: Arg,
 }
 
 /// The result of a delete.
@@ -41,19 +58,32 @@ pub fn insert(tables: &Tables, row: &NewRow) -> Result<(), Error> {
     let columns = &tables.columns;
     let acquired_at = arg(row.acquired_at);
     let [resource_id, resource_type, lock_name] = row.key.datums();
-    let fields = [
+    let mut fields = vec![
         (columns.key[0], Some(resource_id)),
         (columns.key[1], Some(resource_type)),
         (columns.key[2], Some(lock_name)),
         (columns.cluster, row.cluster),
         (columns.token, arg(row.token)),
-        (columns.service_id, arg(row.service_id)),
+        (columns.service_id, row.service_id.and_then(arg)),
         (columns.status, row.status),
         (columns.request_id, row.request_id),
         (columns.details, row.details),
         (columns.acquired_at, acquired_at),
         (columns.updated_at, acquired_at),
     ];
+    if let Some(submitted) = row.submitted {
+        let not_before = submitted.not_before.map_or(row.acquired_at, |at| at.max(row.acquired_at));
+        fields.extend([
+            (columns.work_id, arg(row.token)),
+            (columns.operation, arg(submitted.operation)),
+            (columns.host, arg(submitted.host)),
+            (columns.priority, arg(submitted.priority)),
+            (columns.not_before, arg(not_before)),
+            (columns.attempt, arg(1)),
+            (columns.submitted_by, arg(submitted.submitted_by)),
+            (columns.submit_request, submitted.request_id),
+        ]);
+    }
     let _owner = AsRole::owner()?;
     // SAFETY: the table is locked for a read, so it exists; the closure owns nothing.
     let inserted =
@@ -118,7 +148,7 @@ pub fn hold(tables: &Tables, held: &Held) -> Result<bool, Error> {
     }
 }
 
-fn suppressed(write: &'static str) -> Error {
+pub fn suppressed(write: &'static str) -> Error {
     Error::Suppressed { write, table: "volguard.workers".to_owned() }
 }
 
@@ -126,7 +156,7 @@ fn suppressed(write: &'static str) -> Error {
 ///
 /// # Safety
 /// Inside [`catching`]; the same holds for `body`.
-unsafe fn with_table<R>(tables: &Tables, body: impl FnOnce(Relation, *mut ResultRelInfo, *mut EState) -> R) -> R {
+pub unsafe fn with_table<R>(tables: &Tables, body: impl FnOnce(Relation, *mut ResultRelInfo, *mut EState) -> R) -> R {
     // SAFETY: what is opened here is closed here, or by the abort when an error jumps out; the lock stays. Memory that
     // the executor allocates is freed with its state.
     unsafe {
@@ -219,7 +249,7 @@ unsafe fn delete_from(
 /// # Safety
 /// Inside [`catching`], with the snapshot active; the slot is of the table, which is open, and the tid is the place of
 /// a version of the row.
-unsafe fn lock_row(
+pub unsafe fn lock_row(
     tables: &Tables,
     table: Relation,
     slot: *mut TupleTableSlot,

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// The SQLSTATE of Postgres' lock timeout.
 const LOCK_NOT_AVAILABLE: [u8; 5] = *b"55P03";
 
+/// Zero would be no limit.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
+
 /// The end of a wait, on the server's monotonic clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
@@ -63,11 +66,7 @@ impl Deadline {
             return Ok(None);
         }
         let checking = ConnectionCheck::begin()?;
-        let result = match self.attempt(left, || body().map(Some)) {
-            // The session's own lock_timeout was the shorter one.
-            Err(Error::Postgres(error)) if error.sqlstate() == LOCK_NOT_AVAILABLE => return Err(Error::LockTimeout),
-            result => result?,
-        };
+        let result = self.attempt(left, || body().map(Some))?;
         drop(checking);
         client::check()?;
         Ok(result)
@@ -76,19 +75,22 @@ impl Deadline {
     /// Runs `body` in a subtransaction, with each lock wait in it bounded by `most`. The subtransaction is undone if
     /// `body` returns `None`, or if a lock wait took too long, which is `None` as well.
     ///
-    /// The session's own `lock_timeout` still counts: if it is the shorter one, it raises its error as usual.
+    /// The session's own `lock_timeout` still counts, from the start of the call: if it is over first, that is an
+    /// error.
     pub fn attempt<T>(
         &self,
         most: Duration,
         body: impl FnOnce() -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
         let own = self.lock_timeout.map(|at| at.saturating_duration_since(Instant::now()));
-        if own.is_some_and(|own| own <= most) {
-            return attempt(body);
-        }
-        let _timeout = Overrides::keeping_others().set_time(c"lock_timeout", most);
+        let is_own = own.is_some_and(|own| own <= most);
+        let limit = own.map_or(most, |own| own.min(most)).max(SHORTEST_TIMEOUT);
+        let _timeout = Overrides::keeping_others().set_time(c"lock_timeout", limit);
         match attempt(body) {
-            Err(Error::Postgres(error)) if error.sqlstate() == LOCK_NOT_AVAILABLE => Ok(None),
+            Err(Error::Postgres(error)) if error.sqlstate() == LOCK_NOT_AVAILABLE => match is_own {
+                true => Err(Error::LockTimeout),
+                false => Ok(None),
+            },
             result => result,
         }
     }

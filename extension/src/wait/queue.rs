@@ -26,6 +26,10 @@ impl WaitQueue {
         WaitQueue(Tag::of_names(TagKind::WorkQueue, &[resource_type, resource_id]))
     }
 
+    pub fn tag(&self) -> &Tag {
+        &self.0
+    }
+
     /// A call that heads several queues takes them in this order: those of keys before those of work slots.
     pub fn order(&self) -> (u16, u32, u32) {
         self.0.order()

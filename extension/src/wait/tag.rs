@@ -2,12 +2,12 @@
 //!
 //! They use the advisory lock method, with a value in the tag's fourth field that Postgres' advisory functions never
 //! write (they use 1 and 2). So they can't conflict with a user's advisory lock. `pg_locks` shows them as `advisory`
-//! with that value as `objsubid`. All are transaction-level.
+//! with that value as `objsubid`. All but one are transaction-level.
 
 use crate::pg::catch::{catching, raw};
 use crate::pg::error::Error;
 use crate::sabotage::{self, Guard};
-use pgrx::pg_sys::{self, LOCKTAG};
+use pgrx::pg_sys::{self, LOCKTAG, Oid};
 use xxhash_rust::xxh3::Xxh3;
 
 /// What a tag is for: its fourth field.
@@ -20,14 +20,32 @@ pub enum TagKind {
     WorkQueue = 0x5648,
     /// The service lock: shared by transactions that rely on the service being alive, exclusive to a fence.
     ServiceLock = 0x5649,
-    /// Registering under one (cluster, host, binary_name).
+    /// Registering one identity: (owner, host, binary_name).
     Incarnation = 0x564A,
     /// Moving the sequence that tokens and ids are drawn from.
     Mover = 0x564B,
-    /// An automatic cleanup of a cluster.
-    Cleaning = 0x564C,
-    /// Claims of one service under one request id.
-    ClaimRequest = 0x564D,
+    /// Calls of one service under one request id that hand out work: `claim_cleanup`, `next_work`.
+    ServiceRequest = 0x564D,
+    /// Running the crash rules of one owner: of a process, for as long as it lives.
+    Repairs = 0x564E,
+    /// Making a cluster.
+    NewCluster = 0x564F,
+    /// Having such a process started: of the call, until the process has ended.
+    RepairTurns = 0x5657,
+    /// A seat of a waiting call, of the whole server: see [`super::seat`].
+    Seat = 0x5650,
+    /// The service of a waiting call that can't note it elsewhere: see [`super::note`].
+    WaitingService = 0x5651,
+    /// Since when that call waits.
+    WaitingSince = 0x5652,
+    /// What that call waits for: the number of the lock.
+    WaitingFor = 0x5653,
+    /// A bell of calls that wait for work.
+    Bell = 0x5654,
+    /// The queue of a cluster: shared by transactions that submit work to it, exclusive to its removal.
+    ClusterQueue = 0x5655,
+    /// Submitting under one request id.
+    SubmitRequest = 0x5656,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,15 +60,23 @@ impl TagKind {
         match self {
             TagKind::Queue | TagKind::WorkQueue => Some(Guard::WaitQueue),
             TagKind::ServiceLock => Some(Guard::ServiceLock),
-            TagKind::Cleaning => Some(Guard::OneCleaner),
-            TagKind::ClaimRequest => Some(Guard::ClaimRequest),
+            TagKind::ServiceRequest => Some(Guard::ServiceRequest),
             TagKind::Mover => Some(Guard::Mover),
-            TagKind::Incarnation => None,
+            TagKind::Incarnation => Some(Guard::Registering),
+            TagKind::Seat => Some(Guard::Seat),
+            TagKind::Repairs | TagKind::RepairTurns => Some(Guard::OneRepairer),
+            TagKind::ClusterQueue => Some(Guard::ClusterQueue),
+            TagKind::SubmitRequest => Some(Guard::SubmitRequest),
+            TagKind::NewCluster
+            | TagKind::WaitingService
+            | TagKind::WaitingSince
+            | TagKind::WaitingFor
+            | TagKind::Bell => None,
         }
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Tag(LOCKTAG, TagKind);
 
 impl Tag {
@@ -67,6 +93,22 @@ impl Tag {
             },
             kind,
         )
+    }
+
+    /// The same tag in every database of the server.
+    pub fn of_server(kind: TagKind, number: u64) -> Self {
+        let mut tag = Self::of_number(kind, number);
+        tag.0.locktag_field1 = 0;
+        tag
+    }
+
+    pub fn kind(&self) -> TagKind {
+        self.1
+    }
+
+    /// The number that the tag was made of, or the hash of its names.
+    pub fn number(&self) -> u64 {
+        u64::from(self.0.locktag_field2) << 32 | u64::from(self.0.locktag_field3)
     }
 
     /// Names with the same hash share a tag. Then one call waits for the other, and nothing worse: a tag only orders
@@ -92,9 +134,26 @@ impl Tag {
         self.acquire(mode, true)
     }
 
+    /// As [`Tag::try_lock`], for as long as the process lives.
+    pub fn try_lock_for_session(&self, mode: Mode) -> Result<bool, Error> {
+        if self.is_sabotaged() {
+            return Ok(true);
+        }
+        let tag = &raw const self.0;
+        // SAFETY: a valid tag that outlives the call; the closure owns nothing.
+        let result = unsafe { catching(|| raw::LockAcquire(tag, mode as i32, true, true))? };
+        Ok(result != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL)
+    }
+
     /// Waits for the lock, behind earlier calls. The backend's `lock_timeout` applies.
     pub fn lock(&self, mode: Mode) -> Result<(), Error> {
         self.acquire(mode, false).map(drop)
+    }
+
+    /// Its fields as `pg_locks` shows them: classid, objid, objsubid.
+    pub fn shown_as(&self) -> (Oid, Oid, i16) {
+        let tag = &self.0;
+        (Oid::from(tag.locktag_field2), Oid::from(tag.locktag_field3), tag.locktag_field4 as i16)
     }
 
     /// Whether a test has removed these locks.

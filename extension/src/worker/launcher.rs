@@ -1,6 +1,7 @@
 //! The process that starts a tick periodically.
 
-use super::{INSTALLED, described, on_signal, signal};
+use super::INSTALLED;
+use crate::pg::process::{Process, on_signal, signal};
 use crate::pg::settings;
 use pgrx::pg_sys::{self, Datum, Oid};
 use pgrx::{check_for_interrupts, log};
@@ -48,8 +49,8 @@ fn tick() -> Result<(), String> {
     let name = settings::database();
     let database = find(&name)?;
     INSTALLED.get().store(true, Ordering::Relaxed);
-    let process =
-        Process::start(database).ok_or("no process is left for a cleanup: max_worker_processes is too small")?;
+    let process = Process::start("volguard cleanup worker", "volguard_cleanup_worker", Datum::from(database))
+        .ok_or("no process is left for a cleanup: max_worker_processes is too small")?;
     while process.is_alive() {
         wait(None);
     }
@@ -121,40 +122,5 @@ fn find(name: &CString) -> Result<Oid, String> {
         Some((database, true)) => Ok(database),
         Some((_, false)) => Err(format!("database {name:?} takes no connections")),
         None => Err(format!("volguard.database names {name:?}, which does not exist")),
-    }
-}
-
-/// A process that cleans up. The launcher's latch is set when it ends.
-struct Process(NonNull<pg_sys::BackgroundWorkerHandle>);
-
-impl Process {
-    /// `None` if `max_worker_processes` leaves no room for one more.
-    fn start(database: Oid) -> Option<Process> {
-        // SAFETY: a plain variable of the process.
-        let launcher = unsafe { pg_sys::MyProcPid };
-        let description = described("volguard cleanup worker", "volguard_cleanup_worker")
-            .set_argument(Some(Datum::from(database)))
-            .set_notify_pid(launcher);
-        let mut worker = pg_sys::BackgroundWorker::from(&description);
-        let mut handle = ptr::null_mut();
-        // SAFETY: a description that Postgres copies; it sets the handle, which is ours to free, if it has room.
-        unsafe { pg_sys::RegisterDynamicBackgroundWorker(&mut worker, &mut handle) };
-        NonNull::new(handle).map(Process)
-    }
-
-    /// Whether it has not ended: it runs, or is yet to start.
-    fn is_alive(&self) -> bool {
-        use pg_sys::BgwHandleStatus::{BGWH_NOT_YET_STARTED, BGWH_STARTED};
-        let mut pid = 0;
-        // SAFETY: a handle that isn't freed.
-        let status = unsafe { pg_sys::GetBackgroundWorkerPid(self.0.as_ptr(), &mut pid) };
-        matches!(status, BGWH_NOT_YET_STARTED | BGWH_STARTED)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // SAFETY: allocated by RegisterDynamicBackgroundWorker, and not used any more.
-        unsafe { pg_sys::pfree(self.0.as_ptr().cast()) };
     }
 }

@@ -1,19 +1,15 @@
 //! One cleanup of a database, in a process of its own.
 
-use super::{INSTALLED, on_signal, signal};
+use super::INSTALLED;
 use crate::cleanup::auto;
 use crate::pg::error::Error;
 use crate::pg::export::{raise_pending, verb};
-use crate::pg::owner;
+use crate::pg::transaction::defer_nothing;
+use crate::pg::{owner, process};
+use crate::sabotage::{self, Guard};
+use crate::store::sql;
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::sync::atomic::Ordering;
-
-/// Settings of a database or a role that could make every tick fail.
-const SETTINGS: [(&std::ffi::CStr, &std::ffi::CStr); 3] = [
-    (c"default_transaction_isolation", c"read committed"),
-    (c"default_transaction_read_only", c"off"),
-    (c"lock_timeout", c"0"),
-];
 
 /// # Safety
 /// Called by Postgres as the main function of the process, with the OID of a database.
@@ -27,23 +23,30 @@ pub unsafe extern "C-unwind" fn volguard_cleanup_worker(database: Datum) {
 /// An error ends the process; Postgres logs it.
 #[pgrx::pg_guard]
 extern "C-unwind" fn work(database: Datum) {
-    // The shutdown of the server ends a cleanup as it ends any statement.
-    on_signal(signal::SIGTERM, Some(signal::die));
-    // SAFETY: the first calls of a new process, in Postgres' order. The argument is what the launcher passed. As the
-    // bootstrap superuser, which every cluster has: the crash rules run as their own roles all the same.
-    unsafe {
-        pg_sys::BackgroundWorkerUnblockSignals();
-        let database = Oid::from(database.value() as u32);
-        pg_sys::BackgroundWorkerInitializeConnectionByOid(database, Oid::INVALID, 0);
-        pg_sys::pgstat_report_appname(c"volguard cleanup worker".as_ptr());
-        for (name, value) in SETTINGS {
-            pg_sys::SetConfigOption(
-                name.as_ptr(),
-                value.as_ptr(),
-                pg_sys::GucContext::PGC_SUSET,
-                pg_sys::GucSource::PGC_S_OVERRIDE,
-            );
+    // What the launcher passed.
+    process::connect(Oid::from(database.value() as u32), c"volguard cleanup worker");
+    // Each round in a transaction of its own, so that others see what it did.
+    while let Some(round) = clean_once() {
+        INSTALLED.get().store(round != Cleaned::NotInstalled, Ordering::Relaxed);
+        if round != Cleaned::More {
+            break;
         }
+    }
+}
+
+/// What one transaction found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cleaned {
+    NotInstalled,
+    All,
+    /// Another one would do more at once.
+    More,
+}
+
+/// `None` after an error, which is to be raised.
+fn clean_once() -> Option<Cleaned> {
+    // SAFETY: the start of a transaction in a process that is connected.
+    unsafe {
         pg_sys::SetCurrentStatementStartTimestamp();
         pg_sys::StartTransactionCommand();
         pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
@@ -52,24 +55,29 @@ extern "C-unwind" fn work(database: Datum) {
             c"volguard: cleaning up after dead services".as_ptr(),
         );
     }
-    let Some(installed) = verb(None, || clean().map(Some)) else {
-        return;
-    };
+    let cleaned = verb(None, || clean().map(Some))?;
     // SAFETY: the transaction and the snapshot opened above.
     unsafe {
         pg_sys::PopActiveSnapshot();
         pg_sys::CommitTransactionCommand();
         pg_sys::pgstat_report_stat(true);
     }
-    INSTALLED.get().store(installed, Ordering::Relaxed);
+    Some(cleaned)
 }
 
-/// False if the database lacks the extension. The events of what is done are logged.
-fn clean() -> Result<bool, Error> {
+/// Not where the database lacks the extension: tables of its names are not enough, since this process may do anything.
+/// The events of what is done are logged.
+fn clean() -> Result<Cleaned, Error> {
+    defer_nothing()?;
     match owner::role() {
-        Err(Error::NotInstalled) => return Ok(false),
+        Err(Error::NotInstalled) => return Ok(Cleaned::NotInstalled),
         role => role?,
     };
-    auto::clean_due(None)?;
-    Ok(true)
+    if !sabotage::removed(Guard::Member) && sql::IS_INSTALLED.count(&[])? == 0 {
+        return Ok(Cleaned::NotInstalled);
+    }
+    Ok(match auto::clean_due(None)?.more {
+        true => Cleaned::More,
+        false => Cleaned::All,
+    })
 }

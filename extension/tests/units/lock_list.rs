@@ -29,6 +29,7 @@ fn a_lock_is_read() {
         lock_name: "l".to_owned(),
         status: Some("s".to_owned()),
         details: Some(r#"[{"lock_name":7}]"#.to_owned()),
+        tracked_in: None,
     };
     assert_eq!(*lock, expected);
 }

@@ -14,7 +14,7 @@ const USAGE: &str = "\
 usage: soak [options]
 
 Lets clients take turns in wait queues of 2, 8, 32, 100 and 250; then lets two dozen client processes acquire, write
-and release while clients are killed and stopped, sessions ended, connections cut and the server crashed, and checks
+and release, submit work and do it while clients are killed and stopped, sessions ended, connections cut and the server crashed, and checks
 the records of clients and database.
 
   --seconds N   the length of the storm (300)
@@ -78,7 +78,8 @@ fn parse() -> anyhow::Result<Option<Arguments>> {
 }
 
 async fn wait_queues(turns: usize) -> anyhow::Result<bool> {
-    let server = PrivateServer::builder().setting("max_connections", "300").start()?;
+    let server =
+        PrivateServer::builder().setting("max_connections", "300").setting("volguard.max_waiters", "300").start()?;
     furnish(&server)?;
     let url = url("manager", server.port(), "volguard");
     let mut fair = true;

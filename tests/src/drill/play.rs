@@ -31,6 +31,7 @@ async fn play_on(mut cluster: impl Cluster, options: &Options) -> anyhow::Result
     habits.clients = options.clients;
     habits.lease = lease(options.mode);
     habits.habits.lingering = 0.01;
+    habits.habits.workers = 0;
     let ports = cluster.ports();
     let mut fleet = Fleet::start(&habits, |_, name| url_of_all(&ports, name))?;
     let mut fail_overs = Vec::new();

@@ -65,7 +65,7 @@ impl<'a> Kept<'a> {
                 Change::Taken { token, .. } => _ = kept.taken.insert(*token),
                 Change::Freed { token, .. } => _ = kept.freed.insert(*token),
                 Change::Wrote { write, .. } => _ = kept.written.insert(write),
-                Change::Ended { .. } => {}
+                _ => {}
             }
         }
         kept

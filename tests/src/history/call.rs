@@ -38,6 +38,54 @@ pub enum Act {
         /// Its token.
         token: i64,
     },
+    /// Work on a resource, for whichever service is free.
+    Submit {
+        /// The resource.
+        key: String,
+        /// The id of the request, which may be repeated.
+        request: Uuid,
+    },
+    /// Work that waits, or that a crashed service has left.
+    Take {
+        /// The service that takes it.
+        service: i64,
+    },
+    /// The end of work that a service has.
+    Finish {
+        /// Its token.
+        token: i64,
+        /// How it ends.
+        how: Finish,
+    },
+    /// The end of work that waits.
+    Cancel {
+        /// Its number.
+        work: i64,
+    },
+    /// The next step of work, for another service.
+    Pass {
+        /// Its token.
+        token: i64,
+    },
+    /// Some or all of what a service has goes back to where it came from.
+    GiveBack {
+        /// The service.
+        service: i64,
+    },
+}
+
+/// How a piece of work ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    /// As it should.
+    Done,
+    /// Its service could not do it.
+    Refused,
+    /// Its service crashed, and the change of the status was undone.
+    RolledBack,
+    /// It waited until it was not wanted any more.
+    Cancelled,
 }
 
 /// The answer.
@@ -49,7 +97,9 @@ pub enum Answer {
     Token(i64),
     /// The lock was not free in time.
     NotFree,
-    /// Written.
+    /// The work was submitted, under this number.
+    Submitted(i64),
+    /// Written; of work: ended, or passed on.
     Written,
     /// Not written, because the token isn't held or for another reason.
     Refused,

@@ -1,6 +1,7 @@
 //! The judge.
 
 mod answers;
+mod asked;
 mod effects;
 mod endings;
 mod losses;
@@ -9,6 +10,7 @@ mod sets;
 #[cfg(test)]
 mod tests;
 mod time;
+mod work;
 
 use std::collections::HashMap;
 
@@ -28,6 +30,7 @@ pub fn check(history: &History) -> Vec<Offence> {
     let over = Frontier::of(&history.calls, &index);
     offences.extend(time::check(&history.calls, &index, &over));
     offences.extend(losses::check(history, &over));
+    offences.extend(work::check(history, &index, &over));
     offences.extend(endings::check(&history.endings));
     offences
 }
@@ -45,12 +48,18 @@ struct Index<'a> {
     taken: HashMap<(Uuid, &'a str), Vec<&'a Entry>>,
     freed: HashMap<i64, &'a Entry>,
     written: HashMap<Uuid, &'a Entry>,
+    submitted: HashMap<Uuid, &'a Entry>,
+    /// Where a row of work got its token, and where it had that for the last time.
+    began: HashMap<i64, &'a Entry>,
+    left: HashMap<i64, &'a Entry>,
 }
 
 impl<'a> Index<'a> {
     fn of(journal: &'a [Entry]) -> Self {
         let mut taken = HashMap::<_, Vec<_>>::new();
         let (mut freed, mut written) = (HashMap::new(), HashMap::new());
+        let (mut submitted, mut began, mut left) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let mut tokens = HashMap::<&str, i64>::new();
         for entry in journal {
             match &entry.change {
                 Change::Taken { request, key, .. } => {
@@ -58,10 +67,21 @@ impl<'a> Index<'a> {
                 }
                 Change::Freed { token, .. } => drop(freed.insert(*token, entry)),
                 Change::Wrote { write, .. } => drop(written.insert(*write, entry)),
-                Change::Ended { .. } => {}
+                Change::Work { key, piece } => {
+                    submitted.entry(piece.request).or_insert(entry);
+                    began.entry(piece.token).or_insert(entry);
+                    if let Some(before) = tokens.insert(key, piece.token) {
+                        left.insert(before, entry);
+                    }
+                }
+                Change::WorkEnded { key, token } => {
+                    tokens.remove(&**key);
+                    left.insert(*token, entry);
+                }
+                Change::Ended { .. } | Change::Status { .. } => {}
             }
         }
-        Self { taken, freed, written }
+        Self { taken, freed, written, submitted, began, left }
     }
 
     /// The effect of the call, if any. A freed lock counts for a release only
@@ -71,7 +91,19 @@ impl<'a> Index<'a> {
             Act::Acquire { request, key, .. } => self.won(*request, key, call.answer),
             Act::Write { write, .. } => self.written.get(write).copied(),
             Act::Release { token, .. } if call.answer == Answer::Released => self.freed.get(token).copied(),
-            Act::Register { .. } | Act::Release { .. } => None,
+            Act::Submit { request, .. } if matches!(call.answer, Answer::Submitted(_)) => {
+                self.submitted.get(request).copied()
+            }
+            Act::Take { .. } => match call.answer {
+                Answer::Token(token) => self.began.get(&token).copied(),
+                _ => None,
+            },
+            Act::Finish { token, .. } | Act::Cancel { work: token } | Act::Pass { token }
+                if call.answer == Answer::Written =>
+            {
+                self.left.get(token).copied()
+            }
+            _ => None,
         }
     }
 

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Finish;
+
 /// An effect. A storage with its own journal writes one of these
 /// on each line; its locks are the tokens that it has accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,48 @@ pub enum Change {
         /// The service.
         service: i64,
     },
+    /// The row of submitted work was inserted, or changed to this.
+    Work {
+        /// The resource.
+        key: String,
+        /// The row.
+        piece: Piece,
+    },
+    /// The row of submitted work was deleted.
+    WorkEnded {
+        /// The resource.
+        key: String,
+        /// The row's token.
+        token: i64,
+    },
+    /// The resource of work got a status.
+    Status {
+        /// The resource.
+        key: String,
+        /// Its status.
+        status: String,
+        /// The request of the last work on it.
+        request: Uuid,
+        /// How that has ended; `None` if it has not.
+        how: Option<Finish>,
+    },
+}
+
+/// The row of a piece of submitted work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// Its number.
+    pub work: i64,
+    /// Its token: the number while it waits.
+    pub token: i64,
+    /// The service that has it; `None` while it waits.
+    pub service: Option<i64>,
+    /// The status of the resource.
+    pub status: String,
+    /// Which attempt it is.
+    pub attempt: i64,
+    /// The request that it was submitted under.
+    pub request: Uuid,
 }
 
 /// A change with its place in the database's order.

@@ -7,18 +7,24 @@ use std::collections::HashSet;
 
 use anyhow::{Context, bail};
 
-use super::{Change, Entry};
+use super::{Change, Entry, Piece};
 use crate::scenario::Sql;
 
-/// Makes a database of a server with `wal_level = logical` keep its journal from now on, and adds the
-/// table `app.resources` to write to. Needs a superuser and a database that is set up for scenarios.
+/// Makes a database of a server with `wal_level = logical` keep its journal from now on, and adds the tables
+/// `app.resources` to write to, and `app.jobs` to work on. Needs a superuser and a database that is set up for
+/// scenarios.
 pub const SETUP: [&str; 2] = [
     "CREATE TABLE app.resources (id text PRIMARY KEY, version bigint NOT NULL DEFAULT 0, token bigint, write uuid);
+     CREATE TABLE app.jobs (id text PRIMARY KEY, status text NOT NULL DEFAULT 'idle', request uuid, how text);
      ALTER TABLE app.resources OWNER TO manager;
+     ALTER TABLE app.jobs OWNER TO manager;
      ALTER TABLE volguard.workers REPLICA IDENTITY FULL;",
     // In a transaction of its own.
     "SELECT FROM pg_create_logical_replication_slot('history', 'test_decoding')",
 ];
+
+/// The type of the resources of work.
+pub(crate) const JOB: &str = "job";
 
 const READ: &str = "SELECT data FROM pg_logical_slot_peek_changes('history', NULL, NULL, 'include-timestamp', 'on')";
 
@@ -69,9 +75,35 @@ impl Reader {
             bail!("no such line");
         };
         let (verb, row) = row.split_once(": ").context("no verb")?;
+        let row = row.split_once(" new-tuple: ").map_or(row, |(_, new)| new);
         let text = |column| field(row, column).with_context(|| format!("no {column}"));
         let number = |column| anyhow::Ok(text(column)?.parse::<i64>()?);
+        let optional = |column| anyhow::Ok(Some(text(column)?).filter(|text| *text != "null"));
+        let key = |column| anyhow::Ok(text(column)?.to_owned());
+        if table == "volguard.workers" && text("resource_type")? == JOB {
+            let (key, token) = (key("resource_id")?, number("token")?);
+            return Ok(Some(match verb {
+                "DELETE" => Change::WorkEnded { key, token },
+                _ => Change::Work {
+                    key,
+                    piece: Piece {
+                        work: number("work_id")?,
+                        token,
+                        service: optional("service_id")?.map(str::parse).transpose()?,
+                        status: text("status")?.to_owned(),
+                        attempt: number("attempt")?,
+                        request: text("submit_request")?.parse()?,
+                    },
+                },
+            }));
+        }
         Ok(match (table, verb) {
+            ("app.jobs", "UPDATE") => Some(Change::Status {
+                key: key("id")?,
+                status: text("status")?.to_owned(),
+                request: text("request")?.parse()?,
+                how: optional("how")?.map(|how| serde_json::from_value(how.into())).transpose()?,
+            }),
             ("volguard.workers", "INSERT") => Some(Change::Taken {
                 key: text("resource_id")?.to_owned(),
                 token: number("token")?,

@@ -45,6 +45,14 @@ pub enum Rule {
     OnlyWhatWasAsked,
     /// In the end each resource is in the recorded state.
     EndsAsRecorded,
+    /// Work is submitted once under one request, whatever is repeated.
+    SubmittedOnce,
+    /// A status is changed with the row of its work, and never without.
+    StatusWithWork,
+    /// A piece of work is ended once, in a way that was asked for or by the rule of its status.
+    EndedOnce,
+    /// Each crash over a piece of work is one more attempt, and nothing else is; the rule comes after the attempts.
+    AttemptsGrow,
 }
 
 impl fmt::Display for Rule {
@@ -70,6 +78,10 @@ impl fmt::Display for Rule {
             Self::OrderOfTime => "what was over came after what was asked later",
             Self::OnlyWhatWasAsked => "something happened without a request",
             Self::EndsAsRecorded => "a resource is not in the state that is on record",
+            Self::SubmittedOnce => "one request has submitted work twice",
+            Self::StatusWithWork => "a status and its work are apart",
+            Self::EndedOnce => "work was not ended once",
+            Self::AttemptsGrow => "an attempt was not counted",
         })
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::{Sql, Violation, until};
 
 /// Wait queues, service locks, incarnations and the like: `extension/src/wait/tag.rs`.
-const OURS: &str = "locktype = 'advisory' AND objsubid BETWEEN 22087 AND 22093
+const OURS: &str = "locktype = 'advisory' AND objsubid BETWEEN 22087 AND 22099
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// The application name of the client crate.

@@ -95,6 +95,12 @@ impl Site {
         &self.stand.server
     }
 
+    /// The name of this site's database.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
     /// Runs SQL as superuser in this database, as [`PrivateServer::psql`] does.
     ///
     /// # Errors

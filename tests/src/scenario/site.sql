@@ -1,5 +1,5 @@
 -- The tables of the scenarios: those of an application of the role manager, which owns nothing else.
-SELECT volguard.grant_usage('manager');
+SELECT volguard.grant_operator('manager');
 SELECT volguard.grant_usage('stranger');
 CREATE SCHEMA app AUTHORIZATION manager;
 SET ROLE manager;

@@ -34,6 +34,8 @@ impl Stand {
             .durable(false)
             // The pooler keeps its connections to one test's database while the next ones run.
             .setting("max_connections", "600")
+            // All tests share the server's seats for waiting calls, and some have hundreds of them.
+            .setting("volguard.max_waiters", "600")
             .start()?;
         add_roles(&server)?;
         Ok(Self { server, pooler: Once::new() })

@@ -73,6 +73,9 @@ pub enum Violation {
     /// A lock, a wait or a connection without an owner.
     #[error("left behind: {0}")]
     LeftBehind(String),
+    /// The server crashed, or ended a session that did nothing wrong.
+    #[error("died: {0}")]
+    Died(String),
     /// A lock that was handed out is gone.
     #[error("{0}")]
     Forgotten(String),
@@ -95,6 +98,9 @@ pub enum Violation {
     /// A change was committed between a check and the commit that it guards.
     #[error("{0}")]
     SlippedThrough(&'static str),
+    /// The library worked with what is not of its version.
+    #[error("versions are mixed: {0}")]
+    MixedVersions(String),
 }
 
 impl Violation {

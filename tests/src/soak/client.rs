@@ -13,6 +13,7 @@ use volguard::{Session, Volguard};
 
 use super::ClientOptions;
 use super::visit::Visitor;
+use super::worker::Worker;
 use crate::history::{Act, Answer, Log};
 
 /// The pause before it asks a server again that is down.
@@ -28,6 +29,17 @@ pub async fn run_client(options: ClientOptions) -> anyhow::Result<()> {
     let log = Arc::new(Log::create(&options.log)?);
     let mut stop = stop_at_end_of_stdin();
     let mut rng = Rng::with_seed(options.seed);
+    let mut workers = JoinSet::new();
+    for number in 0..options.habits.workers {
+        let mut worker = Worker::new(&options, &log, number, rng.fork());
+        let stop = stop.clone();
+        workers.spawn(async move {
+            while !*stop.borrow() {
+                worker.turn().await?;
+            }
+            worker.stop().await
+        });
+    }
     while !*stop.borrow() {
         let session = tokio::select! {
             session = register(&options, &log) => session?,
@@ -53,6 +65,9 @@ pub async fn run_client(options: ClientOptions) -> anyhow::Result<()> {
         }
         // What the server could not be told ends with the lease.
         let _ = timeout(LIMIT, session.stop()).await;
+    }
+    while let Some(worker) = workers.join_next().await {
+        worker??;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -12,8 +13,9 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::worker::Worker;
 use super::{ClientOptions, Options};
-use crate::history::{Call, calls};
+use crate::history::{Call, Log, calls};
 use crate::workspace;
 
 /// The time limit for a client to end its last visits, with waits and retries.
@@ -56,15 +58,7 @@ impl<'a> Fleet<'a> {
         let name = format!("node-{number}.{incarnation}");
         // A client that restarts under its old name ends its old service; under a new name it leaves that to the lease.
         let offset = self.options.clients * (incarnation as usize % 2);
-        let options = ClientOptions {
-            url: url(number, &name),
-            host: format!("node-{}", number + offset),
-            log: self.dir.join(&name),
-            seed: self.rng.u64(..),
-            lease: self.options.lease,
-            habits: self.options.habits.clone(),
-        };
-        self.logs.push((name.clone(), options.log.clone()));
+        let options = self.client_options(&url, number, name.clone(), format!("node-{}", number + offset));
         let program = &self.options.program;
         let child = Command::new(program)
             .arg(serde_json::to_string(&options)?)
@@ -73,6 +67,25 @@ impl<'a> Fleet<'a> {
             .spawn()
             .with_context(|| program.display().to_string())?;
         Ok(Member { name, incarnation, child })
+    }
+
+    fn client_options(
+        &mut self,
+        url: &impl Fn(usize, &str) -> String,
+        number: usize,
+        name: String,
+        host: String,
+    ) -> ClientOptions {
+        let options = ClientOptions {
+            url: url(number, &name),
+            host,
+            log: self.dir.join(&name),
+            seed: self.rng.u64(..),
+            lease: self.options.lease,
+            habits: self.options.habits.clone(),
+        };
+        self.logs.push((name, options.log.clone()));
+        options
     }
 
     pub(super) fn len(&self) -> usize {
@@ -113,6 +126,14 @@ impl<'a> Fleet<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Does the work that the clients have left, as far as that ends in time, as one client more.
+    pub(super) async fn drain(&mut self, url: impl Fn(usize, &str) -> String) -> anyhow::Result<()> {
+        let number = self.members.len();
+        let options = self.client_options(&url, number, "drain".to_owned(), format!("node-{number}"));
+        let mut worker = Worker::new(&options, &Arc::new(Log::create(&options.log)?), 0, self.rng.fork());
+        timeout(self.options.calm, worker.drain()).await.unwrap_or(Ok(()))
     }
 
     /// The logs of all clients.

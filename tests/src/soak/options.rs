@@ -55,6 +55,10 @@ pub struct Habits {
     pub abandoned: u8,
     /// The percentage of visits that take several locks at once.
     pub several: u8,
+    /// The number of tasks of a process that submit work and do it, each with a service of its own.
+    pub workers: usize,
+    /// The number of resources of that work.
+    pub jobs: usize,
     /// Whether writes have their token as a fence.
     pub fenced: bool,
 }
@@ -94,6 +98,8 @@ impl Options {
                 lingering: 0.5,
                 abandoned: 4,
                 several: 25,
+                workers: 1,
+                jobs: 40,
                 fenced: true,
             },
             deck: DECK.to_vec(),

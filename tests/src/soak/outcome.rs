@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::{fmt, fs};
 
+use super::WorkTally;
 use super::storm::Faults;
 use crate::history::{Act, Answer, Change, History, Offence, Rule};
 
@@ -47,29 +48,34 @@ pub struct Tally {
     pub ended: usize,
     /// Entries of the journal.
     pub entries: usize,
+    /// Submitted work.
+    pub work: WorkTally,
 }
+
+const LOCKS: fn(&Act) -> bool = |act| matches!(act, Act::Acquire { .. });
+const WRITES: fn(&Act) -> bool = |act| matches!(act, Act::Write { .. });
 
 impl Tally {
     pub(super) fn of(history: &History) -> Self {
-        let count = |wanted: fn(&Answer) -> bool| {
-            let answers = history.calls.iter().map(|call| &call.answer);
-            answers.filter(|answer| wanted(answer)).count()
+        let count = |asked: fn(&Act) -> bool, wanted: fn(&Answer) -> bool| {
+            history.calls.iter().filter(|call| asked(&call.act) && wanted(&call.answer)).count()
         };
         Self {
             calls: history.calls.len(),
-            acquired: count(|answer| matches!(answer, Answer::Token(_))),
-            not_free: count(|answer| *answer == Answer::NotFree),
-            written: count(|answer| *answer == Answer::Written),
-            refused: count(|answer| *answer == Answer::Refused),
+            acquired: count(LOCKS, |answer| matches!(answer, Answer::Token(_))),
+            not_free: count(LOCKS, |answer| *answer == Answer::NotFree),
+            written: count(WRITES, |answer| *answer == Answer::Written),
+            refused: count(WRITES, |answer| *answer == Answer::Refused),
             sets: sets(history),
-            released: count(|answer| *answer == Answer::Released),
+            released: count(|act| matches!(act, Act::Release { .. }), |answer| *answer == Answer::Released),
             // A dropped lock is released without an answer, but its question is counted: most of these are releases.
             unanswered: (history.calls.iter())
                 .filter(|call| call.answer == Answer::Nothing)
-                .filter(|call| !matches!(call.act, Act::Release { .. } | Act::Register { .. }))
+                .filter(|call| matches!(call.act, Act::Acquire { .. } | Act::Write { .. }))
                 .count(),
             ended: (history.journal.iter()).filter(|entry| matches!(entry.change, Change::Ended { .. })).count(),
             entries: history.journal.len(),
+            work: WorkTally::of(&history.journal),
         }
     }
 }
@@ -106,7 +112,7 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { calls, acquired, not_free, sets, written, refused, released, unanswered, ended, entries } =
+        let Tally { calls, acquired, not_free, sets, written, refused, released, unanswered, ended, entries, work } =
             self.tally;
         writeln!(f, "{calls} operations of {} processes, {entries} entries in the journal", self.processes)?;
         writeln!(
@@ -115,6 +121,9 @@ impl fmt::Display for Outcome {
             {sets} times several at once"
         )?;
         writeln!(f, "  writes    {written} written, {refused} refused")?;
+        if work.submitted > 0 {
+            writeln!(f, "{work}")?;
+        }
         writeln!(f, "  {unanswered} acquires and writes without an answer")?;
         writeln!(f, "{} faults", self.faults.values().sum::<u64>())?;
         for (fault, times) in &self.faults {

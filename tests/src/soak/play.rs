@@ -17,6 +17,7 @@ pub async fn play(options: &Options) -> anyhow::Result<Outcome> {
     stage.until_at_work(options.clients).await?;
     let faults = storm(options, &mut stage, &mut fleet).await?;
     fleet.recall().await?;
+    fleet.drain(|number, name| stage.url(number, name)).await?;
     calm_down(&stage.superuser().await?, options.calm).await?;
 
     let history = History { calls: fleet.calls()?, journal: stage.journal().await?, endings: Vec::new() };

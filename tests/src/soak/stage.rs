@@ -6,7 +6,7 @@ use anyhow::Context;
 use fastrand::Rng;
 use tokio::time::{Instant, sleep};
 
-use super::Options;
+use super::{Options, worker};
 use crate::history::{Entry, journal};
 use crate::scenario::{Cut, Proxy, Sql, furnish, until, url};
 use crate::{PrivateServer, Profile};
@@ -39,6 +39,7 @@ impl Stage {
             server.psql(step)?;
         }
         server.psql(KEYS)?;
+        server.psql(&worker::furnish(options.habits.jobs))?;
         server.psql(&options.prepare)?;
         let mut proxies = Vec::new();
         for _ in 0..PROXIES {

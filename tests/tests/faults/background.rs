@@ -2,6 +2,7 @@
 //! worker or its database. Each test has its own server, which loads the library when it starts.
 
 mod endings;
+mod forged;
 mod presence;
 
 use std::fs;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
-use volguard_tests::scenario::{Route, Site, Sql, Violation, sqlstate, until};
+use volguard_tests::scenario::{Route, Site, Sql, Violation, until};
 use volguard_tests::{PrivateServer, Profile};
 
 use crate::server;
@@ -66,15 +66,23 @@ async fn cleaned_once(superuser: &Sql, rows: i64) -> anyhow::Result<()> {
     }
 }
 
-/// The result of a cleaner: locks released, resources cleaned, and those stale or awaiting.
+/// The result of a cleaner: locks released, resources cleaned, and those stale.
 type Report = [i64; 3];
 
+/// Calls until no other one would do more at once.
 async fn cleanup(sql: Sql, filter: &str) -> anyhow::Result<Report> {
-    let sums = "coalesce(sum(locks_released), 0), coalesce(sum(resources_cleaned), 0), coalesce(sum(resources_stale + awaiting), 0)";
-    let rows = sql.rows(&format!("SELECT {sums} FROM volguard.cleanup({filter})")).await?;
-    let row = rows.first().context("sums")?;
-    let number = |at: usize| row[at].as_deref().context("a sum")?.parse().map_err(anyhow::Error::from);
-    Ok([number(0)?, number(1)?, number(2)?])
+    let sums = "coalesce(sum(locks_released), 0), coalesce(sum(resources_cleaned), 0), coalesce(sum(resources_stale), 0), coalesce(bool_or(state = 'more'), false)";
+    let mut report = [0; 3];
+    loop {
+        let rows = sql.rows(&format!("SELECT {sums} FROM volguard.cleanup({filter})")).await?;
+        let row = rows.first().context("sums")?;
+        for (at, sum) in report.iter_mut().enumerate() {
+            *sum += row[at].as_deref().context("a sum")?.parse::<i64>()?;
+        }
+        if row[3].as_deref() != Some("t") {
+            return Ok(report);
+        }
+    }
 }
 
 /// The obvious way: read the rows, repair them, delete them.
@@ -108,9 +116,15 @@ async fn eight_cleaners_repair_each_resource_once() -> anyhow::Result<()> {
                 cleanup(sql, filter).await
             });
         }
-        let mut sums = [0; 3];
+        let mut reports = Vec::new();
         while let Some(report) = cleaners.join_next().await {
-            for (sum, number) in sums.iter_mut().zip(report??) {
+            reports.push(report??);
+        }
+        // None waits for another one: what was another's in all its rounds, and was rolled back there, is left.
+        reports.push(cleanup(site.sql().await?, "").await?);
+        let mut sums = [0; 3];
+        for report in reports {
+            for (sum, number) in sums.iter_mut().zip(report) {
                 *sum += number;
             }
         }
@@ -139,18 +153,18 @@ async fn eight_naive_cleaners_repair_resources_again() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In the middle of the rule, a trigger waits for this advisory lock.
+/// In the middle of the rule, a trigger sleeps while this advisory lock is held.
 const HOLD_UP: &str = "SELECT pg_advisory_lock(4711)";
 const MIDDLE: i64 = 500;
 const ROWS: i64 = 2000;
 
-/// How a cleanup ends before its time.
+/// How a repair ends before its time.
 enum End {
     Terminated,
     ServerCrash,
 }
 
-/// A cleanup is stopped in the middle, where it has deleted locks and repaired resources, and interrupted there.
+/// A repair is stopped in the middle, where it has deleted work and repaired resources, and interrupted there.
 async fn broken_off(server: &mut PrivateServer, end: End) -> anyhow::Result<()> {
     let (manager, root) = (server::manager(server), server.url());
     let superuser = Sql::connect(&root).await?;
@@ -158,39 +172,49 @@ async fn broken_off(server: &mut PrivateServer, end: End) -> anyhow::Result<()> 
     crashed(&sql, &superuser, ROWS).await?;
     sql.run(&format!(
         "CREATE FUNCTION app.hold_up() RETURNS trigger LANGUAGE plpgsql AS
-             'BEGIN IF NEW.id = ''v{}'' THEN PERFORM pg_catalog.pg_advisory_xact_lock(4711); END IF; RETURN NEW; END';
+             'BEGIN
+                  IF NEW.id = ''v{}'' AND EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = ''advisory'' AND objid = 4711) THEN
+                      PERFORM pg_catalog.pg_sleep(600);
+                  END IF;
+                  RETURN NEW;
+              END';
          CREATE TRIGGER hold_up BEFORE UPDATE ON app.volumes FOR EACH ROW EXECUTE FUNCTION app.hold_up()",
         2 * MIDDLE + 1
     ))
     .await?;
-    let state = "SELECT concat((SELECT count(*) FROM volguard.workers), ' ', (SELECT sum(size) FROM app.volumes), ' ', (SELECT count(fenced_at) FROM volguard.services))";
+    // Each row that is gone stands for one repair: a try commits both, or neither.
+    let state = "SELECT concat((SELECT count(*) FROM volguard.workers) + (SELECT sum(size) FROM app.volumes), ' ', (SELECT count(fenced_at) FROM volguard.services))";
+    superuser.run("ALTER DATABASE volguard SET volguard.rule_timeout = '10 min'").await?;
+    // The first half: all services are fenced, and their plain locks free.
+    sql.run("SELECT FROM volguard.cleanup()").await?;
     let before = superuser.text(state).await?;
     superuser.run(HOLD_UP).await?;
     let cleaner = Sql::connect(&manager).await?;
     let cleaning = tokio::spawn(async move { cleanup(cleaner, "").await });
-    let held_up = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory' AND query ~ 'cleanup'";
-    let backend = until("a cleanup in its middle", async || Ok(superuser.number(held_up).await?)).await?;
+    let held_up =
+        "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND backend_type = 'volguard repair worker'";
+    let process = until("a repair in its middle", async || Ok(superuser.number(held_up).await?)).await?;
     match end {
         End::Terminated => {
-            let terminate = format!("SELECT pg_terminate_backend({backend})");
-            superuser.run(&terminate).await?;
-            // Its client is told before its transaction is undone.
-            let gone = format!("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {backend})");
-            until("the end of the cleanup", async || Ok(superuser.holds(&gone).await?.then_some(()))).await?;
+            superuser.run(&format!("SELECT pg_terminate_backend({process})")).await?;
+            let [_, repaired, stale] = cleaning.await??;
+            assert!(repaired < ROWS / 2 && stale == 0, "{repaired} {stale}");
+            let reasons = "SELECT string_agg(DISTINCT awaiting_reason, ', ') FROM volguard.workers";
+            let reason = superuser.text(reasons).await?;
+            assert_eq!(reason.as_deref(), Some("the process that ran the crash rule has ended"));
+            superuser.run("SELECT pg_advisory_unlock(4711)").await?;
         }
-        End::ServerCrash => server::power_failure(server)?,
-    }
-    let error = cleaning.await?.err().context("it was broken off")?;
-    if let Some(error) = error.downcast_ref::<tokio_postgres::Error>()
-        && matches!(end, End::Terminated)
-    {
-        assert_eq!(sqlstate(error), "57P01");
+        End::ServerCrash => {
+            server::power_failure(server)?;
+            assert!(cleaning.await?.is_err());
+        }
     }
     drop(superuser);
     let superuser = Sql::connect(&root).await?;
-    assert_eq!(superuser.text(state).await?, before, "nothing has happened");
+    assert_eq!(superuser.text(state).await?, before, "nothing has happened twice, or by halves");
+    let left = superuser.number("SELECT count(*) FROM volguard.workers").await?.context("a row")?;
     let report = cleanup(Sql::connect(&manager).await?, "").await?;
-    assert_eq!(report, [ROWS / 2, ROWS / 2, 0]);
+    assert_eq!(report, [0, left, 0]);
     cleaned_once(&superuser, ROWS).await
 }
 

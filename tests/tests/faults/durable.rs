@@ -17,8 +17,11 @@ const SERVICE: &str = "(SELECT max(service_id) FROM volguard.service_status WHER
 /// host `a`, `{d}` that of a host that dies.
 const WRITES: &[(&str, &str)] = &[
     ("register_service", "SELECT volguard.register_service('a', 'test', lease => '1 h')"),
+    ("update_service", "SELECT volguard.update_service({s}, '{}', true, 'test')"),
+    ("update_service", "SELECT volguard.update_service({s}, disabled => false)"),
     ("acquire", "SELECT volguard.acquire({s}, 'plain', '1')"),
     ("set_status", "SELECT volguard.set_status({t}, 'busy')"),
+    ("set_status", "SELECT volguard.set_status({t}, 'busier', expected => 'busy')"),
     ("assert_held", "SELECT volguard.assert_held({t})"),
     ("release", "SELECT volguard.release({t})"),
     ("acquire_all", r#"SELECT * FROM volguard.acquire_all({s}, '[{"resource_type": "plain", "resource_id": "2"}]')"#),
@@ -28,8 +31,28 @@ const WRITES: &[(&str, &str)] = &[
     ("conditional_update", r#"SELECT volguard.conditional_update('app.volumes', '{"id": "v0"}', '{"size": 7}')"#),
     ("start_work", r#"SELECT volguard.start_work({s}, 'volume', 'v0', '{"status": "detaching"}')"#),
     ("finish_work", r#"SELECT volguard.finish_work({t}, '{"status": "available"}')"#),
+    (
+        "submit_work",
+        r#"SELECT volguard.submit_work('default', 'volume', 'v0', '{"status": "queued"}', request_id => md5('w')::uuid)"#,
+    ),
+    ("next_work", "SELECT * FROM volguard.next_work({s})"),
+    ("pass_work", "SELECT volguard.pass_work({t}, 'again')"),
+    ("next_work", "SELECT * FROM volguard.next_work({s}, operations => '{again}')"),
+    ("release", "SELECT volguard.release({t})"),
+    (
+        "cancel_work",
+        r#"SELECT volguard.cancel_work((SELECT max(work_id) FROM volguard.lock_status), '{"status": "available"}')"#,
+    ),
+    ("track_resource", "SELECT volguard.track_resource('ledger', 'app.ledger', 'key', 'owner')"),
+    ("untrack_resource", "SELECT volguard.untrack_resource('ledger')"),
     ("set_cluster_disabled", "SELECT volguard.set_cluster_disabled('default', true, 'test')"),
     ("set_cluster_disabled", "SELECT volguard.set_cluster_disabled('default', false)"),
+    ("set_cluster_owner", "SELECT volguard.set_cluster_owner('named', 'manager')"),
+    ("grant_submit", "SELECT volguard.grant_submit('named', 'manager')"),
+    ("revoke_submit", "SELECT volguard.revoke_submit('named', 'manager')"),
+    ("remove_cluster", "SELECT volguard.remove_cluster('named')"),
+    ("register_service", "SELECT volguard.register_service('dead', 'test', lease => '1 h')"),
+    ("fence_service", "SELECT volguard.fence_service({d}, 'test')"),
     ("acquire", "SELECT volguard.acquire({s}, 'plain', '3')"),
     ("force_release", "SELECT volguard.force_release({t}, 'test')"),
     ("acquire", "SELECT volguard.acquire({s}, 'plain', '4')"),
@@ -51,8 +74,21 @@ const WRITES: &[(&str, &str)] = &[
     ("auto_cleanup", "SELECT pg_sleep(0.2); SELECT * FROM volguard.auto_cleanup()"),
 ];
 
-/// Write nothing, or nothing that has to last; and the grant, which is Postgres' own.
-const OTHERS: [&str; 4] = ["heartbeat", "any_of", "none_of", "grant_usage"];
+/// Write nothing, or nothing that has to last; the grants, which are Postgres' own; a procedure that calls `cleanup`;
+/// what a process writes and commits.
+const OTHERS: [&str; 11] = [
+    "heartbeat",
+    "any_of",
+    "none_of",
+    "grant_usage",
+    "grant_operator",
+    "grant_monitoring",
+    "run_cleanup",
+    "repair",
+    "waiting",
+    "wait_queue",
+    "why",
+];
 
 /// The server's WAL writer, stopped while this lives.
 struct Stopped(String);

@@ -81,7 +81,7 @@ async fn without_the_line_and_the_work_index_two_work() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Only the latest incarnation of a (cluster, host, binary) lives, also if several register at once.
+/// Only the latest incarnation of an (owner, host, binary) lives, also if several register at once.
 pub async fn registering_again(site: &Site) -> anyhow::Result<()> {
     let mut registrations = JoinSet::new();
     for _ in 0..6 {
@@ -106,7 +106,7 @@ pub async fn registering_again(site: &Site) -> anyhow::Result<()> {
 #[tokio::test]
 async fn without_the_fence_and_the_incarnation_index_several_live() -> anyhow::Result<()> {
     let site = Site::without("Fence")?;
-    site.psql("DROP INDEX volguard.services_incarnation_key")?;
+    site.psql("DROP INDEX volguard.services_identity_key")?;
     let violation = Violation::expected_in(registering_again(&site).await);
     assert!(matches!(violation, Violation::Trespass { .. }), "{violation}");
     Ok(())

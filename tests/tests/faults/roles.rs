@@ -5,8 +5,6 @@ use std::time::Duration;
 use anyhow::Context;
 use volguard_tests::scenario::{Route, Site, Sql, Violation, sqlstate};
 
-const LEASE: Duration = Duration::from_secs(60);
-
 by_both_routes!(a_stranger_can_do_nothing, no_role_touches_the_tables_by_hand, a_member_may_do_everything,);
 
 /// The calls that a service's own role may make, in an order in which each of them works.
@@ -27,8 +25,8 @@ fn what_the_owner_may(service: i64, token: i64) -> Vec<String> {
         format!("volguard.release_requests({service}, '{{}}')"),
         format!("volguard.force_release({token}, 'because')"),
         "volguard.reset_resource('volume', 'v0')".to_owned(),
-        // The same name again would fence the service.
-        "volguard.register_service('owner', 'test')".to_owned(),
+        // The same name again fences the service.
+        "volguard.register_service('owner', 'test', 'owned')".to_owned(),
         format!("volguard.deregister_service({service})"),
     ]
     .map(|call| format!("SELECT {call}"))
@@ -46,7 +44,8 @@ async fn owner(site: &Site) -> anyhow::Result<(Sql, i64, i64)> {
          GRANT SELECT, UPDATE ON app.volumes TO stranger",
     )
     .await?;
-    let service = sql.register("owner", LEASE).await?;
+    let register = "SELECT volguard.register_service('owner', 'test', 'owned', lease => '1 min')";
+    let service = sql.number(register).await?.context("an id")?;
     let token = sql.acquire(service, "v0", Duration::ZERO).await?.context("free")?;
     Ok((sql, service, token))
 }

@@ -38,7 +38,7 @@ under_a_hostile_path!(
     works_exclude => crate::indexes::two_works_on_one_resource,
     incarnations_replace_each_other => crate::indexes::registering_again,
     the_dead_do_nothing => crate::dead::a_dead_service_can_do_nothing,
-    updates_are_fenced => crate::fencing::cleanup_waits_for_a_fenced_update,
+    updates_are_fenced => crate::fencing::cleanup_passes_over_a_fenced_update,
     work_is_repaired => crate::killed::work_is_repaired_by_its_rule,
     strangers_do_nothing => crate::roles::a_stranger_can_do_nothing,
     members_do_everything => crate::roles::a_member_may_do_everything,
@@ -108,7 +108,7 @@ async fn use_everything(sql: &Sql) -> anyhow::Result<()> {
     ] {
         sql.run(&format!("SELECT {call}")).await.with_context(|| call)?;
     }
-    for view in ["lock_status", "service_status", "cluster_status", "event_log"] {
+    for view in ["lock_status", "service_status", "cluster_status", "waiters", "event_log"] {
         sql.run(&format!("SELECT * FROM volguard.{view}")).await?;
     }
     Ok(())

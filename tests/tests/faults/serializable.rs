@@ -76,7 +76,7 @@ async fn with_predicate_locks_they_fail_in_each_others_way() -> anyhow::Result<(
     Ok(())
 }
 
-/// Calls that look, and write nothing.
+/// Calls that look, and write nothing or their own row.
 async fn looks(sql: &Sql, observer: &Observer) -> anyhow::Result<()> {
     let (service, other) = (sql.register("a", LEASE).await?, sql.register("b", LEASE).await?);
     let token = sql.acquire(service, "v0", Duration::ZERO).await?.context("free")?;
@@ -96,6 +96,12 @@ async fn looks(sql: &Sql, observer: &Observer) -> anyhow::Result<()> {
         "volguard.release_all('{-1, -2}')".to_owned(),
         "volguard.finish_work(-1, '{\"status\": \"available\"}')".to_owned(),
         format!("volguard.assert_held({token})"),
+        format!("volguard.set_status({token}, 'creating')"),
+        format!("volguard.set_status({token}, NULL)"),
+        format!("volguard.release({token})"),
+        format!("volguard.release_all('{{{token}}}')"),
+        format!("volguard.reconcile({service}, '{{{token}}}')"),
+        format!("volguard.release_requests({service}, '{{{request}}}')"),
     ] {
         sql.run(BEGIN).await?;
         sql.run(&format!("SELECT * FROM {call}")).await.with_context(|| call.clone())?;

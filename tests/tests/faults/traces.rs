@@ -35,7 +35,7 @@ const OF_THE_TRIGGER: [&str; 4] =
     ["lock_timeout = 4000 ", "enable_seqscan = on ", "client_connection_check_interval = 9000 ", "search_path = app "];
 
 /// What a call may do with names of rows: `{s}` a service, `{o}` another one, `{t}` a token of the first on `v0`.
-const CALLS: [&str; 47] = [
+const CALLS: [&str; 73] = [
     "register_service('x', 'test')",
     "register_service(NULL, 'test')",
     "heartbeat({s})",
@@ -44,6 +44,11 @@ const CALLS: [&str; 47] = [
     "deregister_service(-1)",
     "set_cluster_disabled('default', true, 'why')",
     "set_cluster_disabled('nowhere', true)",
+    "register_service('x', 'test', 'named')",
+    "set_cluster_owner('nowhere', 'manager')",
+    "set_cluster_owner('nowhere', 'nobody at all')",
+    "remove_cluster('nowhere')",
+    "fence_service({s}, 'why')",
     "acquire({s}, 'volume', 'free')",
     "acquire({s}, 'volume', 'free', wait => '1 s')",
     "acquire({o}, 'volume', 'v0')",
@@ -61,6 +66,9 @@ const CALLS: [&str; 47] = [
     "assert_held({t})",
     "assert_held(-1)",
     "set_status({t}, 'busy')",
+    "set_status({t}, 'busy', expected => 'idle')",
+    "update_service({s}, '{}', true, 'why')",
+    "update_service(-1, '{}')",
     "set_status(-1, 'busy')",
     "reconcile({s}, '{}')",
     "release_requests({s}, '{}')",
@@ -76,17 +84,35 @@ const CALLS: [&str; 47] = [
     r#"start_work({o}, 'volume', 'v0', '{"status": "extending"}', wait => '30 ms')"#,
     r#"finish_work({t}, '{"status": "available"}')"#,
     r#"finish_work({t}, '{"size": 13}')"#,
+    r#"submit_work('default', 'volume', 'v3', '{"status": "extending"}', request_id => gen_random_uuid())"#,
+    r#"submit_work('default', 'volume', 'v0', '{"status": "extending"}', request_id => gen_random_uuid())"#,
+    r#"submit_work('default', 'volume', 'v4', '{"size": 13}')"#,
+    "next_work({s})",
+    "next_work({s}, operations => '{none}', wait => '30 ms')",
+    "next_work(-1)",
+    r#"cancel_work(-1, '{"status": "available"}')"#,
+    "pass_work({t}, 'next')",
+    "grant_submit('nowhere', 'manager')",
+    "revoke_submit('nowhere', 'manager')",
     "track_resource('other', 'app.ledger', 'key', 'owner')",
     r#"on_crash('volume', 'deleting', '{"status": "error"}')"#,
+    "untrack_resource('other')",
     "cleanup()",
     "auto_cleanup()",
     "claim_cleanup({s})",
+    "claim_cleanup({s}, 2, 'volume', resource_id => 'crashed-work', host => 'a', until => now())",
+    "repair('volume', 'v0')",
+    "repair('volume', 'free')",
+    "repair('volume', 'crashed-work')",
     "finish_cleanup({t})",
     "abandon_cleanup(-1)",
+    "waiting()",
+    "why('volume', 'v0')",
+    "force_release('volume', 'v0', '', 'why')",
 ];
 
-/// Verbs of which one only rights can keep.
-const FOR_OTHERS: [&str; 1] = ["grant_usage"];
+/// Grants, which need more rights than the role of these calls has, and a procedure, which commits.
+const FOR_OTHERS: [&str; 4] = ["grant_usage", "grant_operator", "grant_monitoring", "run_cleanup"];
 
 /// What is in a session: its settings, and what its transaction has.
 #[derive(Debug, PartialEq, Eq)]

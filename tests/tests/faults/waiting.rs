@@ -11,7 +11,9 @@ use volguard_tests::scenario::{Site, Sql, Violation};
 const LEASE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(30);
 const SETTLED: Duration = Duration::from_secs(10);
-/// A wake-up takes a millisecond; this leaves room for a busy machine, but none for the poll of one second.
+/// How often a call that sleeps looks in any case.
+const POLL: Duration = Duration::from_secs(1);
+/// A wake-up takes a millisecond; this leaves room for a busy machine, but none for the poll.
 const WOKEN: Duration = Duration::from_millis(200);
 
 by_both_routes!(
@@ -94,21 +96,28 @@ async fn without_the_wake_up_the_head_sleeps_on() -> anyhow::Result<()> {
 async fn a_release_that_is_under_way_wakes_the_head(site: &Site) -> anyhow::Result<()> {
     let observer = site.observer().await?;
     let (holder, mut next) = (Waiter::new(site, "a").await?, Waiter::new(site, "b").await?);
-    let mut took = Duration::MAX;
-    // A wake-up may be slow on a busy machine, but not three times.
-    for _ in 0..3 {
+    // The median: a wake-up may be slow on a busy machine, and what another database does (DROP DATABASE) wakes every
+    // session of the server.
+    let mut plays = Vec::new();
+    while plays.len() < 5 {
         let token = holder.must_acquire().await?;
         holder.sql.run("BEGIN").await?;
         assert!(holder.sql.release(token).await?);
+        let asked = Instant::now();
         let waiting = next.wait(LONG);
         observer.until_in_queue(1).await?;
         let released = Instant::now();
         holder.sql.run("COMMIT").await?;
         let (winner, won, at) = waiting.await?;
-        took = took.min(at - released);
+        // If the look came late, the poll may have been near: that tells nothing.
+        if released - asked < POLL / 2 {
+            plays.push(at - released);
+        }
         winner.sql.release(won?.context("in time")?).await?;
         next = winner;
     }
+    plays.sort_unstable();
+    let took = plays[plays.len() / 2];
     if took > WOKEN {
         let (what, limit) = ("waking after a release that was under way", WOKEN);
         return Err(Violation::Late { what, took, limit }.into());

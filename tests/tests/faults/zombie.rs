@@ -89,7 +89,7 @@ async fn one_that_wakes_in_time_goes_on(site: &Site) -> anyhow::Result<()> {
     let service = sleeper.service_id();
     sleeper.freeze()?;
     // Its heartbeats come every 3.3 s: it has missed one.
-    let missed = format!("SELECT silent_for > '4 s' FROM volguard.service_status WHERE service_id = {service}");
+    let missed = format!("SELECT silent_for >= '4 s' FROM volguard.service_status WHERE service_id = {service}");
     until("a missed heartbeat", async || Ok(observer.sql().holds(&missed).await?.then_some(()))).await?;
     sleeper.wake()?;
     expect("lost", "no", sleeper.ask("lost").await?)?;

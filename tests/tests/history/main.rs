@@ -15,6 +15,7 @@ fn storm(faults: &[Fault]) -> Options {
     options.clients = 6;
     options.lease = Duration::from_secs(1);
     options.habits.hot_keys = 2;
+    options.habits.workers = 0;
     options.deck = faults.to_vec();
     // What is lost for good must not be waited for.
     options.calm = Duration::from_secs(2);
@@ -108,4 +109,40 @@ async fn without_the_gate_the_dead_take_locks() -> anyhow::Result<()> {
     options.gap = Duration::from_millis(250);
     options.prepare += &slow_inserts(3.0);
     breaks(options, Rule::DeadStayDead).await
+}
+
+/// Many submit work on few resources.
+fn workers() -> Options {
+    let mut options = storm(&[]);
+    options.habits.workers = 3;
+    options.habits.jobs = 3;
+    options
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_one_commit_a_status_and_its_work_are_apart() -> anyhow::Result<()> {
+    breaks(workers().without("SubmitTogether"), Rule::StatusWithWork).await
+}
+
+/// Between the look at a piece of work and its change there is time for another service to look at it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_lock_two_services_take_one_piece_of_work() -> anyhow::Result<()> {
+    let mut options = workers().without("TakeLocked");
+    options.prepare += "
+        CREATE FUNCTION app.dawdle() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN PERFORM pg_sleep(0.03); RETURN NEW; END';
+        CREATE TRIGGER dawdle BEFORE UPDATE ON volguard.workers FOR EACH ROW EXECUTE FUNCTION app.dawdle();";
+    breaks(options, Rule::OneHolder).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_another_attempt_the_rule_comes_first() -> anyhow::Result<()> {
+    let mut options = workers().without("RetryFirst");
+    options.deck = vec![Fault::Kill];
+    options.gap = Duration::from_millis(150);
+    options.lease = Duration::from_millis(500);
+    options.habits.lingering = 1.0;
+    options.duration = Duration::from_secs(5);
+    options.calm = Duration::from_secs(20);
+    breaks(options, Rule::AttemptsGrow).await
 }

@@ -144,6 +144,8 @@ impl Registers {
                 opened.into_iter().for_each(|opened| opened.writes += 1);
             }
             Change::Ended { service } => drop(self.dead.insert(service)),
+            // Rows of the database, which a storage does not see.
+            Change::Work { .. } | Change::WorkEnded { .. } | Change::Status { .. } => {}
         }
     }
 }

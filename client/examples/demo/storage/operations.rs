@@ -2,16 +2,13 @@
 
 use super::{Files, Handle, StorageError};
 use crate::operation::Operation;
-use crate::schema::REPAIRING;
 use crate::volume::Volume;
 
 impl Handle<'_> {
     /// Does what the row says is to be done.
     pub async fn perform(&mut self, row: &Volume) -> Result<(), StorageError> {
-        if row.status == REPAIRING {
-            return self.repair(row).await;
-        }
         match row.task {
+            Operation::Repair => self.repair(row).await?,
             Operation::Create | Operation::Extend => {
                 for mib in row.size..row.new_size.unwrap_or(row.size) {
                     self.step(|files| files.grow(mib)).await?;

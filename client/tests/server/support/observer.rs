@@ -60,7 +60,7 @@ impl Observer {
 
     /// Ends the lease of a service that sends no heartbeats.
     pub(crate) async fn end_lease(&self, service_id: i64) {
-        let end = "UPDATE volguard.services SET heartbeat_at = now() - lease * 2 WHERE service_id =";
+        let end = "UPDATE volguard.services SET heartbeat_at = now() - lease * 1.5 WHERE service_id =";
         self.run(&format!("{end} {service_id}")).await;
     }
 

@@ -11,7 +11,7 @@ use crate::pg::error::Error;
 use crate::pg::owner;
 use crate::pg::spi::Arg;
 use crate::sabotage::{self, Guard};
-use crate::store::index_scan;
+use crate::store::{index_scan, scan_key};
 use pgrx::pg_sys::{self, HeapTuple, Oid, Relation, ScanKeyData, Snapshot};
 
 /// How many columns a key may have here. Keys in use have no more.
@@ -50,7 +50,7 @@ impl RowLock {
                 let mut keys = [ScanKeyData::default(); MOST_COLUMNS];
                 for ((scan_key, column), value) in keys.iter_mut().zip(columns).zip(key) {
                     let value = (*value)?;
-                    *scan_key = index_scan::equals(column.number, column.equals, column.collation, value);
+                    *scan_key = scan_key::equals(column.number, column.equals, column.collation, value);
                 }
                 let keys = &mut keys[..columns.len()];
                 index_scan::first(table, index, keys, false, |table, snapshot, row| Some(lock(table, snapshot, row)))

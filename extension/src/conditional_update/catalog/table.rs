@@ -149,10 +149,30 @@ impl Table {
                 typmod: (*form).atttypmod,
                 collation: (*form).attcollation,
                 // A child table may have NULL where its parent forbids it.
-                nullable: !(*form).attnotnull || self.has_children(),
+                nullable: !self.forbids_null(&*form) || self.has_children(),
             };
             pg_sys::ReleaseSysCache(tuple);
             (column.number > 0).then_some(column)
+        }
+    }
+
+    /// Does a constraint keep NULLs out of the column?
+    #[cfg(not(feature = "pg18"))]
+    fn forbids_null(&self, column: &pg_sys::FormData_pg_attribute) -> bool {
+        column.attnotnull
+    }
+
+    /// As above. From Postgres 18 on a constraint that is not validated sets the mark of the column, too, and leaves the
+    /// NULLs that are there.
+    #[cfg(feature = "pg18")]
+    fn forbids_null(&self, column: &pg_sys::FormData_pg_attribute) -> bool {
+        if column.attnum <= 0 {
+            return false;
+        }
+        // SAFETY: the relation is open, and a column with a number above 0 is in its descriptor.
+        unsafe {
+            let compact = pg_sys::TupleDescCompactAttr((*self.relation).rd_att, i32::from(column.attnum) - 1);
+            (*compact).attnullability as u8 == pg_sys::ATTNULLABLE_VALID
         }
     }
 

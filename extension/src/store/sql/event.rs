@@ -1,12 +1,13 @@
 //! Statements on events.
 
 use super::Statement;
-use pgrx::pg_sys::{INT4OID, INT8OID, JSONBOID, OIDOID, TEXTOID};
+use pgrx::pg_sys::{BOOLOID, INT4OID, INT8OID, JSONBOID, OIDOID, TEXTOID};
 
 pub static ADD_EVENT: Statement = Statement::new(
-    &[TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT8OID, OIDOID, JSONBOID, INT8OID],
-    "INSERT INTO volguard.events (event_id, at, kind, cluster, service_id, resource_type, resource_id, lock_name, token, role, details)
-     VALUES ($10, pg_catalog.clock_timestamp(), $1, $2, $3, $4, $5, $6, $7, pg_catalog.pg_get_userbyid($8), $9)",
+    &[TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT8OID, OIDOID, JSONBOID, INT8OID, BOOLOID],
+    "INSERT INTO volguard.events
+         (event_id, at, kind, cluster, service_id, resource_type, resource_id, lock_name, token, role, details, by_age)
+     VALUES ($10, pg_catalog.clock_timestamp(), $1, $2, $3, $4, $5, $6, $7, pg_catalog.pg_get_userbyid($8), $9, $11)",
 );
 
 /// Whether neither this failure nor a hundred others of the type were recorded within an hour.
@@ -19,15 +20,22 @@ pub static FAILURE_IS_NEWS: Statement = Statement::new(
            LIMIT 100) AS known",
 );
 
-/// Of the `$3` oldest events those that are older than `$1` seconds, or more than `$2`. Rows that another transaction
-/// is removing are skipped.
+/// The `$3` oldest of those that are more than `$2`, and of the `$3` oldest of either sort those that are older than
+/// `$1` seconds. Those that are kept for their age alone don't count. Rows that another transaction is removing are
+/// skipped: in the first part the next ones take their place, so that a transaction that is left open stops nothing.
 pub static REMOVE_OLDEST_EVENTS: Statement = Statement::new(
     &[INT4OID, INT4OID, INT4OID],
     "DELETE FROM volguard.events AS e WHERE e.event_id {=} ANY (ARRAY(
+         SELECT o.event_id FROM volguard.events AS o
+         WHERE NOT o.by_age AND o.event_id {<=} (SELECT n.event_id FROM volguard.events AS n WHERE NOT n.by_age
+                                                 ORDER BY n.event_id DESC OFFSET $2 LIMIT 1)
+         ORDER BY o.event_id LIMIT $3 FOR UPDATE OF o SKIP LOCKED
+     ) {||} ARRAY(
          SELECT o.event_id
-         FROM (SELECT k.event_id FROM volguard.events AS k ORDER BY k.event_id LIMIT $3) AS oldest
+         FROM ((SELECT k.event_id FROM volguard.events AS k WHERE NOT k.by_age ORDER BY k.event_id LIMIT $3)
+               UNION ALL
+               (SELECT k.event_id FROM volguard.events AS k WHERE k.by_age ORDER BY k.event_id LIMIT $3)) AS oldest
          JOIN volguard.events AS o ON o.event_id {=} oldest.event_id
          WHERE o.at {<=} (pg_catalog.clock_timestamp() {-} pg_catalog.make_interval(secs => $1))
-            OR o.event_id {<=} (SELECT n.event_id FROM volguard.events AS n ORDER BY n.event_id DESC OFFSET $2 LIMIT 1)
          FOR UPDATE OF o SKIP LOCKED))",
 );

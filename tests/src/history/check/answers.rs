@@ -59,15 +59,15 @@ fn unasked(history: &History) -> Vec<Offence> {
         .iter()
         .filter_map(|call| match &call.act {
             Act::Acquire { request: id, key, .. } | Act::Write { write: id, key, .. } => Some((*id, &**key)),
-            Act::Register { .. } | Act::Release { .. } => None,
+            _ => None,
         })
         .collect();
     let unasked = history.journal.iter().filter(|entry| match &entry.change {
         Change::Taken { request: id, key, .. } | Change::Wrote { write: id, key, .. } => {
             !asked.contains(&(*id, &**key))
         }
-        // A reaper frees, a cleanup fences, and neither keeps a log.
-        Change::Freed { .. } | Change::Ended { .. } => false,
+        // A reaper frees, a cleanup fences, and neither keeps a log. Work is judged by itself.
+        _ => false,
     });
     unasked.map(|entry| Offence::new(Rule::OnlyWhatWasAsked, [entry as &dyn Display])).collect()
 }

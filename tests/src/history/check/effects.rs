@@ -31,6 +31,7 @@ pub(super) fn check(journal: &[Entry]) -> Vec<Offence> {
             Change::Ended { service } => {
                 state.ended.entry(*service).or_insert(entry);
             }
+            Change::Work { .. } | Change::WorkEnded { .. } | Change::Status { .. } => {}
         }
     }
     let left: HashSet<u64> = state.holders.values().flatten().map(|e| e.turn).collect();
@@ -119,7 +120,7 @@ impl<'a> State<'a> {
 fn token_of(entry: &Entry) -> i64 {
     match entry.change {
         Change::Taken { token, .. } | Change::Freed { token, .. } | Change::Wrote { token, .. } => token,
-        Change::Ended { .. } => 0,
+        _ => 0,
     }
 }
 
@@ -133,6 +134,6 @@ fn version_of(entry: &Entry) -> i64 {
 fn key_of(entry: &Entry) -> &str {
     match &entry.change {
         Change::Taken { key, .. } | Change::Freed { key, .. } | Change::Wrote { key, .. } => key,
-        Change::Ended { .. } => "",
+        _ => "",
     }
 }

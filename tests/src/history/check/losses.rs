@@ -36,7 +36,7 @@ impl<'a> Losses<'a> {
             match entry.change {
                 Change::Taken { token, .. } => drop(losses.takers.insert(token, entry)),
                 Change::Ended { service } => drop(losses.ends.insert(service, entry)),
-                Change::Freed { .. } | Change::Wrote { .. } => {}
+                _ => {}
             }
         }
         for call in &history.calls {
@@ -45,7 +45,7 @@ impl<'a> Losses<'a> {
                     losses.acquires.insert((*request, &**key), call);
                 }
                 Act::Release { token, .. } => drop(losses.releases.insert(*token, call)),
-                Act::Register { .. } | Act::Write { .. } => {}
+                _ => {}
             }
         }
         losses

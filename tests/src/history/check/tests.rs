@@ -2,6 +2,7 @@
 
 mod bad;
 mod good;
+mod work;
 
 use uuid::Uuid;
 

@@ -1,8 +1,11 @@
 //! The clients' clock against the database's order: a call that was answered before another was sent comes first.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 
-use super::super::{Answer, Call, Entry, Offence, Rule};
+use uuid::Uuid;
+
+use super::super::{Act, Answer, Call, Entry, Offence, Rule};
 use super::Index;
 
 /// How far the database had come, as the clients know: all keys together, because everything has one order.
@@ -36,10 +39,12 @@ impl<'a> Frontier<'a> {
 
 /// An unanswered call may take effect at any time after it was sent, but not before.
 pub(super) fn check(calls: &[Call], index: &Index<'_>, over: &Frontier<'_>) -> Vec<Offence> {
+    let sent = first_sendings(calls);
     let mut offences = Vec::new();
     for call in calls {
+        let asked = request(call).map_or(call.asked, |request| sent[&request]);
         if let Some(effect) = index.effect(call)
-            && let Some((earlier, entry)) = over.before(call.asked)
+            && let Some((earlier, entry)) = over.before(asked)
             && entry.turn >= effect.turn
         {
             let events: [&dyn Display; 4] = [earlier, entry, call, effect];
@@ -49,6 +54,25 @@ pub(super) fn check(calls: &[Call], index: &Index<'_>, over: &Frontier<'_>) -> V
     offences
 }
 
+/// A request that is sent again is answered by what its first sending did, which may have got no answer.
+fn first_sendings(calls: &[Call]) -> HashMap<(Uuid, &str), u64> {
+    let mut sent = HashMap::new();
+    for call in calls {
+        if let Some(request) = request(call) {
+            sent.entry(request).and_modify(|at: &mut u64| *at = call.asked.min(*at)).or_insert(call.asked);
+        }
+    }
+    sent
+}
+
+/// What makes a call the same as another one: its request, and the key in it.
+fn request(call: &Call) -> Option<(Uuid, &str)> {
+    match &call.act {
+        Act::Acquire { request, key, .. } | Act::Submit { request, key } => Some((*request, key)),
+        _ => None,
+    }
+}
+
 fn confirms(answer: Answer) -> bool {
-    matches!(answer, Answer::Token(_) | Answer::Written | Answer::Released)
+    matches!(answer, Answer::Token(_) | Answer::Submitted(_) | Answer::Written | Answer::Released)
 }

@@ -89,7 +89,7 @@ impl Observer {
     /// # Errors
     /// If there is no such service.
     pub async fn end_lease(&self, service: i64) -> anyhow::Result<()> {
-        self.set_heartbeat(service, "now() - lease * 2").await
+        self.set_heartbeat(service, "now() - lease * 1.5").await
     }
 
     /// Sets the lease of a service that sends no heartbeats to end after this time, whenever it registered.

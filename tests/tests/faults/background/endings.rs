@@ -14,12 +14,12 @@ use super::{LONG, crashed, end_lease, is_untouched, logged, server, ticks, until
 async fn an_error_ends_one_tick_and_no_more() -> anyhow::Result<()> {
     let server = server()?;
     let sql = volumes(&server).await?;
-    let broken = "column s.postponed_until does not exist";
-    server.psql("ALTER TABLE volguard.services RENAME COLUMN postponed_until TO renamed")?;
+    let broken = "column c.disabled does not exist";
+    server.psql("ALTER TABLE volguard.clusters RENAME COLUMN disabled TO renamed")?;
     let dead = crashed(&server, &sql, "v0").await?;
     until("two ticks that fail", async || Ok((logged(&server, broken)? >= 2).then_some(()))).await?;
     assert!(is_untouched(&server, dead).await?);
-    server.psql("ALTER TABLE volguard.services RENAME COLUMN renamed TO postponed_until")?;
+    server.psql("ALTER TABLE volguard.clusters RENAME COLUMN renamed TO disabled")?;
     until_cleaned(&server, dead).await
 }
 
@@ -59,21 +59,28 @@ async fn what_fails_on_one_service_does_not_stop_the_others() -> anyhow::Result<
     server.psql("ALTER DATABASE volguard RESET volguard.auto_cleanup")?;
 
     until_cleaned(&server, last).await?;
-    for service in [row_locked, service_lock_taken, refused] {
+    for service in [service_lock_taken, refused] {
         assert!(is_untouched(&server, service).await?);
     }
+    // The plain lock is free, and the work waits for the row.
+    let state = format!(
+        "SELECT concat_ws(' ', state, held_locks) FROM volguard.service_status WHERE service_id = {row_locked}"
+    );
+    assert_eq!(sql.text(&state).await?.as_deref(), Some("fenced 1"));
     let state = format!(
         "SELECT concat_ws(' ', state, held_locks) FROM volguard.service_status WHERE service_id = {table_gone}"
     );
     assert_eq!(sql.text(&state).await?.as_deref(), Some("fenced 1"));
     // It is postponed, so that its failure isn't logged at every tick.
     ticks(&server, 2).await?;
-    let told = "the crash rule of gone in status extending failed on g";
+    let told = "the table of resource type gone does not exist any more";
     assert_eq!(logged(&server, told)?, 1);
 
     user.run("ROLLBACK").await?;
     writer.run("ROLLBACK").await?;
     server.psql("DROP TRIGGER refuse ON volguard.services")?;
+    server
+        .psql_in("volguard", "UPDATE volguard.workers SET retry_at = now() WHERE awaiting_reason ~ 'locked the row'")?;
     for service in [row_locked, service_lock_taken, refused] {
         until_cleaned(&server, service).await?;
     }
@@ -109,15 +116,18 @@ async fn a_shutdown_waits_for_nothing() -> anyhow::Result<()> {
          CREATE TRIGGER hang BEFORE UPDATE ON app.volumes FOR EACH ROW EXECUTE FUNCTION app.hang()",
     )
     .await?;
+    server.psql("ALTER DATABASE volguard SET volguard.rule_timeout = '2h'")?;
     let dead = crashed(&server, &sql, "v0").await?;
     let superuser = Sql::connect(&server.url()).await?;
-    let hanging = "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'volguard cleanup worker'
-                   AND application_name = 'volguard cleanup worker' AND datname = 'volguard' AND wait_event = 'PgSleep'
-                   AND state = 'active' AND query = 'volguard: cleaning up after dead services'";
+    let hanging = "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'volguard repair worker'
+                   AND application_name = 'volguard repair worker' AND datname = 'volguard' AND wait_event = 'PgSleep'
+                   AND state = 'active' AND query = 'volguard: repairing work by crash rules'";
     until("a cleaning that hangs", async || Ok(superuser.holds(hanging).await?.then_some(()))).await?;
     stops_soon(&mut server)?;
     server.restart()?;
-    assert!(is_untouched(&server, dead).await?, "rolled back");
+    let superuser = Sql::connect(&server.url()).await?;
+    let left = format!("SELECT status FROM volguard.lock_status WHERE service_id = {dead}");
+    assert_eq!(superuser.text(&left).await?.as_deref(), Some("extending"), "rolled back");
     // Once more, while it sleeps.
     server.psql("ALTER SYSTEM SET volguard.cleanup_interval = '1h'")?;
     server.psql("ALTER DATABASE volguard SET volguard.auto_cleanup = off")?;

@@ -85,7 +85,8 @@ async fn too_few_processes_are_told_of() -> anyhow::Result<()> {
     let told = "no process is left for a cleanup";
     until("the word of it", async || Ok((logged(&server, told)? == 1).then_some(()))).await?;
     assert!(is_untouched(&server, dead).await?);
-    server.psql("ALTER SYSTEM SET max_worker_processes = 3")?;
+    // A cleanup has one, and each repair.
+    server.psql("ALTER SYSTEM SET max_worker_processes = 4")?;
     server.stop()?;
     assert_eq!(logged(&server, told)?, 1, "once");
     server.restart()?;

@@ -10,7 +10,7 @@ async fn created_anew(build: Build) -> anyhow::Result<()> {
     let (mut drawn, sql) = (Vec::new(), session(&server).await?);
     let service = next(&sql, "SELECT volguard.register_service('node', 'test')", &mut drawn).await?;
     let token = next(&sql, &format!("SELECT volguard.acquire({service}, 'volume', 'v')"), &mut drawn).await?;
-    server.psql("DROP EXTENSION volguard; CREATE EXTENSION volguard; SELECT volguard.grant_usage('manager')")?;
+    server.psql("DROP EXTENSION volguard; CREATE EXTENSION volguard; SELECT volguard.grant_operator('manager')")?;
     // Under the same name, as after a restart.
     let new_service = next(&sql, "SELECT volguard.register_service('node', 'test')", &mut drawn).await?;
     next(&sql, &format!("SELECT volguard.acquire({new_service}, 'volume', 'v')"), &mut drawn).await?;

@@ -1,0 +1,162 @@
+-- What the columns mean; those of tables as far as 10-tables.sql has not said it.
+COMMENT ON COLUMN volguard.clusters.name IS 'The name that services register with.';
+COMMENT ON COLUMN volguard.clusters.disabled IS 'Marked as out of use; the mark refuses no call.';
+COMMENT ON COLUMN volguard.clusters.disabled_reason IS 'Why it is disabled; NULL if it is not.';
+COMMENT ON COLUMN volguard.clusters.created_at IS 'When its first service registered.';
+
+COMMENT ON COLUMN volguard.services.service_id IS 'The number of this incarnation; it never comes back.';
+COMMENT ON COLUMN volguard.services.cluster IS 'Its cluster: whose work it may claim.';
+COMMENT ON COLUMN volguard.services.host IS 'The host that it registered with.';
+COMMENT ON COLUMN volguard.services.binary_name IS 'The name of the program on that host.';
+COMMENT ON COLUMN volguard.services.lease IS 'How long it counts as alive after a heartbeat.';
+COMMENT ON COLUMN volguard.services.heartbeat_at IS 'The last heartbeat, by the clock of the database.';
+COMMENT ON COLUMN volguard.services.registered_at IS 'When it registered.';
+COMMENT ON COLUMN volguard.services.fenced_at IS 'When it was fenced, for good; NULL if it was not.';
+COMMENT ON COLUMN volguard.services.registered_by IS 'The role that registered it, and may act for it.';
+COMMENT ON COLUMN volguard.services.details IS 'As given to register_service, or since to update_service.';
+COMMENT ON COLUMN volguard.services.disabled IS 'Whether it takes no new work from the queue.';
+COMMENT ON COLUMN volguard.services.disabled_reason IS 'Why it is disabled; NULL if it is not.';
+
+COMMENT ON COLUMN volguard.workers.resource_id IS 'The resource that is locked, within its type.';
+COMMENT ON COLUMN volguard.workers.resource_type IS 'The type of the resource.';
+COMMENT ON COLUMN volguard.workers.lock_name IS 'Which of several locks of the resource; empty if it has one only.';
+COMMENT ON COLUMN volguard.workers.token IS 'The fencing token, larger than all earlier ones.';
+COMMENT ON COLUMN volguard.workers.service_id IS 'The service that holds the lock; NULL: work that waits for one.';
+COMMENT ON COLUMN volguard.workers.request_id IS 'The request that took or claimed it; a repeated request finds it by this.';
+COMMENT ON COLUMN volguard.workers.acquired_at IS 'When the lock was taken, or since when the work waits.';
+COMMENT ON COLUMN volguard.workers.updated_at IS 'When its status last changed.';
+COMMENT ON COLUMN volguard.workers.details IS 'As given to acquire.';
+
+COMMENT ON COLUMN volguard.ended_requests.request_id IS 'As given to submit_work.';
+COMMENT ON COLUMN volguard.ended_requests.submitted_by IS 'The role that submitted the work.';
+COMMENT ON COLUMN volguard.ended_requests.work_id IS 'The number of the work.';
+COMMENT ON COLUMN volguard.ended_requests.resource_type IS 'The type of the resource.';
+COMMENT ON COLUMN volguard.ended_requests.resource_id IS 'The resource that it was work on.';
+COMMENT ON COLUMN volguard.ended_requests.outcome IS 'finished, cancelled, crashed: its crash rule ended it, cleaned: by finish_cleanup, or reset.';
+COMMENT ON COLUMN volguard.ended_requests.ended_at IS 'When it ended.';
+
+COMMENT ON COLUMN volguard.submitters.cluster IS 'The cluster.';
+COMMENT ON COLUMN volguard.submitters.role IS 'The role whose members may submit work to it.';
+
+COMMENT ON COLUMN volguard.resources.resource_type IS 'The type, as acquire names it.';
+COMMENT ON COLUMN volguard.resources.target IS 'The table that holds the resources.';
+COMMENT ON COLUMN volguard.resources.id_column IS 'The column of that table with the resource_id.';
+COMMENT ON COLUMN volguard.resources.status_column IS 'The column of that table with the status.';
+
+COMMENT ON COLUMN volguard.crash_rules.resource_type IS 'The type of the resources.';
+COMMENT ON COLUMN volguard.crash_rules.status IS 'The status of the work that the rule repairs.';
+COMMENT ON COLUMN volguard.crash_rules.changes IS 'What is set in the row of the resource.';
+COMMENT ON COLUMN volguard.crash_rules.search_path IS 'The search_path that the rule runs with.';
+
+COMMENT ON COLUMN volguard.events.event_id IS 'The number of the event; later ones mostly have larger numbers.';
+COMMENT ON COLUMN volguard.events.at IS 'When, by the clock of the database.';
+COMMENT ON COLUMN volguard.events.kind IS 'What happened: fenced, cleaned, repaired, forced, reset, released, rule_failed, disabled, enabled, owner_changed, cluster_removed or session_ended.';
+COMMENT ON COLUMN volguard.events.cluster IS 'The cluster that it is about, or NULL.';
+COMMENT ON COLUMN volguard.events.service_id IS 'The service that it is about, or NULL.';
+COMMENT ON COLUMN volguard.events.resource_type IS 'The type of the resource, or NULL.';
+COMMENT ON COLUMN volguard.events.resource_id IS 'The resource, or NULL.';
+COMMENT ON COLUMN volguard.events.lock_name IS 'The name of the lock, or NULL.';
+COMMENT ON COLUMN volguard.events.token IS 'The token of the lock, or NULL.';
+COMMENT ON COLUMN volguard.events.role IS 'The role whose call did it.';
+COMMENT ON COLUMN volguard.events.details IS 'More, by kind.';
+
+COMMENT ON SEQUENCE volguard.clock IS 'The numbers of tokens, services and events. It is moved to the time when it is behind.';
+COMMENT ON SEQUENCE volguard.place IS 'Where the clock was moved last: a fingerprint of server, timeline and database.';
+
+COMMENT ON COLUMN volguard.update_result.outcome IS 'updated, unmet, not_found or fenced.';
+COMMENT ON COLUMN volguard.update_result.updated IS 'How many rows were updated: 1 or 0.';
+COMMENT ON COLUMN volguard.update_result.new_row IS 'The row as updated.';
+COMMENT ON COLUMN volguard.update_result.unmet IS 'All conditions that failed.';
+COMMENT ON COLUMN volguard.work_result.token IS 'The token of the lock; NULL if the work was not started.';
+COMMENT ON COLUMN volguard.work_result.outcome IS 'updated, unmet, not_found or locked.';
+COMMENT ON COLUMN volguard.work_result.new_row IS 'The row as updated.';
+COMMENT ON COLUMN volguard.work_result.unmet IS 'All conditions that failed.';
+
+COMMENT ON COLUMN volguard.service_status.host IS 'The host that it registered with.';
+COMMENT ON COLUMN volguard.service_status.binary_name IS 'The name of the program on that host.';
+COMMENT ON COLUMN volguard.service_status.state IS 'up; down: its lease is over; fenced.';
+COMMENT ON COLUMN volguard.service_status.silent_for IS 'The time since its last heartbeat, in whole seconds.';
+COMMENT ON COLUMN volguard.service_status.held_locks IS 'How many locks and pieces of work it holds.';
+COMMENT ON COLUMN volguard.service_status.lease IS 'How long it counts as alive after a heartbeat.';
+COMMENT ON COLUMN volguard.service_status.service_id IS 'The number of this incarnation.';
+COMMENT ON COLUMN volguard.service_status.cluster IS 'Its cluster.';
+COMMENT ON COLUMN volguard.service_status.heartbeat_at IS 'The last heartbeat.';
+COMMENT ON COLUMN volguard.service_status.registered_at IS 'When it registered.';
+COMMENT ON COLUMN volguard.service_status.fenced_at IS 'When it was fenced; NULL if it was not.';
+COMMENT ON COLUMN volguard.service_status.registered_by IS 'The role that registered it.';
+COMMENT ON COLUMN volguard.service_status.owner IS 'The owner of its cluster, or the role that registered it where the cluster has none.';
+COMMENT ON COLUMN volguard.cluster_status.owner IS 'The role whose members may register in it; NULL: any role.';
+COMMENT ON COLUMN volguard.service_status.details IS 'As given to register_service, or since to update_service.';
+COMMENT ON COLUMN volguard.service_status.disabled IS 'Whether it takes no new work: the mark of update_service.';
+COMMENT ON COLUMN volguard.service_status.disabled_reason IS 'Why it is disabled; NULL if it is not.';
+
+COMMENT ON COLUMN volguard.lock_status.resource_type IS 'The type of the resource.';
+COMMENT ON COLUMN volguard.lock_status.resource_id IS 'The resource that is locked.';
+COMMENT ON COLUMN volguard.lock_status.lock_name IS 'Which of several locks of the resource; empty if it has one only.';
+COMMENT ON COLUMN volguard.lock_status.status IS 'NULL: a plain lock. Otherwise work that needs cleanup if its service dies.';
+COMMENT ON COLUMN volguard.lock_status.host IS 'The host of the holder; NULL if its service has no row.';
+COMMENT ON COLUMN volguard.lock_status.alive IS 'Whether the holder is neither fenced nor past its lease; NULL: it is work that waits for a service.';
+COMMENT ON COLUMN volguard.lock_status.held_for IS 'The time since it was acquired, or since it waits, in whole seconds.';
+COMMENT ON COLUMN volguard.lock_status.awaiting_reason IS 'Why the last cleanup could not repair this work; NULL if none has tried.';
+COMMENT ON COLUMN volguard.lock_status.retry_at IS 'When auto_cleanup tries again.';
+COMMENT ON COLUMN volguard.lock_status.token IS 'The fencing token.';
+COMMENT ON COLUMN volguard.lock_status.service_id IS 'The service that holds it; NULL: it is work that waits for one.';
+COMMENT ON COLUMN volguard.lock_status.binary_name IS 'The name of the program on that host.';
+COMMENT ON COLUMN volguard.lock_status.cluster IS 'The cluster whose services may claim the work after a crash.';
+COMMENT ON COLUMN volguard.lock_status.acquired_at IS 'When the lock was taken.';
+COMMENT ON COLUMN volguard.lock_status.updated_at IS 'When its status last changed.';
+COMMENT ON COLUMN volguard.lock_status.request_id IS 'The request that took or claimed it.';
+COMMENT ON COLUMN volguard.lock_status.crashed_service_id IS 'Claimed work: the service that crashed over it; otherwise NULL.';
+COMMENT ON COLUMN volguard.lock_status.details IS 'As given to acquire or submit_work.';
+COMMENT ON COLUMN volguard.lock_status.work_id IS 'Submitted work: its number, for good; otherwise NULL.';
+COMMENT ON COLUMN volguard.lock_status.operation IS 'Submitted work: what is to be done.';
+COMMENT ON COLUMN volguard.lock_status.for_host IS 'Submitted work: the only host that may take it; NULL: any.';
+COMMENT ON COLUMN volguard.lock_status.priority IS 'Submitted work: a larger one is taken first.';
+COMMENT ON COLUMN volguard.lock_status.not_before IS 'Submitted work: since when it may be taken.';
+COMMENT ON COLUMN volguard.lock_status.attempt IS 'Submitted work: 1, and one more for each service that crashed over it.';
+COMMENT ON COLUMN volguard.lock_status.submitted_by IS 'Submitted work: the role that may cancel it.';
+
+COMMENT ON COLUMN volguard.cluster_status.cluster IS 'The name.';
+COMMENT ON COLUMN volguard.cluster_status.state IS 'up if one of its services is up, otherwise down.';
+COMMENT ON COLUMN volguard.cluster_status.services_up IS 'How many services are up.';
+COMMENT ON COLUMN volguard.cluster_status.services_down IS 'How many services are past their lease, and not fenced yet.';
+COMMENT ON COLUMN volguard.cluster_status.held_locks IS 'How many locks and pieces of work its services hold, fenced ones too.';
+COMMENT ON COLUMN volguard.cluster_status.disabled IS 'The mark of set_cluster_disabled.';
+COMMENT ON COLUMN volguard.cluster_status.disabled_reason IS 'Why it is disabled.';
+COMMENT ON COLUMN volguard.cluster_status.services IS 'How many services are up or down: not the fenced ones.';
+COMMENT ON COLUMN volguard.cluster_status.last_heartbeat IS 'The last heartbeat of any service.';
+COMMENT ON COLUMN volguard.cluster_status.waiting_work IS 'How much submitted work waits for one of its services.';
+
+COMMENT ON COLUMN volguard.waiters.resource_type IS 'The type of the resource; NULL if the session could not show it and no committed row has it.';
+COMMENT ON COLUMN volguard.waiters.resource_id IS 'The resource, as resource_type.';
+COMMENT ON COLUMN volguard.waiters.lock_name IS 'The lock that the call wants, as resource_type; for a work slot that of its holder.';
+COMMENT ON COLUMN volguard.waiters.place IS 'The place in the queue, counted from 1.';
+COMMENT ON COLUMN volguard.waiters.host IS 'The host of the service that waits.';
+COMMENT ON COLUMN volguard.waiters.pid IS 'The session that waits.';
+COMMENT ON COLUMN volguard.waiters.waited IS 'For how long, in whole seconds.';
+COMMENT ON COLUMN volguard.waiters.holder_host IS 'The host of the holder.';
+COMMENT ON COLUMN volguard.waiters.holder_alive IS 'Whether the holder is neither fenced nor past its lease; NULL if no committed row has the key, or work that waits for a service.';
+COMMENT ON COLUMN volguard.waiters.committed IS 'True: a committed row has the key. False: an open transaction is in front, that of behind_pid. NULL: it is about to be handed over.';
+COMMENT ON COLUMN volguard.waiters.waits_for IS 'lock; work slot: another operation on the resource; service lock: a fence of the own service; row: it has its turn, and waits for the row of the resource.';
+COMMENT ON COLUMN volguard.waiters.service_id IS 'The service that waits.';
+COMMENT ON COLUMN volguard.waiters.role IS 'The role of its session.';
+COMMENT ON COLUMN volguard.waiters.since IS 'When the call began to wait.';
+COMMENT ON COLUMN volguard.waiters.holder_token IS 'The token of the holder.';
+COMMENT ON COLUMN volguard.waiters.holder_service_id IS 'The service that holds it.';
+COMMENT ON COLUMN volguard.waiters.holder_status IS 'The status of the holder''s work; NULL for a plain lock.';
+COMMENT ON COLUMN volguard.waiters.behind_pid IS 'A session in front that does not wait: its transaction has taken the lock, and has not ended. 0: a prepared transaction.';
+COMMENT ON COLUMN volguard.waiters.behind_state IS 'What that session does, as in pg_stat_activity.';
+COMMENT ON COLUMN volguard.waiters.clipped IS 'Whether the names are cut, which then end with an ellipsis, or missing.';
+COMMENT ON COLUMN volguard.waiters.queue IS 'The number of the queue, as wait_queue() computes it.';
+
+COMMENT ON COLUMN volguard.event_log.event_id IS 'The number of the event; later ones mostly have larger numbers.';
+COMMENT ON COLUMN volguard.event_log.at IS 'When, by the clock of the database.';
+COMMENT ON COLUMN volguard.event_log.kind IS 'What happened: fenced, cleaned, repaired, forced, reset, released, rule_failed, disabled, enabled, owner_changed, cluster_removed or session_ended.';
+COMMENT ON COLUMN volguard.event_log.cluster IS 'The cluster that it is about, or NULL.';
+COMMENT ON COLUMN volguard.event_log.service_id IS 'The service that it is about, or NULL.';
+COMMENT ON COLUMN volguard.event_log.resource_type IS 'The type of the resource, or NULL.';
+COMMENT ON COLUMN volguard.event_log.resource_id IS 'The resource, or NULL.';
+COMMENT ON COLUMN volguard.event_log.lock_name IS 'The name of the lock, or NULL.';
+COMMENT ON COLUMN volguard.event_log.token IS 'The token of the lock, or NULL.';
+COMMENT ON COLUMN volguard.event_log.role IS 'The role whose call did it.';
+COMMENT ON COLUMN volguard.event_log.details IS 'More, by kind.';
