@@ -23,7 +23,7 @@ pub use observer::Observer;
 pub use party::{Held, Party};
 pub use polls::{Polls, When};
 pub use proxy::{Cut, Direction, Proxy, Road};
-pub use site::{Route, Site, furnish, furnish_by, url};
+pub use site::{CONNECT_TIMEOUT, Route, Site, furnish, furnish_by, url};
 pub use sql::{Sql, acquire, acquire_all, sqlstate};
 pub use until::{PATIENCE, until, until_within};
 pub use violation::Violation;

@@ -13,7 +13,7 @@ use anyhow::{Context, bail, ensure};
 use tokio::task::JoinSet;
 use volguard::update::column;
 use volguard::{Claimed, Key, Lock, Session, StartWork, StatementMode, Volguard, Work, WorkOutcome};
-use volguard_tests::scenario::{Ledger, Party, Sql, sqlstate};
+use volguard_tests::scenario::{CONNECT_TIMEOUT, Ledger, Party, Sql, sqlstate};
 
 struct Worker {
     url: String,
@@ -58,7 +58,8 @@ impl Worker {
             "unnamed" => StatementMode::Unnamed,
             _ => StatementMode::Prepared,
         };
-        let volguard = Volguard::builder().url(&url).statement_mode(mode).connect().await?;
+        let builder = Volguard::builder().url(&url).statement_mode(mode);
+        let volguard = builder.connect_timeout(CONNECT_TIMEOUT).connect().await?;
         let janitor = Some(Duration::from_millis(janitor.parse()?)).filter(|interval| !interval.is_zero());
         let session = volguard
             .register(&host, "lock-worker")

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use volguard::{StatementMode, Volguard};
 
@@ -14,6 +15,9 @@ use crate::{Error, PgBouncer, PrivateServer};
 const ROLES: &str = "
     CREATE ROLE manager LOGIN PASSWORD 'manager';
     CREATE ROLE stranger LOGIN PASSWORD 'stranger';";
+
+/// For servers that answer, however busy the machine is.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Adds the scenarios' roles to a server.
 pub(crate) fn add_roles(server: &PrivateServer) -> Result<(), Error> {
@@ -178,9 +182,10 @@ impl Site {
         }
     }
 
-    /// The client crate, set up for this site.
+    /// The client crate, set up for this site on a busy machine.
     pub fn builder(&self) -> volguard::Builder {
-        Volguard::builder().url(&self.url()).statement_mode(self.statement_mode())
+        let builder = Volguard::builder().url(&self.url()).statement_mode(self.statement_mode());
+        builder.connect_timeout(CONNECT_TIMEOUT)
     }
 
     /// The client crate with its usual settings, connected as `manager`.
