@@ -14,11 +14,12 @@ use volguard_tests::scenario::{Observer, Sql, Violation, Worker, WorkerOptions, 
 use volguard_tests::{PrivateServer, PrivateServerBuilder};
 
 /// Long enough that no session is lost before its time, on a busy machine.
-const LEASE: Duration = Duration::from_secs(3);
 const LONG: Duration = Duration::from_secs(60);
+/// How long the lease of a killed service goes on.
+const SOON: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_millis(200);
 /// In addition to lease and interval: the start of the process that cleans, on a busy machine.
-const SLACK: Duration = Duration::from_secs(3);
+const SLACK: Duration = Duration::from_secs(30);
 
 /// With a worker, and with the start of each of its processes in the log.
 fn with_worker() -> PrivateServerBuilder {
@@ -106,13 +107,15 @@ async fn a_killed_service_is_cleaned_up_without_any_client() -> anyhow::Result<(
         url: url("manager", server.port(), "volguard"),
         mode: StatementMode::Prepared,
         host: "killed",
-        lease: LEASE,
+        lease: LONG,
         janitor: None,
     };
     let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
     worker.ask("acquire 0 v0 extending").await?;
     let dead = worker.service_id();
-    worker.kill(&Observer::of(&server.url()).await?).await?;
+    let observer = Observer::of(&server.url()).await?;
+    worker.kill(&observer).await?;
+    observer.end_lease_in(dead, SOON).await?;
     until_cleaned(&server, dead).await?;
 
     let late = format!(

@@ -5,12 +5,14 @@ use std::time::Duration;
 use anyhow::Context;
 use volguard_tests::scenario::{Site, Sql, Violation, Worker, WorkerOptions, until};
 
-/// Long enough that no worker is lost before it is killed, on a busy machine.
-const LEASE: Duration = Duration::from_millis(3000);
+/// A lease long enough that no worker is lost before it is killed, on a busy machine. And how long a waiter waits.
 const LONG: Duration = Duration::from_secs(60);
-const SETTLED: Duration = Duration::from_secs(10);
-/// The limit for the time from the end of the lease until a waiter has the lock, on a busy machine.
-const LIMIT: Duration = Duration::from_secs(3);
+/// How long the lease of a killed worker goes on.
+const SOON: Duration = Duration::from_secs(1);
+const SETTLED: Duration = Duration::from_secs(60);
+/// The limit for the time from the end of the lease until a waiter has the lock, on a busy machine: much less than a
+/// waiter waits.
+const LIMIT: Duration = Duration::from_secs(20);
 
 by_both_routes!(
     a_plain_lock_is_free_at_the_end_of_the_lease,
@@ -20,15 +22,17 @@ by_both_routes!(
     nothing_is_freed_without_auto_cleanup,
 );
 
-/// A process that has the lock of `v0`, and is killed.
+/// A process that has the lock of `v0`, and is killed. Its lease ends soon.
 async fn killed(site: &Site, status: Option<&str>) -> anyhow::Result<i64> {
     let options =
-        WorkerOptions { url: site.url(), mode: site.statement_mode(), host: "killed", lease: LEASE, janitor: None };
+        WorkerOptions { url: site.url(), mode: site.statement_mode(), host: "killed", lease: LONG, janitor: None };
     let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
     let work = status.map(|status| format!(" {status}"));
     let acquire = format!("acquire 0 v0{}", work.unwrap_or_default());
     worker.ask(&acquire).await?;
-    worker.kill(&site.observer().await?).await?;
+    let observer = site.observer().await?;
+    worker.kill(&observer).await?;
+    observer.end_lease_in(worker.service_id(), SOON).await?;
     Ok(worker.service_id())
 }
 
@@ -96,7 +100,7 @@ async fn work_without_a_rule_keeps_its_lock(site: &Site) -> anyhow::Result<()> {
     volume(site, false).await?;
     let (sql, service) = heir(site).await?;
     let dead = killed(site, Some("extending")).await?;
-    let token = sql.acquire(service, "v0", LEASE + Duration::from_secs(1)).await?;
+    let token = sql.acquire(service, "v0", SOON + Duration::from_secs(2)).await?;
     if token.is_some() {
         let lock = "the lock of work that awaits its repair was given away";
         return Err(Violation::Forgotten(lock.to_owned()).into());
@@ -117,7 +121,7 @@ async fn nothing_is_freed_without_auto_cleanup(site: &Site) -> anyhow::Result<()
     let dead = killed(site, None).await?;
     // In one transaction, because a pooler gives the connection to other clients afterwards.
     sql.run("BEGIN; SET LOCAL volguard.auto_cleanup = off").await?;
-    let token = sql.acquire(service, "v0", LEASE + Duration::from_secs(1)).await?;
+    let token = sql.acquire(service, "v0", SOON + Duration::from_secs(2)).await?;
     sql.run("COMMIT").await?;
     assert_eq!(token, None);
     let cleanup = format!("SELECT locks_released FROM volguard.cleanup(service_id => {dead})");
