@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use volguard_tests::scenario::{Route, Site, Sql, Violation, Worker, WorkerOptions, until};
 
 use crate::dead::{answers, what_the_dead_may_not};
 
-const LEASE: Duration = Duration::from_millis(2000);
+/// Long enough to register on a busy machine.
+const LEASE: Duration = Duration::from_secs(5);
 const LONG: Duration = Duration::from_secs(60);
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -37,18 +38,58 @@ async fn crash(sql: &Sql, numbers: RangeInclusive<u32>, status: &str) -> anyhow:
     Ok(())
 }
 
-/// A process that runs `verb`: it takes work over as long as there is any.
-async fn claimer(site: &Site, verb: &str, host: usize) -> anyhow::Result<Worker> {
-    let options = WorkerOptions {
-        url: site.url(),
-        mode: site.statement_mode(),
-        host: &format!("host-{host}"),
-        lease: LEASE,
-        janitor: None,
-    };
-    let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
-    worker.tell(verb).await?;
-    Ok(worker)
+/// Processes that run `verb`: they take work over as long as there is any.
+struct Claimers<'a> {
+    site: &'a Site,
+    verb: &'a str,
+    running: Vec<Worker>,
+    /// The number of the next host.
+    next: usize,
+}
+
+impl<'a> Claimers<'a> {
+    async fn start(site: &'a Site, verb: &'a str) -> anyhow::Result<Self> {
+        let mut claimers = Self { site, verb, running: Vec::new(), next: 0 };
+        for _ in 0..CLAIMERS {
+            let worker = claimers.another().await?;
+            claimers.running.push(worker);
+        }
+        Ok(claimers)
+    }
+
+    /// One on another host.
+    async fn another(&mut self) -> anyhow::Result<Worker> {
+        self.next += 1;
+        self.on_host(self.next - 1).await
+    }
+
+    async fn on_host(&self, host: usize) -> anyhow::Result<Worker> {
+        let options = WorkerOptions {
+            url: self.site.url(),
+            mode: self.site.statement_mode(),
+            host: &format!("host-{host}"),
+            lease: LEASE,
+            janitor: None,
+        };
+        let mut worker = Worker::start(super::LOCK_WORKER.as_ref(), &options).await?;
+        worker.tell(self.verb).await?;
+        Ok(worker)
+    }
+
+    /// Resolves when this holds. A machine that stands still for a lease ends the claimers: others go on in their
+    /// places.
+    async fn until(&mut self, sql: &Sql, what: &str, holds: &str) -> anyhow::Result<()> {
+        until(what, async || {
+            for place in 0..self.running.len() {
+                if let Ok(ended) = timeout(Duration::ZERO, self.running[place].reply()).await {
+                    ended?;
+                    self.running[place] = self.another().await?;
+                }
+            }
+            Ok(sql.holds(holds).await?.then_some(()))
+        })
+        .await
+    }
 }
 
 async fn all_work_is_done_once_whichever_service_dies(site: &Site) -> anyhow::Result<()> {
@@ -60,24 +101,23 @@ async fn all_work_is_done_once_whichever_service_dies(site: &Site) -> anyhow::Re
 async fn accidents(site: &Site, verb: &str, kills: u8) -> anyhow::Result<()> {
     let sql = site.sql().await?;
     crash(&sql, 1..=PIECES, "deleting").await?;
-    let mut claimers = Vec::new();
-    for host in 0..CLAIMERS {
-        claimers.push(claimer(site, verb, host).await?);
-    }
+    let mut claimers = Claimers::start(site, verb).await?;
     let mut sleepers = JoinSet::new();
     for accident in 0..ACCIDENTS {
-        until_repaired(&sql, (accident + 1) * PIECES as usize / (ACCIDENTS + 2)).await?;
+        let enough = (accident + 1) * PIECES as usize / (ACCIDENTS + 2);
+        let enough = format!("SELECT count(*) >= {enough} FROM app.volumes WHERE status = 'error'");
+        claimers.until(&sql, "some repairs", &enough).await?;
         sleep(Duration::from_millis(fastrand::u64(..50))).await;
-        let victim = fastrand::usize(..CLAIMERS);
+        let place = fastrand::usize(..CLAIMERS);
         let killed = fastrand::u8(..100) < kills;
         if killed {
-            claimers[victim].kill_at_once().await?;
+            claimers.running[place].kill_at_once().await?;
         } else {
-            claimers[victim].freeze()?;
+            claimers.running[place].freeze()?;
         }
         // The next incarnation of a killed process, or another host.
-        let host = if killed && fastrand::bool() { victim } else { CLAIMERS + accident };
-        let mut victim = std::mem::replace(&mut claimers[victim], claimer(site, verb, host).await?);
+        let heir = if killed && fastrand::bool() { claimers.on_host(place).await? } else { claimers.another().await? };
+        let mut victim = std::mem::replace(&mut claimers.running[place], heir);
         if !killed {
             sleepers.spawn(async move {
                 sleep(LEASE * 2).await;
@@ -92,13 +132,10 @@ async fn accidents(site: &Site, verb: &str, kills: u8) -> anyhow::Result<()> {
     while let Some(sleeper) = sleepers.join_next().await {
         sleeper??.kill(&observer).await?;
     }
+    let done = "SELECT count(*) = 0 FROM volguard.lock_status";
+    claimers.until(&sql, "the rest of the repairs", done).await?;
     observer.until_settled(SETTLED).await?;
     judge(&sql).await
-}
-
-async fn until_repaired(sql: &Sql, pieces: usize) -> anyhow::Result<()> {
-    let enough = format!("SELECT count(*) >= {pieces} FROM app.volumes WHERE status = 'error'");
-    until("some repairs", async || Ok(sql.holds(&enough).await?.then_some(()))).await
 }
 
 async fn judge(sql: &Sql) -> anyhow::Result<()> {
@@ -129,8 +166,9 @@ async fn claim(sql: &Sql, service: i64) -> anyhow::Result<Option<i64>> {
 async fn a_claimer_that_was_too_late_can_do_nothing(site: &Site) -> anyhow::Result<()> {
     let late = site.sql().await?;
     crash(&late, 0..=0, "in-use").await?;
-    let claimer = late.register("late", LEASE).await?;
+    let claimer = late.register("late", LONG).await?;
     let token = claim(&late, claimer).await?.context("work to claim")?;
+    site.observer().await?.end_lease(claimer).await?;
 
     let heir = site.sql().await?;
     let service = heir.register("heir", LONG).await?;
