@@ -8,9 +8,10 @@ use anyhow::Context;
 use uuid::Uuid;
 use volguard_tests::scenario::{Cut, Observer, Proxy, Route, Site, Sql, Violation};
 
-const LEASE: Duration = Duration::from_secs(60);
+/// No heartbeat is due while a test runs, which a cut could hit.
+const LEASE: Duration = Duration::from_secs(3600);
 const LONG: Duration = Duration::from_secs(30);
-const SETTLED: Duration = Duration::from_secs(20);
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// A reply to `acquire` has some 50 bytes: lost completely, cut in its header, cut in the row.
 const CUTS: [Cut; 4] = [Cut::Request, Cut::Reply { keep: 0 }, Cut::Reply { keep: 3 }, Cut::Reply { keep: 40 }];

@@ -60,6 +60,8 @@ async fn is_repeated(site: &Site, keys: &[&str], wait: Duration) -> anyhow::Resu
         assert!(holds_exactly(&observer, taken).await?.release().await?);
         session.stop().await?;
         observer.until_settled(SETTLED).await?;
+        // The next cut could hit the farewell of a connection.
+        observer.until_disconnected(SETTLED).await?;
     }
     Ok(())
 }

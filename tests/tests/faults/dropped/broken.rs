@@ -9,7 +9,8 @@ use super::stage::Stage;
 
 by_both_routes!(acquire, acquire_all, release);
 
-/// The statement never arrives, or is executed without an answer.
+/// The statement never arrives, or is executed without an answer. Each has a session of its own: one that has lost an
+/// answer asks in the background, which the next cut could hit instead of the call.
 const CUTS: [Cut; 2] = [Cut::Request, Cut::Reply { keep: 0 }];
 
 /// Its output, if it has any, is an error that says that it goes on.
@@ -35,31 +36,34 @@ async fn held(stage: &Stage) -> anyhow::Result<Lock> {
 }
 
 async fn acquire(site: &Site) -> anyhow::Result<()> {
-    let stage = Stage::new(site).await?;
     for cut in CUTS {
+        let stage = Stage::new(site).await?;
         held(&stage).await?.release().await?;
         let acquire = stage.session.acquire(("volume", "v0")).wait(LONG).into_future();
         dropped_when_it_breaks(&stage, cut, acquire).await?;
+        stage.end().await?;
     }
-    stage.end().await
+    Ok(())
 }
 
 async fn acquire_all(site: &Site) -> anyhow::Result<()> {
-    let stage = Stage::new(site).await?;
     for cut in CUTS {
+        let stage = Stage::new(site).await?;
         let all = || stage.session.acquire([("volume", "v1"), ("volume", "v0")]);
         all().await?.context("free")?.release().await?;
         dropped_when_it_breaks(&stage, cut, all().wait(LONG).into_future()).await?;
+        stage.end().await?;
     }
-    stage.end().await
+    Ok(())
 }
 
 async fn release(site: &Site) -> anyhow::Result<()> {
-    let stage = Stage::new(site).await?;
     for cut in CUTS {
+        let stage = Stage::new(site).await?;
         held(&stage).await?.release().await?;
         let lock = held(&stage).await?;
         dropped_when_it_breaks(&stage, cut, lock.release()).await?;
+        stage.end().await?;
     }
-    stage.end().await
+    Ok(())
 }
