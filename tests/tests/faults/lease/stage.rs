@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use volguard_tests::scenario::{Conduct, Disk, News, Proxy, Site, Sql, Violation, Writer, WriterOptions, until};
+use volguard_tests::scenario::{
+    Conduct, Disk, News, PATIENCE, Proxy, Site, Sql, Violation, Writer, WriterOptions, until, until_within,
+};
 
 pub(super) struct Stage {
     pub(super) proxy: Proxy,
@@ -79,7 +81,7 @@ impl Stage {
             now.unwrap_or_default(),
             time.as_millis()
         );
-        until("heartbeats", async || Ok(self.sql.holds(&later).await?.then_some(()))).await
+        until_within(time + PATIENCE, "heartbeats", async || Ok(self.sql.holds(&later).await?.then_some(()))).await
     }
 }
 
