@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use volguard_tests::scenario::{Sql, Violation};
+use volguard_tests::scenario::{Sql, Violation, until};
 use volguard_tests::{PrivateServer, Profile};
 
 use crate::server::{manager, server};
@@ -95,8 +95,8 @@ struct Stopped(String);
 
 impl Stopped {
     async fn wal_writer(superuser: &Sql) -> anyhow::Result<Stopped> {
-        let pid = superuser.text("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'").await?;
-        let pid = pid.context("a WAL writer")?;
+        let pid = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'";
+        let pid = until("a WAL writer", async || Ok(superuser.text(pid).await?)).await?;
         ensure!(Command::new("kill").args(["-STOP", &pid]).status()?.success());
         Ok(Stopped(pid))
     }

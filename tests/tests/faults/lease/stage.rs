@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
+use tokio::time::sleep;
 use volguard_tests::scenario::{
     Conduct, Disk, News, PATIENCE, Proxy, Site, Sql, Violation, Writer, WriterOptions, until, until_within,
 };
@@ -81,6 +82,8 @@ impl Stage {
             now.unwrap_or_default(),
             time.as_millis()
         );
+        // It can't be sooner: the last heartbeat is a third of a lease old at most, and a fifth of it late.
+        sleep(time / 3).await;
         until_within(time + PATIENCE, "heartbeats", async || Ok(self.sql.holds(&later).await?.then_some(()))).await
     }
 }
