@@ -82,13 +82,14 @@ fn obey_stdin() -> Orders {
     Orders { end, freeze }
 }
 
-async fn connect(options: &WriterOptions) -> Result<Volguard, volguard::Error> {
-    Volguard::builder().url(&options.url).time_limit(TIME_LIMIT).connect().await
+/// Without a connection: on a busy machine the first one may take too long, and the registration is tried again.
+fn client(options: &WriterOptions) -> Result<Volguard, volguard::Error> {
+    Volguard::builder().url(&options.url).time_limit(TIME_LIMIT).lazy()
 }
 
 async fn guarded(options: &WriterOptions, disk: &Disk, orders: Orders) -> anyhow::Result<()> {
     let Orders { mut end, freeze } = orders;
-    let registration = connect(options).await?.register(&options.host, "writer");
+    let registration = client(options)?.register(&options.host, "writer");
     let mut incarnations = registration.lease(options.lease).incarnations();
     while !*end.borrow() {
         let session = tokio::select! {
@@ -152,7 +153,7 @@ async fn acquire(session: &Session) -> Option<Lock> {
 }
 
 async fn heedless(options: &WriterOptions, disk: &Disk) -> anyhow::Result<()> {
-    let volguard = connect(options).await?;
+    let volguard = client(options)?;
     let registration = volguard.register(&options.host, "writer");
     let session = registration.lease(options.lease).await?;
     tell(News::Registered(session.service_id()))?;
