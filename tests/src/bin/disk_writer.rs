@@ -24,6 +24,8 @@ const WAIT: Duration = Duration::from_secs(2);
 const AFTER_AN_ERROR: Duration = Duration::from_millis(50);
 /// Shorter than a lease: a stranded connection must not keep it from another one.
 const TIME_LIMIT: Duration = Duration::from_secs(3);
+/// How often it tries to connect for the first time.
+const TRIES: usize = 5;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
@@ -83,7 +85,15 @@ fn obey_stdin() -> Orders {
 }
 
 async fn connect(options: &WriterOptions) -> Result<Volguard, volguard::Error> {
-    Volguard::builder().url(&options.url).time_limit(TIME_LIMIT).connect().await
+    let builder = Volguard::builder().url(&options.url).time_limit(TIME_LIMIT);
+    let mut tries = 1;
+    loop {
+        match builder.clone().connect().await {
+            // On a busy machine even a connection that leads somewhere may take longer.
+            Err(error) if error.is_retryable() && tries < TRIES => tries += 1,
+            connected => return connected,
+        }
+    }
 }
 
 async fn guarded(options: &WriterOptions, disk: &Disk, orders: Orders) -> anyhow::Result<()> {
