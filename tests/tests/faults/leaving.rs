@@ -12,7 +12,7 @@ use volguard_tests::scenario::{Observer, Route, Site, Sql, Violation, sqlstate, 
 const LEASE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(30);
 const SETTLED: Duration = Duration::from_secs(30);
-/// The value of `lock_timeout` and `statement_timeout`. Other statements of the session are much quicker, also where the
+/// The value of `lock_timeout` and `statement_timeout`. The session's other statements are much quicker, also where the
 /// machine is busy.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
