@@ -148,7 +148,7 @@ SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :d
 SELECT pg_temp.crashed('{v-1, v-2}') AS dead \gset
 CREATE FUNCTION rule_slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(600); RETURN NEW; END$$;
 CREATE TRIGGER slow BEFORE UPDATE ON rule_volumes FOR EACH ROW EXECUTE FUNCTION rule_slow();
-SET statement_timeout = '100 ms';
+SET statement_timeout = '2 s';
 \set VERBOSITY sqlstate
 SELECT state, resources_cleaned, awaiting FROM volguard.cleanup(service_id => :dead);
 \set VERBOSITY default

@@ -5,7 +5,7 @@ SELECT volguard.register_service('node-1', 'volume', 'beat', '90 s') AS alive, v
 SELECT volguard.heartbeat(:alive);
 UPDATE volguard.services SET heartbeat_at = now() - interval '80 s' WHERE cluster = 'beat';
 SELECT volguard.heartbeat(service_id => :alive);
-SELECT service_id = :alive AS asked, heartbeat_at >= now() - interval '1 s' AS renewed FROM volguard.services WHERE cluster = 'beat' ORDER BY service_id;
+SELECT service_id = :alive AS asked, heartbeat_at >= now() - interval '70 s' AS renewed FROM volguard.services WHERE cluster = 'beat' ORDER BY service_id;
 
 -- The time is that of the database at the moment of the call, not at the start of the transaction.
 BEGIN;

@@ -186,7 +186,7 @@ impl Program {
         let status = status?;
         // A child of its own may keep its output open.
         for reader in self.readers.iter_mut().filter(|reader| !reader.is_finished()) {
-            let _ = timeout(Duration::from_secs(1), reader).await;
+            let _ = timeout(Duration::from_secs(3), reader).await;
         }
         Ok(status)
     }

@@ -8,10 +8,12 @@ use tokio::time::{Instant, sleep};
 
 use super::{Options, worker};
 use crate::history::{Entry, journal};
-use crate::scenario::{Cut, Proxy, Sql, furnish, until, url};
+use crate::scenario::{Cut, Proxy, Sql, furnish, until_within, url};
 use crate::{PrivateServer, Profile};
 
 const PROXIES: usize = 4;
+/// Long enough for two dozen processes to start on a busy machine.
+const START: Duration = Duration::from_secs(120);
 /// The prefix of the clients' names.
 const CLIENTS: &str = "node-";
 /// A row for each key that clients may use.
@@ -60,7 +62,7 @@ impl Stage {
     pub(super) async fn until_at_work(&self, clients: usize) -> anyhow::Result<()> {
         let sql = self.superuser().await?;
         let registered = "SELECT count(*) FROM volguard.services";
-        until("all clients at work", async || {
+        until_within(START, "all clients at work", async || {
             let registered = sql.number(registered).await?.unwrap_or_default();
             Ok((registered >= clients as i64).then_some(()))
         })

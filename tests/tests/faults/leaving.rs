@@ -11,9 +11,10 @@ use volguard_tests::scenario::{Observer, Route, Site, Sql, Violation, sqlstate, 
 
 const LEASE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(30);
-const SETTLED: Duration = Duration::from_secs(10);
-/// The value of `lock_timeout` and `statement_timeout`.
-const TIMEOUT: Duration = Duration::from_millis(400);
+const SETTLED: Duration = Duration::from_secs(30);
+/// The value of `lock_timeout` and `statement_timeout`. The session's other statements are much quicker, also where the
+/// machine is busy.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How a waiter's session, or its statement, ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,13 +95,10 @@ async fn leave(position: usize, ending: Ending) -> anyhow::Result<()> {
         let sql = site.sql().await?;
         let service = sql.register(&format!("waiter-{number}"), LEASE).await?;
         if number == position {
+            let pid = sql.pid().await?;
             sql.run(&ending.setting()).await?;
-            victim = Some(Victim {
-                pid: sql.pid().await?,
-                cancel: sql.cancel_token(),
-                plug: sql.plug(),
-                started: Instant::now(),
-            });
+            let (cancel, plug) = (sql.cancel_token(), sql.plug());
+            victim = Some(Victim { pid, cancel, plug, started: Instant::now() });
         }
         waiting.push(tokio::spawn(async move {
             let token = sql.acquire(service, "v0", LONG).await;

@@ -137,6 +137,9 @@ async fn a_call_that_looks_often_takes_no_more_memory() -> anyhow::Result<()> {
     let mut before = 0;
     for round in 0..500 {
         if round == 50 {
+            // With what its first looks have brought into the session.
+            let asleep = format!("SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = {pid}");
+            until("the call sleeps", async || Ok(sql.holds(&asleep).await?.then_some(()))).await?;
             before = allocated(pid)?;
         }
         sql.run(&wake).await?;

@@ -9,7 +9,7 @@ use volguard_tests::scenario::{Route, Site, Violation, sqlstate};
 use crate::waiting::{Waiter, Waiting};
 
 const LONG: Duration = Duration::from_secs(30);
-const SETTLED: Duration = Duration::from_secs(10);
+const SETTLED: Duration = Duration::from_secs(30);
 
 by_both_routes!(an_open_acquire_that_commits, an_open_acquire_that_rolls_back, an_open_release_that_rolls_back,);
 

@@ -11,7 +11,8 @@ by_both_routes!(a_row_that_was_locked_is_tried_again_later);
 const RULES: &str = r#"
     CREATE FUNCTION app.take_long() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN
-             WHILE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = ''advisory'' AND objid = 4712) LOOP
+             WHILE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = ''advisory'' AND objid = 4712
+                 AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())) LOOP
                  PERFORM pg_catalog.pg_sleep(0.01);
              END LOOP;
              RETURN NEW;
@@ -24,6 +25,7 @@ const RULES: &str = r#"
 
 /// The row is locked when work goes back into its queue, and free when it is the turn of its rule.
 async fn a_row_that_was_locked_is_tried_again_later(site: &Site) -> anyhow::Result<()> {
+    site.psql(&format!("ALTER DATABASE \"{}\" SET volguard.rule_timeout = '1 min'", site.database()))?;
     let (sql, cleaner) = (site.sql().await?, site.sql().await?);
     let (observer, locker) = (site.observer().await?, site.observer().await?);
     let service = furnish(&sql).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::JoinHandle;
-use volguard_tests::scenario::{Observer, Sql, Violation, sqlstate};
+use volguard_tests::scenario::{Observer, Sql, Violation, sqlstate, until};
 use volguard_tests::{PrivateServer, Profile};
 
 use crate::server::{manager, server};
@@ -56,7 +56,9 @@ async fn one_more_is_refused(server: &PrivateServer) -> anyhow::Result<()> {
         let victim = observer.sql().number("SELECT pid FROM volguard.waiters ORDER BY place DESC LIMIT 1").await?;
         let victim = victim.context("a waiter")?;
         observer.sql().run(&format!("SELECT pg_cancel_backend({victim})")).await?;
-        observer.until_in_queue(SEATS as i64 - 1).await?;
+        // It has left its wait before it gives its seat back.
+        let gone = format!("SELECT NOT EXISTS (SELECT FROM pg_locks WHERE pid = {victim})");
+        until("the end of a call", async || Ok(observer.sql().holds(&gone).await?.then_some(()))).await?;
         let next = wait(server, service, LONG).await?;
         observer.until_in_queue(SEATS as i64).await?;
         drop((waiting, next));

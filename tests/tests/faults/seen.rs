@@ -10,7 +10,7 @@ use volguard_tests::scenario::{Observer, Route, Site, Sql, Violation, sqlstate, 
 use crate::waiting::{Waiter, Waiting};
 
 const LONG: Duration = Duration::from_secs(60);
-const SETTLED: Duration = Duration::from_secs(10);
+const SETTLED: Duration = Duration::from_secs(30);
 
 by_both_routes!(waiters_are_seen_in_their_order, a_waiter_behind_an_open_transaction_is_seen_as_such);
 
@@ -183,7 +183,7 @@ async fn however_a_wait_ends_it_is_not_seen() -> anyhow::Result<()> {
         nothing_is_seen(&observer, "a wait in vain").await?;
         waiter.sql.run("BEGIN; SAVEPOINT s").await?;
         for (setting, state) in [("lock_timeout", "55P03"), ("statement_timeout", "57014")] {
-            waiter.sql.run(&format!("SET LOCAL {setting} = '100 ms'")).await?;
+            waiter.sql.run(&format!("SET LOCAL {setting} = '1 s'")).await?;
             let ended = waiter.sql.run(&call("60 s")).await.expect_err("it is cut");
             assert_eq!(sqlstate(&ended), state);
             soon_nothing_is_seen(&observer, "a wait that was cut").await?;

@@ -83,7 +83,8 @@ async fn locks_survive_a_crash_and_tokens_go_on() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_survives_a_crash() -> anyhow::Result<()> {
     let mut server = server(Profile::Debug)?;
-    let volguard = Volguard::connect(&manager(&server)).await?;
+    let builder = Volguard::builder().url(&manager(&server)).connect_timeout(Duration::from_secs(20));
+    let volguard = builder.connect().await?;
     let session = volguard.register("a", "test").lease(LEASE).await?;
     let lock = session.acquire(("volume", "v0")).await?.context("free")?;
     power_failure(&mut server)?;
@@ -154,7 +155,14 @@ async fn a_token_is_durable_before_it_is_handed_out() -> anyhow::Result<()> {
 async fn without_the_flush_a_token_is_handed_out_twice_or_its_lock_forgotten() -> anyhow::Result<()> {
     let mut server = server(Profile::Sabotage)?;
     server.psql("ALTER DATABASE volguard SET volguard.sabotage = 'Durable'")?;
-    let violation = Violation::expected_in(relaxed_commits(&mut server).await);
+    // The WAL writer still comes every ten seconds. It may come right before the crash, but not three times.
+    let mut result = relaxed_commits(&mut server).await;
+    for _ in 0..2 {
+        if result.is_ok() {
+            result = relaxed_commits(&mut server).await;
+        }
+    }
+    let violation = Violation::expected_in(result);
     let undone = matches!(violation, Violation::TokenWentBack { .. } | Violation::Forgotten(_));
     assert!(undone, "{violation}");
     Ok(())

@@ -8,9 +8,10 @@ use anyhow::Context;
 use tokio::task::JoinSet;
 use volguard_tests::scenario::{Ledger, Route, Site, Sql, Violation, sqlstate, until};
 
-const LEASE: Duration = Duration::from_secs(60);
-const WAIT: Duration = Duration::from_secs(60);
-const SETTLED: Duration = Duration::from_secs(10);
+/// Longer than any of these tests takes: their services send no heartbeats.
+const LEASE: Duration = Duration::from_secs(300);
+const WAIT: Duration = Duration::from_secs(120);
+const SETTLED: Duration = Duration::from_secs(30);
 
 by_both_routes!(overlapping_sets, hot_keys_together, holders_that_die, waiters_that_leave, a_counter_that_fell_back,);
 

@@ -10,7 +10,7 @@ use volguard_tests::scenario::{Site, Sql, Violation};
 
 const LEASE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(30);
-const SETTLED: Duration = Duration::from_secs(10);
+const SETTLED: Duration = Duration::from_secs(30);
 /// How often a call that sleeps looks in any case.
 const POLL: Duration = Duration::from_secs(1);
 /// A wake-up takes a millisecond; this leaves room for a busy machine, but none for the poll.
@@ -56,23 +56,26 @@ impl Waiter {
 pub type Waiting = JoinHandle<(Waiter, Result<Option<i64>, Error>, Instant)>;
 
 /// Ping-pong: the other service sleeps at the head of the wait queue each time.
-async fn hand_overs(site: &Site, times: u32) -> anyhow::Result<()> {
+async fn hand_overs(site: &Site, times: usize) -> anyhow::Result<()> {
     let observer = site.observer().await?;
     let (mut holder, mut next) = (Waiter::new(site, "a").await?, Waiter::new(site, "b").await?);
     let mut token = holder.must_acquire().await?;
-    let mut took = Duration::ZERO;
+    let mut plays = Vec::new();
     for _ in 0..times {
         let waiting = next.wait(LONG);
         observer.until_asleep(1).await?;
         let released = Instant::now();
         assert!(holder.sql.release(token).await?);
         let (winner, won, at) = waiting.await?;
-        took += at - released;
+        plays.push(at - released);
         token = won?.context("in time")?;
         next = std::mem::replace(&mut holder, winner);
     }
     holder.sql.release(token).await?;
-    let limit = WOKEN * times;
+    // A thread may stand still at any point of a busy machine, but not in every fourth hand-over. The poll would take
+    // most of its time: it begins when the head falls asleep, shortly before the release.
+    plays.sort_unstable();
+    let (took, limit) = (plays[plays.len() - 1 - plays.len() / 4], POLL / 2);
     if took > limit {
         let what = "handing over";
         return Err(Violation::Late { what, took, limit }.into());

@@ -10,7 +10,7 @@ use volguard_tests::scenario::{Site, Sql, Violation, until};
 use crate::distribution::{furnish, manager, next, submit};
 
 /// A wake-up takes a millisecond; this leaves room for a busy machine, but none for the poll of one second.
-const WOKEN: Duration = Duration::from_millis(200);
+const WOKEN: Duration = Duration::from_millis(300);
 
 by_both_routes!(
     a_submit_wakes_a_waiter,
@@ -36,10 +36,12 @@ async fn until_waiting(site: &Site, calls: i64) -> anyhow::Result<()> {
         .await
 }
 
-/// So many wake-ups together took no longer than they may.
-fn in_time(what: &'static str, took: Duration, wake_ups: u32) -> anyhow::Result<()> {
-    match WOKEN * wake_ups {
-        limit if took > limit => Err(Violation::Late { what, took, limit }.into()),
+/// Most wake-ups took no longer than they may. A thread may stand still at any point of a busy machine, but not in each
+/// third of them.
+fn in_time(what: &'static str, mut plays: Vec<Duration>) -> anyhow::Result<()> {
+    plays.sort_unstable();
+    match plays[plays.len() - 1 - plays.len() / 3] {
+        took if took > WOKEN => Err(Violation::Late { what, took, limit: WOKEN }.into()),
         _ => Ok(()),
     }
 }
@@ -51,7 +53,7 @@ async fn a_submit_wakes_a_waiter(site: &Site) -> anyhow::Result<()> {
 async fn wakes(site: &Site, times: u32) -> anyhow::Result<()> {
     let (sql, mut waiter) = (site.sql().await?, site.sql().await?);
     let service = furnish(&sql).await?;
-    let mut took = Duration::ZERO;
+    let mut plays = Vec::new();
     for volume in 1..=times {
         let waiting = wait_for_work(waiter, service);
         until_waiting(site, 1).await?;
@@ -59,10 +61,10 @@ async fn wakes(site: &Site, times: u32) -> anyhow::Result<()> {
         let work = sql.number(&submit(volume, "")).await?;
         let (sql, got, at) = waiting.await??;
         assert_eq!(got, work);
-        took += at.saturating_duration_since(submitted);
+        plays.push(at.saturating_duration_since(submitted));
         waiter = sql;
     }
-    in_time("waking a call that waits for work", took, times)
+    in_time("waking a call that waits for work", plays)
 }
 
 #[tokio::test]
@@ -86,7 +88,7 @@ async fn passed_on(site: &Site, times: u32) -> anyhow::Result<()> {
         let service = manager(&waiter, host).await?;
         waiters.push((waiter, service));
     }
-    let mut took = Duration::ZERO;
+    let mut plays = Vec::new();
     for turn in 0..times {
         let waiting: Vec<_> =
             waiters.into_iter().map(|(sql, service)| (service, wait_for_work(sql, service))).collect();
@@ -98,14 +100,16 @@ async fn passed_on(site: &Site, times: u32) -> anyhow::Result<()> {
         let submitted = Instant::now();
         sql.run("COMMIT").await?;
         waiters = Vec::new();
+        let mut last = submitted;
         for (service, waiting) in waiting {
             let (waiter, work, at) = waiting.await??;
             work.context("work")?;
-            took += at.saturating_duration_since(submitted);
+            last = last.max(at);
             waiters.push((waiter, service));
         }
+        plays.push(last - submitted);
     }
-    in_time("passing a wake-up on", took, times * 3)
+    in_time("passing a wake-up on", plays)
 }
 
 #[tokio::test]
@@ -125,7 +129,7 @@ async fn due_behind_a_taker(site: &Site, times: u32) -> anyhow::Result<()> {
     let (sql, taker, mut waiter) = (site.sql().await?, site.sql().await?, site.sql().await?);
     let service = furnish(&sql).await?;
     let taking = manager(&taker, "b").await?;
-    let mut took = Duration::ZERO;
+    let mut plays = Vec::new();
     for volume in 1..=times {
         let first = sql.number(&submit(volume, "")).await?.context("submitted")?;
         taker.run("BEGIN").await?;
@@ -137,11 +141,11 @@ async fn due_behind_a_taker(site: &Site, times: u32) -> anyhow::Result<()> {
         let second = sql.number(&submit(100 + volume, &later)).await?;
         let (sql, got, at) = waiting.await??;
         assert_eq!(got, second);
-        took += at.saturating_duration_since(due);
+        plays.push(at.saturating_duration_since(due));
         taker.run("COMMIT").await?;
         waiter = sql;
     }
-    in_time("work that has become due", took, times)
+    in_time("work that has become due", plays)
 }
 
 #[tokio::test]

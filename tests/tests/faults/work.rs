@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use volguard_tests::scenario::{Observer, Site, Sql, Violation, Worker, WorkerOptions, until};
 
-/// Long enough that no worker is lost on a busy machine.
-const LEASE: Duration = Duration::from_millis(3000);
+/// Long enough that no worker is lost on a busy machine. That of a killed one is ended by hand.
+const LEASE: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(60);
 
 by_both_routes!(
@@ -59,7 +59,9 @@ async fn the_rule_repairs_what_was_begun(site: &Site) -> anyhow::Result<()> {
     let (sql, service) = heir(site).await?;
     let mut worker = worker(site).await?;
     assert_eq!(worker.ask("start v0").await?, "true");
-    worker.kill(&site.observer().await?).await?;
+    let observer = site.observer().await?;
+    worker.kill(&observer).await?;
+    observer.end_lease(worker.service_id()).await?;
     let state = put_in_order(&sql, service).await?;
     assert_eq!(state, "error", "repaired before the lock passed on");
     Ok(())
@@ -124,6 +126,7 @@ async fn killed_at_any_moment_the_volume_is_in_order(site: &Site) -> anyhow::Res
         }
         // Otherwise the last statement that it sent could run in the middle of the next step, or later.
         worker.kill(&observer).await?;
+        observer.end_lease(worker.service_id()).await?;
         let state = put_in_order(&sql, service).await?;
         if !["available", "error"].contains(&state.as_str()) {
             let volume = format!("a volume that is {state} after its worker's death");

@@ -8,7 +8,7 @@ use volguard_tests::scenario::{Site, Sql, Violation, Worker, WorkerOptions, unti
 use crate::dead::{STATE, TRACKED, what_the_dead_may_not};
 
 /// Long enough that no worker is lost before it is stopped, on a busy machine.
-const LEASE: Duration = Duration::from_millis(3000);
+const LEASE: Duration = Duration::from_secs(8);
 const LONG: Duration = Duration::from_secs(60);
 
 by_both_routes!(
@@ -85,11 +85,11 @@ async fn a_session_that_was_not_fenced_knows_that_it_is_lost(site: &Site) -> any
 
 async fn one_that_wakes_in_time_goes_on(site: &Site) -> anyhow::Result<()> {
     let observer = site.observer().await?;
-    let (mut sleeper, _) = holder(site, Duration::from_secs(10)).await?;
+    let (mut sleeper, _) = holder(site, Duration::from_secs(15)).await?;
     let service = sleeper.service_id();
     sleeper.freeze()?;
-    // Its heartbeats come every 3.3 s: it has missed one.
-    let missed = format!("SELECT silent_for >= '4 s' FROM volguard.service_status WHERE service_id = {service}");
+    // Its heartbeats come every 5 s: it has missed one.
+    let missed = format!("SELECT silent_for >= '6 s' FROM volguard.service_status WHERE service_id = {service}");
     until("a missed heartbeat", async || Ok(observer.sql().holds(&missed).await?.then_some(()))).await?;
     sleeper.wake()?;
     expect("lost", "no", sleeper.ask("lost").await?)?;

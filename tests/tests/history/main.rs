@@ -22,10 +22,10 @@ fn storm(faults: &[Fault]) -> Options {
     options
 }
 
-/// Chance decides whether a storm hits the gap. One of four storms
+/// Chance decides whether a storm hits the gap. One of ten storms
 /// has to; usually the first one does, unless the machine is busy.
 async fn breaks(mut options: Options, rule: Rule) -> anyhow::Result<()> {
-    for seed in 1..=4 {
+    for seed in 1..=10 {
         options.seed = seed;
         let outcome = play(&options).await?;
         let breaches = outcome.breaches(rule);

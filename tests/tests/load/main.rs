@@ -11,5 +11,5 @@ use std::time::Duration;
 
 /// Longer than any of these tests takes.
 const LEASE: Duration = Duration::from_secs(600);
-const LONG: Duration = Duration::from_secs(60);
-const SETTLED: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(300);
+const SETTLED: Duration = Duration::from_secs(30);

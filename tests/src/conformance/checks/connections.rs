@@ -35,7 +35,7 @@ pub(super) async fn cut_while_waiting(stage: &mut Stage) -> Verdict {
 
 pub(super) async fn cut_while_working(stage: &mut Stage) -> Verdict {
     let (program, service) = stage.registered(LEASE).await?;
-    let job = Job { id: "v1", takes: Duration::from_secs(4), size: 52 };
+    let job = Job { id: "v1", takes: Duration::from_secs(8), size: 52 };
     stage.submit(job).await?;
     program.begun(job.id).await?;
     stage.network.cut();

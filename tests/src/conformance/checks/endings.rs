@@ -15,7 +15,7 @@ const LEASE: Duration = Duration::from_secs(20);
 
 pub(super) async fn at_work(stage: &mut Stage) -> Verdict {
     let (mut program, service) = stage.registered(LEASE).await?;
-    let job = Job { id: "v1", takes: Duration::from_secs(4), size: 71 };
+    let job = Job { id: "v1", takes: Duration::from_secs(6), size: 71 };
     stage.submit(job).await?;
     program.begun(job.id).await?;
     stage.submit(Job { id: "v2", takes: Duration::from_millis(100), size: 72 }).await?;

@@ -1,6 +1,8 @@
 //! An extension that is created anew, tables that are copied without their sequences, data that is put back.
 
-use volguard_tests::scenario::{furnish, sqlstate, until};
+use std::time::Duration;
+
+use volguard_tests::scenario::{furnish, sqlstate, until_within};
 
 use super::draws::{Build, WHOLE, are_back, draw, next, session};
 
@@ -39,7 +41,7 @@ async fn replicated(build: Build) -> anyhow::Result<()> {
     let target = build.server()?;
     source.psql(&format!("CREATE PUBLICATION moved FOR TABLE volguard.{}", tables.join(", volguard.")))?;
     target.psql(&format!("CREATE SUBSCRIPTION moved CONNECTION '{}' PUBLICATION moved", source.url()))?;
-    until("all tables", async || {
+    until_within(Duration::from_secs(120), "all tables", async || {
         let ready = target.psql("SELECT count(*) FROM pg_subscription_rel WHERE srsubstate = 'r'")?;
         Ok((ready == tables.len().to_string()).then_some(()))
     })

@@ -1,9 +1,14 @@
 //! Rules that hang, or take their time, and the turns of the other ones.
 
+use std::time::Duration;
+
 use tokio::time::timeout;
 use volguard_tests::scenario::{Route, Site, Violation, until};
 
-use super::{Crashed, LIMIT};
+use super::Crashed;
+
+/// For cleanups that end by themselves, after several rounds.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Also where both rules are one owner's: the process for them has no more time than two time-outs take.
 #[tokio::test]
@@ -21,7 +26,7 @@ async fn a_rule_that_hangs_keeps_no_other_rule_of_its_owner_from_its_turn() -> a
         crashed.dead
     ))?;
     for _ in 0..2 {
-        crashed.run_cleanup().await?;
+        crashed.run_cleanup_within(LIMIT).await?;
     }
     let left = crashed.left(&site).await?;
     assert!(!left.contains("good"), "{left}");
@@ -30,7 +35,7 @@ async fn a_rule_that_hangs_keeps_no_other_rule_of_its_owner_from_its_turn() -> a
 
 /// A role has more work left than one call takes, by a rule that hangs: it comes first by each order.
 async fn much_work_of_one_owner_keeps_none_of_others(site: &Site) -> anyhow::Result<()> {
-    let crashed = Crashed::with(site, "300 ms", &["good"]).await?;
+    let crashed = Crashed::with(site, "2 s", &["good"]).await?;
     site.psql(&format!(
         r#"CREATE SCHEMA lair AUTHORIZATION stranger;
            GRANT USAGE ON SCHEMA lair TO PUBLIC;
@@ -96,7 +101,7 @@ async fn a_rule_that_is_only_slow_repairs_all() -> anyhow::Result<()> {
         crashed.dead
     ))?;
     for _ in 0..20 {
-        crashed.run_cleanup().await?;
+        crashed.run_cleanup_within(LIMIT).await?;
         if crashed.left(&site).await?.is_empty() {
             return Ok(());
         }
