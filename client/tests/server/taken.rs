@@ -171,8 +171,7 @@ async fn an_idle_stream_asks_nothing() {
              AND position('next_work' IN query) > 0";
         stage.observer.number(SQL, &[&name]).await
     };
-    nothing(&mut stream, MOMENT).await;
-    stage.observer.until(1, async |o| o.running(&name, "next_work").await).await;
+    stage.until_asleep(&mut stream, &name).await;
     let asked = since(&stage).await;
     nothing(&mut stream, MOMENT * 8).await;
     assert_eq!((asked, 1), (since(&stage).await, stage.observer.running(&name, "next_work").await));
