@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 /// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(3);
 /// Long enough for a busy machine; a state that is reached takes milliseconds.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Calls `look` until it finds something.
 ///
