@@ -25,8 +25,8 @@ async fn main() -> Result<()> {
     let mut stop = signal(SignalKind::terminate())?;
     let volguard = Volguard::connect(&url).await?;
     volguard.connection().await?.batch_execute(SETUP).await?;
-    // Others repair the work of this process when it has not sent a heartbeat for 2 seconds.
-    let mut incarnations = volguard.register(&host, "example").lease(Duration::from_secs(2)).incarnations();
+    // Others repair the work of this process when it has not sent a heartbeat for 10 seconds.
+    let mut incarnations = volguard.register(&host, "example").lease(Duration::from_secs(10)).incarnations();
     while let Some(session) = incarnations.next().await? {
         let work = async {
             tokio::select! {

@@ -61,10 +61,13 @@ fn killed_and_paused_managers_violate_nothing() {
     let output = play(&[]);
     let printed = printed(&output);
     assert!(output.status.success(), "{printed}");
-    let shown = ["SIGKILL to", "SIGSTOP to", "storage refuses", "by its crash rule", "done in attempt 2"];
+    let shown = ["SIGKILL to", "SIGSTOP to", "storage refuses", "by its crash rule"];
     for shown in shown.into_iter().chain(["each has ended exactly once", "0 violations"]) {
         assert!(printed.contains(shown), "no `{shown}`: {printed}");
     }
+    // A busy machine may make another manager lose its lease in the second one.
+    let is_repeated = (2..7).any(|attempt| printed.contains(&format!("done in attempt {attempt}")));
+    assert!(is_repeated, "nothing was done again: {printed}");
 }
 
 #[test]

@@ -2,9 +2,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio_postgres::NoTls;
+use tokio::time::sleep;
+use tokio_postgres::{Client, NoTls};
+use uuid::Uuid;
 
 fn example(name: &str) -> Command {
     let mut command = Command::new(env!("CARGO"));
@@ -54,9 +57,9 @@ struct Manager {
 }
 
 impl Manager {
-    fn start(host: &str) -> Manager {
+    fn start(url: &str, host: &str) -> Manager {
         let mut command = example("manager");
-        let mut child = command.arg(host).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.env("DATABASE_URL", url).arg(host).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Manager { child, lines: Box::new(lines.map_while(Result::ok)) }
     }
@@ -76,6 +79,23 @@ impl Drop for Manager {
     }
 }
 
+/// Starts a manager and kills it in the middle of its work. False if it was too fast.
+async fn is_killed_in_its_work(url: &str, client: &Client) -> bool {
+    let name = format!("manager-{}", Uuid::new_v4().simple());
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let mut killed = Manager::start(&format!("{url}{separator}application_name={name}"), "node-1");
+    killed.until("extending vol-1");
+    // SIGKILL.
+    drop(killed);
+    // The server may still be busy with what it has sent.
+    const CONNECTED: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1";
+    while client.query_one(CONNECTED, &[&name]).await.unwrap().get::<_, i64>(0) > 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    let status = "SELECT status FROM volguard_example.volumes";
+    client.query_one(status, &[]).await.unwrap().get::<_, String>(0) == "extending"
+}
+
 #[tokio::test]
 async fn a_manager_takes_over_from_one_that_was_killed() {
     let url = std::env::var("DATABASE_URL").expect("DATABASE_URL");
@@ -84,11 +104,11 @@ async fn a_manager_takes_over_from_one_that_was_killed() {
     let drop_tables = "DROP SCHEMA IF EXISTS volguard_example CASCADE";
     client.batch_execute(drop_tables).await.unwrap();
 
-    let mut killed = Manager::start("node-1");
-    killed.until("extending vol-1");
-    // SIGKILL.
-    drop(killed);
-    let mut survivor = Manager::start("node-2");
+    while !is_killed_in_its_work(&url, &client).await {
+        let again = "UPDATE volguard_example.volumes SET status = 'waiting', size = 1";
+        client.batch_execute(again).await.unwrap();
+    }
+    let mut survivor = Manager::start(&url, "node-2");
     survivor.until("vol-1 was extending");
     survivor.until("extending vol-1");
     assert_eq!(survivor.until("extended"), "extended vol-1: true");

@@ -26,7 +26,7 @@ async fn waiting(database: &Database, without: &str, lease: &str) -> anyhow::Res
 /// The holder gives the lock to the program, which is stopped; so is its session then, until another service has it.
 async fn passed_on(without: &str) -> anyhow::Result<(Database, Program, i32)> {
     let database = Database::new().await?;
-    let (program, session, holder, token) = waiting(&database, without, "6s").await?;
+    let (program, session, holder, token) = waiting(&database, without, "12s").await?;
     signal(program.pid(), Signal::STOP)?;
     holder.run(&format!("SELECT volguard.release({token})")).await?;
     // It knows of the grant when it asks about its token for the first time, a third of the lease later.

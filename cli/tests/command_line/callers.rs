@@ -76,7 +76,7 @@ async fn the_session_keeps_no_file_of_the_caller_open() -> anyhow::Result<()> {
 #[tokio::test]
 async fn children_that_were_there_before_are_left_alone() -> anyhow::Result<()> {
     let database = Database::new().await?;
-    let script = "sleep 1000 & echo $! > $DIR/before; exec $V lock volume/v-1 --lease 6s -- \
+    let script = "sleep 1000 & echo $! > $DIR/before; exec $V lock volume/v-1 --lease 12s -- \
         sh -c 'setsid sleep 1000 & echo $! > $DIR/left; touch $DIR/runs; while :; do sleep 0.1; done'";
     let mut program = Program::start_by(&database.url(), script)?;
     until("the command", async || Ok(program.said("runs"))).await?;

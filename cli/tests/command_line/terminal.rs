@@ -85,7 +85,7 @@ async fn ctrl_z_stops_the_command_and_the_lock_stays() -> anyhow::Result<()> {
     bash.env("DATABASE_URL", database.url()).env("V", env!("CARGO_BIN_EXE_volguard"));
     let mut screen = Screen::start(bash, 80, 24)?;
     screen.until_text("$ ")?;
-    screen.type_in("$V lock --lease 9s volume/v-1 -- sh $DIR/reads\r")?;
+    screen.type_in("$V lock --lease 12s volume/v-1 -- sh $DIR/reads\r")?;
     screen.until("the command", |text| text.lines().any(|line| line.trim() == "ready"))?;
     let token = database.token("v-1").await?;
     screen.type_in("\u{1a}")?;

@@ -124,7 +124,7 @@ fn limit(plan: &Plan) -> Duration {
     match plan.broken {
         // Managers without locks may get into each other's way for ever.
         Some(Guard::Lock) => Duration::from_secs(10),
-        _ => Duration::from_secs(60) + Duration::from_millis(250 * plan.operations),
+        _ => Duration::from_secs(180) + Duration::from_millis(250 * plan.operations),
     }
 }
 

@@ -62,6 +62,8 @@ pub async fn run(post: Post) -> Result<()> {
         if is_stopped {
             return match session.stop().await {
                 Ok(_) | Err(Error::SessionLost(_)) => Ok(()),
+                // Not within its lease: it ends like one that has crashed, without work.
+                Err(error) if error.is_retryable() => Ok(()),
                 Err(error) => Err(error.into()),
             };
         }

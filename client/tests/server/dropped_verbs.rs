@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 use tracing::Level;
 use volguard::{Session, Volguard, WorkOutcome, sql};
 
-use crate::support::{Database, LONG, Log, MOMENT, Observer, poll_times, session_in, unique};
+use crate::support::{Database, LEASE, LONG, Log, MOMENT, Observer, poll_times, session_in, unique};
 
 /// In a database of its own, with a table of volumes.
 struct Stage {
@@ -86,10 +86,12 @@ async fn locks() {
 #[tokio::test]
 async fn sessions() {
     let stage = Stage::set().await;
-    let mut incarnations = stage.volguard.register("host", "test").lease(LONG).incarnations();
+    // One that was dropped is lost, and followed by the next, when it is over.
+    let lease = LEASE * 2;
+    let mut incarnations = stage.volguard.register("host", "test").lease(lease).incarnations();
     at_every_await!(stage, async { drop(incarnations.next().await.unwrap().unwrap()) });
     for times in 0.. {
-        let session = stage.volguard.register("host", "test").lease(LONG).await.unwrap();
+        let session = stage.volguard.register("host", "test").lease(lease).await.unwrap();
         let service_id = session.service_id();
         let lock = session.acquire(("volume", "a")).wait(LONG).await.unwrap().unwrap();
         let done = poll_times(times, session.stop()).await;

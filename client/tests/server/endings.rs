@@ -3,7 +3,7 @@
 use tokio::time::timeout;
 use volguard::{Error, Loss};
 
-use crate::support::{LEASE, LONG, MOMENT, Observer, Proxy, connect, date, key, session, session_in, unique};
+use crate::support::{LEASE, LONG, MOMENT, Observer, behind_a_proxy, connect, date, key, session, session_in, unique};
 
 #[tokio::test]
 async fn stopping_leaves_only_the_work_to_cleanup() {
@@ -21,9 +21,7 @@ async fn stopping_leaves_only_the_work_to_cleanup() {
 
 #[tokio::test]
 async fn stopping_passes_by_a_connection_that_answers_nothing() {
-    let (proxy, observer) = (Proxy::start().await, Observer::new().await);
-    let volguard = proxy.builder().connect().await.unwrap();
-    let session = volguard.register(&unique("host"), "test").lease(LEASE).await.unwrap();
+    let ((proxy, _volguard, session), observer) = (behind_a_proxy().await, Observer::new().await);
     let service_id = session.service_id();
     proxy.freeze_open();
     assert_eq!(timeout(LONG, session.stop()).await.unwrap().unwrap(), 0);

@@ -3,7 +3,7 @@
 mod blocked;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -86,38 +86,35 @@ async fn callers_that_give_up_take_no_connection_from_the_others() {
     let session = session(&volguard).await;
     let lock = session.acquire(key("1")).await.unwrap().unwrap();
     let end = Arc::new(AtomicBool::new(false));
+    let (given_up, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut callers = JoinSet::new();
     for _ in 0..6 {
         let (volguard, table, end) = (volguard.clone(), locked.table.clone(), Arc::clone(&end));
+        let given_up = Arc::clone(&given_up);
         callers.spawn(async move {
-            let mut given_up = 0;
             while !end.load(Ordering::SeqCst) {
                 timeout(Duration::from_millis(200), grow(&volguard, &table, 0)).await.unwrap_err();
-                given_up += 1;
+                given_up.fetch_add(1, Ordering::SeqCst);
             }
-            given_up
         });
     }
-    let mut others = JoinSet::new();
     for id in 1..=10 {
         let (volguard, table, end) = (volguard.clone(), locked.table.clone(), Arc::clone(&end));
-        others.spawn(async move {
-            let mut done = 0;
+        let done = Arc::clone(&done);
+        callers.spawn(async move {
             while !end.load(Ordering::SeqCst) {
                 let outcome = timeout(LONG / 4, grow(&volguard, &table, id)).await.expect("in time").unwrap();
                 assert!(outcome.is_updated());
-                done += 1;
+                done.fetch_add(1, Ordering::SeqCst);
                 sleep(Duration::from_millis(20)).await;
             }
-            done
         });
     }
-    sleep(Duration::from_secs(4)).await;
+    let enough = || given_up.load(Ordering::SeqCst) > 100 && done.load(Ordering::SeqCst) > 100;
+    locked.observer.until(1, async |_| i64::from(enough())).await;
     assert!(timeout(LONG / 4, lock.release()).await.expect("in time").unwrap());
     end.store(true, Ordering::SeqCst);
-    let given_up: i32 = callers.join_all().await.iter().sum();
-    let done: i32 = others.join_all().await.iter().sum();
-    assert!(given_up > 16 && done > 20, "{given_up} given up, {done} done");
+    callers.join_all().await;
     locked.nothing_runs().await;
     assert_eq!(locked.unlock().await, 0);
     assert!(locked.grow(&volguard, 0).await.unwrap().is_updated());
@@ -127,11 +124,12 @@ async fn callers_that_give_up_take_no_connection_from_the_others() {
 #[tokio::test]
 async fn a_call_ends_at_its_time_limit_on_the_server_too() {
     let locked = Locked::set().await;
-    let volguard = locked.client().time_limit(Duration::from_secs(1)).connect().await.unwrap();
+    let limit = Duration::from_secs(5);
+    let volguard = locked.client().time_limit(limit).connect().await.unwrap();
     let began = Instant::now();
     let late = timeout(LONG, locked.grow(&volguard, 0)).await.unwrap().unwrap_err();
     assert!(matches!(late, Error::NoReply) && late.is_retryable(), "{late}");
-    assert!((Duration::from_secs(1)..LONG / 2).contains(&began.elapsed()));
+    assert!((limit..LONG / 2).contains(&began.elapsed()));
     locked.nothing_runs().await;
     assert_eq!(locked.unlock().await, 0);
     assert!(locked.grow(&volguard, 0).await.unwrap().is_updated());
@@ -140,18 +138,20 @@ async fn a_call_ends_at_its_time_limit_on_the_server_too() {
 /// The time that an acquire is told to wait comes on top.
 #[tokio::test]
 async fn a_wait_is_no_part_of_the_time_limit() {
-    let volguard = named_direct(&unique("app")).time_limit(MOMENT).connect().await.unwrap();
+    let limit = Duration::from_secs(5);
+    let volguard = named_direct(&unique("app")).time_limit(limit).connect().await.unwrap();
     let (one, two) = (session(&volguard).await, session(&volguard).await);
     let held = one.acquire(key("1")).await.unwrap().unwrap();
     let waiter = tokio::spawn(two.acquire(key("1")).wait(LONG).into_future());
-    sleep(MOMENT * 3).await;
+    sleep(limit + MOMENT * 2).await;
     held.release().await.unwrap();
     assert!(waiter.await.unwrap().unwrap().is_some());
 }
 
 #[tokio::test]
 async fn a_pool_without_a_free_connection_is_told_in_time() {
-    let volguard = named_direct(&unique("app")).pool_size(2).time_limit(MOMENT).connect().await.unwrap();
+    let volguard =
+        named_direct(&unique("app")).pool_size(2).time_limit(Duration::from_secs(5)).connect().await.unwrap();
     let all = [volguard.connection().await.unwrap(), volguard.connection().await.unwrap()];
     let refused = timeout(LONG / 4, volguard.cleanup(&Cleanup::default())).await.unwrap().unwrap_err();
     assert!(matches!(refused, Error::PoolExhausted) && refused.is_retryable(), "{refused}");
@@ -173,10 +173,11 @@ async fn a_statement_that_was_left_running_ends_with_its_connection() {
     }
     locked.nothing_runs().await;
     assert_eq!(locked.unlock().await, 0);
-    // A transaction that is dropped is rolled back, and its connection used again.
+    // A transaction that is dropped is rolled back, and its connection used again, but for one that a busy server takes
+    // more than a second to clean.
     let pid = async |client: &Client| client.query_typed("SELECT pg_backend_pid()", &[]).await.unwrap()[0].get(0);
     let mut pids: Vec<i32> = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..10 {
         let mut connection = volguard.connection().await.unwrap();
         pids.push(pid(&connection).await);
         let transaction = connection.transaction().await.unwrap();
@@ -184,7 +185,7 @@ async fn a_statement_that_was_left_running_ends_with_its_connection() {
     }
     pids.sort_unstable();
     pids.dedup();
-    assert!(pids.len() <= 2, "{pids:?}");
+    assert!(pids.len() <= 5, "{pids:?}");
     let size = format!("SELECT size::bigint FROM {} WHERE id = 0", locked.table);
     assert_eq!(locked.observer.number(&size, &[]).await, 0);
 }

@@ -12,7 +12,7 @@ use crate::support::{Fault, LEASE, LONG, Log, Observer, Proxy, unique};
 async fn a_session_whose_server_is_away_warns_once() {
     let (log, proxy) = (Log::listen(), Proxy::start().await);
     let volguard = proxy.builder().connect().await.unwrap();
-    let registration = volguard.register(&unique("host"), "test").lease(LEASE * 2);
+    let registration = volguard.register(&unique("host"), "test").lease(LEASE);
     let mut incarnations = registration.janitor(Duration::from_millis(100)).incarnations();
     let session = incarnations.next().await.unwrap().unwrap();
     assert!(log.lines().is_empty(), "{:?}", log.lines());
@@ -35,7 +35,7 @@ async fn a_session_whose_server_is_away_warns_once() {
 async fn each_absence_is_told() {
     let (log, proxy, observer) = (Log::listen(), Proxy::start().await, Observer::new().await);
     let volguard = proxy.builder().connect().await.unwrap();
-    let registration = volguard.register(&unique("host"), "test").lease(LEASE * 2).janitor(None);
+    let registration = volguard.register(&unique("host"), "test").lease(LEASE).janitor(None);
     let session = registration.await.unwrap();
     for absence in 1..=2 {
         let end = session.lost_at();

@@ -75,7 +75,7 @@ async fn what_a_lost_answer_has_left_does_not_stay_because_the_key_is_wanted() {
 #[tokio::test]
 async fn a_late_settlement_takes_no_lock_that_was_given_since() {
     let (proxy, observer, id) = (Proxy::start().await, Observer::new().await, Uuid::new_v4());
-    let volguard = proxy.builder().time_limit(MOMENT * 3).connect().await.unwrap();
+    let volguard = proxy.builder().time_limit(Duration::from_secs(5)).connect().await.unwrap();
     let session = session(&volguard).await;
     proxy.inject("volguard.acquire", Fault::LoseReply, 1);
     proxy.refuse(true);
@@ -88,11 +88,10 @@ async fn a_late_settlement_takes_no_lock_that_was_given_since() {
     proxy.refuse(false);
     let (late, running) = (
         Observer::new().await,
-        "SELECT count(*) FROM pg_stat_activity \
-         WHERE wait_event_type = 'Lock' AND query LIKE '%release_requests%' AND query LIKE '%service_id => $1%'",
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+         AND wait_event_type = 'Lock' AND query LIKE '%release_requests%' AND query LIKE '%service_id => $1%'",
     );
-    late.until(1, async |o| o.number(running, &[]).await.min(1)).await;
-    assert!(proxy.struck());
+    late.until(1, async |o| if proxy.struck() { o.number(running, &[]).await.min(1) } else { 0 }).await;
     // The server would still give the lock of that id, and take it away with the end of the transaction.
     for _ in 0..5 {
         assert!(session.acquire(key("1")).request_id(id).await.unwrap().is_none());
@@ -112,7 +111,7 @@ async fn a_late_settlement_takes_no_lock_that_was_given_since() {
 #[tokio::test]
 async fn whatever_is_dropped_lost_and_repeated_a_held_lock_stays_held() {
     let (proxy, observer) = (Proxy::start().await, Observer::new().await);
-    let volguard = proxy.builder().time_limit(MOMENT * 5).connect().await.unwrap();
+    let volguard = proxy.builder().time_limit(Duration::from_secs(5)).connect().await.unwrap();
     let session = session(&volguard).await;
     let ids: Vec<Uuid> = (0..4).map(|_| Uuid::new_v4()).collect();
     let inside: Arc<[AtomicUsize; 3]> = Arc::default();

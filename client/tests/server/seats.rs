@@ -66,8 +66,8 @@ async fn a_wait_for_a_seat_ends_in_time() {
     let held = stage.elsewhere.acquire(key("1")).await.unwrap().unwrap();
     let late = timeout(LONG, stage.session.acquire(key("1")).wait(MOMENT)).await.unwrap();
     assert!(late.unwrap().is_none());
-    // Its last question, without a wait, gets what has become free meanwhile.
-    let last = tokio::spawn(stage.session.acquire(key("1")).wait(MOMENT * 3).into_future());
+    // Its next question, without a wait, gets what has become free meanwhile.
+    let last = tokio::spawn(stage.session.acquire(key("1")).wait(LONG / 4).into_future());
     sleep(MOMENT).await;
     held.release().await.unwrap();
     assert!(timeout(LONG, last).await.unwrap().unwrap().unwrap().is_some());

@@ -43,12 +43,12 @@ async fn locks_whose_request_was_dropped_are_released() {
     let (proxy, session, observer) = proxied().await;
     for keys in requests() {
         let count = keys.len() as i64;
-        proxy.delay_replies(MOMENT * 3);
+        proxy.inject(ACQUIRE, Fault::HoldReply, 1);
         let acquire = tokio::spawn(session.acquire(keys.clone()).into_future());
         observer.until(count, async |o| o.locks_of(&session).await).await;
         acquire.abort();
         assert!(acquire.await.unwrap_err().is_cancelled());
-        proxy.delay_replies(Duration::ZERO);
+        proxy.let_go();
         observer.until(0, async |o| o.locks_of(&session).await).await;
         let again = session.acquire(keys).wait(LONG).await.unwrap();
         assert!(again.unwrap().release().await.unwrap());
@@ -149,13 +149,13 @@ async fn a_claim_whose_answer_is_lost_is_given_back() {
     observer.until(1, async |o| o.locks_of_service(dead).await).await;
 
     // The same if the future is dropped while the answer is on its way.
-    proxy.delay_replies(MOMENT * 3);
+    proxy.inject("claim_cleanup", Fault::HoldReply, 1);
     let mut claims = session.claims();
     let claim = tokio::spawn(async move { claims.try_next().await });
     observer.until(0, async |o| o.locks_of_service(dead).await).await;
     claim.abort();
     assert!(claim.await.unwrap_err().is_cancelled());
-    proxy.delay_replies(Duration::ZERO);
+    proxy.let_go();
     observer.until(1, async |o| o.locks_of_service(dead).await).await;
 
     // Known claims are kept.

@@ -116,7 +116,7 @@ async fn work_whose_answer_was_lost_is_submitted_once() {
 async fn a_request_that_stays_unanswered_can_be_repeated_later() {
     let (stage, proxy) = (Stage::new().await, Proxy::start().await);
     let _session = stage.session().await;
-    let volguard = proxy.builder().time_limit(Duration::from_secs(1)).connect().await.unwrap();
+    let volguard = proxy.builder().time_limit(Duration::from_secs(5)).connect().await.unwrap();
     let submit = stage.delete_by(&volguard, 1);
     proxy.inject("submit_work", Fault::LoseReply, usize::MAX);
     let failed = timeout(LONG, submit.clone()).await.unwrap().unwrap_err();

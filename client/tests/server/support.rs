@@ -24,13 +24,14 @@ pub(crate) use proxy::{Fault, Proxy};
 pub(crate) use stage::{Stage, next, nothing};
 
 /// Longer than any call takes that succeeds.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// Long enough to tell "blocked" from "under way".
 pub(crate) const MOMENT: Duration = Duration::from_millis(300);
 
-/// Short enough to be waited for, and long enough that a session keeps it on a busy machine.
-pub(crate) const LEASE: Duration = Duration::from_secs(3);
+/// Short enough to be waited for, and long enough that a session keeps it on a busy machine: it is lost when its
+/// heartbeat is five seconds late.
+pub(crate) const LEASE: Duration = Duration::from_secs(9);
 
 /// The server itself.
 pub(crate) fn direct() -> tokio_postgres::Config {
@@ -52,7 +53,12 @@ pub(crate) fn client() -> Builder {
         Some(_) => StatementMode::Unnamed,
         None => StatementMode::Prepared,
     };
-    Volguard::builder().config(config()).statement_mode(mode)
+    patient().config(config()).statement_mode(mode)
+}
+
+/// Waits longer for a connection than a busy machine takes.
+pub(crate) fn patient() -> Builder {
+    Volguard::builder().connect_timeout(LONG)
 }
 
 /// Settings of a client whose connections the server shows under `name`.
@@ -66,7 +72,7 @@ pub(crate) fn named(name: &str) -> Builder {
 pub(crate) fn named_direct(name: &str) -> Builder {
     let mut config = direct();
     config.application_name(name);
-    Volguard::builder().config(config)
+    patient().config(config)
 }
 
 pub(crate) async fn connect() -> Volguard {
@@ -106,7 +112,16 @@ pub(crate) async fn session(volguard: &Volguard) -> Session {
 }
 
 pub(crate) async fn session_in(volguard: &Volguard, cluster: &str) -> Session {
-    volguard.register(&unique("host"), "test").cluster(cluster).lease(Duration::from_secs(10)).await.expect("a session")
+    volguard.register(&unique("host"), "test").cluster(cluster).lease(Duration::from_secs(30)).await.expect("a session")
+}
+
+/// Waits until the next heartbeat has succeeded.
+pub(crate) async fn beats(session: &Session) {
+    let before = session.lost_at();
+    while session.lost_at() <= before {
+        assert_eq!(session.loss(), None);
+        sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Waits until the session has outlived the lease that it has now.

@@ -10,9 +10,11 @@ use futures_core::Stream;
 use serde_json::json;
 use tokio::time::timeout;
 use volguard::update::column;
-use volguard::{Error, Loss, UpdateOutcome, Volguard};
+use volguard::{Error, Loss, UpdateOutcome};
 
-use crate::support::{LONG, MOMENT, Stage, code, direct, key, named, named_direct, next, nothing, session_in, unique};
+use crate::support::{
+    LONG, MOMENT, Stage, code, direct, key, named, named_direct, next, nothing, patient, session_in, unique,
+};
 
 #[tokio::test]
 async fn work_is_taken_with_all_that_was_said_and_finished() {
@@ -171,8 +173,7 @@ async fn an_idle_stream_asks_nothing() {
              AND position('next_work' IN query) > 0";
         stage.observer.number(SQL, &[&name]).await
     };
-    nothing(&mut stream, MOMENT).await;
-    stage.observer.until(1, async |o| o.running(&name, "next_work").await).await;
+    stage.until_asleep(&mut stream, &name).await;
     let asked = since(&stage).await;
     nothing(&mut stream, MOMENT * 8).await;
     assert_eq!((asked, 1), (since(&stage).await, stage.observer.running(&name, "next_work").await));
@@ -215,7 +216,7 @@ async fn work_needs_no_connection_that_may_wait() {
 async fn work_is_taken_also_where_no_more_calls_may_wait() {
     let (stage, mut config) = (Stage::new().await, direct());
     config.options("-c volguard.max_waiters=1");
-    let volguard = Volguard::builder().config(config).connect().await.unwrap();
+    let volguard = patient().config(config).connect().await.unwrap();
     let session = session_in(&volguard, &stage.cluster).await;
     let (mut waits, mut refused) = (session.work(&["other"]), session.work(&["delete"]));
     nothing(&mut waits, MOMENT).await;

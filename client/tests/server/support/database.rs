@@ -1,9 +1,9 @@
 //! A database of its own, for what would disturb other tests.
 
 use tokio_postgres::{Client, Config, NoTls};
-use volguard::{Builder, Volguard};
+use volguard::Builder;
 
-use super::{Observer, direct, unique};
+use super::{Observer, direct, patient, unique};
 
 /// Removed when it is dropped, if it can be.
 pub(crate) struct Database {
@@ -32,7 +32,7 @@ impl Database {
     }
 
     pub(crate) fn client(&self) -> Builder {
-        Volguard::builder().config(self.config())
+        patient().config(self.config())
     }
 
     /// A connection without the client.
@@ -49,7 +49,18 @@ impl Drop for Database {
         // In a runtime of its own: that of the test may be at its end.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async { Observer::new().await.run(&drop_it).await });
+            runtime.block_on(async {
+                let (client, connection) = direct().connect(NoTls).await.expect("the server");
+                tokio::spawn(connection);
+                let mut dropped = client.batch_execute(&drop_it).await;
+                // The server waits for the sessions that it ends, but only for five seconds.
+                for _ in 0..5 {
+                    if dropped.is_err() {
+                        dropped = client.batch_execute(&drop_it).await;
+                    }
+                }
+                dropped.expect(&drop_it);
+            });
         });
         if let Err(panic) = dropping.join()
             && !std::thread::panicking()

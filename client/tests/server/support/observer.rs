@@ -76,6 +76,14 @@ impl Observer {
         self.number(SQL, &[&application_name, &text]).await
     }
 
+    /// How many statements with this text sleep under this application name, until something happens at the server.
+    /// They have been sent as a whole: what is only being prepared, or begun, does not count.
+    pub(crate) async fn sleeping(&self, application_name: &str, text: &str) -> i64 {
+        const SQL: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND state = 'active' \
+             AND position($2 IN query) > 0 AND wait_event_type IN ('Extension', 'Lock')";
+        self.number(SQL, &[&application_name, &text]).await
+    }
+
     /// Waits until the number settles at `expected`.
     pub(crate) async fn until<F: AsyncFn(&Observer) -> i64>(&self, expected: i64, number: F) {
         let deadline = Instant::now() + LONG;

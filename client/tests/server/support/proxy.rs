@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
-use volguard::{Builder, StatementMode, Volguard};
+use volguard::{Builder, StatementMode};
 
 /// What to do to the connection that sends a statement with a certain text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     LoseStatement,
     /// Cut the connection at once, while the server executes the statement.
     CutWhileRunning,
+    /// Keep the reply back until [`Proxy::let_go`]. Until then the connection carries nothing else.
+    HoldReply,
 }
 
 /// Statements have to be sent with their text: use [`StatementMode::Unnamed`].
@@ -37,6 +39,7 @@ struct State {
     frozen: watch::Sender<usize>,
     freezing_new: AtomicBool,
     reply_delay_ms: AtomicU64,
+    let_go: Notify,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -53,6 +56,7 @@ impl Proxy {
             frozen: watch::Sender::new(0),
             freezing_new: AtomicBool::new(false),
             reply_delay_ms: AtomicU64::new(0),
+            let_go: Notify::new(),
         });
         let proxy = Proxy { port, state: Arc::clone(&state) };
         tokio::spawn(async move {
@@ -83,7 +87,7 @@ impl Proxy {
     }
 
     pub(crate) fn builder(&self) -> Builder {
-        Volguard::builder().config(self.config()).statement_mode(StatementMode::Unnamed)
+        super::patient().config(self.config()).statement_mode(StatementMode::Unnamed)
     }
 
     /// Applies a fault to the next statements that contain `text`.
@@ -106,6 +110,11 @@ impl Proxy {
     pub(crate) fn delay_replies(&self, delay: Duration) {
         let delay = u64::try_from(delay.as_millis()).expect("a short delay");
         self.state.reply_delay_ms.store(delay, Ordering::SeqCst);
+    }
+
+    /// Passes on the reply that is held back, or will be.
+    pub(crate) fn let_go(&self) {
+        self.state.let_go.notify_one();
     }
 
     /// From now on the open connections carry nothing, and neither end is told.
@@ -153,7 +162,7 @@ async fn carry(mut client: TcpStream, state: Arc<State>) {
     }
     let mut server = connect_to_server().await;
     let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
-    let mut losing_reply = false;
+    let (mut losing_reply, mut holding_reply) = (false, false);
     loop {
         tokio::select! {
             _ = frozen.changed() => std::future::pending().await,
@@ -162,6 +171,7 @@ async fn carry(mut client: TcpStream, state: Arc<State>) {
                 match state.fault_for(&up[..count]) {
                     Some(Fault::LoseStatement) => return,
                     Some(Fault::LoseReply) => losing_reply = true,
+                    Some(Fault::HoldReply) => holding_reply = true,
                     Some(Fault::CutWhileRunning) => {
                         let _ = server.write_all(&up[..count]).await;
                         return leave_running(client, server);
@@ -174,6 +184,7 @@ async fn carry(mut client: TcpStream, state: Arc<State>) {
                 let Ok(count @ 1..) = read else { return };
                 // The server flushes the reply when the statement is committed, not before.
                 if losing_reply { return }
+                if std::mem::take(&mut holding_reply) { state.let_go.notified().await }
                 let delay = state.reply_delay_ms.load(Ordering::SeqCst);
                 sleep(Duration::from_millis(delay)).await;
                 if client.write_all(&down[..count]).await.is_err() { return }

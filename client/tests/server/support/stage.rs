@@ -66,6 +66,15 @@ impl Stage {
         (waiting, all - waiting)
     }
 
+    /// Polls the stream of a client with this application name, for which there is no work, until its call sleeps in
+    /// the database. From then on the call needs no polls.
+    pub(crate) async fn until_asleep(&self, stream: &mut WorkStream, name: &str) {
+        tokio::select! {
+            next = stream.next() => panic!("{next:?}"),
+            () = self.observer.until(1, async |o| o.sleeping(name, "next_work").await) => {}
+        }
+    }
+
     /// Waits until so much work waits, and services have so much.
     pub(crate) async fn until_work(&self, waiting: i64, taken: i64) {
         self.observer

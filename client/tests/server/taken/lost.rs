@@ -4,7 +4,7 @@ use tokio::time::timeout;
 use tracing::Level;
 use volguard::{Error, Loss, Session};
 
-use crate::support::{Fault, LONG, Log, MOMENT, Proxy, Stage, next, nothing, session_in};
+use crate::support::{Fault, LONG, Log, MOMENT, Proxy, Stage, named, next, nothing, session_in, unique};
 
 async fn behind_a_proxy(stage: &Stage) -> (Proxy, Session) {
     let proxy = Proxy::start().await;
@@ -39,8 +39,11 @@ async fn a_call_that_goes_on_without_its_connection_keeps_nothing() {
     let (proxy, session) = behind_a_proxy(&stage).await;
     let mut stream = session.work(&[]).concurrency(9);
     proxy.inject("next_work", Fault::CutWhileRunning, 1);
+    tokio::select! {
+        next = stream.next() => panic!("{next:?}"),
+        () = stage.observer.until(1, async |_| i64::from(proxy.struck())) => {}
+    }
     nothing(&mut stream, MOMENT * 2).await;
-    assert!(proxy.struck());
     let mut works = Vec::new();
     for volume in 0..3 {
         stage.submitted(volume).await;
@@ -54,10 +57,10 @@ async fn a_call_that_goes_on_without_its_connection_keeps_nothing() {
 
 #[tokio::test]
 async fn a_dropped_next_loses_nothing() {
-    let stage = Stage::new().await;
-    let session = stage.session().await;
+    let (stage, name) = (Stage::new().await, unique("app"));
+    let session = session_in(&named(&name).connect().await.unwrap(), &stage.cluster).await;
     let mut stream = session.work(&[]);
-    nothing(&mut stream, MOMENT).await;
+    stage.until_asleep(&mut stream, &name).await;
     let work_id = stage.submitted(1).await;
     // Not polled meanwhile.
     stage.until_work(0, 1).await;
@@ -66,22 +69,25 @@ async fn a_dropped_next_loses_nothing() {
 
 #[tokio::test]
 async fn work_that_was_not_handed_out_goes_back_with_the_stream() {
-    let stage = Stage::new().await;
-    let (proxy, session) = behind_a_proxy(&stage).await;
+    let (stage, proxy, name) = (Stage::new().await, Proxy::start().await, unique("app"));
+    let mut config = proxy.config();
+    config.application_name(&name);
+    let session = session_in(&proxy.builder().config(config).connect().await.unwrap(), &stage.cluster).await;
     // The answer has come.
     let mut stream = session.work(&[]);
-    nothing(&mut stream, MOMENT).await;
+    stage.until_asleep(&mut stream, &name).await;
     stage.submitted(1).await;
     stage.until_work(0, 1).await;
     drop(stream);
     stage.until_work(1, 0).await;
     // The answer is on its way.
-    proxy.delay_replies(MOMENT * 3);
+    proxy.inject("next_work", Fault::HoldReply, 1);
     let mut stream = session.work(&[]);
     let taking = tokio::spawn(async move { stream.next().await.map(drop) });
     stage.until_work(0, 1).await;
     taking.abort();
-    proxy.delay_replies(std::time::Duration::ZERO);
+    assert!(taking.await.unwrap_err().is_cancelled());
+    proxy.let_go();
     stage.until_work(1, 0).await;
     assert_eq!(next(&mut session.work(&[])).await.attempt(), 1);
 }
@@ -156,9 +162,12 @@ async fn a_pass_whose_answer_was_lost_is_repeated_and_tells_so() {
     let mut work = next(&mut deleting).await;
     assert_eq!((work.status(), stage.in_status("deleting").await), ("deleting", 1));
     // Dropped on its way, it goes on.
-    proxy.delay_replies(MOMENT);
-    assert!(timeout(MOMENT / 3, work.pass("wipe").into_future()).await.is_err());
-    proxy.delay_replies(std::time::Duration::ZERO);
+    proxy.inject("pass_work", Fault::HoldReply, 1);
+    tokio::select! {
+        passed = work.pass("wipe").into_future() => panic!("{passed:?}"),
+        () = stage.observer.until(1, async |_| i64::from(proxy.struck())) => {}
+    }
+    proxy.let_go();
     drop(work);
     assert_eq!(next(&mut wiping).await.attempt(), 1);
 }

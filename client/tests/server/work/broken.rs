@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use uuid::Uuid;
 use volguard::{Error, Session};
 
@@ -117,7 +117,10 @@ async fn a_wait_that_is_called_off_starts_nothing() {
     let elsewhere = named_direct(&name).connect().await.unwrap();
     let (one, two) = (session_in(&volguard, &cluster).await, session_in(&elsewhere, &cluster).await);
     let mut work = stage.started(&one).await;
-    timeout(MOMENT, stage.start(&two).wait(LONG)).await.unwrap_err();
+    tokio::select! {
+        started = stage.start(&two).wait(LONG).into_future() => panic!("{started:?}"),
+        () = stage.observer.until(1, async |o| o.sleeping(&name, START).await) => {}
+    }
     stage.observer.until(0, async |o| o.running(&name, START).await).await;
     let end = work.finish().set("status", "available").await.unwrap();
     assert!(end.is_updated());
