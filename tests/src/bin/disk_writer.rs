@@ -23,7 +23,9 @@ const WAIT: Duration = Duration::from_secs(2);
 /// The pause before it asks an unreachable server again.
 const AFTER_AN_ERROR: Duration = Duration::from_millis(50);
 /// Shorter than a lease: a stranded connection must not keep it from another one.
-const TIME_LIMIT: Duration = Duration::from_secs(3);
+fn time_limit(lease: Duration) -> Duration {
+    Duration::from_secs(3).max(lease * 2 / 5)
+}
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
@@ -84,7 +86,7 @@ fn obey_stdin() -> Orders {
 
 /// Without a connection: on a busy machine the first one may take too long, and the registration is tried again.
 fn client(options: &WriterOptions) -> Result<Volguard, volguard::Error> {
-    Volguard::builder().url(&options.url).time_limit(TIME_LIMIT).lazy()
+    Volguard::builder().url(&options.url).time_limit(time_limit(options.lease)).lazy()
 }
 
 async fn guarded(options: &WriterOptions, disk: &Disk, orders: Orders) -> anyhow::Result<()> {

@@ -21,7 +21,7 @@ const LEASE: Duration = Duration::from_secs(8);
 const LONG_LEASE: Duration = Duration::from_secs(20);
 /// Where each answer takes a fifth of the lease. A heartbeat may take a twelfth more, which is the time that a busy
 /// machine has.
-const LONGEST_LEASE: Duration = Duration::from_secs(40);
+const LONGEST_LEASE: Duration = Duration::from_secs(24);
 
 fn block(proxy: &Proxy, directions: &[Direction]) {
     for direction in directions {
