@@ -48,7 +48,7 @@ pub async fn run(stage: &Stage, options: &Options) -> Result<Score> {
 
 async fn cycles(score: &mut Score, scene: &Scene<'_>, cells: &[Cell], most: usize) -> Result<i64> {
     let mut contenders = Vec::new();
-    for kind in scene.kinds(&[Kind::Volguard, Kind::Hand, Kind::HandNotify, Kind::Pgmq, Kind::Broker]) {
+    for kind in scene.kinds(&Kind::ALL) {
         contenders.push(Contender::new(kind.name(), Cycle::team(scene, kind, most, false).await?));
     }
     play(score, cells, &mut contenders, async |team, cell, time| {
@@ -57,7 +57,9 @@ async fn cycles(score: &mut Score, scene: &Scene<'_>, cells: &[Cell], most: usiz
     })
     .await?;
     for cell in cells {
-        score.aim(Goal::AtLeast(0.8), cell, Kind::Volguard.name(), Kind::Hand.name());
+        for by_hand in [Kind::Hand, Kind::HandShape] {
+            score.aim(Goal::AtLeast(0.8), cell, Kind::Volguard.name(), by_hand.name());
+        }
         score.aim(Goal::AtLeast(1.0), cell, Kind::Volguard.name(), Kind::Broker.name());
     }
     Ok(contenders.iter().flat_map(|contender| &contender.team).map(|cycle| cycle.done).sum())

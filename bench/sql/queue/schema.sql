@@ -36,6 +36,13 @@ CREATE TABLE jobs (
 );
 CREATE INDEX jobs_queue_idx ON jobs (cluster, operation, priority, not_before, token) WHERE service_id IS NULL;
 
+-- The same in a table of the shape of volguard.workers, with its indexes: by service, for the work of a manager that
+-- has died; by request, for a submit that is repeated; by the number of the work; and one that keeps an operation out
+-- while another one is under way.
+CREATE TABLE shaped_jobs (LIKE volguard.workers INCLUDING INDEXES)
+WITH (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+CREATE SEQUENCE shaped_tokens;
+
 -- The tables of a queue of pgmq, as pgmq.create makes them.
 CREATE TABLE q_work (
     msg_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -62,4 +69,5 @@ CREATE TABLE commits (number bigint NOT NULL);
 INSERT INTO commits VALUES (0);
 
 GRANT SELECT, UPDATE ON volumes, commits TO bench;
-GRANT SELECT, INSERT, UPDATE, DELETE ON jobs, q_work, a_work TO bench;
+GRANT SELECT, INSERT, UPDATE, DELETE ON jobs, shaped_jobs, q_work, a_work TO bench;
+GRANT USAGE ON SEQUENCE shaped_tokens TO bench;

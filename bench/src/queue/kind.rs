@@ -5,7 +5,9 @@ pub enum Kind {
     Volguard,
     /// `FOR UPDATE SKIP LOCKED`, as in River and graphile-worker. A manager that finds nothing asks again.
     Hand,
-    /// The same with `NOTIFY` in each submit.
+    /// The same in a table of the shape of `volguard.workers`, with its indexes.
+    HandShape,
+    /// As [`Kind::Hand`], with `NOTIFY` in each submit.
     HandNotify,
     /// The statements of pgmq's functions.
     Pgmq,
@@ -14,10 +16,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Kind; 6] =
+        [Kind::Volguard, Kind::Hand, Kind::HandShape, Kind::HandNotify, Kind::Pgmq, Kind::Broker];
+
     pub fn name(self) -> &'static str {
         match self {
             Kind::Volguard => "volguard",
             Kind::Hand => "by hand",
+            Kind::HandShape => "by hand, same shape",
             Kind::HandNotify => "by hand, NOTIFY",
             Kind::Pgmq => "pgmq",
             Kind::Broker => "RabbitMQ and a database",
@@ -29,6 +35,7 @@ impl Kind {
         match self {
             Kind::Volguard => include_str!("../../sql/queue/volguard/submit.sql"),
             Kind::Hand => include_str!("../../sql/queue/hand/submit.sql"),
+            Kind::HandShape => include_str!("../../sql/queue/shape/submit.sql"),
             Kind::HandNotify => include_str!("../../sql/queue/hand/submit_and_notify.sql"),
             Kind::Pgmq => include_str!("../../sql/queue/pgmq/submit.sql"),
             Kind::Broker => include_str!("../../sql/queue/broker/submit.sql"),
@@ -41,6 +48,7 @@ impl Kind {
         match self {
             Kind::Volguard => Some(include_str!("../../sql/queue/volguard/take.sql")),
             Kind::Hand | Kind::HandNotify => Some(include_str!("../../sql/queue/hand/take.sql")),
+            Kind::HandShape => Some(include_str!("../../sql/queue/shape/take.sql")),
             Kind::Pgmq => Some(include_str!("../../sql/queue/pgmq/take.sql")),
             Kind::Broker => None,
         }
@@ -51,6 +59,7 @@ impl Kind {
         match self {
             Kind::Volguard => include_str!("../../sql/queue/volguard/finish.sql"),
             Kind::Hand | Kind::HandNotify => include_str!("../../sql/queue/hand/finish.sql"),
+            Kind::HandShape => include_str!("../../sql/queue/shape/finish.sql"),
             Kind::Pgmq => include_str!("../../sql/queue/pgmq/finish.sql"),
             Kind::Broker => include_str!("../../sql/queue/broker/finish.sql"),
         }
@@ -72,5 +81,5 @@ impl Kind {
     }
 
     /// The tables whose rows come and go.
-    pub const TABLES: &str = "volguard.workers, jobs, q_work, a_work, volumes";
+    pub const TABLES: &str = "volguard.workers, jobs, shaped_jobs, q_work, a_work, volumes";
 }
