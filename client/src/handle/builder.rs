@@ -13,6 +13,9 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Config, NoTls, Socket};
 
+/// Of one address, where neither the builder nor the connection string says it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// How statements are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,8 +48,8 @@ pub struct Builder {
     tls: Option<Arc<dyn Connector>>,
     pool_size: usize,
     max_waiters: Option<usize>,
-    #[serde(deserialize_with = "seconds")]
-    connect_timeout: Duration,
+    #[serde(deserialize_with = "some_seconds")]
+    connect_timeout: Option<Duration>,
     #[serde(deserialize_with = "seconds")]
     time_limit: Duration,
     statement_mode: StatementMode,
@@ -54,8 +57,8 @@ pub struct Builder {
 
 impl Default for Builder {
     fn default() -> Builder {
-        let (connect_timeout, time_limit) = (Duration::from_secs(3), Duration::from_secs(30));
-        let (url, config, tls, max_waiters, statement_mode) = Default::default();
+        let (url, config, tls, max_waiters, connect_timeout, statement_mode) = Default::default();
+        let time_limit = Duration::from_secs(30);
         Builder { url, config, tls, pool_size: 16, max_waiters, connect_timeout, time_limit, statement_mode }
     }
 }
@@ -68,8 +71,7 @@ impl Builder {
         Builder { url: Some(url.to_owned()), config: None, ..self }
     }
 
-    /// Where the database is, as a ready-made configuration, in place of [`url`](Self::url). Of its settings only
-    /// `connect_timeout` is not used.
+    /// Where the database is, as a ready-made configuration, in place of [`url`](Self::url).
     pub fn config(self, config: Config) -> Self {
         Builder { config: Some(config), ..self }
     }
@@ -98,9 +100,10 @@ impl Builder {
     }
 
     /// How long one address of a server may take to accept a connection, log in, and say whether it takes writes,
-    /// before the next one is tried. Default: 3 seconds.
+    /// before the next one is tried. Default: the `connect_timeout` of the connection string, of the configuration or of
+    /// the variable `PGCONNECT_TIMEOUT`, in whole seconds; without one, or where it is zero, 3 seconds.
     pub fn connect_timeout(self, time: Duration) -> Self {
-        Builder { connect_timeout: time, ..self }
+        Builder { connect_timeout: Some(time), ..self }
     }
 
     /// How long a call may take: to get a connection, and again until the server answers. Default: 30 seconds. The time
@@ -133,6 +136,7 @@ impl Builder {
     pub fn lazy(self) -> Result<Volguard, Error> {
         let config = self.server()?;
         let Builder { tls, pool_size, connect_timeout, time_limit, statement_mode: mode, .. } = self;
+        let connect_timeout = connect_timeout.or(config.get_connect_timeout().copied()).unwrap_or(CONNECT_TIMEOUT);
         let refuse = |problem: String| Err(Error::Configuration(problem));
         let max_waiters = self.max_waiters.unwrap_or(pool_size / 2);
         if pool_size < 2 {
@@ -190,6 +194,10 @@ fn unusable(url: &str, error: &Error) -> Error {
     })
 }
 
+fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    seconds(deserializer).map(Some)
+}
+
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
@@ -198,5 +206,22 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the connection string, which may have a password in it.
         f.debug_struct("Builder").field("pool_size", &self.pool_size).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_connection_string_says_how_long_connecting_may_take() {
+        let builder = Builder::default().url("host=h connect_timeout=20");
+        let of = |builder: Builder| builder.lazy().unwrap().server.connect_timeout;
+        assert_eq!(of(builder.clone()), Duration::from_secs(20));
+        assert_eq!(of(builder.connect_timeout(Duration::from_millis(1500))), Duration::from_millis(1500));
+        let mut config = Config::new();
+        assert_eq!(of(Builder::default().config(config.clone())), CONNECT_TIMEOUT);
+        config.connect_timeout(Duration::from_secs(20));
+        assert_eq!(of(Builder::default().config(config)), Duration::from_secs(20));
     }
 }

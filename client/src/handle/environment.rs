@@ -6,7 +6,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
 /// The variables, and the options of a connection string that they stand for.
-const VARIABLES: [(&str, &str); 10] = [
+const VARIABLES: [(&str, &str); 11] = [
     ("PGHOST", "host"),
     ("PGHOSTADDR", "hostaddr"),
     ("PGPORT", "port"),
@@ -14,6 +14,7 @@ const VARIABLES: [(&str, &str); 10] = [
     ("PGUSER", "user"),
     ("PGPASSWORD", "password"),
     ("PGAPPNAME", "application_name"),
+    ("PGCONNECT_TIMEOUT", "connect_timeout"),
     ("PGOPTIONS", "options"),
     ("PGSSLMODE", "sslmode"),
     ("PGTARGETSESSIONATTRS", "target_session_attrs"),
@@ -61,6 +62,7 @@ pub(super) fn complete(
         "PGPASSWORD" => config.get_password().is_none(),
         "PGDATABASE" => config.get_dbname().is_none(),
         "PGAPPNAME" => config.get_application_name().is_none(),
+        "PGCONNECT_TIMEOUT" => config.get_connect_timeout().is_none(),
         _ => false,
     };
     // The others are not even read: one that can't be used is no reason to fail.
@@ -82,12 +84,14 @@ pub(super) fn complete(
     other.get_password().map(|password| config.password(password));
     other.get_dbname().map(|name| config.dbname(name));
     other.get_application_name().map(|name| config.application_name(name));
+    other.get_connect_timeout().map(|time| config.connect_timeout(*time));
     Ok(config)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_connection_string_goes_first() {
@@ -104,9 +108,14 @@ mod tests {
         assert_eq!(config.get_ports(), [6432]);
         let tls = |name: &str| Ok((name == "PGSSLMODE").then(|| "require".to_owned()));
         assert_eq!(complete("host=h".parse().unwrap(), tls).unwrap().get_ssl_mode(), SslMode::Require);
+        let slow = |name: &str| Ok((name == "PGCONNECT_TIMEOUT").then(|| "20".to_owned()));
+        for (url, seconds) in [("host=h", 20), ("host=h connect_timeout=5", 5)] {
+            let config = complete(url.parse().unwrap(), slow).unwrap();
+            assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(seconds)));
+        }
         // What isn't used isn't read.
-        let url = "host=other port=1 user=me password=p dbname=d sslmode=require";
-        for broken in ["PGSSLMODE", "PGTARGETSESSIONATTRS", "PGPORT", "PGHOSTADDR"] {
+        let url = "host=other port=1 user=me password=p dbname=d sslmode=require connect_timeout=5";
+        for broken in ["PGSSLMODE", "PGTARGETSESSIONATTRS", "PGPORT", "PGHOSTADDR", "PGCONNECT_TIMEOUT"] {
             let variable = |name: &str| Ok((name == broken).then(|| "verify-full".to_owned()));
             complete(url.parse().unwrap(), variable).unwrap();
             assert!(super::config(variable).unwrap_err().to_string().contains("invalid value for option"));

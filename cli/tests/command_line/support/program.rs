@@ -16,7 +16,8 @@ pub(crate) fn command(url: &str, arguments: &[&str]) -> Command {
     for variable in ["PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGOPTIONS", "PGAPPNAME", "VOLGUARD_SABOTAGE"] {
         command.env_remove(variable);
     }
-    command.env("DATABASE_URL", url).args(arguments);
+    // On a busy machine even the way to a server that answers takes its time.
+    command.env("PGCONNECT_TIMEOUT", "60").env("DATABASE_URL", url).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
@@ -61,6 +62,7 @@ impl Program {
     pub(crate) fn start_by(url: &str, script: &str) -> anyhow::Result<Program> {
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).env("DATABASE_URL", url).env("V", env!("CARGO_BIN_EXE_volguard"));
+        shell.env("PGCONNECT_TIMEOUT", "60");
         shell.stdin(Stdio::null()).kill_on_drop(true);
         Program::spawn(shell, "", |_| {})
     }
