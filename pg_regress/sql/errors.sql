@@ -72,3 +72,23 @@ DELETE FROM volguard.resources WHERE resource_type = 'errors';
 DROP TABLE errors_volumes;
 DROP OWNED BY regress_errors_stranger;
 DROP ROLE regress_errors_stranger;
+-- An error that a savepoint has caught leaves no memory behind in the transaction.
+DO $$
+DECLARE
+    memory text := 'SELECT used_bytes FROM pg_backend_memory_contexts WHERE name = ''TopTransactionContext''';
+    before bigint;
+    after bigint;
+BEGIN
+    EXECUTE memory INTO before;
+    FOR n IN 1..2000 LOOP
+        BEGIN
+            PERFORM volguard.heartbeat(NULL);
+        EXCEPTION WHEN invalid_parameter_value OR null_value_not_allowed THEN
+        END;
+    END LOOP;
+    EXECUTE memory INTO after;
+    IF after - before > 100000 THEN
+        RAISE 'it grew by % bytes', after - before;
+    END IF;
+END
+$$;

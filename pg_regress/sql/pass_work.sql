@@ -47,6 +47,12 @@ SELECT token FROM volguard.next_work(:other) \gset
 SELECT volguard.pass_work(:token, 'create-3', changes => '{"status": null}'); :code
 SELECT volguard.pass_work(:token, 'create-3', changes => '{"nothing": 1}'); :code
 \set VERBOSITY terse
+SELECT volguard.pass_work(:token, 'create-3', changes => '[{"status": "later"}]'); :code
+SELECT volguard.pass_work(:token, 'create-3', changes => '[]'); :code
+SELECT volguard.pass_work(:token, 'create-3', changes => '"status"'); :code
+SELECT volguard.pass_work(:token, 'create-3', changes => '5'); :code
+SELECT volguard.pass_work(:token, 'create-3', changes => 'null'); :code
+SELECT volguard.assert_held(:token);
 SELECT volguard.pass_work(:token, NULL); :code
 SELECT volguard.pass_work(:token, ''); :code
 SELECT volguard.pass_work(:token, 'x', 'nowhere'); :code

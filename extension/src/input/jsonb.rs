@@ -151,15 +151,18 @@ impl<'c> Jsonb<'c> {
         Ok(Members::parse(self.text(&path, MOST_VALUES)?, &path)?)
     }
 
+    pub fn is_object(self) -> bool {
+        word(self.bytes(), 0) & IS_OBJECT != 0
+    }
+
     /// Calls `each` with the name and the value of each member, in the order of the document's text. False if the
     /// document is no object.
     pub fn each_member(self, mut each: impl FnMut(&'c [u8], Stored<'c>)) -> bool {
-        let bytes = self.bytes();
-        let header = word(bytes, 0);
-        if header & IS_OBJECT == 0 {
+        if !self.is_object() {
             return false;
         }
-        let count = (header & COUNT) as usize;
+        let bytes = self.bytes();
+        let count = (word(bytes, 0) & COUNT) as usize;
         let mut items = items(bytes);
         let names: Vec<_> = items.by_ref().take(count).map(|(_, name)| name).collect();
         for (name, (kind, value)) in names.into_iter().zip(items) {

@@ -30,7 +30,7 @@ impl PgError {
     pub fn set_message(&mut self, message: &str) {
         // SAFETY: only this value refers to the report, which lives in the transaction's memory as the new message
         // does.
-        unsafe { self.0.as_mut().message = copy(message) };
+        unsafe { self.0.as_mut().message = copy(message, pg_sys::TopTransactionContext) };
     }
 
     /// The function of Postgres that raised it.
@@ -60,24 +60,25 @@ impl PgError {
     }
 }
 
-/// Makes the report of an error, in the transaction's memory, where it outlives every Rust value.
+/// Makes the report of an error that is raised next, in the memory of the innermost subtransaction: it outlives every
+/// Rust value, and goes with a savepoint whose errors are caught.
 pub fn report(error: &Error) -> NonNull<ErrorData> {
     let message = error.to_string();
     let (detail, hint) = (error.detail(), error.hint());
     // SAFETY: a verb runs in a transaction, whose context exists; the allocator never returns null, and a zeroed
     // ErrorData is valid for every field that stays unset.
     unsafe {
-        let context = pg_sys::TopTransactionContext;
+        let context = pg_sys::CurTransactionContext;
         let data = pg_sys::MemoryContextAllocZero(context, size_of::<ErrorData>());
         let data = data.cast::<ErrorData>();
         (*data).elevel = pgrx::PgLogLevel::ERROR as i32;
         (*data).sqlerrcode = encode(error.sqlstate());
-        (*data).message = copy(&message);
+        (*data).message = copy(&message, context);
         if let Some(detail) = detail {
-            (*data).detail = copy(&detail);
+            (*data).detail = copy(&detail, context);
         }
         if let Some(hint) = hint {
-            (*data).hint = copy(&hint);
+            (*data).hint = copy(&hint, context);
         }
         (*data).assoc_context = context;
         NonNull::new_unchecked(data)
@@ -105,16 +106,16 @@ fn clip_field(field: &mut *mut c_char) {
         }
         let start = String::from_utf8_lossy(&bytes[..=clip::LONGEST]).into_owned();
         pg_sys::pfree(field.cast());
-        *field = copy(&clip::clipped(&start));
+        *field = copy(&clip::clipped(&start), pg_sys::TopTransactionContext);
     }
 }
 
-/// Copies text into the transaction's memory; a NUL byte can't be in a report and ends it.
-fn copy(text: &str) -> *mut c_char {
+/// A copy of a text in this memory; a NUL byte can't be in a report and ends it.
+fn copy(text: &str, context: pg_sys::MemoryContext) -> *mut c_char {
     let text = text.split('\0').next().unwrap_or_default();
     // SAFETY: the block is one byte longer than the text and zeroed, so the copy is terminated.
     unsafe {
-        let block = pg_sys::MemoryContextAllocZero(pg_sys::TopTransactionContext, text.len() + 1).cast();
+        let block = pg_sys::MemoryContextAllocZero(context, text.len() + 1).cast();
         std::ptr::copy_nonoverlapping(text.as_ptr().cast(), block, text.len());
         block
     }

@@ -38,11 +38,29 @@ pub fn lock_table(tables: &Tables) -> Result<(), Error> {
 }
 
 impl Locked {
-    /// Locks the work of a lane that is due at a time, from the first on, until there are `most` rows.
-    pub fn add(&mut self, queue: &Queue, first: &Waiting, time: TimestampTz, most: usize) -> Result<(), Error> {
+    /// Locks the work of a lane that is due at a time, from `first` on, until there are `most` rows. Returns the first
+    /// work behind the place in the queue of another lane's, if it came that far: that one's turn is next.
+    pub fn add(
+        &mut self,
+        queue: &Queue,
+        first: &Waiting,
+        other: Option<(TimestampTz, i64)>,
+        time: TimestampTz,
+        most: usize,
+    ) -> Result<Option<Waiting>, Error> {
         let place = queue.place(first);
         let Locked { rows, saw_change } = self;
+        let columns = [queue.tables.columns.not_before, queue.tables.columns.work_id];
+        let mut behind = None;
         let mut add = |table, snapshot, row| {
+            // SAFETY: inside of `look`, and the columns are of these types.
+            if let (Some(other), [Some(not_before), Some(work_id)]) = (other, unsafe { fields(table, row, columns) }) {
+                let at = (not_before.value() as TimestampTz, work_id.value() as i64);
+                if at > other {
+                    behind = Some(at);
+                    return Some(());
+                }
+            }
             // SAFETY: inside of `look`; the table is locked for a write.
             match unsafe { lock(table, snapshot, row) } {
                 Ok(Some(row)) => rows.push(row),
@@ -52,7 +70,8 @@ impl Locked {
             (rows.len() >= most).then_some(())
         };
         // SAFETY: the closures own nothing; the list is outside of them.
-        unsafe { queue.look(|scan| queue.each_due(scan, &place, time, &mut add)).map(drop) }
+        unsafe { queue.look(|scan| queue.each_due(scan, &place, time, &mut add))? };
+        Ok(behind.map(|(not_before, work_id)| Waiting { not_before, work_id, ..first.clone() }))
     }
 }
 

@@ -107,7 +107,7 @@ pub fn due_after(lanes: &[Lane], now: TimestampTz) -> Option<TimestampTz> {
 /// Those that have work that is due, the next one first.
 pub fn in_order(mut lanes: Vec<Lane>, now: TimestampTz) -> Vec<Lane> {
     lanes.retain(|lane| lane.not_before <= now);
-    lanes.sort_unstable_by_key(|lane| (lane.urgency, lane.host.is_empty(), lane.not_before, lane.work_id));
+    lanes.sort_unstable_by_key(Lane::rank);
     lanes
 }
 
@@ -146,6 +146,16 @@ impl Lane {
     /// Tells it from the other lanes of its cluster.
     pub fn key(&self) -> (i32, &str, &str, &str) {
         (self.urgency, &self.host, &self.operation, &self.resource_type)
+    }
+
+    /// The smaller goes first, whatever its time.
+    pub fn class(&self) -> (i32, bool) {
+        (self.urgency, self.host.is_empty())
+    }
+
+    /// The smallest goes first.
+    pub fn rank(&self) -> ((i32, bool), TimestampTz, i64) {
+        (self.class(), self.not_before, self.work_id)
     }
 
     pub fn is_due(&self, now: TimestampTz) -> bool {

@@ -4,8 +4,8 @@
 //! removal once no snapshot can see the row any more. While a transaction with an old snapshot stays open they can't,
 //! and the entries pile up in front of each lane. So where a full look has taken long, a process starts where it found
 //! the first row of each lane the last time, and takes what it finds there. Work that was put in front of that place
-//! meanwhile, and new lanes, are found by the next full look, within two seconds. Only a full look says that there is
-//! nothing.
+//! meanwhile, or put back there by a savepoint that was rolled back, and new lanes, are found by the next full look,
+//! within two seconds. Only a full look says that there is nothing.
 
 use super::lane::{self, Lane, Service, Wishes};
 use crate::pg::error::Error;

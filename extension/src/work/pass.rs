@@ -72,7 +72,7 @@ impl Arguments<'_> {
         let entered = other_cluster.map(Entered::to_submit).transpose()?;
         let service_lock = ServiceLock::of(held.service_id);
         let passed = match changed(&[self.changes]).as_slice() {
-            [] => {
+            [] if self.changes.is_object() => {
                 service_lock.lock_shared()?;
                 attempt(|| Ok(self.put(&holder, None)?.then_some(None)))?.unwrap_or(Some(Outcome::Fenced))
             }

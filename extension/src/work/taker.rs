@@ -23,6 +23,8 @@ use crate::wait::bell::Bells;
 use crate::wait::{Deadline, Present, queue};
 use pgrx::datum::Uuid;
 use pgrx::pg_sys::{self, HeapTuple, TimestampTz};
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// A call of `next_work`.
@@ -170,15 +172,23 @@ impl Taker<'_> {
         lookup_locks::given_back(|| scratch(look))
     }
 
-    /// Locks the first work of the lanes, in their order.
+    /// Locks the first work of the lanes, which are in their order. Where the first work of one is locked, what follows
+    /// it has its place among the others: an open transaction holds up what it has locked, and nothing behind it.
     fn lock(&self, queue: &Queue, lanes: &[Lane], now: TimestampTz) -> Result<Locked, Error> {
         let mut locked = Locked::default();
         if !lanes.is_empty() {
             hand_out::lock_table(queue.tables)?;
         }
-        for lane in lanes {
-            if locked.rows.len() < self.max_rows {
-                locked.add(queue, lane, now, self.max_rows)?;
+        let mut lanes: VecDeque<Cow<Lane>> = lanes.iter().map(Cow::Borrowed).collect();
+        while locked.rows.len() < self.max_rows
+            && let Some(lane) = lanes.pop_front()
+        {
+            let next = lanes.front().filter(|next| next.class() == lane.class());
+            let next = next.map(|next| (next.not_before, next.work_id));
+            if let Some(rest) = locked.add(queue, &lane, next, now, self.max_rows)? {
+                let at = lanes.partition_point(|other| other.rank() < rest.rank());
+                lanes.insert(at, Cow::Owned(rest));
+                check_interrupts()?;
             }
         }
         Ok(locked)
