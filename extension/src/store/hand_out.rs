@@ -54,7 +54,9 @@ impl Locked {
         let mut behind = None;
         let mut add = |table, snapshot, row| {
             // SAFETY: inside of `look`, and the columns are of these types.
-            if let (Some(other), [Some(not_before), Some(work_id)]) = (other, unsafe { fields(table, row, columns) }) {
+            if let Some(other) = other
+                && let [Some(not_before), Some(work_id)] = unsafe { fields(table, row, columns) }
+            {
                 let at = (not_before.value() as TimestampTz, work_id.value() as i64);
                 if at > other {
                     behind = Some(at);
