@@ -11,7 +11,7 @@ fn start() -> anyhow::Result<(PrivateServer, std::path::PathBuf)> {
         -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
         -keyout server.key -out server.crt";
     let script = format!(
-        "COPY (SELECT 1) TO PROGRAM '{certificate} 2>openssl.log';\nALTER SYSTEM SET ssl = on;\nSELECT pg_reload_conf();\n"
+        "COPY (SELECT 1) TO PROGRAM '{certificate} 2>openssl.log && cat >/dev/null';\nALTER SYSTEM SET ssl = on;\nSELECT pg_reload_conf();\n"
     );
     server.psql_script("volguard", &script)?;
     let pem = server.psql("SELECT pg_read_file('server.crt')")?;

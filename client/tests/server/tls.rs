@@ -30,7 +30,7 @@ impl Server {
             let certificate = "openssl req -x509 -nodes -newkey rsa:2048 -days 2 -subj /CN=localhost \
                                -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout server.key -out server.crt";
             let script = format!(
-                "COPY (SELECT 1) TO PROGRAM '{certificate} 2>openssl.log';\nALTER SYSTEM SET ssl = on;\n\
+                "COPY (SELECT 1) TO PROGRAM '{certificate} 2>openssl.log && cat >/dev/null';\nALTER SYSTEM SET ssl = on;\n\
                  SELECT pg_reload_conf();\n"
             );
             server.psql_script("volguard", &script).unwrap();

@@ -21,7 +21,7 @@ async fn leave(server: &PrivateServer, session: &Sql, bytes: u64) -> anyhow::Res
     let pages = std::fs::read_to_string(format!("/proc/{pid}/statm"))?;
     let pages: u64 = pages.split(' ').next().context("the size comes first")?.parse()?;
     let limit = pages * 4096 + bytes;
-    server.psql(&format!("COPY (SELECT 1) TO PROGRAM 'prlimit --pid {pid} --as={limit}'"))?;
+    server.psql(&format!("COPY (SELECT 1) TO PROGRAM 'prlimit --pid {pid} --as={limit} && cat >/dev/null'"))?;
     Ok(())
 }
 
