@@ -53,11 +53,11 @@ impl Locked {
         let columns = [queue.tables.columns.not_before, queue.tables.columns.work_id];
         let mut behind = None;
         let mut add = |table, snapshot, row| {
-            // SAFETY: inside of `look`, and the columns are of these types.
-            if let Some(other) = other
-                && let [Some(not_before), Some(work_id)] = unsafe { fields(table, row, columns) }
-            {
-                let at = (not_before.value() as TimestampTz, work_id.value() as i64);
+            if let Some(other) = other {
+                // SAFETY: inside of `look`, and the columns are of these types.
+                let [not_before, work_id] = unsafe { fields(table, row, columns) };
+                let number = |field: Arg| field.map_or(0, |field| field.value() as i64);
+                let at = (number(not_before), number(work_id));
                 if at > other {
                     behind = Some(at);
                     return Some(());
