@@ -133,7 +133,7 @@ GRANT regress_crash_alice TO regress_crash_bob;
 SET ROLE regress_crash_bob;
 SELECT volguard.on_crash('crash-alice', 'deleting', '{"status": "error"}');
 RESET ROLE;
--- A rule has the name of the table's owner, whoever has set it.
+-- A rule has the name of the table's owner, whichever role has set it.
 SELECT resource_type, status, changes, target, owner FROM volguard.crash_rules WHERE resource_type = 'crash-alice' OR changes @> '{"status": "stolen"}' ORDER BY status;
 
 -- A dropped table: there is no owner that could set or drop a rule. An operator untracks the type.
